@@ -1,0 +1,46 @@
+"""Find duplicate and similar images by comparing all with all, exactly: on Dask, resumable."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
+
+if TYPE_CHECKING:
+    from .clusters import Cluster
+    from .pairwise import pairwise_mse
+    from .project import FastDifPy, find_duplicates
+    from .results import Result
+
+__all__ = [
+    "Cluster",
+    "FastDifPy",
+    "FastDiffError",
+    "Result",
+    "StoreLockedError",
+    "StoreMismatchError",
+    "UsageError",
+    "__version__",
+    "find_duplicates",
+    "pairwise_mse",
+]
+
+__version__ = "0.1.0"
+
+# Dask, Zarr and pandas take a second to import, and `fastdiff-dask --help` needs none of them.
+_HOMES = {
+    "Cluster": "clusters",
+    "FastDifPy": "project",
+    "Result": "results",
+    "find_duplicates": "project",
+    "pairwise_mse": "pairwise",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,168 @@
+"""Command line: arguments, printing, exit codes; nothing else."""
+
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from . import __version__
+from .errors import FastDiffError, UsageError
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fastdiff-dask")
+def commands() -> None:
+    """Find duplicate and similar images by comparing all with all, exactly."""
+
+
+@commands.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
+@click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to DIR.")
+@click.option("--threshold", type=float, default=200.0, show_default=True, help="Largest MSE of a similar pair.")
+@click.option("--no-rotations", is_flag=True, help="Do not look for turned copies.")
+@click.option("--mirror", is_flag=True, help="Look for mirrored copies as well.")
+@click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output.")
+@click.option("--no-recursive", is_flag=True, help="Do not look into sub-folders.")
+@click.option("--extension", metavar=".EXT", multiple=True, help="Only files that end so; may be given several times.")
+@click.option("--ignore-name", metavar="PATTERN", multiple=True, help="Skip files and folders of this name.")
+@click.option("--ignore-path", metavar="PATH", multiple=True, help="Skip this file or folder.")
+@click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
+@click.option("--block-size", type=int, default=1024, show_default=True, help="Images in a unit of work.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port.")
+@click.option("--workers", type=int, metavar="N", help="Threads to use here; by default as many as cores.")
+@click.option("--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def find(
+    directories: tuple[str, ...],
+    against: tuple[str, ...],
+    store: str | None,
+    threshold: float,
+    no_rotations: bool,
+    mirror: bool,
+    json_path: str | None,
+    no_recursive: bool,
+    extension: tuple[str, ...],
+    ignore_name: tuple[str, ...],
+    ignore_path: tuple[str, ...],
+    thumbnail_size: str,
+    block_size: int,
+    scheduler: str | None,
+    workers: int | None,
+    dashboard_address: str | None,
+    quiet: bool,
+) -> None:
+    """Find the duplicates in the images below DIR, all with all.
+
+    Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
+    """
+    from .config import CompareSettings
+    from .project import FastDifPy
+    from .results import write_json
+    from .table import print_result
+
+    CompareSettings(similarity_threshold=threshold)
+    if json_path not in (None, "-") and not Path(str(json_path)).absolute().parent.is_dir():
+        raise UsageError(f"no folder for {json_path}; make it first")
+    client = None
+    if scheduler is not None:
+        from .cluster import connect
+
+        client = connect(scheduler)
+    with (
+        FastDifPy(
+            directories,
+            against,
+            store=store,
+            client=client,
+            workers=workers,
+            dashboard_address=dashboard_address,
+            **_size(thumbnail_size),
+            block_size=block_size,
+            recursive=not no_recursive,
+            extensions=extension,
+            ignore_names=ignore_name,
+            ignore_paths=ignore_path,
+            verbose=False if quiet else None,
+        ) as db,
+        db.writing(),
+    ):
+        _say(quiet, f"Store: {db.store_url}")
+        counts = db.index_the_dirs()
+        listed = counts.new + counts.changed + counts.unchanged
+        _say(
+            quiet,
+            f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
+            f"{counts.skipped} other files skipped",
+        )
+        db.first_loop_iteration()
+        db.second_loop_iteration(threshold, rotations=not no_rotations, mirror=mirror)
+        result = db.result()
+        seconds = sum(db.seconds.values())
+    if json_path is not None:
+        write_json(result, json_path)
+    if not quiet:
+        print_result(result, seconds, to_stderr=json_path == "-")
+
+
+@commands.command()
+@click.argument("store")
+def status(store: str) -> None:
+    """Show what is done and what is left in STORE, and a map of the tiles."""
+    from .status import describe_store
+
+    click.echo(describe_store(store))
+
+
+def _size(text: str) -> dict[str, int]:
+    try:
+        width, _, height = text.lower().partition("x")
+        return {"thumbnail_size_x": int(width), "thumbnail_size_y": int(height or width)}
+    except ValueError:
+        raise UsageError(f"thumbnail size {text!r} is not of the form 64x64") from None
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def _stopped(number: int, _: FrameType | None) -> NoReturn:
+    # What is finished is committed and the rest is redone anyway, so there is nothing to wait for: neither for
+    # decoders that are in the middle of a picture nor for the scheduler's farewell.
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar hides the cursor
+    sys.stderr.write(f"{shown}\nStopped. Finished work is kept in the store; the same command goes on from there.\n")
+    sys.stderr.flush()
+    os._exit(128 + number)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 for what cannot be run at all."""
+    signal.signal(signal.SIGINT, _stopped)
+    signal.signal(signal.SIGTERM, _stopped)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # noise about single files, whose errors are listed
+    try:
+        commands.main(standalone_mode=False)
+    except UsageError as error:
+        _fail(str(error), 2)
+    except FastDiffError as error:
+        _fail(str(error), 1)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except BrokenPipeError:
+        os._exit(1)  # the reader of our output has gone; flushing to it at exit would only fail again
+    except (OSError, MemoryError) as error:
+        _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"fastdiff-dask: {' '.join(message.split())}", err=True)
+    sys.exit(code)

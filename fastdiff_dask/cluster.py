@@ -1,0 +1,181 @@
+"""Where tasks run: the client that is there, or an embedded one; tasks in bounded waves; memory checked beforehand."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any, NamedTuple
+
+from distributed import Client, Future, LocalCluster, as_completed, default_client
+
+from .errors import FastDiffError, UsageError
+
+__all__ = ["Capacity", "capacity", "connect", "current_client", "dashboard_link", "embedded_client", "run_in_waves"]
+
+_DASHBOARD_PORT = 8787
+_HOST = "127.0.0.1"
+
+
+def connect(address: str) -> Client:
+    """Connect to the scheduler at an address such as ``tcp://host:8786``.
+
+    Raises
+    ------
+    UsageError
+        If nothing answers there.
+    """
+    try:
+        return Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with 'dask scheduler'"
+        ) from None
+
+
+def current_client() -> Client | None:
+    """The client that this process uses by default, as one made in a notebook does."""
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def embedded_client(threads: int | None = None, dashboard_address: str | None = None) -> Client:
+    """Start a scheduler and a worker of threads within this process.
+
+    Threads do as well as processes here (Pillow and BLAS release the GIL), start at once and need no ``__main__``
+    guard. Everything listens on the loopback address, or the dashboard where it was asked to.
+
+    Parameters
+    ----------
+    threads
+        Tasks at a time; the number of cores by default.
+    dashboard_address
+        ``host:port`` of the dashboard; by default port 8787 of the loopback address, or any free one if that is taken.
+    """
+    if dashboard_address is None:
+        dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
+    cluster = LocalCluster(
+        processes=False,
+        n_workers=1,
+        threads_per_worker=threads,
+        dashboard_address=dashboard_address,
+        # without it the worker's own pages are served on all interfaces
+        worker_dashboard_address=f"{_HOST}:0",
+        silence_logs="ERROR",
+    )
+    return Client(cluster, set_as_default=False)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def dashboard_link(client: Client) -> str:
+    """Address of the dashboard; of an embedded cluster, where it really listens."""
+    scheduler = getattr(client.cluster, "scheduler", None)
+    if scheduler is None or not scheduler.address.startswith("inproc://"):
+        return str(client.dashboard_link)
+    # Dask would name the machine's outside address, on which an embedded dashboard does not answer
+    sockets = scheduler.http_server._sockets.values()
+    host, port = next((s.getsockname()[:2] for s in sockets if s.family == socket.AF_INET), (_HOST, _DASHBOARD_PORT))
+    return f"http://{host}:{port}/status"
+
+
+class Capacity(NamedTuple):
+    """What the workers offer: tasks at a time in all, and memory in bytes for each of them (0: no limit)."""
+
+    threads: int
+    bytes_per_task: int
+
+
+def capacity(client: Client) -> Capacity:
+    """Look at the workers.
+
+    Raises
+    ------
+    FastDiffError
+        If there are none.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not workers:
+        with contextlib.suppress(TimeoutError):
+            client.wait_for_workers(1, timeout=30)
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not workers:
+        raise FastDiffError(
+            f"the scheduler at {client.scheduler.address} has no workers; start some with 'dask worker'"
+        )
+    limits = [worker["memory_limit"] // worker["nthreads"] for worker in workers if worker["memory_limit"]]
+    return Capacity(sum(worker["nthreads"] for worker in workers), min(limits, default=0))
+
+
+def run_in_waves(
+    client: Client, items: Iterable[Any], submit: Callable[[Any], list[Future]], in_flight: int
+) -> Iterator[Future]:
+    """Submit the futures of each item, some items at a time, and give each future when it is done.
+
+    Memory on client and scheduler grows with `in_flight`, not with the number of items. Whatever ends the loop early
+    cancels what was submitted.
+
+    Parameters
+    ----------
+    client
+        Where to run.
+    items
+        What to submit, in this order.
+    submit
+        Gives the futures of an item; the last one ends it.
+    in_flight
+        Items submitted and not ended.
+
+    Raises
+    ------
+    FastDiffError
+        If a task failed, with its reason.
+    """
+    waiting = iter(items)
+    running = as_completed(loop=client.loop)
+    last: set[str] = set()
+    pending: dict[str, Future] = {}
+
+    def submit_next() -> None:
+        with contextlib.suppress(StopIteration):
+            futures = submit(next(waiting))
+            last.add(futures[-1].key)
+            pending.update((future.key, future) for future in futures)
+            running.update(futures)
+
+    try:
+        for _ in range(in_flight):
+            submit_next()
+        while pending:
+            future = next(running)
+            if future.status != "finished":
+                raise _failure(future)
+            del pending[future.key]
+            if future.key in last:
+                last.remove(future.key)
+                submit_next()
+            yield future
+    finally:
+        client.cancel(list(pending.values()), force=True)
+
+
+def _failure(future: Future) -> FastDiffError:
+    try:
+        error = future.exception()
+    except CancelledError:
+        return FastDiffError(
+            "the connection to the scheduler was lost; finished work is kept, the same command goes on"
+        )
+    if isinstance(error, FastDiffError):
+        return error
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return FastDiffError(f"task {future.key} failed ({reason}); finished work is kept, the same command goes on")

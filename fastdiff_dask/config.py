@@ -1,0 +1,148 @@
+"""Settings: frozen, validated when they are made, written into the store as plain JSON values."""
+
+import math
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Self
+
+from .errors import UsageError
+
+__all__ = ["DEFAULT_BLOCK_SIZE", "CompareSettings", "IndexSettings", "ThumbnailSettings"]
+
+DEFAULT_BLOCK_SIZE = 1024
+
+
+def _integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+
+
+def _strings(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{name} is {value!r}; it must be a tuple of strings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings:
+    """Which files are images of the collection.
+
+    They may change from run to run over one store: a file that they exclude leaves the results, its work stays.
+
+    Attributes
+    ----------
+    recursive
+        Look into sub-folders as well.
+    extensions
+        Endings that mark an image, with the dot, in any case; empty means all that Pillow can decode by itself.
+    ignore_names
+        Patterns (`fnmatch`) of file and folder names that are skipped.
+    ignore_paths
+        Files and folders that are skipped with all that is below them.
+    """
+
+    recursive: bool = True
+    extensions: tuple[str, ...] = ()
+    ignore_names: tuple[str, ...] = ()
+    ignore_paths: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("extensions", "ignore_names", "ignore_paths"):
+            _strings(name, getattr(self, name))
+        for extension in self.extensions:
+            if not extension.startswith(".") or len(extension) < 2:
+                raise UsageError(f"extension {extension!r} does not start with a dot; write it as '.jpg'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThumbnailSettings:
+    """How an image becomes a thumbnail; fixed for the life of a store.
+
+    Attributes
+    ----------
+    width, height
+        Size of a thumbnail in pixels, 8 to 1,024 each.
+    block_size
+        Images in a block: the unit of reading, of a thumbnail chunk and of resuming, 1 to 65,536.
+    """
+
+    width: int = 64
+    height: int = 64
+    block_size: int = DEFAULT_BLOCK_SIZE
+
+    def __post_init__(self) -> None:
+        _integer("thumbnail width", self.width, 8, 1024)
+        _integer("thumbnail height", self.height, 8, 1024)
+        _integer("block_size", self.block_size, 1, 65_536)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one thumbnail: (height, width, channels)."""
+        return self.height, self.width, 3
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one block of thumbnails."""
+        return self.block_size * math.prod(self.shape)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the settings as they are recorded in a store."""
+        return {**asdict(self), "resampling": "bicubic"}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Make the settings from what a store recorded."""
+        return cls(width=values["width"], height=values["height"], block_size=values["block_size"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """What makes a pair similar.
+
+    Attributes
+    ----------
+    similarity_threshold
+        Largest MSE of a similar pair, inclusive: squared grey levels summed over the channels, per pixel.
+    rotations
+        Take the minimum over image a turned by 0, 90, 180 and 270 degrees (0 and 180 if thumbnails are not square).
+    mirror
+        Take the minimum over mirror images as well.
+    """
+
+    similarity_threshold: float = 200.0
+    rotations: bool = True
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        threshold = self.similarity_threshold
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+            raise UsageError(f"similarity threshold {threshold!r} is not a number; use 0 or more, for example 200")
+        if not 0 <= threshold < math.inf:  # also refuses NaN
+            raise UsageError(f"similarity threshold {threshold} is out of range; use 0 or more, for example 200")
+        object.__setattr__(self, "similarity_threshold", float(threshold))
+
+    def sse_limit(self, height: int, width: int) -> int:
+        """Largest sum of squared errors that gives an MSE at or below the threshold.
+
+        The MSE that users see is the correctly rounded quotient ``sse / (height * width)``. The limit is the largest
+        integer whose quotient, so rounded, is not above the threshold: comparing integers with it and comparing the
+        reported numbers with the threshold then never disagree.
+
+        Examples
+        --------
+        >>> CompareSettings(similarity_threshold=200).sse_limit(64, 64)
+        819200
+        """
+        pixels = height * width
+        limit = math.floor(Fraction(self.similarity_threshold) * pixels)
+        while (limit + 1) / pixels <= self.similarity_threshold:
+            limit += 1
+        return limit
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the settings as they are recorded in a store."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Make the settings from what a store recorded."""
+        return cls(**values)

@@ -1,0 +1,80 @@
+"""Bytes under names, in a folder or behind an fsspec URL; each write is there as a whole or not at all."""
+
+import uuid
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from .errors import UsageError
+
+__all__ = ["Files", "replace_file"]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a local file under a temporary name and rename it: a kill leaves the old file or the new one."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class Files:
+    """The files below one address.
+
+    Parameters
+    ----------
+    url
+        Folder or fsspec URL; need not exist.
+
+    Attributes
+    ----------
+    url, root
+        The address as given, and its path within the file system.
+    local
+        Whether it is a folder of this machine.
+
+    Raises
+    ------
+    UsageError
+        If the kind of URL is not known or its package is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self._fs, self.root = fsspec.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UsageError(f"the address {url} cannot be used: {' '.join(str(error).split())}") from None
+        self.local = isinstance(self._fs, LocalFileSystem)
+
+    def is_file(self) -> bool:
+        """Whether the address itself is a file."""
+        return bool(self._fs.isfile(self.root))
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names in a folder below the address; none if there is no such folder."""
+        path = f"{self.root}/{folder}".rstrip("/")
+        try:
+            if self.local:
+                return [entry.name for entry in Path(path).iterdir()]
+            return [PurePosixPath(entry).name for entry in self._fs.ls(path, detail=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def read(self, name: str) -> bytes:
+        """Content of a file."""
+        return bytes(self._fs.cat_file(f"{self.root}/{name}"))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write or replace a file; folders are made."""
+        if self.local:
+            path = Path(self.root) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, data)
+        else:
+            # an object store makes an object visible when it is complete
+            self._fs.pipe_file(f"{self.root}/{name}", data)

@@ -1,0 +1,130 @@
+"""One file → metadata record and thumbnail. Pillow only."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+__all__ = ["ImageRecord", "image_extensions", "printable", "read_image"]
+
+# Known to Pillow by name only (a decoder has to be brought along), or, for EPS, decoded by starting Ghostscript on the
+# file, which nobody expects of a search for duplicates in pictures from elsewhere.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_BACKGROUND = (255, 255, 255, 255)
+# EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {5, 6, 7, 8}
+
+
+class ImageRecord(NamedTuple):
+    """What became of one file.
+
+    Attributes
+    ----------
+    width, height
+        Pixels, as shown to a person (after the EXIF orientation); 0 if the file could not be read.
+    format, mode
+        Pillow's names; empty if the file could not be read.
+    error
+        Why there is no thumbnail, in one line; empty if there is one.
+    retry
+        True if the file could not be read at all, rather than its content decoded: worth another try next time.
+    """
+
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    mode: str = ""
+    error: str = ""
+    retry: bool = False
+
+
+@cache
+def image_extensions() -> frozenset[str]:
+    """Endings of the files that Pillow decodes by itself, lower case, with the dot.
+
+    Examples
+    --------
+    >>> {".jpg", ".png", ".webp", ".tif"} <= image_extensions()
+    True
+    """
+    extensions = Image.registered_extensions()  # loads all of Pillow's plugins
+    return frozenset(end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED)
+
+
+def printable(text: str) -> str:
+    """One line that a terminal can show: control characters and undecodable bytes are escaped.
+
+    Examples
+    --------
+    >>> printable('a\\nb')
+    'a\\\\nb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _reason(error: Exception) -> str:
+    """One line, the same in every run: without paths and addresses."""
+    if isinstance(error, UnidentifiedImageError):
+        return "UnidentifiedImageError: not an image, or of a kind that Pillow cannot read"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(f"{type(error).__name__}: {text}")[:500]
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB as a viewer would: 16 bits scale to 8, transparency shows a white background."""
+    if image.mode.startswith("I;16"):
+        # convert() would clip everything above 255 to white
+        return Image.fromarray((np.asarray(image).astype(np.uint32) * 255 // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+        low, high = values.min(), values.max()
+        scaled = (values - low) * (255 / (high - low) if high > low else 0.0)
+        return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
+    """Read a file once: its metadata, and a thumbnail of its first frame, upright, RGB, scaled without its aspect.
+
+    Bicubic with antialiasing (Pillow widens the filter when it reduces), in the orientation in which the file stores
+    the image, then turned upright, which costs nothing at thumbnail size.
+
+    Parameters
+    ----------
+    path
+        File to read.
+    width, height
+        Size of the thumbnail in pixels.
+
+    Returns
+    -------
+    The record, and the thumbnail (height, width, 3) uint8, or None if the record has an error. Nothing is raised for a
+    bad file.
+    """
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:  # noqa: PTH123 - names may be undecodable bytes
+            image_format, mode = image.format or "", image.mode
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            sideways = orientation in _SIDEWAYS
+            size = (height, width) if sideways else (width, height)
+            thumbnail = _to_rgb(image).resize(size, Image.Resampling.BICUBIC)
+            shown = image.size[::-1] if sideways else image.size
+        if orientation in _UPRIGHT:
+            thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
+    except Exception as error:  # decoders raise nearly every type for broken input; one bad file costs one row
+        return ImageRecord(error=_reason(error), retry=isinstance(error, OSError) and error.errno is not None), None
+    return ImageRecord(*shown, image_format, mode), np.asarray(thumbnail)

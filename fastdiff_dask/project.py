@@ -1,0 +1,438 @@
+"""`FastDifPy`: the four stages over one store, under the names that users of fast_diff_py know."""
+
+import contextlib
+import hashlib
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from .catalog import IndexCounts, Root, index_images, resolve_roots
+from .clusters import Cluster
+from .compare import choose_comparison, compare_tiles, pairs_left, plan_comparison
+from .comparisons import Comparison
+from .config import DEFAULT_BLOCK_SIZE, CompareSettings, IndexSettings, ThumbnailSettings
+from .errors import UsageError
+from .hashes import check_shift
+from .images import printable
+from .progress import stage_bar, with_unit
+from .results import Result, collect_errors, collect_result
+from .store import Store
+from .thumbnails import hash_blocks, read_blocks, unread_blocks
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import dask.dataframe as dd
+    import pandas as pd
+    from distributed import Client
+
+__all__ = ["FastDifPy", "default_store", "find_duplicates"]
+
+Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def _listed(directories: Directories | None) -> list[str]:
+    if directories is None:
+        return []
+    several = [directories] if isinstance(directories, str | os.PathLike) else directories
+    return [os.fspath(directory) for directory in several]
+
+
+def default_store(roots: list[Root]) -> str:
+    """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
+    import platformdirs
+
+    identity = "\0".join(f"{root.side}:{root.absolute}" for root in roots)
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(roots[0].absolute).name)[:40] or "root"
+    digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+    return str(Path(platformdirs.user_cache_dir("fastdiff_dask"), "stores", f"{name}-{digest}"))
+
+
+class FastDifPy:
+    """Find the duplicates of one collection, or of one against another, stage by stage.
+
+    Everything that is finished is in the store: a stage that is called again, in this process or another, does only
+    what is missing. It may be used as a context manager, which ends what it started.
+
+    Parameters
+    ----------
+    directory_a
+        Folder or folders to search.
+    directory_b
+        Folder or folders to compare with those; without it, `directory_a` is compared with itself.
+    store
+        Folder or fsspec URL for the work; by default a folder in the user's cache that belongs to these directories.
+    client
+        Dask client to use; by default the current one, else one of threads within this process is started.
+    workers
+        Threads of the client that is started here; by default the number of cores.
+    dashboard_address
+        ``host:port`` for its dashboard; by default on the loopback address alone.
+    thumbnail_size_x, thumbnail_size_y
+        Width and height of the thumbnails in pixels.
+    block_size
+        Images in a block. Memory: four blocks of thumbnails (4 · block_size · width · height · 3 bytes, 50 MB as it is)
+        a thread, at most the decoded size of a picture a thread, about 1 kB an image while indexing, and about 1 kB a
+        similar pair in the results. Nothing else grows with the collection.
+    recursive, extensions, ignore_names, ignore_paths
+        Which files are images, see `IndexSettings`.
+    verbose
+        Show progress bars and the address of the dashboard; by default on a terminal only.
+
+    Raises
+    ------
+    UsageError
+        If a directory or a setting cannot be used. Nothing is written before `index_the_dirs`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fastdiff_dask.testing import simulate_images
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     photos = simulate_images(folder + "/photos", images=6, duplicates=2)
+    ...     with FastDifPy(folder + "/photos", store=folder + "/store") as db:
+    ...         counts = db.index_the_dirs()
+    ...         db.first_loop_iteration()
+    ...         db.second_loop_iteration(similarity_threshold=200.0)
+    ...         clusters, low_quality = db.get_duplicates()
+    >>> counts.new, len(clusters), len(low_quality)
+    (8, 2, 2)
+    """
+
+    def __init__(
+        self,
+        directory_a: Directories,
+        directory_b: Directories | None = None,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        dashboard_address: str | None = None,
+        thumbnail_size_x: int = 64,
+        thumbnail_size_y: int = 64,
+        block_size: int = DEFAULT_BLOCK_SIZE,
+        recursive: bool = True,
+        extensions: Sequence[str] = (),
+        ignore_names: Sequence[str] = (),
+        ignore_paths: Sequence[str] = (),
+        verbose: bool | None = None,
+    ) -> None:
+        self.thumbnail_settings = ThumbnailSettings(
+            width=thumbnail_size_x, height=thumbnail_size_y, block_size=block_size
+        )
+        self.index_settings = IndexSettings(
+            recursive=recursive,
+            extensions=tuple(extensions),
+            ignore_names=tuple(ignore_names),
+            ignore_paths=tuple(os.fspath(path) for path in ignore_paths),
+        )
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+            raise UsageError(f"workers is {workers!r}; it must be a whole number from 1")
+        self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
+        if not any(root.side == "a" for root in self.roots):
+            raise UsageError("no folder to search; name at least one")
+        self.store_url = default_store(self.roots) if store is None else os.fspath(store)
+        if store is not None:
+            self._refuse_store_in_roots()
+        self.verbose = verbose
+        self.seconds: dict[str, float] = {}
+        self._workers = workers
+        self._dashboard_address = dashboard_address
+        self._client = client
+        self._own_client: Client | None = None
+        self._locked = False
+        self._comparison: Comparison | None = None
+        self._threshold: float | None = None
+        self._tiles_resumed = 0
+        self.images_read = 0
+
+    def _refuse_store_in_roots(self) -> None:
+        if "://" in self.store_url:
+            return
+        for root in self.roots:
+            if Path(self.store_url).expanduser().resolve().is_relative_to(root.absolute):
+                raise UsageError(
+                    f"the store {self.store_url} is inside the photo folder {root.given}; name another place"
+                )
+
+    # -- resources ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the client that was started here, if any; clients from elsewhere go on."""
+        if self._own_client is not None:
+            cluster = self._own_client.cluster
+            self._own_client.close()
+            cluster.close()
+            self._own_client = None
+
+    @property
+    def client(self) -> "Client":
+        """The Dask client in use; started now if there is none yet."""
+        from .cluster import current_client, dashboard_link, embedded_client
+
+        client = self._client or self._own_client or current_client()
+        if client is None:
+            client = self._own_client = embedded_client(self._workers, self._dashboard_address)
+            if self.verbose is not False:
+                print(f"Dashboard: {dashboard_link(client)}", file=sys.stderr)
+        if self.store_url.startswith("memory:") and not client.scheduler.address.startswith("inproc:"):
+            raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
+        return client
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store for writing over several stages; each stage does so by itself otherwise."""
+        if self._locked:
+            yield
+            return
+        with Store.lock(self.store_url):
+            self._locked = True
+            try:
+                yield
+            finally:
+                self._locked = False
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        with self.writing():
+            yield
+        self.seconds[name] = round(time.monotonic() - start, 3)
+
+    @property
+    def store(self) -> Store:
+        """The store as it is now.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet.
+        """
+        return Store(self.store_url)
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def index_the_dirs(self) -> IndexCounts:
+        """List the images of the directories; afterwards the store knows what is new, changed and gone."""
+        with self._stage("index"), stage_bar("index", None, "images", self.verbose) as advance:
+            roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
+            store = Store.open_or_create(self.store_url, roots, self.thumbnail_settings)
+            return index_images(store, self.roots, self.index_settings, advance)
+
+    def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
+        """Bytes that the thumbnails of side a and of side b take in the store, before compression."""
+        frame = self.store.read_images(["side", "current"])
+        each = math.prod(self.thumbnail_settings.shape)
+        images = {side: int((frame.current & (frame.side == side)).sum()) for side in ("a", "b")}
+        if print_results:
+            for side, number in images.items():
+                for_roots = ", ".join(printable(root.given) for root in self.roots if root.side == side)
+                if for_roots:
+                    print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
+            a, b = images["a"], images["b"]
+            print(f"{a * b if self.store.two_sides else a * (a - 1) // 2} comparisons")
+        return images["a"] * each, images["b"] * each
+
+    def first_loop_iteration(self, compute_hash: bool = False, amount: int = 4) -> None:
+        """Read the images that were not read yet: thumbnails, metadata, and hashes if asked for.
+
+        Parameters
+        ----------
+        compute_hash
+            Compute ``hash_0`` to ``hash_270`` of every image; those that were read before get them from their
+            thumbnails.
+        amount
+            Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet, or a block does not fit into a worker's memory.
+        """
+        check_shift(amount)
+        with self._stage("thumbnails"):
+            store = self.store
+            unread = unread_blocks(store)
+            if unread:
+                with stage_bar("thumbnail", sum(unread.values()), "images", self.verbose) as advance:
+                    for images, _ in read_blocks(store, self.client, unread, amount if compute_hash else None):
+                        self.images_read += images
+                        advance(images)
+            if compute_hash:
+                with stage_bar("hash", store.blocks, "blocks", self.verbose) as advance:
+                    for _ in hash_blocks(store, self.client, amount):
+                        advance(1)
+
+    def second_loop_iteration(
+        self,
+        similarity_threshold: float = 200.0,
+        *,
+        rotations: bool = True,
+        mirror: bool = False,
+        tile_blocks: int | None = None,
+    ) -> None:
+        """Compare all images with all, as far as that is not done yet.
+
+        Parameters
+        ----------
+        similarity_threshold
+            Largest MSE of a similar pair, inclusive. A finished comparison answers every lower one.
+        rotations, mirror
+            Which transforms of an image count, see `CompareSettings`.
+        tile_blocks
+            Blocks along the side of a tile; by default so that there are at most a few thousand tiles. The result does
+            not depend on it.
+
+        Raises
+        ------
+        UsageError
+            If a setting cannot be used, or images were not read yet.
+        """
+        settings = CompareSettings(similarity_threshold=similarity_threshold, rotations=rotations, mirror=mirror)
+        if tile_blocks is not None and (isinstance(tile_blocks, bool) or tile_blocks < 1):
+            raise UsageError(f"tile_blocks is {tile_blocks!r}; it must be a whole number from 1")
+        with self._stage("compare"):
+            store = self.store
+            if unread_blocks(store):
+                raise UsageError("some images were not read yet; call first_loop_iteration() first")
+            comparison = choose_comparison(store, settings)
+            plans = plan_comparison(comparison, tile_blocks)
+            self._tiles_resumed = sum(int((plan.compared >= 0).sum()) for plan in plans)
+            if any(plan.pending() for plan in plans):
+                with stage_bar("compare", pairs_left(store, plans), "pairs", self.verbose) as advance:
+                    for compared, _ in compare_tiles(comparison, plans, self.client):
+                        advance(compared)
+        self._comparison, self._threshold = comparison, settings.similarity_threshold
+
+    # -- results -----------------------------------------------------------------------------------------------------
+
+    def result(self, similarity: float | None = None) -> Result:
+        """Pairs, clusters, errors and figures of the comparison that was run.
+
+        Parameters
+        ----------
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+
+        Raises
+        ------
+        UsageError
+            If nothing was compared yet, or not up to this MSE.
+        """
+        if self._comparison is None or self._threshold is None:
+            raise UsageError("nothing was compared yet; call second_loop_iteration() first")
+        threshold = self._threshold if similarity is None else similarity
+        wanted = CompareSettings(similarity_threshold=threshold).similarity_threshold
+        if wanted > self._comparison.settings.similarity_threshold:
+            raise UsageError(
+                f"images were compared up to an MSE of {self._threshold}, not {wanted}; "
+                f"call second_loop_iteration(similarity_threshold={wanted}) first"
+            )
+        start = time.monotonic()
+        store = self.store
+        frame = store.read_images(["current", "error"])
+        plans = plan_comparison(self._comparison)
+        compared = [plan.compared[plan.compared >= 0] for plan in plans]
+        stats = {
+            "images": int(frame.current.sum()),
+            "images_read": self.images_read,
+            "pairs_compared": sum(int(part.sum()) for part in compared),
+            "tiles": sum(len(plan.tiles) for plan in plans),
+            "tiles_resumed": self._tiles_resumed,
+            "seconds": self.seconds,
+        }
+        result = collect_result(store, self.roots, self._comparison, wanted, stats)
+        self.seconds["results"] = round(time.monotonic() - start, 3)
+        return result
+
+    def get_duplicates(self, similarity: float | None = None) -> tuple[list[Cluster], list[str]]:
+        """Clusters of similar images with the one to keep, and the paths of all others; see `result`."""
+        result = self.result(similarity)
+        return result.clusters, result.low_quality
+
+    @property
+    def pairs(self) -> "pd.DataFrame":
+        """The similar pairs, sorted by path: a, b, mse, rotation, mirrored."""
+        return self.result().pairs
+
+    @property
+    def errors(self) -> "pd.DataFrame":
+        """Files that could not be compared, sorted by path: path, error."""
+        return collect_errors(self.store, self.roots)
+
+    def print_preprocessing_errors(self) -> None:
+        """Print the files that could not be compared, and why."""
+        for row in self.errors.itertuples():
+            print(f"{printable(row.path)}: {row.error}")
+
+    # -- as Dask collections -----------------------------------------------------------------------------------------
+
+    @property
+    def images(self) -> "dd.DataFrame":
+        """Metadata of the images, errors included, as a Dask DataFrame: one partition a block, indexed by number."""
+        from .frames import images_frame
+
+        return images_frame(self.store)
+
+    @property
+    def thumbnails(self) -> "da.Array":
+        """Thumbnails in the order of `images`: a Dask array (n, height, width, 3) uint8; 0 where there is an error."""
+        from .frames import thumbnails_array
+
+        return thumbnails_array(self.store)
+
+    def mse(self, *, rotations: bool = True, mirror: bool = False) -> "da.Array":
+        """Exact MSE of all images with all, lazily, in the order of `images`.
+
+        A Dask array (n, n) float64; NaN where there is an error. With two sides, those of side a in rows and those
+        of side b in columns.
+        """
+        from .frames import mse_array
+
+        return mse_array(self.store, rotations=rotations, mirror=mirror)
+
+
+def find_duplicates(
+    directory_a: Directories,
+    directory_b: Directories | None = None,
+    *,
+    similarity_threshold: float = 200.0,
+    rotations: bool = True,
+    mirror: bool = False,
+    **options: Any,
+) -> Result:
+    """Find the duplicates of a collection, or of one against another: all stages, as far as they are not done yet.
+
+    Parameters
+    ----------
+    directory_a, directory_b
+        Folder or folders to search, and to compare them with.
+    similarity_threshold, rotations, mirror
+        What makes a pair similar, see `CompareSettings`.
+    options
+        As for `FastDifPy`.
+
+    Returns
+    -------
+    The pairs, the clusters with what to keep, the errors.
+
+    Raises
+    ------
+    UsageError
+        If a directory or a setting cannot be used.
+    """
+    CompareSettings(similarity_threshold=similarity_threshold, rotations=rotations, mirror=mirror)
+    with FastDifPy(directory_a, directory_b, **options) as db, db.writing():
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration(similarity_threshold, rotations=rotations, mirror=mirror)
+        return db.result()

@@ -1,0 +1,56 @@
+"""The similar pairs between two chunks of thumbnails. Kernels: chunks in, chunks out, NumPy or CuPy."""
+
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from .metrics import transformed_squared_errors
+
+__all__ = ["similar_pairs"]
+
+# Rows and columns of one matrix of errors: bounds the memory whatever the size of a block, and the share of pairs on
+# the diagonal that a matrix product computes twice.
+_CHUNK = 256
+
+
+def similar_pairs(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], triangular: bool = False) -> Any:
+    """Find the pairs of images whose smallest sum of squared errors is at most a limit.
+
+    Parameters
+    ----------
+    a, b
+        (m, h, w, c) and (n, h, w, c) uint8, NumPy or CuPy.
+    sse_limit
+        Largest sum of squared errors of a similar pair, inclusive.
+    transforms
+        Numbers of the transforms of images of `a`, see `metrics.available_transforms`.
+    triangular
+        `a` and `b` are the same images; compare each with those after it only.
+
+    Returns
+    -------
+    (k, 4) int64, a row a pair, ordered: index in `a`, index in `b`, sum of squared errors, bit mask of the transforms
+    that reach it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.zeros((3, 8, 8, 3), np.uint8)
+    >>> images[2] = 255
+    >>> similar_pairs(images, images, sse_limit=0, transforms=(0, 2), triangular=True).tolist()
+    [[0, 1, 0, 5]]
+    """
+    xp = array_namespace(a, b)
+    found = [xp.zeros((0, 4), dtype=xp.int64)]
+    for top in range(0, a.shape[0], _CHUNK):
+        rows = a[top : top + _CHUNK]
+        for left in range(top if triangular else 0, b.shape[0], _CHUNK):
+            errors, masks = transformed_squared_errors(rows, b[left : left + _CHUNK], transforms)
+            similar = errors <= sse_limit
+            if triangular and left == top:
+                similar = xp.triu(similar, k=1)
+            i, j = xp.nonzero(similar)
+            if i.shape[0]:
+                found.append(xp.stack([i + top, j + left, errors[i, j], xp.astype(masks[i, j], xp.int64)], axis=1))
+    pairs = xp.concat(found)
+    return pairs[xp.argsort(pairs[:, 0] * b.shape[0] + pairs[:, 1])]

@@ -1,0 +1,329 @@
+"""The store: the only module that knows the layout on disk.
+
+::
+
+    <store>/
+      images.parquet/block-00000000.parquet   one partition per block: the metadata of its images
+      arrays.zarr/                            attributes: format, roots, thumbnail settings, generations
+        thumbnails                            (image, y, x, channel) uint8, one chunk per block
+        comparisons/<run>/                    attributes: what makes a pair similar
+          generation-<g>/compared             (tile,) int64: pairs of images compared; attributes: the plan
+          generation-<g>/pairs-<tile>         (pair, field) int64: a, b, sse, transforms
+      writer.lock                             locked by the process that is writing
+
+Image number i is row ``i % block_size`` of block ``i // block_size``; the last block of each side of a generation may
+be part empty. Every file is written under a temporary name and renamed, or is one object of an object store, so it is
+there as a whole or not at all. What counts as finished, and is written last:
+
+- a generation: its entry in the attributes of ``arrays.zarr``;
+- a block: its chunk of ``thumbnails`` (after its partition, which the thumbnail stage completes);
+- a tile: its chunk of ``compared``, one number that is not the fill value −1 (after its ``pairs``).
+
+Chunks equal to the fill value must be stored too (Zarr leaves them out by default): black pictures are pictures.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
+from zarr.storage import FsspecStore, LocalStore
+
+from .config import ThumbnailSettings
+from .errors import StoreLockedError, StoreMismatchError, UsageError
+from .files import Files
+from .grid import Generation
+from .hashes import HASH_COLUMNS
+
+__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "Store"]
+
+FORMAT_VERSION = 1
+_FORMAT = "fastdiff_dask"
+_THUMBNAILS = "thumbnails"
+_OWN_NAMES = {"arrays.zarr", "images.parquet", "writer.json", "writer.lock"}
+# c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
+FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
+
+IMAGE_SCHEMA = pa.schema(
+    [
+        ("image", pa.int64()),  # number of the image: row in the array of thumbnails
+        ("side", pa.string()),  # "a" or "b"
+        ("root", pa.string()),  # absolute folder
+        ("path", pa.string()),  # below the root; undecodable bytes shown as U+FFFD
+        ("path_bytes", pa.binary()),  # the name itself where `path` cannot hold it, else empty
+        ("size", pa.int64()),  # bytes; -1 for what could not even be listed
+        ("mtime_ns", pa.int64()),
+        ("current", pa.bool_()),  # False: vanished, or changed and listed again under another number
+        ("width", pa.int32()),  # pixels as shown to a person; 0 while not known
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("error", pa.string()),  # null if the image can be compared, or was not read yet
+        ("retry", pa.bool_()),  # the error was in reading, not in decoding
+        ("hash_shift", pa.int8()),  # bits by which values were shifted for the hashes
+        *((name, pa.string()) for name in HASH_COLUMNS),
+    ]
+)
+
+
+class Store:
+    """A store that exists: reading, and the commits of each stage.
+
+    Cheap to make, so that each task opens its own from the address. Not locked: see `lock`.
+
+    Parameters
+    ----------
+    url
+        Folder or fsspec URL.
+
+    Raises
+    ------
+    UsageError
+        If there is no store.
+    StoreMismatchError
+        If it is of another format.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.files = Files(url)
+        if not _is_store(self.files):
+            raise UsageError(f"no store at {url}; make one with: fastdiff-dask find DIR --store {url}")
+        try:
+            attributes: dict[str, Any] = dict(zarr.open_group(self.zarr(), mode="r").attrs)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise StoreMismatchError(
+                f"the store at {url} cannot be read ({reason}); name another --store, or delete it"
+            ) from None
+        found = (attributes.get("format"), attributes.get("format_version"))
+        if found != (_FORMAT, FORMAT_VERSION):
+            raise StoreMismatchError(
+                f"the store at {url} has format {found[0]} {found[1]}, this program reads {_FORMAT} {FORMAT_VERSION}; "
+                f"name another --store, or delete it and start again"
+            )
+        try:
+            self._load(attributes)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise StoreMismatchError(
+                f"the store at {url} has damaged settings ({error!r}); name another --store, or delete it"
+            ) from None
+
+    def _load(self, attributes: dict[str, Any]) -> None:
+        self.roots: dict[str, list[str]] = {side: list(attributes["roots"][side]) for side in ("a", "b")}
+        self.thumbnail_settings = ThumbnailSettings.from_json(attributes["thumbnails"])
+        self.generations = [
+            Generation(range(start, middle), range(middle, stop), images_a, images_b)
+            for start, middle, stop, images_a, images_b in attributes["generations"]
+        ]
+
+    # -- making and locking ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open_or_create(cls, url: str, roots: dict[str, list[str]], settings: ThumbnailSettings) -> Self:
+        """Open the store if it was made for the same roots and settings; make it if there is none.
+
+        Raises
+        ------
+        StoreMismatchError
+            If the store was made by another format, with other settings, or for other folders.
+        """
+        files = _refuse_foreign(url)
+        if not _is_store(files):
+            attributes = {
+                "format": _FORMAT,
+                "format_version": FORMAT_VERSION,
+                "roots": roots,
+                "thumbnails": settings.to_json(),
+                "generations": [],
+            }
+            # one write: the group is there with its attributes or not at all
+            zarr.create_group(_zarr_store(files), attributes=attributes)
+        store = cls(url)
+        for what, found, wanted in (
+            ("thumbnail settings", store.thumbnail_settings, settings),
+            ("folders", store.roots, roots),
+        ):
+            if found != wanted:
+                raise StoreMismatchError(
+                    f"the store at {url} was made with {what} {_brief(found)}, now asked for {_brief(wanted)}; "
+                    f"use the former, name another --store, or delete the store"
+                )
+        return store
+
+    @staticmethod
+    @contextlib.contextmanager
+    def lock(url: str) -> Iterator[None]:
+        """Hold the store for writing; the operating system drops the lock of a process that dies.
+
+        Stores behind a URL other than a local path are not locked.
+
+        Raises
+        ------
+        StoreLockedError
+            If another process holds it.
+        StoreMismatchError
+            If there is something else at the address; nothing is written there.
+        """
+        files = _refuse_foreign(url)
+        if not files.local:
+            yield
+            return
+        folder = Path(files.root)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held = filelock.FileLock(folder / "writer.lock", timeout=0)
+            held.acquire()
+        except filelock.Timeout:
+            writer = "another process"
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                holder = json.loads((folder / "writer.json").read_text())
+                writer = f"process {holder['process']} on {holder['host']}"
+            raise StoreLockedError(
+                f"the store at {url} is being written by {writer}; wait for it to end, or name another --store"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"the store cannot be written at {url}: {error.strerror}; name another --store") from None
+        try:
+            files.write("writer.json", json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
+            for name in ("arrays.zarr", "images.parquet"):
+                for leftover in (folder / name).rglob("*.partial"):  # of a process that was killed while it wrote
+                    leftover.unlink(missing_ok=True)
+            yield
+        finally:
+            held.release()
+
+    # -- metadata ----------------------------------------------------------------------------------------------------
+
+    @property
+    def two_sides(self) -> bool:
+        """Whether the collection is side a against side b."""
+        return bool(self.roots["b"])
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks over all generations."""
+        return self.generations[-1].b.stop if self.generations else 0
+
+    def rows(self) -> list[int]:
+        """Number of images in each block."""
+        size = self.thumbnail_settings.block_size
+        return [generation.rows(block, size) for generation in self.generations for block in generation.blocks]
+
+    def read_partition(self, block: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Metadata of a block, one row an image, columns as in `IMAGE_SCHEMA`."""
+        data = self.files.read(_partition_name(block))
+        return pq.read_table(io.BytesIO(data), columns=columns).to_pandas()
+
+    def read_images(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Metadata of all blocks, some columns: memory grows with the number of images."""
+        names = list(columns)
+        frames = [self.read_partition(block, names) for block in range(self.blocks)]
+        empty = IMAGE_SCHEMA.empty_table().select(names).to_pandas()
+        return pd.concat(frames, ignore_index=True) if frames else empty
+
+    def write_partition(self, block: int, frame: pd.DataFrame) -> None:
+        """Write or replace the metadata of a block."""
+        sink = io.BytesIO()
+        table = pa.Table.from_pandas(frame, schema=IMAGE_SCHEMA, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
+        self.files.write(_partition_name(block), sink.getvalue())
+
+    def add_generation(self, generation: Generation) -> None:
+        """Commit a generation whose partitions are written."""
+        group = zarr.open_group(self.zarr(), mode="r+")
+        shape = (generation.b.stop * self.thumbnail_settings.block_size, *self.thumbnail_settings.shape)
+        if _THUMBNAILS in group:
+            zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r+").resize(shape)
+        else:
+            group.create_array(
+                _THUMBNAILS,
+                shape=shape,
+                chunks=(self.thumbnail_settings.block_size, *shape[1:]),
+                dtype="uint8",
+                compressors=ZstdCodec(level=1),
+                chunk_key_encoding=FLAT_KEYS,
+                dimension_names=("image", "y", "x", "channel"),
+                config={"write_empty_chunks": True},
+                overwrite=True,
+            )
+        self.generations.append(generation)
+        recorded = [[g.a.start, g.a.stop, g.b.stop, g.images_a, g.images_b] for g in self.generations]
+        group.update_attributes({"generations": recorded})
+
+    # -- thumbnails --------------------------------------------------------------------------------------------------
+
+    def finished_blocks(self) -> set[int]:
+        """Numbers of the blocks whose thumbnails are committed."""
+        return {block for block in stored_chunks(self.files, _THUMBNAILS) if block < self.blocks}
+
+    def thumbnails_array(self) -> zarr.Array:
+        """All thumbnails (blocks · block_size, height, width, 3) uint8; rows without an image are 0."""
+        return zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r")
+
+    def read_thumbnails(self, block: int) -> NDArray[np.uint8]:
+        """Thumbnails of a block (block_size, height, width, 3) uint8; rows without an image are 0."""
+        size = self.thumbnail_settings.block_size
+        return np.asarray(self.thumbnails_array()[block * size : (block + 1) * size])
+
+    def write_thumbnails(self, block: int, thumbnails: NDArray[np.uint8]) -> None:
+        """Commit a block: all of its rows, whether or not there is an image."""
+        array = zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r+", config={"write_empty_chunks": True})
+        size = self.thumbnail_settings.block_size
+        array[block * size : (block + 1) * size] = thumbnails
+
+    def zarr(self) -> LocalStore | FsspecStore:
+        """Where the arrays are."""
+        return _zarr_store(self.files)
+
+
+def stored_chunks(files: Files, array: str) -> set[int]:
+    """First chunk index of every stored chunk of an array of the store, from one listing."""
+    names = files.names(f"arrays.zarr/{array}")
+    return {int(name.split(".")[1]) for name in names if re.fullmatch(r"c(\.\d+)+", name)}
+
+
+def _is_store(files: Files) -> bool:
+    return "zarr.json" in files.names("arrays.zarr")
+
+
+def _refuse_foreign(url: str) -> Files:
+    """Give the files of a store, or of a place where one can be made."""
+    files = Files(url)
+    foreign = sorted(set(files.names()) - _OWN_NAMES)
+    if files.is_file() or (foreign and not _is_store(files)):
+        what = f"a folder with other files ({foreign[0]!r})" if foreign else "a file"
+        raise StoreMismatchError(f"{url} is {what}, not a store; name a new or an empty folder")
+    return files
+
+
+def _partition_name(block: int) -> str:
+    return f"images.parquet/block-{block:08d}.parquet"
+
+
+def _zarr_store(files: Files) -> LocalStore | FsspecStore:
+    if files.local:
+        return LocalStore(Path(files.root) / "arrays.zarr")
+    return FsspecStore.from_url(f"{files.url.rstrip('/')}/arrays.zarr")
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, ThumbnailSettings):
+        return f"{value.width}×{value.height}, block_size {value.block_size}"
+    if isinstance(value, dict):
+        return " against ".join(", ".join(roots) for roots in value.values() if roots)
+    return str(value)

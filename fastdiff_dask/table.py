@@ -1,0 +1,81 @@
+"""A result as a table on the terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .images import printable
+from .progress import with_unit
+from .results import Result
+
+__all__ = ["print_result"]
+
+_SHOWN_CLUSTERS, _SHOWN_ERRORS = 50, 20
+
+
+def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> None:
+    """Print the clusters, the errors and a summary.
+
+    Parameters
+    ----------
+    result
+        What was found.
+    seconds
+        How long it took.
+    to_stderr
+        Print to standard error, where standard output is taken.
+    """
+    console = Console(stderr=to_stderr, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=to_stderr, highlight=False, width=10_000)  # a file has no width to fold lines at
+    shown = result.clusters[:_SHOWN_CLUSTERS]
+    if shown:
+        console.print(_clusters_table(result))
+    if len(result.clusters) > len(shown):
+        console.print(f"… and {len(result.clusters) - len(shown)} more clusters; --json FILE writes all of them")
+    for row in result.errors[:_SHOWN_ERRORS].itertuples():
+        console.print(Text(f"not compared: {printable(row.path)}: {row.error}"))
+    if len(result.errors) > _SHOWN_ERRORS:
+        console.print(f"… and {len(result.errors) - _SHOWN_ERRORS} more errors; --json FILE writes all of them")
+    compared = result.stats["images"] - len(result.errors)
+    summary = f"{compared} images, {result.stats['pairs_compared']} pairs compared in {seconds:.1f} s: "
+    if not result.stats["pairs_compared"]:
+        summary = f"{compared} image{'s' if compared != 1 else ''} found: nothing to compare"
+    else:
+        summary += f"{len(result.pairs)} similar pairs, {len(result.low_quality)} images that could go"
+    if len(result.errors):
+        summary += f"; {len(result.errors)} files could not be compared"
+    console.print(summary)
+
+
+def _clusters_table(result: Result) -> Table:
+    clusters = result.clusters[:_SHOWN_CLUSTERS]
+    paths = {path for cluster in clusters for path in (cluster.keep, *cluster.low_quality)}
+    pairs = result.pairs[result.pairs.a.isin(paths)]
+    similar = {}
+    for row in pairs.itertuples():
+        turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
+        similar[row.a, row.b] = similar[row.b, row.a] = (f"{row.mse:.2f}", turned)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("image", overflow="fold")
+    for heading in ("pixels", "bytes", "MSE", "turned"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cluster in clusters:
+        for path in (cluster.keep, *cluster.low_quality):
+            image = result.images.loc[path]
+            first = path == cluster.keep
+            # a chain of similar pairs may lead to the one to keep without being similar to it
+            mse, turned = ("", "") if first else similar.get((cluster.keep, path), ("by others", ""))
+            table.add_row(
+                "keep" if first else "",
+                Text(printable(path)),
+                f"{image['width']}×{image['height']}",
+                with_unit(image["size"]),
+                mse,
+                turned,
+                style="bold" if first else None,
+            )
+        table.add_section()
+    return table

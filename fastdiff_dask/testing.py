@@ -1,0 +1,138 @@
+"""For tests, ours and users': photo-like images with known duplicates, and the two-loop reference of the MSE."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["SimulatedPhotos", "reference_sse", "simulate_images", "simulate_photo"]
+
+
+class SimulatedPhotos(NamedTuple):
+    """What `simulate_images` made.
+
+    Attributes
+    ----------
+    originals
+        Paths of the distinct pictures.
+    duplicates
+        Path of each altered copy → path of its original.
+    """
+
+    originals: list[Path]
+    duplicates: dict[Path, Path]
+
+
+def simulate_photo(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
+    """Make a photo-like picture: smooth patches of colour at several scales, with edges and grain.
+
+    The power spectrum of natural images falls with the square of the frequency (Field 1987); octaves of random grids,
+    enlarged and weighted by their scale, give that fall here, and a few flat shapes give edges.
+
+    Returns
+    -------
+    (height, width, 3) uint8.
+
+    Examples
+    --------
+    >>> simulate_photo(np.random.default_rng(0), 40, 30).shape
+    (30, 40, 3)
+    """
+    total = np.zeros((height, width, 3), np.float32)
+    for cells in (2, 4, 8, 16, 32):
+        grid = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        total += np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC), np.float32) / cells
+    total -= total.min()
+    total *= 255 / total.max()
+    for _ in range(3):
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        shape = total[top : top + height // 3, left : left + width // 3]
+        shape += rng.uniform(-80, 80, 3).astype(np.float32)
+    total += rng.normal(0, 3, total.shape).astype(np.float32)
+    return np.clip(np.rint(total), 0, 255).astype(np.uint8)
+
+
+def simulate_images(
+    folder: str | os.PathLike[str],
+    *,
+    images: int = 20,
+    duplicates: int = 5,
+    size: tuple[int, int] = (160, 120),
+    seed: int = 0,
+) -> SimulatedPhotos:
+    """Write distinct photo-like JPEG files, and altered copies of some of them, into a folder.
+
+    Copies are, in turn: saved again at quality 70, half the size, turned by 90, 180 and 270 degrees, saved as PNG, and
+    slightly brighter. Distinct pictures are far apart (an MSE of thousands), copies close (under 200).
+
+    Parameters
+    ----------
+    folder
+        Where to write; made if need be.
+    images, duplicates
+        Number of distinct pictures, and of copies; at most one copy a picture.
+    size
+        (width, height) of the pictures.
+    seed
+        Seed of everything random.
+    """
+    if duplicates > images:
+        raise ValueError(f"{duplicates} duplicates of {images} images; ask for one copy a picture at most")
+    rng = np.random.default_rng(seed)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    originals, copies = [], {}
+    for number in range(images):
+        picture = Image.fromarray(simulate_photo(rng, *size))
+        path = target / f"picture_{number:05d}.jpg"
+        picture.save(path, quality=92)
+        originals.append(path)
+        if number < duplicates:
+            kind = number % 7
+            copy = target / f"copy_{number:05d}.{'png' if kind == 5 else 'jpg'}"
+            if kind == 1:
+                picture = picture.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS)
+            elif kind in (2, 3, 4):
+                turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
+                picture = picture.transpose(turns[kind - 2])
+            elif kind == 6:
+                picture = picture.point(lambda level: min(level + 4, 255))
+            picture.save(copy, quality=70 if kind == 0 else 92)  # no matter to PNG
+            copies[copy] = path
+    return SimulatedPhotos(originals, copies)
+
+
+def reference_sse(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], *, rotations: bool = True, mirror: bool = False
+) -> NDArray[np.int64]:
+    """Smallest sum of squared errors of each pair, by two loops over Python integers' arithmetic: slow and plain.
+
+    Parameters
+    ----------
+    a, b
+        (m, h, w, c) and (n, h, w, c) uint8.
+    rotations, mirror
+        Which transforms of images of `a` count.
+
+    Returns
+    -------
+    (m, n) int64.
+
+    Examples
+    --------
+    >>> ramp = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
+    >>> reference_sse(ramp, np.rot90(ramp, axes=(1, 2))).tolist()
+    [[0]]
+    """
+    result = np.zeros((len(a), len(b)), np.int64)
+    for i, first in enumerate(a.astype(np.int64)):
+        forms = [np.rot90(first, turns) for turns in (range(4) if rotations else (0,))]
+        if mirror:
+            forms += [np.rot90(first[:, ::-1], turns) for turns in (range(4) if rotations else (0,))]
+        for j, second in enumerate(b.astype(np.int64)):
+            fitting = [form for form in forms if form.shape == second.shape]
+            result[i, j] = min(int(((form - second) ** 2).sum()) for form in fitting)
+    return result

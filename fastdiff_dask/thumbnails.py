@@ -1,0 +1,183 @@
+"""Catalog → thumbnails, metadata and hashes in the store: fast_diff_py's first loop."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from distributed import Client, Future
+from numpy.typing import NDArray
+
+from .catalog import full_path
+from .cluster import capacity, run_in_waves
+from .config import ThumbnailSettings
+from .errors import UsageError
+from .hashes import HASH_COLUMNS, thumbnail_hashes
+from .images import ImageRecord, read_image
+from .store import Store
+
+__all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes", "unread_blocks"]
+
+# A part is what one task reads of a block: small enough to keep all threads busy to the end and the progress moving,
+# large enough for the 2 ms that a task costs.
+_SMALLEST_PART, _LARGEST_PART = 16, 256
+
+Part = tuple[list[ImageRecord], NDArray[np.uint8], list[tuple[str, str, str, str] | None]]
+
+
+def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
+    """Memory that a task of this stage needs for thumbnails: its block in parts, whole, encoded, and one waiting."""
+    return 4 * settings.block_bytes
+
+
+def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | None) -> Part:
+    """Read the files of some rows of a block.
+
+    Returns
+    -------
+    Records, thumbnails (rows, h, w, 3) uint8 that are 0 where there is none, and hashes if asked for.
+    """
+    store = Store(url)
+    settings = store.thumbnail_settings
+    rows = store.read_partition(block, ["root", "path", "path_bytes", "size", "error"]).iloc[start:stop]
+    records: list[ImageRecord] = []
+    hashes: list[tuple[str, str, str, str] | None] = []
+    thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
+    for index, row in enumerate(rows.itertuples()):
+        if row.size < 0:  # the index could not even list it
+            record, thumbnail = ImageRecord(error=row.error), None
+        else:
+            path = full_path(row.root, row.path, row.path_bytes)
+            record, thumbnail = read_image(path, settings.width, settings.height)
+        if thumbnail is not None:
+            thumbnails[index] = thumbnail
+        records.append(record)
+        hashes.append(None if thumbnail is None or hash_shift is None else thumbnail_hashes(thumbnail, hash_shift))
+    return records, thumbnails, hashes
+
+
+def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None) -> tuple[int, int]:
+    """Commit a block of images that were read: first its metadata, then its thumbnails.
+
+    Returns
+    -------
+    Number of images and of errors.
+    """
+    store = Store(url)
+    frame = store.read_partition(block)
+    records = [record for part in parts for record in part[0]]
+    for field in ImageRecord._fields:
+        frame[field] = [getattr(record, field) for record in records]
+    errors = int((frame.error != "").sum())
+    frame["error"] = [record.error or None for record in records]
+    _set_hashes(frame, [hashes for part in parts for hashes in part[2]], hash_shift)
+    store.write_partition(block, frame)
+    thumbnails = np.zeros((store.thumbnail_settings.block_size, *store.thumbnail_settings.shape), np.uint8)
+    np.concatenate([part[1] for part in parts], out=thumbnails[: len(frame)])
+    store.write_thumbnails(block, thumbnails)
+    return len(frame) - errors, errors
+
+
+def hash_block(url: str, block: int, hash_shift: int) -> bool:
+    """Hash the thumbnails of a finished block again if they were not, or with another shift; True if it did."""
+    store = Store(url)
+    frame = store.read_partition(block)
+    readable = frame.error.isna()
+    if not readable.any() or (frame.hash_shift.eq(hash_shift).all() and frame.loc[readable, "hash_0"].notna().all()):
+        return False
+    thumbnails = store.read_thumbnails(block)
+    hashes = [thumbnail_hashes(thumbnails[row], hash_shift) if ok else None for row, ok in enumerate(readable)]
+    _set_hashes(frame, hashes, hash_shift)
+    store.write_partition(block, frame)
+    return True
+
+
+def _set_hashes(frame: Any, hashes: list[tuple[str, str, str, str] | None], hash_shift: int | None) -> None:
+    frame["hash_shift"] = hash_shift or 0
+    for column, name in enumerate(HASH_COLUMNS):
+        frame[name] = [None if found is None else found[column] for found in hashes]
+
+
+def unread_blocks(store: Store) -> dict[int, int]:
+    """Blocks that are not finished, and the number of images in each."""
+    finished = store.finished_blocks()
+    return {block: rows for block, rows in enumerate(store.rows()) if block not in finished}
+
+
+def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse blocks that do not fit into the share of a worker's memory that one task has (0: unlimited).
+
+    Raises
+    ------
+    UsageError
+        With the largest block size that would do.
+    """
+    needed = thumbnail_task_bytes(settings)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"a block of {settings.block_size} thumbnails needs {needed / 1e9:.3g} GB, and a task on the workers has "
+            f"{bytes_per_task / 1e9:.3g} GB; use block_size ≤ {settings.block_size * bytes_per_task // needed}"
+        )
+
+
+def read_blocks(
+    store: Store, client: Client, unread: dict[int, int], hash_shift: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Read blocks of images; each block is committed as soon as its images are read.
+
+    Memory: `thumbnail_task_bytes` a thread, and a decoded picture; independent of the number of images.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    client
+        Where to run; its workers see the files and the store under the same paths.
+    unread
+        What `unread_blocks` found.
+    hash_shift
+        Compute the hashes too, of values shifted by so many bits.
+
+    Yields
+    ------
+    Images read since the last one, and errors (known when a block is committed).
+
+    Raises
+    ------
+    UsageError
+        If a block does not fit into a worker's memory; nothing is read then.
+    """
+    room = capacity(client)
+    check_memory(store.thumbnail_settings, room.bytes_per_task)
+    part_size = min(max(sum(unread.values()) // (4 * room.threads), _SMALLEST_PART), _LARGEST_PART)
+    run = uuid.uuid4().hex[:8]
+    lengths: dict[str, int] = {}
+
+    def submit(item: tuple[int, int]) -> list[Future]:
+        block, rows = item
+        parts = []
+        for start in range(0, rows, part_size):
+            stop = min(start + part_size, rows)
+            key = f"thumbnail-{run}-{block}-{start}"
+            lengths[key] = stop - start
+            parts.append(client.submit(read_part, store.url, block, start, stop, hash_shift, key=key))
+        commit = f"commit-{run}-{block}"
+        # the parts travel from worker to worker, not through the scheduler
+        return [*parts, client.submit(write_block, store.url, block, parts, hash_shift, key=commit)]
+
+    for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
+        if future.key in lengths:
+            yield lengths.pop(future.key), 0
+        else:
+            yield 0, future.result()[1]
+
+
+def hash_blocks(store: Store, client: Client, hash_shift: int) -> Iterator[int]:
+    """Complete the hashes of all finished blocks from their thumbnails; gives the number of blocks hashed each time."""
+    run = uuid.uuid4().hex[:8]
+
+    def submit(block: int) -> list[Future]:
+        return [client.submit(hash_block, store.url, block, hash_shift, key=f"hash-{run}-{block}")]
+
+    for future in run_in_waves(client, range(store.blocks), submit, in_flight=2 * capacity(client).threads):
+        yield int(future.result())
