@@ -73,18 +73,11 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
     roots: list[Root] = []
     for side, given_paths in directories.items():
         for given in given_paths:
-            path = Path(given).expanduser()
-            if not path.exists():
-                raise UsageError(f"no folder {printable(given)!r}; check the path, or mount its disk")
-            if not path.is_dir():
-                raise UsageError(f"{printable(given)!r} is not a folder; name the folder that it is in")
-            if not os.access(path, os.R_OK | os.X_OK):
-                raise UsageError(f"folder {printable(given)!r} cannot be read; check its permissions")
-            absolute = str(path.resolve())
+            absolute = _checked_folder(given)
             if printable(absolute) != absolute:
                 raise UsageError(f"the name of folder {printable(absolute)!r} cannot be recorded; rename it")
             if (side, absolute) not in [(root.side, root.absolute) for root in roots]:
-                roots.append(Root(side, str(path), absolute))
+                roots.append(Root(side, str(Path(given).expanduser()), absolute))
     for a in roots:
         for b in roots:
             if a.side < b.side and (_within(a.absolute, b.absolute) or _within(b.absolute, a.absolute)):
@@ -93,6 +86,21 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
                     f"other, so that files would be compared with themselves; name separate folders"
                 )
     return sorted(roots, key=lambda root: (root.side, root.absolute))
+
+
+def _checked_folder(given: str) -> str:
+    """Resolve a folder that exists and can be listed."""
+    try:
+        absolute = Path(given).expanduser().resolve(strict=True)
+        with os.scandir(absolute):
+            return str(absolute)
+    except FileNotFoundError:
+        raise UsageError(f"no folder {printable(given)!r}; check the path, or mount its disk") from None
+    except NotADirectoryError:
+        raise UsageError(f"{printable(given)!r} is not a folder; name the folder that it is in") from None
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError: a null byte; RuntimeError: no such user's home
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"folder {printable(given)!r} cannot be read ({reason}); check its permissions") from None
 
 
 def _within(path: str, folder: str) -> bool:

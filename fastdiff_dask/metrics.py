@@ -1,5 +1,6 @@
 """Exact squared errors between two chunks of thumbnails. Kernels: chunks in, chunks out, NumPy or CuPy."""
 
+import math
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -91,7 +92,7 @@ def rotation_of(mask: int) -> tuple[int, bool]:
 
 def _centred(images: Any, xp: Any) -> Any:
     """(n, h, w, c) uint8 → (n, h·w·c) float32 in [−128, 127]; distances do not change, products become small."""
-    flat = xp.reshape(images, (images.shape[0], -1))
+    flat = xp.reshape(images, (images.shape[0], math.prod(images.shape[1:])))  # -1 fails without images
     return xp.astype(flat, xp.float32) - xp.float32(128)
 
 

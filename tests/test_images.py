@@ -1,0 +1,170 @@
+"""One file → record and thumbnail: orientation, modes, and every kind of broken file."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastdiff_dask.images import image_extensions, read_image
+from fastdiff_dask.testing import simulate_photo
+
+
+@pytest.fixture
+def picture(rng):
+    return Image.fromarray(simulate_photo(rng, 90, 60))
+
+
+def mse(a, b):
+    return float(((a.astype(np.int64) - b.astype(np.int64)) ** 2).sum() / (a.shape[0] * a.shape[1]))
+
+
+def read(path, width=64, height=64):
+    record, thumbnail = read_image(str(path), width, height)
+    assert (thumbnail is None) == bool(record.error)
+    return record, thumbnail
+
+
+def test_thumbnail_is_pillows_bicubic(picture, tmp_path):
+    picture.save(tmp_path / "a.png")
+    record, thumbnail = read(tmp_path / "a.png", 32, 48)
+    assert record == (90, 60, "PNG", "RGB", "", False)
+    assert thumbnail.shape == (48, 32, 3)
+    assert thumbnail.dtype == np.uint8
+    np.testing.assert_array_equal(thumbnail, np.asarray(picture.resize((32, 48), Image.Resampling.BICUBIC)))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (40, 64)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation, size, picture, tmp_path):
+    stored = {
+        1: lambda p: p,
+        2: lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: lambda p: p.transpose(Image.Transpose.ROTATE_180),
+        4: lambda p: p.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: lambda p: p.transpose(Image.Transpose.TRANSPOSE),
+        6: lambda p: p.transpose(Image.Transpose.ROTATE_90),
+        7: lambda p: p.transpose(Image.Transpose.TRANSVERSE),
+        8: lambda p: p.transpose(Image.Transpose.ROTATE_270),
+    }[orientation](picture)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "turned.png", exif=exif)
+    picture.save(tmp_path / "upright.png")
+    record, thumbnail = read(tmp_path / "turned.png", *size)
+    _, upright = read(tmp_path / "upright.png", *size)
+    assert (record.width, record.height) == (90, 60)
+    assert thumbnail.shape == (size[1], size[0], 3)
+    assert mse(thumbnail, upright) < 1
+
+
+def test_16_bits_are_scaled_not_clipped(tmp_path):
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    Image.fromarray((ramp // 257).astype(np.uint8)).save(tmp_path / "flat.png")
+    _, deep = read(tmp_path / "deep.png")
+    _, flat = read(tmp_path / "flat.png")
+    assert mse(deep, flat) <= 3
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_wide_values_are_scaled_to_their_range(mode, tmp_path):
+    values = np.linspace(-3e6, 5e6, 64 * 64).reshape(64, 64)
+    Image.fromarray(values.astype(np.int32 if mode == "I" else np.float32)).save(tmp_path / "wide.tif")
+    record, thumbnail = read(tmp_path / "wide.tif")
+    assert record.mode == mode
+    assert (int(thumbnail.min()), int(thumbnail.max())) == (0, 255)
+    assert abs(float(thumbnail.mean()) - 127.5) < 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_shows_white(mode, tmp_path):
+    clear = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    clear.paste((200, 200, 200, 255), (0, 0, 64, 32))
+    clear.convert(mode).save(tmp_path / "clear.png", **({"transparency": 0} if mode == "P" else {}))
+    _, thumbnail = read(tmp_path / "clear.png")
+    assert thumbnail[60, 30].tolist() == [255, 255, 255]
+    if mode != "P":
+        assert thumbnail[3, 30].tolist() == [200, 200, 200]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB"])
+def test_every_mode_becomes_rgb(mode, picture, tmp_path):
+    if mode == "LAB":
+        pytest.importorskip("PIL.ImageCms")
+        from PIL import ImageCms
+
+        rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        picture = ImageCms.applyTransform(picture, ImageCms.buildTransform(rgb, lab, "RGB", "LAB"))
+    picture.convert(mode).save(tmp_path / "a.tif")
+    record, thumbnail = read(tmp_path / "a.tif")
+    assert record.error == ""
+    assert thumbnail.shape == (64, 64, 3)
+
+
+def test_first_frame_of_an_animation(picture, tmp_path):
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    _, thumbnail = read(tmp_path / "a.gif")
+    assert thumbnail[32, 32].tolist() == [255, 0, 0]
+
+
+def encoded(picture, kind):
+    sink = io.BytesIO()
+    picture.save(sink, kind)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_truncated_files_are_errors(kind, share, picture, tmp_path):
+    data = encoded(picture, kind)
+    path = tmp_path / "a.bin"
+    path.write_bytes(data[: int(len(data) * share)])
+    record, _ = read(path)
+    assert record.error
+    assert not record.retry
+    assert str(tmp_path) not in record.error
+    assert "\n" not in record.error
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 1000, b"just text"])
+def test_what_is_no_image_is_an_error(content, tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    record, _ = read(path)
+    assert record.error.startswith("UnidentifiedImageError: not an image")
+
+
+def test_the_wrong_extension_does_not_matter(picture, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture, "JPEG"))
+    assert read(path)[0].format == "JPEG"
+
+
+def test_a_decompression_bomb_is_an_error(tmp_path):
+    def chunk(name, data):
+        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+
+    header = (60_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    path = tmp_path / "bomb.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
+    record, _ = read(path)
+    assert "DecompressionBombError" in record.error
+
+
+def test_a_file_that_is_gone_is_worth_another_try(tmp_path):
+    record, _ = read(tmp_path / "gone.jpg")
+    assert record.error == "FileNotFoundError: No such file or directory"
+    assert record.retry
+
+
+def test_extensions_are_those_that_pillow_decodes():
+    assert {".jpg", ".jpeg", ".png", ".gif", ".webp", ".tiff", ".bmp", ".avif"} <= image_extensions()
+    assert not {".pdf", ".eps", ".mpg", ".h5", ".txt"} & image_extensions()
