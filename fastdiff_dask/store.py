@@ -19,7 +19,8 @@ there as a whole or not at all. What counts as finished, and is written last:
 - a block: its chunk of ``thumbnails`` (after its partition, which the thumbnail stage completes);
 - a tile: its chunk of ``compared``, one number that is not the fill value −1 (after its ``pairs``).
 
-Chunks equal to the fill value must be stored too (Zarr leaves them out by default): black pictures are pictures.
+A chunk of thumbnails that equals the fill value must be stored too (Zarr leaves such chunks out by default): a block of
+black pictures, or of unreadable ones, is finished.
 """
 
 import contextlib
@@ -258,7 +259,6 @@ class Store:
                 compressors=ZstdCodec(level=1),
                 chunk_key_encoding=FLAT_KEYS,
                 dimension_names=("image", "y", "x", "channel"),
-                config={"write_empty_chunks": True},
                 overwrite=True,
             )
         self.generations.append(generation)
@@ -282,7 +282,8 @@ class Store:
 
     def write_thumbnails(self, block: int, thumbnails: NDArray[np.uint8]) -> None:
         """Commit a block: all of its rows, whether or not there is an image."""
-        array = zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r+", config={"write_empty_chunks": True})
+        # the setting belongs to the handle, is not stored, and open_array ignores it
+        array = zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r+").with_config({"write_empty_chunks": True})
         size = self.thumbnail_settings.block_size
         array[block * size : (block + 1) * size] = thumbnails
 

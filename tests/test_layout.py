@@ -1,0 +1,52 @@
+"""Imports go one way, and the kernels need neither Dask nor Zarr."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastdiff_dask
+
+PACKAGE = Path(fastdiff_dask.__file__).parent
+# each may import from those before it
+LAYERS = [
+    ["errors"],
+    ["config", "grid", "images", "hashes", "metrics", "files", "progress"],
+    ["search", "testing"],
+    ["store"],
+    ["comparisons", "catalog", "cluster", "pairwise"],
+    ["thumbnails", "compare", "frames"],
+    ["clusters", "status"],
+    ["results"],
+    ["table"],
+    ["project"],
+    ["cli"],
+]
+KERNELS = ["errors", "config", "grid", "images", "hashes", "metrics", "search"]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def test_every_module_has_its_place():
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"} == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", LEVEL)
+def test_imports_go_one_way(name):
+    tree = ast.parse((PACKAGE / f"{name}.py").read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
+    assert all(LEVEL[other] < LEVEL[name] for other in imported if other)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels_need_neither_dask_nor_zarr(name):
+    code = f"import fastdiff_dask.{name}, sys; print({{'dask', 'distributed', 'zarr', 'cupy'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(fastdiff_dask, name) for name in fastdiff_dask.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fastdiff_dask.nothing

@@ -1,0 +1,201 @@
+"""What is committed is there as a whole, and foreign state is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+from fastdiff_dask.comparisons import Comparison
+from fastdiff_dask.config import CompareSettings, ThumbnailSettings
+from fastdiff_dask.errors import StoreLockedError, StoreMismatchError, UsageError
+from fastdiff_dask.grid import Generation
+from fastdiff_dask.hashes import HASH_COLUMNS
+from fastdiff_dask.store import IMAGE_SCHEMA, Store
+
+ROOTS = {"a": ["/photos"], "b": []}
+SETTINGS = ThumbnailSettings(width=8, height=8, block_size=3)
+
+
+@pytest.fixture(params=["folder", "memory"])
+def url(request, tmp_path):
+    return str(tmp_path / "store") if request.param == "folder" else f"memory://{tmp_path.name}"
+
+
+def partition(first: int, rows: int) -> pd.DataFrame:
+    values = {name: [""] * rows for name in ("path", "format", "mode")} | dict.fromkeys(HASH_COLUMNS)
+    numbers = {name: [0] * rows for name in ("size", "mtime_ns", "width", "height", "hash_shift")}
+    frame = pd.DataFrame({**numbers, **values, "image": range(first, first + rows)})
+    return frame.assign(side="a", root="/photos", path_bytes=b"", current=True, error=None, retry=False)
+
+
+@pytest.fixture
+def store(url):
+    store = Store.open_or_create(url, ROOTS, SETTINGS)
+    for block, rows in enumerate((3, 1)):
+        store.write_partition(block, partition(3 * block, rows))
+    store.add_generation(Generation(range(2), range(2, 2), 4, 0))
+    return store
+
+
+def test_what_was_written_comes_back(store, url):
+    again = Store(url)
+    assert (again.generations, again.roots, again.thumbnail_settings) == (store.generations, ROOTS, SETTINGS)
+    assert again.rows() == [3, 1]
+    assert again.read_images(["image"]).image.to_list() == [0, 1, 2, 3]
+    assert again.read_partition(1).columns.to_list() == IMAGE_SCHEMA.names
+
+
+def test_a_block_of_black_pictures_is_finished(store):
+    assert store.finished_blocks() == set()
+    store.write_thumbnails(1, np.zeros((3, 8, 8, 3), np.uint8))
+    assert store.finished_blocks() == {1}
+    store.write_thumbnails(0, np.full((3, 8, 8, 3), 7, np.uint8))
+    assert store.finished_blocks() == {0, 1}
+    assert (store.read_thumbnails(0) == 7).all()
+
+
+def test_a_new_generation_keeps_the_old_thumbnails(store, url):
+    store.write_thumbnails(0, np.full((3, 8, 8, 3), 7, np.uint8))
+    store.write_partition(2, partition(6, 2))
+    store.add_generation(Generation(range(2, 3), range(3, 3), 2, 0))
+    again = Store(url)
+    assert again.finished_blocks() == {0}
+    assert again.thumbnails_array().shape == (9, 8, 8, 3)
+    assert (again.read_thumbnails(0) == 7).all()
+
+
+def test_partitions_beyond_the_last_generation_do_not_count(store, url):
+    store.write_partition(2, partition(6, 3))
+    assert len(Store(url).read_images(["image"])) == 4
+
+
+def test_tiles_are_finished_by_their_mark(store):
+    comparison = Comparison(store, CompareSettings())
+    assert comparison.tile_blocks(0) is None
+    comparison.record_plan(0, 2, 3)
+    assert comparison.tile_blocks(0) == 2
+    assert comparison.compared(0).tolist() == [-1, -1, -1]
+    pairs = np.array([[0, 1, 5, 1], [0, 2, 0, 4]])
+    comparison.write_tile(0, 0, pairs, 7)
+    comparison.write_tile(0, 2, np.zeros((0, 4), np.int64), 0)
+    assert comparison.compared(0).tolist() == [7, -1, 0]
+    np.testing.assert_array_equal(np.concatenate(list(comparison.read_pairs(0))), pairs)
+    # pairs without the mark are those of a process that was killed in between
+    group = zarr.open_group(store.zarr(), path=f"comparisons/{comparison.name}/generation-0", mode="r+")
+    group.create_array("pairs-1", data=pairs)
+    assert len(np.concatenate(list(comparison.read_pairs(0)))) == 2
+    comparison.write_tile(0, 1, pairs[:1], 1)
+    assert len(np.concatenate(list(comparison.read_pairs(0)))) == 3
+
+
+def test_comparisons_are_told_apart(store):
+    settings = [
+        CompareSettings(similarity_threshold=threshold, rotations=rotations, mirror=mirror)
+        for threshold in (0.1, 200)
+        for rotations in (True, False)
+        for mirror in (True, False)
+    ]
+    for one in settings:
+        Comparison(store, one).record_plan(0, 1, 1)
+    found = [comparison.settings for comparison in Comparison.all_in(store)]
+    assert len(found) == 8
+    assert set(found) == set(settings)
+
+
+@pytest.mark.parametrize(
+    ("roots", "settings", "message"),
+    [
+        (
+            ROOTS,
+            ThumbnailSettings(width=9, height=8, block_size=3),
+            "8×8, block_size 3, now asked for 9×8, block_size 3",
+        ),
+        (ROOTS, ThumbnailSettings(width=8, height=8, block_size=4), "block_size 3, now asked for 8×8, block_size 4"),
+        ({"a": ["/other"], "b": []}, SETTINGS, "/photos, now asked for /other"),
+        ({"a": ["/photos"], "b": ["/b"]}, SETTINGS, "/photos, now asked for /photos against /b"),
+    ],
+)
+def test_other_settings_are_refused_with_both_values(store, url, roots, settings, message):
+    with pytest.raises(StoreMismatchError, match=message):
+        Store.open_or_create(url, roots, settings)
+
+
+@pytest.mark.parametrize("change", [{"format_version": 2}, {"format": "other"}, {"generations": 5}, {"thumbnails": {}}])
+def test_another_format_is_refused(store, url, change):
+    zarr.open_group(store.zarr(), mode="r+").update_attributes(change)
+    with pytest.raises(StoreMismatchError, match="name another --store, or delete it"):
+        Store(url)
+
+
+def test_damaged_attributes_are_refused(tmp_path):
+    url = str(tmp_path / "store")
+    Store.open_or_create(url, ROOTS, SETTINGS)
+    (tmp_path / "store" / "arrays.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node')
+    with pytest.raises(StoreMismatchError, match="cannot be read"):
+        Store(url)
+
+
+def test_no_store(url):
+    with pytest.raises(UsageError, match="no store at"):
+        Store(url)
+
+
+def test_other_peoples_folders_are_refused_and_left_alone(tmp_path):
+    (tmp_path / "download.partial").write_text("precious")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StoreMismatchError, match="a folder with other files"), Store.lock(str(tmp_path)):
+        pass
+    with pytest.raises(StoreMismatchError, match="a folder with other files"):
+        Store.open_or_create(str(tmp_path), ROOTS, SETTINGS)
+    with pytest.raises(StoreMismatchError, match="is a file"), Store.lock(str(tmp_path / "download.partial")):
+        pass
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_unknown_kind_of_address(tmp_path):
+    with pytest.raises(UsageError, match="cannot be used"):
+        Store("nonsense://x")
+
+
+def test_leftovers_of_a_killed_writer_go(tmp_path):
+    url = str(tmp_path / "store")
+    Store.open_or_create(url, ROOTS, SETTINGS)
+    leftover = tmp_path / "store" / "arrays.zarr" / "zarr.0123.partial"
+    leftover.touch()
+    with Store.lock(url):
+        assert not leftover.exists()
+
+
+HOLD = """
+import sys, time
+from fastdiff_dask.store import Store
+with Store.lock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_writer_at_a_time_and_a_dead_one_does_not_count(tmp_path):
+    url = str(tmp_path / "store")
+    with subprocess.Popen([sys.executable, "-c", HOLD, url], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreLockedError, match=f"written by process {holder.pid} on"), Store.lock(url):
+            pass
+        holder.kill()
+    with Store.lock(url):
+        assert json.loads((Path(url) / "writer.json").read_text())["process"] != holder.pid
+
+
+def test_zarr_and_parquet_are_readable_without_us(store, url, tmp_path):
+    if url.startswith("memory"):
+        pytest.skip("read from a folder")
+    store.write_thumbnails(0, np.zeros((3, 8, 8, 3), np.uint8))
+    group = zarr.open_group(f"{url}/arrays.zarr", mode="r")
+    assert group["thumbnails"].metadata.dimension_names == ("image", "y", "x", "channel")
+    assert len(pd.read_parquet(f"{url}/images.parquet")) == 4
