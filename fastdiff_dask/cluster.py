@@ -165,7 +165,8 @@ def run_in_waves(
                 submit_next()
             yield future
     finally:
-        client.cancel(list(pending.values()), force=True)
+        if pending:
+            client.cancel(list(pending.values()), force=True)
 
 
 def _failure(future: Future) -> FastDiffError:

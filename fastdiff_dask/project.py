@@ -204,6 +204,8 @@ class FastDifPy:
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
+        if name != "index":
+            Store(self.store_url)  # that there is none is said before the lock makes its folder
         with self.writing():
             yield
         self.seconds[name] = round(time.monotonic() - start, 3)

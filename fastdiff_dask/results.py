@@ -91,8 +91,8 @@ def collect_errors(store: Store, roots: list[Root]) -> pd.DataFrame:
     """Files of the collection that could not be compared, sorted: path, error."""
     frame = store.read_images(["side", "root", "path", "path_bytes", "current", "error"])
     frame = frame[frame.current & frame.error.notna()]
-    errors = pd.DataFrame({"path": _objects(_shown_paths(frame, roots)), "error": frame.error.to_numpy()})
-    return errors.sort_values(["path", "error"], ignore_index=True)
+    rows = sorted(zip(_shown_paths(frame, roots), frame.error, strict=True))
+    return pd.DataFrame({"path": _objects([path for path, _ in rows]), "error": [error for _, error in rows]})
 
 
 def collect_result(
@@ -144,10 +144,12 @@ def collect_result(
             "mirrored": np.array([mirrored for _, mirrored in named], bool),
         }
     )
-    pairs = pairs.sort_values(["a", "b"], ignore_index=True)
+    # pandas would sort by two columns as its own strings, which cannot hold undecodable names
+    order = sorted(range(len(pairs)), key=lambda row: (first[row], second[row]))
+    pairs = pairs.iloc[order].reset_index(drop=True)
 
     kept = images[["width", "height", "size"]].set_axis(pd.Index(paths, dtype=object, name="path"))
-    in_pairs = kept.index.isin(pd.concat([pairs.a, pairs.b]))
+    in_pairs = np.isin(np.arange(len(paths)), row_of[found[:, :2].ravel()])
     settings = {
         "directories_a": [root.given for root in roots if root.side == "a"],
         "directories_b": [root.given for root in roots if root.side == "b"],

@@ -52,9 +52,10 @@ def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> 
 def _clusters_table(result: Result) -> Table:
     clusters = result.clusters[:_SHOWN_CLUSTERS]
     paths = {path for cluster in clusters for path in (cluster.keep, *cluster.low_quality)}
-    pairs = result.pairs[result.pairs.a.isin(paths)]
     similar = {}
-    for row in pairs.itertuples():
+    for row in result.pairs.itertuples():
+        if row.a not in paths:
+            continue
         turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
         similar[row.a, row.b] = similar[row.b, row.a] = (f"{row.mse:.2f}", turned)
     table = Table(box=box.SIMPLE_HEAD)

@@ -35,6 +35,10 @@ def partition(first: int, rows: int) -> pd.DataFrame:
 
 @pytest.fixture
 def store(url):
+    return make_store(url)
+
+
+def make_store(url: str) -> Store:
     store = Store.open_or_create(url, ROOTS, SETTINGS)
     for block, rows in enumerate((3, 1)):
         store.write_partition(block, partition(3 * block, rows))
@@ -192,9 +196,9 @@ def test_one_writer_at_a_time_and_a_dead_one_does_not_count(tmp_path):
         assert json.loads((Path(url) / "writer.json").read_text())["process"] != holder.pid
 
 
-def test_zarr_and_parquet_are_readable_without_us(store, url, tmp_path):
-    if url.startswith("memory"):
-        pytest.skip("read from a folder")
+def test_zarr_and_parquet_are_readable_without_us(tmp_path):
+    url = str(tmp_path / "store")
+    store = make_store(url)
     store.write_thumbnails(0, np.zeros((3, 8, 8, 3), np.uint8))
     group = zarr.open_group(f"{url}/arrays.zarr", mode="r")
     assert group["thumbnails"].metadata.dimension_names == ("image", "y", "x", "channel")
