@@ -1,0 +1,138 @@
+"""Run the whole job in child processes, kill each at another moment with SIGKILL, resume, and report.
+
+Called by test_kill.py as a process of its own, because it forks: it imports everything once, so that a run costs a
+fraction of a second, and has no threads of its own when it forks. Every commit is a rename, so the moments are counted
+in renames: before or after the n-th one. Prints a JSON object a moment.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import dask.array  # noqa: F401 - what the job would import on its way
+import distributed  # noqa: F401
+import scipy.sparse.csgraph  # noqa: F401
+
+from fastdiff_dask.compare import plan_comparison
+from fastdiff_dask.comparisons import Comparison
+from fastdiff_dask.config import CompareSettings
+from fastdiff_dask.errors import UsageError
+from fastdiff_dask.project import FastDifPy
+from fastdiff_dask.results import write_json
+from fastdiff_dask.store import Store
+
+BLOCK_SIZE = 8
+
+
+def job(photos: str, store: str, out: str) -> None:
+    with FastDifPy(
+        photos, store=store, block_size=BLOCK_SIZE, workers=2, dashboard_address="127.0.0.1:0", verbose=False
+    ) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration(compute_hash=True)
+        db.second_loop_iteration()
+        write_json(db.result(), out)
+
+
+def in_child(function: Callable[[], None]) -> int:
+    """Exit status of a forked process; negative for the signal that killed it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_at(moment: int, before: bool) -> None:
+    rename, count, lock = Path.replace, 0, threading.Lock()
+
+    def counted(path: Path, target: Path) -> Path:
+        nonlocal count
+        with lock:
+            count += 1
+            mine = count
+        if before and mine == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = rename(path, target)
+        if mine == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    Path.replace = counted
+
+
+def count_renames(photos: str, folder: Path) -> int:
+    """Number of renames of a run that is not killed; its result is folder / 'whole.json'."""
+
+    def counting() -> None:
+        rename, names = Path.replace, []
+        Path.replace = lambda path, target: (names.append(target), rename(path, target))[1]
+        job(photos, str(folder / "whole"), str(folder / "whole.json"))
+        (folder / "renames").write_text(str(len(names)))
+
+    assert in_child(counting) == 0
+    return int((folder / "renames").read_text())
+
+
+def finished(store: str) -> tuple[list[int], int, dict[str, int]]:
+    """Finished blocks, number of finished tiles, and the times of the chunks that say so."""
+    try:
+        opened = Store(store)
+    except UsageError:
+        return [], 0, {}
+    plans = plan_comparison(Comparison(opened, CompareSettings()))
+    chunks = {str(path): path.stat().st_mtime_ns for path in Path(store).glob("arrays.zarr/**/c.*[0-9]")}
+    tiles = {int(n) for plan in plans for n in (plan.compared >= 0).nonzero()[0]}
+    chunks = {
+        path: time
+        for path, time in chunks.items()
+        if "/pairs-" not in path or int(path.split("/pairs-")[1].split("/")[0]) in tiles
+    }
+    return sorted(opened.finished_blocks()), len(tiles), chunks
+
+
+def main() -> None:
+    photos, folder, moments = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    renames = count_renames(photos, folder)
+    whole = json.loads((folder / "whole.json").read_text())
+    store, out = str(folder / "store"), str(folder / "out.json")
+    for number in range(moments):
+        moment, before = 1 + number * (renames - 1) // (moments - 1), bool(number % 2)
+        shutil.rmtree(store, ignore_errors=True)
+        Path(out).unlink(missing_ok=True)
+
+        def killed(moment: int = moment, before: bool = before) -> None:
+            kill_at(moment, before)
+            job(photos, store, out)
+
+        status = in_child(killed)
+        blocks, tiles, chunks = finished(store)
+        resumed = in_child(lambda: job(photos, store, out))
+        result = json.loads(Path(out).read_text())
+        stats = result.pop("stats")
+        report = {
+            "moment": moment,
+            "renames": renames,
+            "killed by": -status,
+            "resumed": resumed,
+            "blocks": blocks,
+            "tiles": tiles,
+            "redone": [path for path, time in chunks.items() if Path(path).stat().st_mtime_ns != time],
+            "stats": stats,
+            "bytes equal": json.dumps(result) == json.dumps({k: v for k, v in whole.items() if k != "stats"}),
+        }
+        print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()

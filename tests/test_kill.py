@@ -1,0 +1,42 @@
+"""Nothing is lost by SIGKILL at any moment, and only what was in flight is done again."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kill_driver import BLOCK_SIZE
+
+from fastdiff_dask.testing import simulate_images
+
+MOMENTS = 24
+IMAGES = 50
+
+
+@pytest.mark.timeout(400)
+def test_killed_at_many_moments_of_all_stages(tmp_path):
+    simulate_images(tmp_path / "photos", images=40, duplicates=9, size=(80, 60))
+    (tmp_path / "photos" / "bad.jpg").write_text("no picture")
+    driver = Path(__file__).with_name("kill_driver.py")
+    command = [sys.executable, str(driver), str(tmp_path / "photos"), str(tmp_path), str(MOMENTS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(reports) == MOMENTS
+    assert len({report["moment"] for report in reports}) == MOMENTS
+    all_tiles = reports[0]["stats"]["tiles"]
+    for report in reports:
+        assert report["killed by"] == signal.SIGKILL, report
+        assert report["resumed"] == 0, report
+        assert report["bytes equal"], report
+        assert not report["redone"], report
+        stats = report["stats"]
+        rows_done = sum(min(BLOCK_SIZE, IMAGES - block * BLOCK_SIZE) for block in report["blocks"])
+        assert stats["images_read"] == IMAGES - rows_done, report
+        assert stats["tiles_resumed"] == report["tiles"], report
+    # the moments were spread over all stages
+    assert not reports[0]["blocks"]
+    assert any(0 < len(report["blocks"]) < 7 for report in reports)
+    assert any(0 < report["tiles"] < all_tiles for report in reports)
+    assert reports[-1]["tiles"] == all_tiles
