@@ -69,8 +69,8 @@ def find(
     from .table import print_result
 
     CompareSettings(similarity_threshold=threshold)
-    if json_path not in (None, "-") and not Path(str(json_path)).absolute().parent.is_dir():
-        raise UsageError(f"no folder for {json_path}; make it first")
+    if json_path is not None and json_path != "-":
+        _check_output(json_path)
     client = None
     if scheduler is not None:
         from .cluster import connect
@@ -119,6 +119,14 @@ def status(store: str) -> None:
     from .status import describe_store
 
     click.echo(describe_store(store))
+
+
+def _check_output(path: str) -> None:
+    """Say before hours of work that their result could not be written."""
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a folder; name a file with --json")
+    if not Path(path).absolute().parent.is_dir():
+        raise UsageError(f"no folder for {path}; make it first")
 
 
 def _size(text: str) -> dict[str, int]:

@@ -10,7 +10,16 @@ from distributed import Client, Future, LocalCluster, as_completed, default_clie
 
 from .errors import FastDiffError, UsageError
 
-__all__ = ["Capacity", "capacity", "connect", "current_client", "dashboard_link", "embedded_client", "run_in_waves"]
+__all__ = [
+    "Capacity",
+    "capacity",
+    "check_dashboard_address",
+    "connect",
+    "current_client",
+    "dashboard_link",
+    "embedded_client",
+    "run_in_waves",
+]
 
 _DASHBOARD_PORT = 8787
 _HOST = "127.0.0.1"
@@ -55,16 +64,38 @@ def embedded_client(threads: int | None = None, dashboard_address: str | None = 
     """
     if dashboard_address is None:
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
-    cluster = LocalCluster(
-        processes=False,
-        n_workers=1,
-        threads_per_worker=threads,
-        dashboard_address=dashboard_address,
-        # without it the worker's own pages are served on all interfaces
-        worker_dashboard_address=f"{_HOST}:0",
-        silence_logs="ERROR",
-    )
+    try:
+        cluster = LocalCluster(
+            processes=False,
+            n_workers=1,
+            threads_per_worker=threads,
+            dashboard_address=dashboard_address,
+            # without it the worker's own pages are served on all interfaces
+            worker_dashboard_address=f"{_HOST}:0",
+            silence_logs="ERROR",
+        )
+    except RuntimeError as error:
+        raise FastDiffError(f"no Dask cluster could be started here ({' '.join(str(error).split())})") from None
     return Client(cluster, set_as_default=False)
+
+
+def check_dashboard_address(address: str) -> None:
+    """Refuse what the dashboard could not listen at.
+
+    Raises
+    ------
+    UsageError
+        If it is not ``host:port``, or the host is not this machine.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.socket() as probe:
+            probe.bind((socket.gethostbyname(host) if host else "", 0))
+        valid = 0 <= int(port) < 65_536
+    except (OSError, ValueError):
+        valid = False
+    if not valid:
+        raise UsageError(f"dashboard address {address!r} cannot be used; name an address of this machine, {_HOST}:8787")
 
 
 def _is_free(port: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from .catalog import IndexCounts, Root, index_images, resolve_roots
+from .cluster import check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster
 from .compare import choose_comparison, compare_tiles, pairs_left, plan_comparison
 from .comparisons import Comparison
@@ -131,6 +132,8 @@ class FastDifPy:
         )
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise UsageError(f"workers is {workers!r}; it must be a whole number from 1")
+        if dashboard_address is not None:
+            check_dashboard_address(dashboard_address)
         self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
         if not any(root.side == "a" for root in self.roots):
             raise UsageError("no folder to search; name at least one")
@@ -177,8 +180,6 @@ class FastDifPy:
     @property
     def client(self) -> "Client":
         """The Dask client in use; started now if there is none yet."""
-        from .cluster import current_client, dashboard_link, embedded_client
-
         client = self._client or self._own_client or current_client()
         if client is None:
             client = self._own_client = embedded_client(self._workers, self._dashboard_address)

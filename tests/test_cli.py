@@ -1,0 +1,305 @@
+"""The command line, mostly within this process: output, exit codes, and that every option does something."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import distributed
+import pytest
+from PIL import Image
+
+from fastdiff_dask import cli
+from fastdiff_dask.store import Store
+from fastdiff_dask.testing import simulate_images
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run a command line as the script does; gives exit code, standard output and standard error."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fastdiff-dask", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capfd.readouterr()
+        return end.value.code, out, err
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def json_of(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("find", "photos", "--json", "first.json", "--block-size", 4)
+    assert code == 0
+    assert "17 images, 136 pairs compared" in out
+    assert "5 similar pairs, 5 images that could go" in out
+    assert all(str(path.relative_to(tmp_path)) in out for path in simulated.duplicates)
+    assert "Dashboard: http://127.0.0.1:" in err
+    assert "images/s" not in err  # a progress bar is for a terminal
+    store = next(line.removeprefix("Store: ") for line in err.splitlines() if line.startswith("Store: "))
+    assert Path(store).is_relative_to(tmp_path / "cache")
+
+    code, out, err = run("find", "photos", "--json", "second.json", "--block-size", 4)
+    assert code == 0
+    assert "Dashboard" not in err  # nothing to run
+    first, second = json_of(tmp_path / "first.json"), json_of(tmp_path / "second.json")
+    assert second.pop("stats")["tiles_resumed"] == first.pop("stats")["tiles"] == 15
+    assert json.dumps(first) == json.dumps(second)
+    assert list(first) == ["format", "settings", "pairs", "clusters", "errors"]
+    assert list(first["pairs"][0]) == ["a", "b", "mse", "rotation"]
+    assert list(first["clusters"][0]) == ["keep", "low_quality"]
+    assert first["pairs"][0]["a"].startswith("photos/")
+
+    code, out, _ = run("status", store)
+    assert code == 0
+    assert "5 of 5 blocks of 4 are done" in out
+    assert "15 of 15 tiles are done; 136 pairs compared, 5 similar" in out
+    assert "█████\n     ████\n" in out
+
+
+def test_status_of_a_job_that_stopped_halfway(run, tmp_path, simulated, monkeypatch):
+    store = tmp_path / "store"
+    assert run("find", tmp_path / "photos", "--store", store, "--block-size", 4)[0] == 0
+    next(store.glob("arrays.zarr/comparisons/*/generation-0/compared/c.7")).unlink()
+    (store / "arrays.zarr" / "thumbnails" / "c.1.0.0.0").unlink()
+    _, out, _ = run("status", store)
+    assert "4 of 5 blocks of 4 are done, 4 images are left" in out
+    assert "14 of 15 tiles are done" in out
+    assert out.count("·") == 2  # the legend, and one tile
+
+
+@pytest.mark.parametrize(("images", "message"), [(0, "0 images found"), (1, "1 image found")])
+def test_nothing_to_compare_is_a_normal_end(run, tmp_path, images, message):
+    simulate_images(tmp_path / "photos", images=images, duplicates=0)
+    code, out, _ = run("find", tmp_path / "photos", "--json", tmp_path / "out.json")
+    assert code == 0
+    assert f"{message}: nothing to compare" in out
+    assert json_of(tmp_path / "out.json")["pairs"] == []
+
+
+def test_unreadable_images_are_listed_and_not_fatal(run, tmp_path, simulated):
+    (tmp_path / "photos" / "bad\x1b[31m\n.jpg").write_text("no picture")
+    code, out, _ = run("find", tmp_path / "photos", "--json", tmp_path / "out.json")
+    assert code == 0
+    assert "bad\\x1b[31m\\n.jpg: UnidentifiedImageError" in out
+    assert "1 files could not be compared" in out
+    assert json_of(tmp_path / "out.json")["errors"][0]["path"].endswith("bad\x1b[31m\n.jpg")
+
+
+def test_names_in_the_table_are_text(run, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in (b"[red]x.png", b"\xff.png"):
+        Image.new("RGB", (9, 9)).save(folder / os.fsdecode(name))
+    code, out, _ = run("find", folder)
+    assert code == 0
+    assert "[red]x.png" in out
+    assert "\\udcff.png" in out
+
+
+def test_long_results_are_cut_on_the_terminal_only(run, tmp_path):
+    simulate_images(tmp_path / "photos", images=60, duplicates=60, size=(100, 80))
+    for number in range(25):
+        (tmp_path / "photos" / f"bad{number}.jpg").touch()
+    _, out, _ = run("find", tmp_path / "photos", "--json", tmp_path / "out.json")
+    assert "… and 10 more clusters; --json FILE writes all of them" in out
+    assert "… and 5 more errors" in out
+    assert len(json_of(tmp_path / "out.json")["clusters"]) == 60
+
+
+ERRORS = {
+    "no command": (["fnd"], 2, "No such command 'fnd'"),
+    "no folder": (["find", "{tmp}/nothing"], 2, "no folder"),
+    "no argument": (["find"], 2, "Missing argument 'DIR...'"),
+    "a file": (["find", "{tmp}/photos/picture_00000.jpg"], 2, "is not a folder"),
+    "unknown option": (["find", "{tmp}/photos", "--treshold", "3"], 2, "--threshold"),
+    "negative": (["find", "{tmp}/photos", "--threshold", "-1"], 2, "out of range"),
+    "nan": (["find", "{tmp}/photos", "--threshold", "nan"], 2, "out of range"),
+    "no number": (["find", "{tmp}/photos", "--threshold", "x"], 2, "'x' is not a valid float"),
+    "nested": (["find", "{tmp}/photos", "--against", "{tmp}"], 2, "name separate folders"),
+    "size": (["find", "{tmp}/photos", "--thumbnail-size", "big"], 2, "not of the form 64x64"),
+    "small": (["find", "{tmp}/photos", "--thumbnail-size", "2"], 2, "from 8 to 1024"),
+    "block": (["find", "{tmp}/photos", "--block-size", "0"], 2, "block_size"),
+    "workers": (["find", "{tmp}/photos", "--workers", "0"], 2, "workers"),
+    "extension": (["find", "{tmp}/photos", "--extension", "jpg"], 2, "'.jpg'"),
+    "json": (["find", "{tmp}/photos", "--json", "{tmp}/no/out.json"], 2, "make it first"),
+    "json is a folder": (["find", "{tmp}/photos", "--json", "{tmp}"], 2, "is a folder"),
+    "foreign store": (["find", "{tmp}/photos", "--store", "{tmp}/other"], 2, "a folder with other files"),
+    "store in photos": (["find", "{tmp}/photos", "--store", "{tmp}/photos/x"], 2, "inside the photo folder"),
+    "scheduler": (["find", "{tmp}/photos", "--scheduler", "tcp://127.0.0.1:9"], 2, "no Dask scheduler answers"),
+    "scheduler address": (["find", "{tmp}/photos", "--scheduler", "nonsense://x"], 2, "no Dask scheduler answers"),
+    "dashboard": (["find", "{tmp}/photos", "--dashboard-address", "nonsense"], 2, "dashboard address"),
+    "store url": (["find", "{tmp}/photos", "--store", "nonsense://x"], 2, "cannot be used"),
+    "status": (["status", "{tmp}/photos"], 2, "no store at"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, simulated, case):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    arguments, expected, message = ERRORS[case]
+    code, out, err = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert (code, out) == (expected, "")
+    assert message in err
+    assert err.startswith("fastdiff-dask: ")
+    assert len(err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_store_of_other_settings_is_refused(run, tmp_path, simulated):
+    options = ("find", tmp_path / "photos", "--store", tmp_path / "store")
+    assert run(*options)[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store" / "arrays.zarr").rglob("*")}
+    code, _, err = run(*options, "--thumbnail-size", "32x16")
+    assert code == 2
+    assert "made with thumbnail settings 64×64, block_size 1024, now asked for 32×16, block_size 1024" in err
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "store" / "arrays.zarr").rglob("*")}
+
+
+def test_a_store_that_is_being_written_is_refused(run, tmp_path, simulated):
+    with Store.lock(str(tmp_path / "store")):
+        code, _, err = run("find", tmp_path / "photos", "--store", tmp_path / "store")
+    assert code == 1
+    assert "is being written by process" in err.splitlines()[-1]
+
+
+def test_a_full_disk_is_one_line(run, tmp_path, simulated, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "write_partition", full)
+    code, _, err = run("find", tmp_path / "photos", "--store", tmp_path / "store")
+    assert code == 1
+    assert "No space left on device" in err.splitlines()[-1]
+    monkeypatch.undo()
+    monkeypatch.setattr(Store, "write_thumbnails", full)
+    code, _, err = run("find", tmp_path / "photos", "--store", tmp_path / "store")
+    assert code == 1
+    assert "No space left on device" in err.splitlines()[-1]
+
+
+def found(run, tmp_path, *options) -> dict:
+    out = tmp_path / "out.json"
+    code, _, err = run("find", tmp_path / "photos", "--json", out, "--store", tmp_path / "s", *options)
+    assert code == 0, err
+    return json_of(out)
+
+
+def test_threshold(run, tmp_path, simulated):
+    assert found(run, tmp_path, "--threshold", "0")["pairs"] == []
+    everything = found(run, tmp_path, "--threshold", "1e6")
+    assert len(everything["pairs"]) == 136
+    assert everything["settings"]["similarity_threshold"] == 1e6
+
+
+def test_rotations_and_mirror(run, tmp_path):
+    simulate_images(tmp_path / "photos", images=1, duplicates=0)
+    path = tmp_path / "photos" / "picture_00000.jpg"
+    with Image.open(path) as picture:
+        picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photos" / "turned.png")
+        picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "photos" / "mirrored.png")
+    (pair,) = found(run, tmp_path)["pairs"]
+    assert pair["rotation"] == 90
+    assert "mirrored" not in pair
+    assert found(run, tmp_path, "--no-rotations")["pairs"] == []
+    pairs = found(run, tmp_path, "--mirror")["pairs"]
+    assert [pair["mirrored"] for pair in pairs] == [True, True, False]
+
+
+def test_which_files(run, tmp_path):
+    simulate_images(tmp_path / "photos", images=2, duplicates=0)
+    simulate_images(tmp_path / "photos" / "sub", images=2, duplicates=0)
+    Image.new("RGB", (9, 9)).save(tmp_path / "photos" / "x.png")
+
+    def count(*options) -> int:
+        return found(run, tmp_path, *options)["stats"]["images"]
+
+    assert count() == 5
+    assert count("--no-recursive") == 3
+    assert count("--extension", ".png") == 1
+    assert count("--extension", ".png", "--extension", ".JPG") == 5
+    assert count("--ignore-name", "*_00001.*") == 3
+    assert count("--ignore-path", tmp_path / "photos" / "sub") == 3
+    assert found(run, tmp_path)["stats"]["images_read"] == 0  # back again without being read again
+
+
+def test_thumbnail_and_block_size(run, tmp_path, simulated):
+    found(run, tmp_path, "--thumbnail-size", "16x32", "--block-size", "5")
+    store = Store(str(tmp_path / "s"))
+    assert store.thumbnails_array().shape == (20, 32, 16, 3)
+
+
+def test_several_folders_and_against(run, tmp_path):
+    for name in ("a", "b", "c"):
+        simulate_images(tmp_path / name, images=2, duplicates=0)
+    out = tmp_path / "out.json"
+    assert run("find", tmp_path / "a", tmp_path / "b", "--json", out)[0] == 0
+    assert len(json_of(out)["pairs"]) == 2
+    assert run("find", tmp_path / "a", "--against", tmp_path / "b", "--against", tmp_path / "c", "--json", out)[0] == 0
+    pairs = json_of(out)["pairs"]
+    assert len(pairs) == 4
+    assert all(pair["a"].startswith(str(tmp_path / "a")) for pair in pairs)
+    assert json_of(out)["stats"]["pairs_compared"] == 8
+
+
+def test_json_to_standard_output(run, tmp_path, simulated):
+    code, out, err = run("find", tmp_path / "photos", "--json", "-")
+    assert code == 0
+    assert len(json.loads(out)["pairs"]) == 5
+    assert "5 similar pairs" in err
+
+
+def test_quiet(run, tmp_path, simulated):
+    assert run("find", tmp_path / "photos", "--quiet") == (0, "", "")
+
+
+def test_workers_and_dashboard_address(run, tmp_path, simulated, monkeypatch):
+    started = []
+    original = distributed.LocalCluster.__init__
+
+    def spy(self, *args, **options):
+        started.append(options)
+        original(self, *args, **options)
+
+    monkeypatch.setattr(distributed.LocalCluster, "__init__", spy)
+    code, _, err = run("find", tmp_path / "photos", "--workers", 3, "--dashboard-address", "127.0.0.2:0")
+    assert code == 0
+    assert started[0]["threads_per_worker"] == 3
+    assert "Dashboard: http://127.0.0.2:" in err
+
+
+def test_scheduler(run, tmp_path, simulated):
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        code, out, err = run("find", tmp_path / "photos", "--scheduler", cluster.scheduler_address)
+        assert code == 0
+        assert "5 similar pairs" in out
+        assert "Dashboard" not in err
+        done = client.run_on_scheduler(lambda dask_scheduler: sorted(dask_scheduler.task_prefixes))
+    assert done == ["commit", "compare", "thumbnail"]
+
+
+def test_help_version_and_module():
+    for arguments, text in (["--help"], "status"), (["find", "--help"], "--threshold"), (["--version"], "0.1.0"):
+        command = [sys.executable, "-m", "fastdiff_dask", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert text in done.stdout
+    done = subprocess.run([sys.executable, "-m", "fastdiff_dask"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Usage" in done.stderr + done.stdout

@@ -1,0 +1,162 @@
+"""The command line as a process of its own: signals, terminals, listening sockets, the reader who goes away."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from fastdiff_dask.store import Store
+from fastdiff_dask.testing import simulate_images
+
+COMMAND = [sys.executable, "-m", "fastdiff_dask", "find"]
+
+
+@pytest.fixture
+def many_large(tmp_path, rng):
+    """Pictures that take a while: 12 megapixels each, the same file under many names."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    first = folder / "0.jpg"
+    Image.effect_noise((4000, 3000), 50).convert("RGB").save(first, quality=80)
+    for number in range(1, 120):
+        os.link(first, folder / f"{number}.jpg")
+    return folder
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal_in_the_middle(tmp_path, many_large, number):
+    store = tmp_path / "store"
+    command = [
+        *COMMAND,
+        str(many_large),
+        "--store",
+        str(store),
+        "--block-size",
+        "4",
+        "--dashboard-address",
+        "127.0.0.1:0",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: list(store.glob("arrays.zarr/thumbnails/c.*")))
+        listening = [c.laddr.ip for c in psutil.Process(process.pid).net_connections() if c.status == "LISTEN"]
+        assert listening
+        assert set(listening) == {"127.0.0.1"}
+        start = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert time.monotonic() - start < 2
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert err.splitlines()[-1] == "Stopped. Finished work is kept in the store; the same command goes on from there."
+    assert "Traceback" not in err
+    link = re.search(r"Dashboard: (http://127\.0\.0\.1:\d+/status)", err)
+    assert link
+    blocks = Store(str(store)).finished_blocks()
+    assert 0 < len(blocks) < 30
+
+
+def test_dashboard_answers_where_it_says(tmp_path, many_large):
+    command = [*COMMAND, str(many_large), "--store", str(tmp_path / "store")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if line.startswith("Dashboard: "))
+        with urllib.request.urlopen(line.split()[1], timeout=20) as page:
+            assert b"Dask" in page.read()
+        process.kill()
+
+
+def test_killed_from_outside_at_any_time(tmp_path):
+    simulate_images(tmp_path / "photos", images=300, duplicates=30, size=(320, 240))
+    whole, resumed = tmp_path / "whole.json", tmp_path / "resumed.json"
+    common = [*COMMAND, str(tmp_path / "photos"), "--block-size", "16", "--quiet"]
+    start = time.monotonic()
+    subprocess.run([*common, "--store", str(tmp_path / "whole"), "--json", str(whole)], check=True)
+    seconds = time.monotonic() - start
+    kills = 0
+    for share in (0.3, 0.45, 0.6, 0.75, 0.9):
+        command = [*common, "--store", str(tmp_path / "store"), "--json", str(resumed)]
+        with subprocess.Popen(command) as process:
+            try:
+                process.wait(share * seconds)
+            except subprocess.TimeoutExpired:
+                kills += 1
+            process.kill()
+    assert kills
+    subprocess.run(command, check=True)
+    one, other = json.loads(whole.read_text()), json.loads(resumed.read_text())
+    one.pop("stats"), other.pop("stats")
+    assert json.dumps(one) == json.dumps(other)
+    assert len(one["pairs"]) == 30
+
+
+def run_on_a_terminal(command: list[str]) -> tuple[int, str]:
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(terminal)
+        chunks = []
+        while True:
+            try:
+                chunk = os.read(controller, 4096)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not chunk:
+                break
+            chunks.append(chunk)
+    os.close(controller)
+    return process.returncode, b"".join(chunks).decode()
+
+
+def test_a_terminal_shows_progress(tmp_path, simulated):
+    code, shown = run_on_a_terminal([*COMMAND, str(tmp_path / "photos"), "--store", str(tmp_path / "store")])
+    assert code == 0
+    for stage, count in (("index", "17/17 images"), ("thumbnail", "17/17 images"), ("compare", "136/136 pairs")):
+        line = next(line for line in shown.splitlines() if stage in line and count in line)
+        assert "/s" in line
+        assert re.search(r"\d:\d\d:\d\d", line)
+
+
+def test_no_main_guard_in_a_plain_script(tmp_path, simulated):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import fastdiff_dask as fd\n"
+        f"result = fd.find_duplicates({str(tmp_path / 'photos')!r}, store={str(tmp_path / 'store')!r})\n"
+        "print(len(result.pairs), len(result.clusters))\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout == "5 5\n"
+    assert "Warning" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path, simulated):
+    command = [*COMMAND, str(tmp_path / "photos"), "--store", str(tmp_path / "store"), "--json", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_ready_again_in_under_three_seconds(tmp_path, simulated):
+    command = [*COMMAND, str(tmp_path / "photos"), "--store", str(tmp_path / "store"), "--quiet"]
+    subprocess.run(command, check=True)
+    start = time.monotonic()
+    subprocess.run(command, check=True)
+    assert time.monotonic() - start < 3
+    assert Path(tmp_path / "store").exists()
