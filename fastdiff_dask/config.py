@@ -10,6 +10,7 @@ from .errors import UsageError
 __all__ = ["DEFAULT_BLOCK_SIZE", "CompareSettings", "IndexSettings", "ThumbnailSettings"]
 
 DEFAULT_BLOCK_SIZE = 1024
+_LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
 
 
 def _integer(name: str, value: object, low: int, high: int) -> None:
@@ -118,7 +119,7 @@ class CompareSettings:
             raise UsageError(f"similarity threshold {threshold!r} is not a number; use 0 or more, for example 200")
         if not 0 <= threshold < math.inf:  # also refuses NaN
             raise UsageError(f"similarity threshold {threshold} is out of range; use 0 or more, for example 200")
-        object.__setattr__(self, "similarity_threshold", float(threshold))
+        object.__setattr__(self, "similarity_threshold", float(threshold) + 0.0)  # −0.0 becomes 0.0
 
     def sse_limit(self, height: int, width: int) -> int:
         """Largest sum of squared errors that gives an MSE at or below the threshold.
@@ -133,6 +134,8 @@ class CompareSettings:
         819200
         """
         pixels = height * width
+        if self.similarity_threshold >= _LARGEST_MSE:
+            return pixels * _LARGEST_MSE
         limit = math.floor(Fraction(self.similarity_threshold) * pixels)
         while (limit + 1) / pixels <= self.similarity_threshold:
             limit += 1

@@ -137,9 +137,7 @@ class FastDifPy:
         self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
         if not any(root.side == "a" for root in self.roots):
             raise UsageError("no folder to search; name at least one")
-        self.store_url = default_store(self.roots) if store is None else os.fspath(store)
-        if store is not None:
-            self._refuse_store_in_roots()
+        self.store_url = default_store(self.roots) if store is None else self._checked_store(os.fspath(store))
         self.verbose = verbose
         self.seconds: dict[str, float] = {}
         self._workers = workers
@@ -152,14 +150,15 @@ class FastDifPy:
         self._tiles_resumed = 0
         self.images_read = 0
 
-    def _refuse_store_in_roots(self) -> None:
-        if "://" in self.store_url:
-            return
+    def _checked_store(self, store: str) -> str:
+        """Absolute, because workers may run elsewhere; not inside the photo folders."""
+        if "://" in store:
+            return store
+        path = Path(store).expanduser()
         for root in self.roots:
-            if Path(self.store_url).expanduser().resolve().is_relative_to(root.absolute):
-                raise UsageError(
-                    f"the store {self.store_url} is inside the photo folder {root.given}; name another place"
-                )
+            if path.resolve().is_relative_to(root.absolute):
+                raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
+        return str(path.absolute())
 
     # -- resources ---------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 from zarr.storage import FsspecStore, LocalStore
 
 from .config import ThumbnailSettings
-from .errors import StoreLockedError, StoreMismatchError, UsageError
+from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 from .files import Files
 from .grid import Generation
 from .hashes import HASH_COLUMNS
@@ -226,9 +226,18 @@ class Store:
         return [generation.rows(block, size) for generation in self.generations for block in generation.blocks]
 
     def read_partition(self, block: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Metadata of a block, one row an image, columns as in `IMAGE_SCHEMA`."""
-        data = self.files.read(_partition_name(block))
-        return pq.read_table(io.BytesIO(data), columns=columns).to_pandas()
+        """Metadata of a block, one row an image, columns as in `IMAGE_SCHEMA`.
+
+        Raises
+        ------
+        FastDiffError
+            If the partition is missing or damaged.
+        """
+        name = _partition_name(block)
+        try:
+            return pq.read_table(io.BytesIO(self.files.read(name)), columns=columns).to_pandas()
+        except (FileNotFoundError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
 
     def read_images(self, columns: Sequence[str]) -> pd.DataFrame:
         """Metadata of all blocks, some columns: memory grows with the number of images."""
@@ -278,7 +287,17 @@ class Store:
     def read_thumbnails(self, block: int) -> NDArray[np.uint8]:
         """Thumbnails of a block (block_size, height, width, 3) uint8; rows without an image are 0."""
         size = self.thumbnail_settings.block_size
-        return np.asarray(self.thumbnails_array()[block * size : (block + 1) * size])
+        try:
+            return np.asarray(self.thumbnails_array()[block * size : (block + 1) * size])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise self._damaged(f"thumbnails of block {block}", error) from None
+
+    def _damaged(self, name: str, error: Exception) -> FastDiffError:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return FastDiffError(
+            f"the store at {self.url} is damaged: {name} cannot be read ({reason}); delete the store and start again, "
+            f"and check the disk"
+        )
 
     def write_thumbnails(self, block: int, thumbnails: NDArray[np.uint8]) -> None:
         """Commit a block: all of its rows, whether or not there is an image."""

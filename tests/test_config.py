@@ -37,6 +37,15 @@ def test_the_integer_limit_agrees_with_the_mse_that_is_shown(threshold, height, 
     assert abs(limit - Fraction(threshold) * pixels) <= 1
 
 
+@pytest.mark.parametrize("threshold", [260_100, 1e16, 1e300])
+def test_above_the_largest_mse_everything_is_similar(threshold):
+    assert CompareSettings(similarity_threshold=threshold).sse_limit(64, 64) == 64 * 64 * 4 * 255**2
+
+
+def test_minus_zero_is_zero():
+    assert str(CompareSettings(similarity_threshold=-0.0).similarity_threshold) == "0.0"
+
+
 def test_the_limit_includes_a_threshold_that_floats_round_down():
     # 1/9 as a float is a little below 1/9, yet a sum of 1 over 9 pixels is shown as just that float
     assert CompareSettings(similarity_threshold=1 / 9).sse_limit(3, 3) == 1

@@ -12,7 +12,7 @@ import zarr
 
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
-from fastdiff_dask.errors import StoreLockedError, StoreMismatchError, UsageError
+from fastdiff_dask.errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 from fastdiff_dask.grid import Generation
 from fastdiff_dask.hashes import HASH_COLUMNS
 from fastdiff_dask.store import IMAGE_SCHEMA, Store
@@ -203,3 +203,19 @@ def test_zarr_and_parquet_are_readable_without_us(tmp_path):
     group = zarr.open_group(f"{url}/arrays.zarr", mode="r")
     assert group["thumbnails"].metadata.dimension_names == ("image", "y", "x", "channel")
     assert len(pd.read_parquet(f"{url}/images.parquet")) == 4
+
+
+@pytest.mark.parametrize("damage", ["missing partition", "cut partition", "cut thumbnails"])
+def test_damage_is_said_in_one_line(tmp_path, damage):
+    store = make_store(str(tmp_path / "store"))
+    store.write_thumbnails(0, np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8))
+    partition_path = tmp_path / "store" / "images.parquet" / "block-00000000.parquet"
+    chunk = tmp_path / "store" / "arrays.zarr" / "thumbnails" / "c.0.0.0.0"
+    if damage == "missing partition":
+        partition_path.unlink()
+    else:
+        path = partition_path if damage == "cut partition" else chunk
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(FastDiffError, match="is damaged.*delete the store and start again") as caught:
+        store.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
+    assert "\n" not in str(caught.value)
