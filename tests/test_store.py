@@ -216,6 +216,6 @@ def test_damage_is_said_in_one_line(tmp_path, damage):
     else:
         path = partition_path if damage == "cut partition" else chunk
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(FastDiffError, match="is damaged.*delete the store and start again") as caught:
+    with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again") as caught:
         store.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
     assert "\n" not in str(caught.value)
