@@ -118,6 +118,8 @@ def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray
     try:
         with open(path, "rb") as file, Image.open(file) as image:  # noqa: PTH123 - names may be undecodable bytes
             image_format, mode = image.format or "", image.mode
+            # first: Pillow turns a TIFF upright while it loads, and finds the EXIF data of some PNG files only then
+            image.load()
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             sideways = orientation in _SIDEWAYS
             size = (height, width) if sideways else (width, height)

@@ -36,8 +36,9 @@ def test_thumbnail_is_pillows_bicubic(picture, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 64)])
+@pytest.mark.parametrize("kind", ["png", "tif", "jpg", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation, size, picture, tmp_path):
+def test_exif_orientation_is_applied_once(orientation, kind, size, picture, tmp_path):
     stored = {
         1: lambda p: p,
         2: lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -50,13 +51,13 @@ def test_exif_orientation_is_applied(orientation, size, picture, tmp_path):
     }[orientation](picture)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(tmp_path / "turned.png", exif=exif)
+    stored.save(tmp_path / f"turned.{kind}", exif=exif, quality=95)
     picture.save(tmp_path / "upright.png")
-    record, thumbnail = read(tmp_path / "turned.png", *size)
+    record, thumbnail = read(tmp_path / f"turned.{kind}", *size)
     _, upright = read(tmp_path / "upright.png", *size)
     assert (record.width, record.height) == (90, 60)
     assert thumbnail.shape == (size[1], size[0], 3)
-    assert mse(thumbnail, upright) < 1
+    assert mse(thumbnail, upright) < (20 if kind in ("jpg", "webp") else 1)
 
 
 def test_16_bits_are_scaled_not_clipped(tmp_path):
