@@ -1,5 +1,6 @@
 """Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
 
+import math
 import threading
 import uuid
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from .config import CompareSettings, ThumbnailSettings
 from .errors import FastDiffError, UsageError
 from .grid import Tile, choose_tile_blocks, plan_tiles
 from .metrics import available_transforms
-from .search import similar_pairs
+from .search import chunk_rows, similar_pairs
 from .store import Store
 
 __all__ = ["Plan", "choose_comparison", "compare_task_bytes", "compare_tiles", "pairs_left", "plan_comparison"]
@@ -102,7 +103,10 @@ def pairs_left(store: Store, plans: list[Plan]) -> int:
 
 def compare_task_bytes(settings: ThumbnailSettings) -> int:
     """Memory that comparing a tile needs: two blocks, each as stored and without its empty rows, and the kernel's."""
-    return 4 * settings.block_bytes + 16 * min(256, settings.block_size) * settings.block_bytes // settings.block_size
+    values = math.prod(settings.shape)
+    # rows and columns as float32 and one temporary for each; the matrix of errors in float64 a few times
+    rows = chunk_rows(values)
+    return 4 * settings.block_bytes + 4 * 4 * rows * values + 6 * 8 * rows * rows
 
 
 class _SingleThreadedBlas:

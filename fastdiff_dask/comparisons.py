@@ -40,9 +40,10 @@ class Comparison:
         found = []
         for name in sorted(store.files.names("arrays.zarr/comparisons")):
             if name.startswith("mse-"):
-                group = zarr.open_group(store.zarr(), path=f"comparisons/{name}", mode="r")
-                values: Any = group.attrs["settings"]
-                found.append(cls(store, CompareSettings.from_json(values)))
+                with store.reading(f"comparison {name}"):
+                    group = zarr.open_group(store.zarr(), path=f"comparisons/{name}", mode="r")
+                    values: Any = group.attrs["settings"]
+                    found.append(cls(store, CompareSettings.from_json(values)))
         return found
 
     def _folder(self, generation: int) -> str:
@@ -53,8 +54,9 @@ class Comparison:
         folder = self._folder(generation)
         if "zarr.json" not in self.store.files.names(f"arrays.zarr/{folder}/compared"):
             return None
-        recorded: Any = zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r").attrs["tile_blocks"]
-        return int(recorded)
+        with self.store.reading(f"the plan of {folder}"):
+            recorded: Any = zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r").attrs["tile_blocks"]
+            return int(recorded)
 
     def record_plan(self, generation: int, tile_blocks: int, tiles: int) -> None:
         """Record how a generation is cut into tiles, so that a resumed run uses the same ones."""
@@ -77,8 +79,9 @@ class Comparison:
 
     def compared(self, generation: int) -> NDArray[np.int64]:
         """Pairs of images compared in each tile (tiles,); −1 where a tile is not finished."""
-        array = zarr.open_array(self.store.zarr(), path=f"{self._folder(generation)}/compared", mode="r")
-        return np.asarray(array[:])
+        folder = self._folder(generation)
+        with self.store.reading(f"the tiles of {folder}"):
+            return np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r")[:])
 
     def write_tile(self, generation: int, tile: int, pairs: NDArray[np.int64], compared: int) -> None:
         """Commit a tile: its similar pairs (n, 4) int64, fields a, b, sse, transforms; then the pairs it compared."""
@@ -102,4 +105,6 @@ class Comparison:
         names = self.store.files.names(f"arrays.zarr/{folder}")
         with_pairs = {int(name.removeprefix("pairs-")) for name in names if name.startswith("pairs-")}
         for tile in sorted(with_pairs & stored_chunks(self.store.files, f"{folder}/compared")):
-            yield np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/pairs-{tile}", mode="r")[:])
+            with self.store.reading(f"the pairs of tile {tile} of {folder}"):
+                pairs = np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/pairs-{tile}", mode="r")[:])
+            yield pairs

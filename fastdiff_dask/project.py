@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from .catalog import IndexCounts, Root, index_images, resolve_roots
-from .cluster import check_dashboard_address, current_client, dashboard_link, embedded_client
+from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster
 from .compare import choose_comparison, compare_tiles, pairs_left, plan_comparison
 from .comparisons import Comparison
@@ -22,7 +22,7 @@ from .images import printable
 from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
 from .store import Store
-from .thumbnails import hash_blocks, read_blocks, unread_blocks
+from .thumbnails import check_memory, hash_blocks, read_blocks, unread_blocks
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -75,9 +75,10 @@ class FastDifPy:
     thumbnail_size_x, thumbnail_size_y
         Width and height of the thumbnails in pixels.
     block_size
-        Images in a block. Memory: four blocks of thumbnails (4 · block_size · width · height · 3 bytes, 50 MB as it is)
-        a thread, at most the decoded size of a picture a thread, about 1 kB an image while indexing, and about 1 kB a
-        similar pair in the results. Nothing else grows with the collection.
+        Images in a block. Memory: for each thread four blocks of thumbnails (4 · block_size · width · height · 3 bytes,
+        50 MB as it is), and either a decoded picture or as much again to compare them (`compare.compare_task_bytes`);
+        about 1 kB an image while indexing, and about 1 kB a similar pair in the results. Nothing else grows with the
+        collection. Settings that do not fit into the workers' memory are refused before anything is computed.
     recursive, extensions, ignore_names, ignore_paths
         Which files are images, see `IndexSettings`.
     verbose
@@ -227,6 +228,9 @@ class FastDifPy:
         """List the images of the directories; afterwards the store knows what is new, changed and gone."""
         with self._stage("index"), stage_bar("index", None, "images", self.verbose) as advance:
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
+            if not Store.exists(self.store_url):
+                # a store keeps its block size for life, so it must not be made with one that does not fit
+                check_memory(self.thumbnail_settings, capacity(self.client).bytes_per_task)
             store = Store.open_or_create(self.store_url, roots, self.thumbnail_settings)
             return index_images(store, self.roots, self.index_settings, advance)
 

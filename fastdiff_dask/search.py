@@ -1,16 +1,23 @@
 """The similar pairs between two chunks of thumbnails. Kernels: chunks in, chunks out, NumPy or CuPy."""
 
+import math
 from typing import Any
 
 from array_api_compat import array_namespace
 
 from .metrics import transformed_squared_errors
 
-__all__ = ["similar_pairs"]
+__all__ = ["chunk_rows", "similar_pairs"]
 
 # Rows and columns of one matrix of errors: bounds the memory whatever the size of a block, and the share of pairs on
 # the diagonal that a matrix product computes twice.
 _CHUNK = 256
+_CHUNK_BYTES = 1 << 26
+
+
+def chunk_rows(values: int) -> int:
+    """Images in a matrix of errors, for images of so many values: as float32 they take 64 MB at most, or one image."""
+    return max(1, min(_CHUNK, _CHUNK_BYTES // (4 * values)))
 
 
 def similar_pairs(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], triangular: bool = False) -> Any:
@@ -42,10 +49,11 @@ def similar_pairs(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, .
     """
     xp = array_namespace(a, b)
     found = [xp.zeros((0, 4), dtype=xp.int64)]
-    for top in range(0, a.shape[0], _CHUNK):
-        rows = a[top : top + _CHUNK]
-        for left in range(top if triangular else 0, b.shape[0], _CHUNK):
-            errors, masks = transformed_squared_errors(rows, b[left : left + _CHUNK], transforms)
+    size = chunk_rows(math.prod(a.shape[1:]))
+    for top in range(0, a.shape[0], size):
+        rows = a[top : top + size]
+        for left in range(top if triangular else 0, b.shape[0], size):
+            errors, masks = transformed_squared_errors(rows, b[left : left + size], transforms)
             similar = errors <= sse_limit
             if triangular and left == top:
                 similar = xp.triu(similar, k=1)

@@ -167,6 +167,11 @@ class Store:
         return store
 
     @staticmethod
+    def exists(url: str) -> bool:
+        """Whether there is a store, of whatever format, at an address."""
+        return _is_store(Files(url))
+
+    @staticmethod
     @contextlib.contextmanager
     def lock(url: str) -> Iterator[None]:
         """Hold the store for writing; the operating system drops the lock of a process that dies.
@@ -180,7 +185,10 @@ class Store:
         StoreMismatchError
             If there is something else at the address; nothing is written there.
         """
-        files = _refuse_foreign(url)
+        try:
+            files = _refuse_foreign(url)
+        except PermissionError:
+            raise UsageError(f"the store cannot be read at {url}: Permission denied; name another --store") from None
         if not files.local:
             yield
             return
@@ -208,6 +216,24 @@ class Store:
         finally:
             held.release()
 
+    @contextlib.contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Say that a part of the store is damaged if it cannot be read.
+
+        Raises
+        ------
+        FastDiffError
+            With the part and the reason.
+        """
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, pa.ArrowException) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise FastDiffError(
+                f"the store at {self.url} is damaged: {what} cannot be read ({reason}); delete the store and start "
+                f"again, and check the disk"
+            ) from None
+
     # -- metadata ----------------------------------------------------------------------------------------------------
 
     @property
@@ -234,10 +260,8 @@ class Store:
             If the partition is missing or damaged.
         """
         name = _partition_name(block)
-        try:
+        with self.reading(name):
             return pq.read_table(io.BytesIO(self.files.read(name)), columns=columns).to_pandas()
-        except (FileNotFoundError, pa.ArrowException) as error:
-            raise self._damaged(name, error) from None
 
     def read_images(self, columns: Sequence[str]) -> pd.DataFrame:
         """Metadata of all blocks, some columns: memory grows with the number of images."""
@@ -287,17 +311,8 @@ class Store:
     def read_thumbnails(self, block: int) -> NDArray[np.uint8]:
         """Thumbnails of a block (block_size, height, width, 3) uint8; rows without an image are 0."""
         size = self.thumbnail_settings.block_size
-        try:
+        with self.reading(f"thumbnails of block {block}"):
             return np.asarray(self.thumbnails_array()[block * size : (block + 1) * size])
-        except (ValueError, RuntimeError, OSError) as error:
-            raise self._damaged(f"thumbnails of block {block}", error) from None
-
-    def _damaged(self, name: str, error: Exception) -> FastDiffError:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return FastDiffError(
-            f"the store at {self.url} is damaged: {name} cannot be read ({reason}); delete the store and start again, "
-            f"and check the disk"
-        )
 
     def write_thumbnails(self, block: int, thumbnails: NDArray[np.uint8]) -> None:
         """Commit a block: all of its rows, whether or not there is an image."""

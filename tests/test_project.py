@@ -1,5 +1,6 @@
 """The whole job in Python: exact for every cut, resumable, incremental."""
 
+import importlib
 import itertools
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster, project
+from fastdiff_dask import cluster
 from fastdiff_dask.cluster import Capacity
 from fastdiff_dask.hashes import thumbnail_hashes
 from fastdiff_dask.results import write_json
@@ -360,16 +361,18 @@ def test_bad_options_are_refused_at_once(tmp_path, simulated, options):
         fd.FastDifPy(tmp_path / "photos", **options)
 
 
-@pytest.mark.parametrize("stage", ["thumbnails", "compare"])
+@pytest.mark.parametrize("stage", ["project", "thumbnails", "compare"])
 def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated, client, monkeypatch, stage):
-    module = getattr(__import__(f"fastdiff_dask.{stage}"), stage)
+    module = importlib.import_module(f"fastdiff_dask.{stage}")
     monkeypatch.setattr(module, "capacity", lambda _: Capacity(threads=2, bytes_per_task=10**7))
     with pytest.raises(
         fd.UsageError, match=r"needs 0\.\d+ GB, and a task on the workers has 0\.01 GB; use .*block_size"
     ):
         job(tmp_path, client)
-    assert project.plan_comparison  # the refusal came before any tile
-    assert not (tmp_path / "store" / "arrays.zarr" / "comparisons").exists()
+    store = tmp_path / "store" / "arrays.zarr"
+    assert store.exists() == (stage != "project")  # a block size that does not fit is not kept for life
+    assert bool(list(store.glob("thumbnails/c.*"))) == (stage == "compare")
+    assert not (store / "comparisons").exists()
 
 
 def test_a_store_in_memory(tmp_path, simulated, client):

@@ -36,3 +36,8 @@ def test_equals_the_reference_for_every_chunk_size(seed, m, n, chunk, triangular
     ]
     assert pairs.dtype == np.int64
     assert [tuple(pair) for pair in pairs[:, :3].tolist()] == wanted
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((64, 64, 3), 256), ((256, 256, 4), 64), ((1024, 1024, 3), 5)])
+def test_large_images_make_smaller_matrices(shape, rows):
+    assert search.chunk_rows(int(np.prod(shape))) == rows

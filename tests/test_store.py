@@ -219,3 +219,31 @@ def test_damage_is_said_in_one_line(tmp_path, damage):
     with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again") as caught:
         store.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "generation-0/compared/zarr.json", "generation-0/compared/c.0"])
+def test_a_damaged_comparison_is_said_in_one_line(tmp_path, name):
+    store = make_store(str(tmp_path / "store"))
+    comparison = Comparison(store, CompareSettings())
+    comparison.record_plan(0, 1, 1)
+    comparison.write_tile(0, 0, np.zeros((1, 4), np.int64), 1)
+    (tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name / name).write_text("")
+
+    def read():
+        for one in Comparison.all_in(store):
+            one.tile_blocks(0)
+            one.compared(0)
+
+    with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again"):
+        read()
+
+
+def test_damaged_pairs_are_said_in_one_line(tmp_path):
+    store = make_store(str(tmp_path / "store"))
+    comparison = Comparison(store, CompareSettings())
+    comparison.record_plan(0, 1, 1)
+    comparison.write_tile(0, 0, np.ones((1, 4), np.int64), 1)
+    folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name
+    (folder / "generation-0" / "pairs-0" / "c.0.0").write_bytes(b"nonsense")
+    with pytest.raises(FastDiffError, match=r"pairs of tile 0 .* cannot be read"):
+        list(comparison.read_pairs(0))
