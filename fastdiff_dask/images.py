@@ -12,6 +12,7 @@ __all__ = ["ImageRecord", "image_extensions", "printable", "read_image"]
 # Known to Pillow by name only (a decoder has to be brought along), or, for EPS, decoded by starting Ghostscript on the
 # file, which nobody expects of a search for duplicates in pictures from elsewhere.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_FILTER = Image.Resampling.BICUBIC
 _BACKGROUND = (255, 255, 255, 255)
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
@@ -81,20 +82,31 @@ def _reason(error: Exception) -> str:
     return printable(f"{type(error).__name__}: {text}")[:500]
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB as a viewer would: 16 bits scale to 8, transparency shows a white background."""
+def _reduce(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize and convert to RGB as a viewer would: 16 bits scale to 8, transparency shows a white background.
+
+    Large pictures are reduced before they are converted wherever that gives the same picture, so that the peak of
+    memory stays at two copies of them.
+    """
     if image.mode.startswith("I;16"):
         # convert() would clip everything above 255 to white
-        return Image.fromarray((np.asarray(image).astype(np.uint32) * 255 // 65535).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).resize(size, _FILTER).convert("RGB")
     if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-        low, high = values.min(), values.max()
+        low, high = image.getextrema()
+        if not np.isfinite([low, high]).all():
+            everything = np.asarray(image)
+            finite = everything[np.isfinite(everything)]
+            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+        low, high = float(low), float(high)
+        values = np.asarray(image.resize(size, _FILTER), dtype=np.float64)
+        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
         scaled = (values - low) * (255 / (high - low) if high > low else 0.0)
-        return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        # Pillow weights colours by their opacity here, so that blending afterwards is the same as before
+        small = image.convert("RGBA").resize(size, _FILTER)
+        return Image.alpha_composite(Image.new("RGBA", size, _BACKGROUND), small).convert("RGB")
+    return (image if image.mode == "RGB" else image.convert("RGB")).resize(size, _FILTER)
 
 
 def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
@@ -123,7 +135,7 @@ def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             sideways = orientation in _SIDEWAYS
             size = (height, width) if sideways else (width, height)
-            thumbnail = _to_rgb(image).resize(size, Image.Resampling.BICUBIC)
+            thumbnail = _reduce(image, size)
             shown = image.size[::-1] if sideways else image.size
         if orientation in _UPRIGHT:
             thumbnail = thumbnail.transpose(_UPRIGHT[orientation])

@@ -91,6 +91,24 @@ def test_transparency_shows_white(mode, tmp_path):
         assert thumbnail[3, 30].tolist() == [200, 200, 200]
 
 
+def test_transparency_blends_before_or_after_reducing(tmp_path, rng):
+    pixels = rng.integers(0, 256, (120, 90, 4), dtype=np.uint8)
+    pixels[:, :, 3] = np.linspace(0, 255, 90)
+    clear = Image.fromarray(pixels)
+    clear.save(tmp_path / "clear.png")
+    white = Image.alpha_composite(Image.new("RGBA", clear.size, (255, 255, 255, 255)), clear).convert("RGB")
+    _, thumbnail = read(tmp_path / "clear.png")
+    assert mse(thumbnail, np.asarray(white.resize((64, 64), Image.Resampling.BICUBIC))) < 12
+
+
+def test_odd_values_of_floating_point_pictures(tmp_path):
+    values = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    values[5, 5], values[6, 6], values[7, 7] = np.nan, np.inf, -np.inf
+    Image.fromarray(values).save(tmp_path / "odd.tif")
+    record, _ = read(tmp_path / "odd.tif")
+    assert (record.mode, record.error) == ("F", "")
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB"])
 def test_every_mode_becomes_rgb(mode, picture, tmp_path):
     if mode == "LAB":
