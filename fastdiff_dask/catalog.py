@@ -90,6 +90,8 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
 
 def _checked_folder(given: str) -> str:
     """Resolve a folder that exists and can be listed."""
+    if not given:
+        raise UsageError("the name of a folder is empty; use . for the current one")
     try:
         absolute = Path(given).expanduser().resolve(strict=True)
         with os.scandir(absolute):
@@ -274,14 +276,17 @@ def index_images(
             advance(1000)
     advance(len(rows) % 1000)
     listed = pd.DataFrame(rows, columns=columns)
-    known = store.read_images(["image", *_KEY, "size", "mtime_ns", "current", "retry"])
+    known = store.read_images(["image", *_KEY, "size", "mtime_ns", "current", "retry", "error"])
+    for frame in (listed, known):
+        # what could not even be listed has no size and time, and is the same as long as its error is
+        frame["failure"] = frame.error.where(frame["size"] < 0, "").astype(object)
 
-    identity = [*_KEY, "size", "mtime_ns"]
+    identity = [*_KEY, "size", "mtime_ns", "failure"]
     usable = known.drop_duplicates(identity, keep="last")
     again = [row.image for row in usable[usable.retry].itertuples() if _can_open(row)]
     usable = usable[~usable.image.isin(again)]
     matched = listed.merge(usable[[*identity, "image"]], on=identity, how="left", validate="one_to_one").image
-    new = listed[matched.isna().to_numpy()]
+    new = listed[matched.isna().to_numpy()].drop(columns="failure")
 
     _mark_current(store, known, set(matched.dropna().astype("int64")))
     size = store.thumbnail_settings.block_size

@@ -1,5 +1,6 @@
 """Command line: arguments, printing, exit codes; nothing else."""
 
+import io
 import os
 import signal
 import sys
@@ -123,10 +124,13 @@ def status(store: str) -> None:
 
 def _check_output(path: str) -> None:
     """Say before hours of work that their result could not be written."""
-    if Path(path).is_dir():
-        raise UsageError(f"{path} is a folder; name a file with --json")
-    if not Path(path).absolute().parent.is_dir():
-        raise UsageError(f"no folder for {path}; make it first")
+    try:
+        if Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; name a file with --json")
+        if not Path(path).absolute().parent.is_dir():
+            raise UsageError(f"no folder for {path}; make it first")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
 
 
 def _size(text: str) -> dict[str, int]:
@@ -156,8 +160,14 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, _stopped)
     signal.signal(signal.SIGTERM, _stopped)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # noise about single files, whose errors are listed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than Unicode
     try:
         commands.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except UsageError as error:
         _fail(str(error), 2)
     except FastDiffError as error:

@@ -21,7 +21,15 @@ from .metrics import available_transforms
 from .search import chunk_rows, similar_pairs
 from .store import Store
 
-__all__ = ["Plan", "choose_comparison", "compare_task_bytes", "compare_tiles", "pairs_left", "plan_comparison"]
+__all__ = [
+    "Plan",
+    "check_compare_memory",
+    "choose_comparison",
+    "compare_task_bytes",
+    "compare_tiles",
+    "pairs_left",
+    "plan_comparison",
+]
 
 
 class Plan(NamedTuple):
@@ -107,6 +115,22 @@ def compare_task_bytes(settings: ThumbnailSettings) -> int:
     # rows and columns as float32 and one temporary for each; the matrix of errors in float64 a few times
     rows = chunk_rows(values)
     return 4 * settings.block_bytes + 4 * 4 * rows * values + 6 * 8 * rows * rows
+
+
+def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse blocks that cannot be compared in the share of a worker's memory that one task has (0: unlimited).
+
+    Raises
+    ------
+    UsageError
+        With both figures.
+    """
+    needed = compare_task_bytes(settings)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"comparing blocks of {settings.block_size} thumbnails needs {needed / 1e9:.3g} GB, and a task on the "
+            f"workers has {bytes_per_task / 1e9:.3g} GB; use a new --store with a smaller block_size"
+        )
 
 
 class _SingleThreadedBlas:
@@ -208,12 +232,7 @@ def compare_tiles(comparison: Comparison, plans: list[Plan], client: Client) -> 
     """
     store, settings = comparison.store, comparison.settings
     room = capacity(client)
-    needed = compare_task_bytes(store.thumbnail_settings)
-    if 0 < room.bytes_per_task < needed:
-        raise UsageError(
-            f"comparing blocks of {store.thumbnail_settings.block_size} thumbnails needs {needed / 1e9:.3g} GB, and a "
-            f"task on the workers has {room.bytes_per_task / 1e9:.3g} GB; use a new --store with a smaller block_size"
-        )
+    check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
     if len(store.finished_blocks()) < store.blocks:
         raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
     for plan in plans:

@@ -8,7 +8,7 @@ import zarr
 from numpy.typing import NDArray
 
 from .config import CompareSettings
-from .store import FLAT_KEYS, Store, stored_chunks
+from .store import FLAT_KEYS, Store
 
 __all__ = ["Comparison"]
 
@@ -67,18 +67,22 @@ class Comparison:
         # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
         group.create_array(
             "compared",
-            shape=(tiles,),
-            chunks=(1,),
+            shape=(tiles, 2),
+            chunks=(1, 2),
             dtype="int64",
             fill_value=_UNFINISHED,
             compressors=None,
             chunk_key_encoding=FLAT_KEYS,
-            dimension_names=("tile",),
-            attributes={"tile_blocks": tile_blocks},
+            dimension_names=("tile", "count"),
+            attributes={"tile_blocks": tile_blocks, "counts": ["compared", "similar"]},
         )
 
     def compared(self, generation: int) -> NDArray[np.int64]:
         """Pairs of images compared in each tile (tiles,); −1 where a tile is not finished."""
+        return self._counts(generation)[:, 0]
+
+    def _counts(self, generation: int) -> NDArray[np.int64]:
+        """Compared and similar pairs of each tile (tiles, 2); −1 where a tile is not finished."""
         folder = self._folder(generation)
         with self.store.reading(f"the tiles of {folder}"):
             return np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r")[:])
@@ -97,14 +101,17 @@ class Comparison:
                 attributes={"fields": ["a", "b", "sse", "transforms"]},
                 overwrite=True,  # left behind by a process that was killed before it committed the tile
             )
-        zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r+")[tile] = compared
+        zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r+")[tile] = [compared, len(pairs)]
 
     def read_pairs(self, generation: int) -> Iterator[NDArray[np.int64]]:
         """Similar pairs (n, 4) int64 of each finished tile that has any: fields a, b, sse, transforms."""
         folder = self._folder(generation)
-        names = self.store.files.names(f"arrays.zarr/{folder}")
-        with_pairs = {int(name.removeprefix("pairs-")) for name in names if name.startswith("pairs-")}
-        for tile in sorted(with_pairs & stored_chunks(self.store.files, f"{folder}/compared")):
+        for tile, similar in enumerate(self._counts(generation)[:, 1].tolist()):
+            if similar <= 0:
+                continue
             with self.store.reading(f"the pairs of tile {tile} of {folder}"):
                 pairs = np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/pairs-{tile}", mode="r")[:])
+                # a chunk that is gone reads as zeros, and every pair has a transform
+                if len(pairs) != similar or not (pairs[:, 3] > 0).all():
+                    raise ValueError(f"{similar} pairs were written")
             yield pairs

@@ -63,6 +63,13 @@ def image_extensions() -> frozenset[str]:
     return frozenset(end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED)
 
 
+@cache
+def _decoders() -> tuple[str, ...]:
+    """Formats to try on a file, whatever its name: a picture called EPS by its content only must not run either."""
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
+
+
 def printable(text: str) -> str:
     """One line that a terminal can show: control characters and undecodable bytes are escaped.
 
@@ -88,16 +95,15 @@ def _reduce(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     Large pictures are reduced before they are converted wherever that gives the same picture, so that the peak of
     memory stays at two copies of them.
     """
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         # convert() would clip everything above 255 to white
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).resize(size, _FILTER).convert("RGB")
     if image.mode in ("I", "F"):
-        low, high = image.getextrema()
+        low, high = np.array(image.getextrema(), np.float64).tolist()
         if not np.isfinite([low, high]).all():
             everything = np.asarray(image)
             finite = everything[np.isfinite(everything)]
-            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-        low, high = float(low), float(high)
+            low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         values = np.asarray(image.resize(size, _FILTER), dtype=np.float64)
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
         scaled = (values - low) * (255 / (high - low) if high > low else 0.0)
@@ -128,7 +134,11 @@ def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray
     bad file.
     """
     try:
-        with open(path, "rb") as file, Image.open(file) as image:  # noqa: PTH123 - names may be undecodable bytes
+        file = open(path, "rb")  # noqa: PTH123, SIM115 - names may be undecodable bytes; closed below
+    except OSError as error:
+        return ImageRecord(error=_reason(error), retry=True), None
+    try:
+        with file, Image.open(file, formats=_decoders()) as image:
             image_format, mode = image.format or "", image.mode
             # first: Pillow turns a TIFF upright while it loads, and finds the EXIF data of some PNG files only then
             image.load()
@@ -140,5 +150,5 @@ def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray
         if orientation in _UPRIGHT:
             thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
     except Exception as error:  # decoders raise nearly every type for broken input; one bad file costs one row
-        return ImageRecord(error=_reason(error), retry=isinstance(error, OSError) and error.errno is not None), None
+        return ImageRecord(error=_reason(error)), None
     return ImageRecord(*shown, image_format, mode), np.asarray(thumbnail)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 from .catalog import IndexCounts, Root, index_images, resolve_roots
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster
-from .compare import choose_comparison, compare_tiles, pairs_left, plan_comparison
+from .compare import check_compare_memory, choose_comparison, compare_tiles, pairs_left, plan_comparison
 from .comparisons import Comparison
 from .config import DEFAULT_BLOCK_SIZE, CompareSettings, IndexSettings, ThumbnailSettings
 from .errors import UsageError
+from .files import Files
 from .hashes import check_shift
 from .images import printable
 from .progress import stage_bar, with_unit
@@ -82,7 +83,7 @@ class FastDifPy:
     recursive, extensions, ignore_names, ignore_paths
         Which files are images, see `IndexSettings`.
     verbose
-        Show progress bars and the address of the dashboard; by default on a terminal only.
+        Show progress bars, by default on a terminal only; False keeps the dashboard's address quiet too.
 
     Raises
     ------
@@ -128,7 +129,7 @@ class FastDifPy:
         self.index_settings = IndexSettings(
             recursive=recursive,
             extensions=tuple(extensions),
-            ignore_names=tuple(ignore_names),
+            ignore_names=(ignore_names,) if isinstance(ignore_names, str) else tuple(ignore_names),
             ignore_paths=tuple(os.fspath(path) for path in ignore_paths),
         )
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
@@ -153,9 +154,12 @@ class FastDifPy:
 
     def _checked_store(self, store: str) -> str:
         """Absolute, because workers may run elsewhere; not inside the photo folders."""
-        if "://" in store:
+        if not store or "::" in store:
+            raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
+        files = Files(store)
+        if not files.local:
             return store
-        path = Path(store).expanduser()
+        path = Path(files.root)
         for root in self.roots:
             if path.resolve().is_relative_to(root.absolute):
                 raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
@@ -230,7 +234,9 @@ class FastDifPy:
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
             if not Store.exists(self.store_url):
                 # a store keeps its block size for life, so it must not be made with one that does not fit
-                check_memory(self.thumbnail_settings, capacity(self.client).bytes_per_task)
+                room = capacity(self.client).bytes_per_task
+                check_memory(self.thumbnail_settings, room)
+                check_compare_memory(self.thumbnail_settings, room)
             store = Store.open_or_create(self.store_url, roots, self.thumbnail_settings)
             return index_images(store, self.roots, self.index_settings, advance)
 

@@ -185,6 +185,10 @@ def write_json(result: Result, path: str) -> None:
         print(text, end="")
         return
     try:
-        replace_file(Path(path), text.encode())
+        target = Path(path).resolve()  # what a link leads to is written, the link stays
+        if target.exists() and not target.is_file():
+            target.write_bytes(text.encode())  # a pipe or a device, which must not be replaced by a file
+        else:
+            replace_file(target, text.encode())
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None

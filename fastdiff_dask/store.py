@@ -7,7 +7,7 @@
       arrays.zarr/                            attributes: format, roots, thumbnail settings, generations
         thumbnails                            (image, y, x, channel) uint8, one chunk per block
         comparisons/<run>/                    attributes: what makes a pair similar
-          generation-<g>/compared             (tile,) int64: pairs of images compared; attributes: the plan
+          generation-<g>/compared             (tile, 2) int64: pairs compared, and similar; attributes: the plan
           generation-<g>/pairs-<tile>         (pair, field) int64: a, b, sse, transforms
       writer.lock                             locked by the process that is writing
 
@@ -17,7 +17,7 @@ there as a whole or not at all. What counts as finished, and is written last:
 
 - a generation: its entry in the attributes of ``arrays.zarr``;
 - a block: its chunk of ``thumbnails`` (after its partition, which the thumbnail stage completes);
-- a tile: its chunk of ``compared``, one number that is not the fill value −1 (after its ``pairs``).
+- a tile: its chunk of ``compared``, two numbers that are not the fill value −1 (after its ``pairs``).
 
 A chunk of thumbnails that equals the fill value must be stored too (Zarr leaves such chunks out by default): a block of
 black pictures, or of unreadable ones, is finished.
@@ -55,6 +55,7 @@ __all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "Store"]
 FORMAT_VERSION = 1
 _FORMAT = "fastdiff_dask"
 _THUMBNAILS = "thumbnails"
+_LEFTOVER = re.compile(r"writer\.json\.[0-9a-f]{32}\.partial")
 _OWN_NAMES = {"arrays.zarr", "images.parquet", "writer.json", "writer.lock"}
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
@@ -209,9 +210,12 @@ class Store:
             raise UsageError(f"the store cannot be written at {url}: {error.strerror}; name another --store") from None
         try:
             files.write("writer.json", json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
+            # of a process that was killed while it wrote
+            leftovers = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
             for name in ("arrays.zarr", "images.parquet"):
-                for leftover in (folder / name).rglob("*.partial"):  # of a process that was killed while it wrote
-                    leftover.unlink(missing_ok=True)
+                leftovers += (folder / name).rglob("*.partial")
+            for leftover in leftovers:
+                leftover.unlink(missing_ok=True)
             yield
         finally:
             held.release()
@@ -302,7 +306,7 @@ class Store:
 
     def finished_blocks(self) -> set[int]:
         """Numbers of the blocks whose thumbnails are committed."""
-        return {block for block in stored_chunks(self.files, _THUMBNAILS) if block < self.blocks}
+        return {block for block in _stored_chunks(self.files, _THUMBNAILS) if block < self.blocks}
 
     def thumbnails_array(self) -> zarr.Array:
         """All thumbnails (blocks · block_size, height, width, 3) uint8; rows without an image are 0."""
@@ -326,7 +330,7 @@ class Store:
         return _zarr_store(self.files)
 
 
-def stored_chunks(files: Files, array: str) -> set[int]:
+def _stored_chunks(files: Files, array: str) -> set[int]:
     """First chunk index of every stored chunk of an array of the store, from one listing."""
     names = files.names(f"arrays.zarr/{array}")
     return {int(name.split(".")[1]) for name in names if re.fullmatch(r"c(\.\d+)+", name)}
@@ -339,7 +343,7 @@ def _is_store(files: Files) -> bool:
 def _refuse_foreign(url: str) -> Files:
     """Give the files of a store, or of a place where one can be made."""
     files = Files(url)
-    foreign = sorted(set(files.names()) - _OWN_NAMES)
+    foreign = sorted(name for name in files.names() if name not in _OWN_NAMES and not _LEFTOVER.fullmatch(name))
     if files.is_file() or (foreign and not _is_store(files)):
         what = f"a folder with other files ({foreign[0]!r})" if foreign else "a file"
         raise StoreMismatchError(f"{url} is {what}, not a store; name a new or an empty folder")

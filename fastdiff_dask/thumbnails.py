@@ -1,5 +1,6 @@
 """Catalog → thumbnails, metadata and hashes in the store: fast_diff_py's first loop."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +40,9 @@ def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | Non
     """
     store = Store(url)
     settings = store.thumbnail_settings
-    rows = store.read_partition(block, ["root", "path", "path_bytes", "size", "error"]).iloc[start:stop]
+    rows = store.read_partition(block, ["root", "path", "path_bytes", "size", "mtime_ns", "current", "error"]).iloc[
+        start:stop
+    ]
     records: list[ImageRecord] = []
     hashes: list[tuple[str, str, str, str] | None] = []
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
@@ -47,13 +50,30 @@ def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | Non
         if row.size < 0:  # the index could not even list it
             record, thumbnail = ImageRecord(error=row.error), None
         else:
-            path = full_path(row.root, row.path, row.path_bytes)
-            record, thumbnail = read_image(path, settings.width, settings.height)
+            record, thumbnail = _read_listed(row, settings)
         if thumbnail is not None:
             thumbnails[index] = thumbnail
         records.append(record)
         hashes.append(None if thumbnail is None or hash_shift is None else thumbnail_hashes(thumbnail, hash_shift))
     return records, thumbnails, hashes
+
+
+def _read_listed(row: Any, settings: ThumbnailSettings) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
+    """Read an image only as it was listed: another content under the same name belongs to another row."""
+    path = full_path(row.root, row.path, row.path_bytes)
+
+    def is_as_listed() -> bool:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - names may be undecodable bytes
+        except OSError:
+            return True  # reading says why
+        return (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
+
+    if row.current and is_as_listed():
+        found = read_image(path, settings.width, settings.height)
+        if is_as_listed():
+            return found
+    return ImageRecord(error="the file changed after it was listed; run again", retry=True), None
 
 
 def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None) -> tuple[int, int]:

@@ -107,7 +107,7 @@ def main() -> None:
     whole = json.loads((folder / "whole.json").read_text())
     store, out = str(folder / "store"), str(folder / "out.json")
     for number in range(moments):
-        moment, before = 1 + number * (renames - 1) // (moments - 1), bool(number % 2)
+        moment, before = 1 + number * (renames - 1) // (moments - 1), number % 2 == 0
         shutil.rmtree(store, ignore_errors=True)
         Path(out).unlink(missing_ok=True)
 

@@ -163,6 +163,16 @@ def test_link_loops_and_broken_links_are_rows_with_an_error(collection):
     assert collection.index().new == 0
 
 
+def test_another_failure_is_another_row(collection):
+    link = collection.folder / "a.jpg"
+    link.symlink_to("a.jpg")
+    collection.index()
+    link.unlink()
+    link.symlink_to("nowhere.jpg")
+    collection.index()
+    assert collection.rows.error.to_list() == ["symbolic link cannot be followed: No such file or directory"]
+
+
 def test_two_links_into_each_other_end(collection, tmp_path):
     for name, other in (("x", "y"), ("y", "x")):
         (tmp_path / name).mkdir()

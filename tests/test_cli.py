@@ -70,7 +70,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
 def test_status_of_a_job_that_stopped_halfway(run, tmp_path, simulated, monkeypatch):
     store = tmp_path / "store"
     assert run("find", tmp_path / "photos", "--store", store, "--block-size", 4)[0] == 0
-    next(store.glob("arrays.zarr/comparisons/*/generation-0/compared/c.7")).unlink()
+    next(store.glob("arrays.zarr/comparisons/*/generation-0/compared/c.7.0")).unlink()
     (store / "arrays.zarr" / "thumbnails" / "c.1.0.0.0").unlink()
     _, out, _ = run("status", store)
     assert "4 of 5 blocks of 4 are done, 4 images are left" in out
@@ -140,6 +140,9 @@ ERRORS = {
     "scheduler address": (["find", "{tmp}/photos", "--scheduler", "nonsense://x"], 2, "no Dask scheduler answers"),
     "dashboard": (["find", "{tmp}/photos", "--dashboard-address", "nonsense"], 2, "dashboard address"),
     "store url": (["find", "{tmp}/photos", "--store", "nonsense://x"], 2, "cannot be used"),
+    "empty folder": (["find", ""], 2, "is empty"),
+    "file url": (["find", "{tmp}/photos", "--store", "file://{tmp}/photos/x"], 2, "inside the photo folder"),
+    "chain": (["find", "{tmp}/photos", "--store", "{tmp}/a::b"], 2, "no simple address"),
     "status": (["status", "{tmp}/photos"], 2, "no store at"),
 }
 
@@ -259,6 +262,25 @@ def test_json_to_standard_output(run, tmp_path, simulated):
     assert code == 0
     assert len(json.loads(out)["pairs"]) == 5
     assert "5 similar pairs" in err
+
+
+def test_json_into_a_pipe_and_through_a_link(run, tmp_path, simulated):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE) as reader:
+        assert run("find", tmp_path / "photos", "--json", tmp_path / "pipe")[0] == 0
+        assert reader.stdout is not None
+        assert len(json.loads(reader.stdout.read())["pairs"]) == 5
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to("target.json")
+    assert run("find", tmp_path / "photos", "--json", tmp_path / "link")[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    assert len(json_of(tmp_path / "target.json")["pairs"]) == 5
+
+
+def test_no_arguments_show_the_help(run):
+    code, _, err = run()
+    assert code == 2
+    assert len(err.splitlines()) > 5
 
 
 def test_quiet(run, tmp_path, simulated):

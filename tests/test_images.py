@@ -179,6 +179,19 @@ def test_a_decompression_bomb_is_an_error(tmp_path):
     assert "DecompressionBombError" in record.error
 
 
+def test_eps_is_not_run_under_any_name(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    assert read(path)[0].error.startswith("UnidentifiedImageError")
+
+
+def test_16_bit_pgm_is_scaled(tmp_path):
+    ramp = np.linspace(10_000, 20_000, 64 * 64).reshape(64, 64).astype(">u2")
+    (tmp_path / "a.pgm").write_bytes(b"P5 64 64 65535\n" + ramp.tobytes())
+    _, thumbnail = read(tmp_path / "a.pgm")
+    np.testing.assert_array_equal(thumbnail[:, :, 0], ramp // 257)
+
+
 def test_a_file_that_is_gone_is_worth_another_try(tmp_path):
     record, _ = read(tmp_path / "gone.jpg")
     assert record.error == "FileNotFoundError: No such file or directory"

@@ -1,6 +1,7 @@
 """What is committed is there as a whole, and foreign state is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -221,7 +222,7 @@ def test_damage_is_said_in_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["zarr.json", "generation-0/compared/zarr.json", "generation-0/compared/c.0"])
+@pytest.mark.parametrize("name", ["zarr.json", "generation-0/compared/zarr.json", "generation-0/compared/c.0.0"])
 def test_a_damaged_comparison_is_said_in_one_line(tmp_path, name):
     store = make_store(str(tmp_path / "store"))
     comparison = Comparison(store, CompareSettings())
@@ -236,6 +237,26 @@ def test_a_damaged_comparison_is_said_in_one_line(tmp_path, name):
 
     with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again"):
         read()
+
+
+@pytest.mark.parametrize("gone", ["chunk", "array"])
+def test_lost_pairs_are_noticed(tmp_path, gone):
+    store = make_store(str(tmp_path / "store"))
+    comparison = Comparison(store, CompareSettings())
+    comparison.record_plan(0, 1, 1)
+    comparison.write_tile(0, 0, np.ones((1, 4), np.int64), 1)
+    folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name / "generation-0" / "pairs-0"
+    (folder / "c.0.0").unlink() if gone == "chunk" else shutil.rmtree(folder)
+    with pytest.raises(FastDiffError, match=r"is damaged: the pairs of tile 0"):
+        list(comparison.read_pairs(0))
+
+
+def test_a_kill_at_the_very_first_write_does_not_spoil_the_place(tmp_path):
+    (tmp_path / "writer.lock").touch()
+    leftover = tmp_path / f"writer.json.{'0' * 32}.partial"
+    leftover.touch()
+    with Store.lock(str(tmp_path)):
+        assert not leftover.exists()
 
 
 def test_damaged_pairs_are_said_in_one_line(tmp_path):
