@@ -39,7 +39,8 @@ class Comparison:
         """All comparisons that were begun."""
         found = []
         for name in sorted(store.files.names("arrays.zarr/comparisons")):
-            if name.startswith("mse-"):
+            # a folder alone was left by a process that was killed before it began
+            if name.startswith("mse-") and "zarr.json" in store.files.names(f"arrays.zarr/comparisons/{name}"):
                 with store.reading(f"comparison {name}"):
                     group = zarr.open_group(store.zarr(), path=f"comparisons/{name}", mode="r")
                     values: Any = group.attrs["settings"]

@@ -239,6 +239,15 @@ def test_a_damaged_comparison_is_said_in_one_line(tmp_path, name):
         read()
 
 
+def test_a_comparison_killed_before_it_began_is_none(tmp_path):
+    store = make_store(str(tmp_path / "store"))
+    folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / Comparison(store, CompareSettings()).name
+    folder.mkdir(parents=True)
+    assert Comparison.all_in(store) == []
+    Comparison(store, CompareSettings()).record_plan(0, 1, 1)
+    assert len(Comparison.all_in(store)) == 1
+
+
 @pytest.mark.parametrize("gone", ["chunk", "array"])
 def test_lost_pairs_are_noticed(tmp_path, gone):
     store = make_store(str(tmp_path / "store"))
