@@ -28,6 +28,13 @@ def commands() -> None:
 @click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
 @click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to DIR.")
 @click.option("--threshold", type=float, default=200.0, show_default=True, help="Largest MSE of a similar pair.")
+@click.option(
+    "--compare",
+    type=click.Choice(["mse", "ssim", "hamming"]),
+    default="mse",
+    show_default=True,
+    help="Measure of the threshold: MSE, 1 − SSIM, or different bits of perceptual hashes.",
+)
 @click.option("--no-rotations", is_flag=True, help="Do not look for turned copies.")
 @click.option("--mirror", is_flag=True, help="Look for mirrored copies as well.")
 @click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output.")
@@ -46,6 +53,7 @@ def find(
     against: tuple[str, ...],
     store: str | None,
     threshold: float,
+    compare: str,
     no_rotations: bool,
     mirror: bool,
     json_path: str | None,
@@ -65,11 +73,14 @@ def find(
     Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
     """
     from .config import CompareSettings
+    from .measures import resolve_measure
     from .project import FastDifPy
     from .results import write_json
     from .table import print_result
 
-    CompareSettings(similarity_threshold=threshold)
+    CompareSettings(similarity_threshold=threshold, measure=compare)
+    if compare != "mse":
+        resolve_measure(compare)
     if json_path is not None and json_path != "-":
         _check_output(json_path)
     client = None
@@ -104,7 +115,7 @@ def find(
             f"{counts.skipped} other files skipped",
         )
         db.first_loop_iteration()
-        db.second_loop_iteration(threshold, rotations=not no_rotations, mirror=mirror)
+        db.second_loop_iteration(threshold, compare=compare, rotations=not no_rotations, mirror=mirror)
         result = db.result()
         seconds = sum(db.seconds.values())
     if json_path is not None:

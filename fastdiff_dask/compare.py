@@ -1,171 +1,54 @@
 """Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
 
 import math
-import threading
 import uuid
 from collections.abc import Iterator
-from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
+from .blas import SINGLE_THREADED_BLAS
 from .cluster import capacity, run_in_waves
-from .comparisons import Comparison
-from .config import CompareSettings, ThumbnailSettings
-from .errors import FastDiffError, UsageError
-from .grid import Tile, choose_tile_blocks, plan_tiles
-from .metrics import available_transforms
-from .search import chunk_rows, similar_pairs
+from .comparisons import Comparison, Part
+from .config import CompareSettings
+from .errors import FastDiffError
+from .grid import Axis, Tile
+from .measures import Measure, apply_measure
+from .metrics import available_transforms, reverse_transforms
+from .planning import check_compare_memory, plan_part, unplanned
+from .search import SearchCounts, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
+from .signatures import signature_error
 from .store import Store
 
-__all__ = [
-    "Plan",
-    "check_compare_memory",
-    "choose_comparison",
-    "compare_task_bytes",
-    "compare_tiles",
-    "pairs_left",
-    "plan_comparison",
-]
+__all__ = ["compare_tile", "compare_tiles", "plan_comparison"]
 
 
-class Plan(NamedTuple):
-    """How one generation of a comparison is cut into tiles, and how far it got.
+class _Side:
+    """The images of a tile along one axis."""
 
-    Attributes
-    ----------
-    generation
-        Which one.
-    tile_blocks
-        Blocks along the side of a tile.
-    recorded
-        Whether the store has this plan already.
-    tiles
-        The tiles.
-    compared
-        (tiles,) int64: pairs of images compared in each, −1 where it is not finished.
-    """
+    def __init__(self, comparison: Comparison, parts: list[Part], side: str, axis: Axis, sub_blocks: range) -> None:
+        self._comparison, self._side = comparison, side
+        self._pieces = [(parts[part], places) for part, places, _ in axis.pieces(sub_blocks)]
+        self.cuts = axis.cuts(sub_blocks)
+        numbers = [comparison.read_order(part, side, places) for part, places in self._pieces]
+        self.images = np.concatenate([np.zeros(0, np.int64), *numbers])
 
-    generation: int
-    tile_blocks: int
-    recorded: bool
-    tiles: list[Tile]
-    compared: NDArray[np.int64]
-
-    def pending(self) -> list[tuple[int, Tile]]:
-        """Tiles that are not finished, with their numbers."""
-        return [(number, self.tiles[number]) for number in np.flatnonzero(self.compared < 0).tolist()]
-
-
-def choose_comparison(store: Store, settings: CompareSettings) -> Comparison:
-    """Choose the recorded comparison that answers the question with the least work left, or a new one.
-
-    A comparison with the same transforms and a threshold at least as high has all the pairs that are wanted.
-    """
-    wanted = Comparison(store, settings)
-    candidates = {wanted.name: wanted} | {
-        other.name: other
-        for other in Comparison.all_in(store)
-        if (other.settings.rotations, other.settings.mirror) == (settings.rotations, settings.mirror)
-        and other.settings.similarity_threshold >= settings.similarity_threshold
-    }
-
-    def work(comparison: Comparison) -> tuple[int, float]:
-        pending = [tile for plan in plan_comparison(comparison) for _, tile in plan.pending()]
-        left = sum(len(tile.rows) * len(tile.columns) for tile in pending)
-        return left, comparison.settings.similarity_threshold
-
-    return min(candidates.values(), key=work)
-
-
-def plan_comparison(comparison: Comparison, tile_blocks: int | None = None) -> list[Plan]:
-    """Plan each generation of the store, as recorded where it is.
-
-    Parameters
-    ----------
-    comparison
-        The comparison, begun or not.
-    tile_blocks
-        Blocks along the side of a tile for generations without a recorded plan; by default fit to the collection.
-    """
-    store = comparison.store
-    plans = []
-    for generation in range(len(store.generations)):
-        recorded = comparison.tile_blocks(generation)
-        size = recorded or tile_blocks or choose_tile_blocks(store.blocks)
-        tiles = plan_tiles(store.generations, generation, size, two_sides=store.two_sides)
-        compared = comparison.compared(generation) if recorded else np.full(len(tiles), -1)
-        plans.append(Plan(generation, size, recorded is not None, tiles, compared))
-    return plans
-
-
-def pairs_left(store: Store, plans: list[Plan]) -> int:
-    """Pairs of images in the tiles that are not finished, images with errors included."""
-    rows = store.rows()
-    pairs = [(i, j) for plan in plans for _, tile in plan.pending() for i, j in tile.block_pairs()]
-    return sum(rows[i] * (rows[i] - 1) // 2 if i == j else rows[i] * rows[j] for i, j in pairs)
-
-
-def compare_task_bytes(settings: ThumbnailSettings) -> int:
-    """Memory that comparing a tile needs: two blocks, each as stored and without its empty rows, and the kernel's."""
-    values = math.prod(settings.shape)
-    # rows and columns as float32 and one temporary for each; the matrix of errors in float64 a few times
-    rows = chunk_rows(values)
-    return 4 * settings.block_bytes + 4 * 4 * rows * values + 6 * 8 * rows * rows
-
-
-def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
-    """Refuse blocks that cannot be compared in the share of a worker's memory that one task has (0: unlimited).
-
-    Raises
-    ------
-    UsageError
-        With both figures.
-    """
-    needed = compare_task_bytes(settings)
-    if 0 < bytes_per_task < needed:
-        raise UsageError(
-            f"comparing blocks of {settings.block_size} thumbnails needs {needed / 1e9:.3g} GB, and a task on the "
-            f"workers has {bytes_per_task / 1e9:.3g} GB; use a new --store with a smaller block_size"
+    def signatures(self) -> NDArray[np.float32]:
+        """Signatures of the images, (n, values) float32."""
+        return np.concatenate(
+            [self._comparison.read_signatures(part, self._side, places) for part, places in self._pieces]
         )
 
-
-class _SingleThreadedBlas:
-    """Hold BLAS to one thread while any task of this process is in a kernel.
-
-    A worker thread is one core: two tasks whose BLAS used all cores would fight over them. The limit is global to the
-    process, so it is set by the first task to come and lifted by the last to go.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._limit = _blas().limit(limits=1, user_api="blas")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
+    def thumbnails(self, rows: Any) -> NDArray[np.uint8]:
+        """Thumbnails of some of the images."""
+        return self._comparison.store.thumbnail_rows(self.images[rows])
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-_SINGLE_THREADED_BLAS = _SingleThreadedBlas()
-
-
-def compare_tile(url: str, settings: CompareSettings, generation: int, number: int, tile: Tile) -> tuple[int, int]:
+def compare_tile(
+    url: str, settings: CompareSettings, parts: list[Part], task: "_Task", measure: Measure | None
+) -> tuple[int, int]:
     """Compare the images of a tile and commit it.
 
     Returns
@@ -173,51 +56,169 @@ def compare_tile(url: str, settings: CompareSettings, generation: int, number: i
     Pairs of images compared, and similar pairs found.
     """
     store = Store(url)
-    height, width, _ = store.thumbnail_settings.shape
+    comparison = Comparison(store, settings)
+    rows = _Side(comparison, parts, "a", task.rows, task.tile.rows)
+    if task.tile.triangular:
+        columns = rows
+    else:
+        side = "b" if store.two_sides else "a"
+        columns = _Side(comparison, parts, side, task.columns, task.tile.columns)
+    writer = comparison.pair_writer(parts[-1], task.number)
+    counts = SearchCounts()
+    with SINGLE_THREADED_BLAS:
+        for pairs in (
+            _measured_pairs(store, settings, measure, rows, columns, counts)
+            if measure is not None
+            else _similar_pairs(store, settings, rows, columns, counts)
+        ):
+            writer.add(pairs if store.two_sides else _ascending(pairs))
+    writer.commit(counts)
+    return counts.pairs, writer.similar
+
+
+def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the image with the smaller number first: the orders of a comparison are nobody's business."""
+    a, b, values, masks = pairs.T
+    swap = a > b
+    return np.stack(
+        [np.minimum(a, b), np.maximum(a, b), values, np.where(swap, reverse_transforms(masks), masks)], axis=1
+    )
+
+
+def _similar_pairs(
+    store: Store, settings: CompareSettings, rows: _Side, columns: _Side, counts: SearchCounts
+) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile by the cascade of `search`: signatures first, then the thumbnails of the candidates."""
+    height, width, channels = store.thumbnail_settings.shape
     limit = settings.sse_limit(height, width)
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-    block_size = store.thumbnail_settings.block_size
-    # whether an image is still current does not matter here: it is asked of the results, and may change both ways
-    readable = {
-        block: np.flatnonzero(store.read_partition(block, ["error"]).error.isna())
-        for block in {*tile.rows, *tile.columns}
-    }
+    triangular = columns is rows
+    at_once = chunk_rows(height * width * channels)
+    a = rows.signatures()
+    for i, j in candidate_pairs(
+        a,
+        a if triangular else columns.signatures(),
+        rows.cuts,
+        columns.cuts,
+        radius=math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels),
+        counts=counts,
+        triangular=triangular,
+    ):
+        if isinstance(i, range):
+            pairs = similar_pairs(
+                rows.thumbnails(slice(i.start, i.stop)),
+                columns.thumbnails(slice(j.start, j.stop)),
+                sse_limit=limit,
+                transforms=transforms,
+            )
+            pairs[:, 0] += i.start
+            pairs[:, 1] += j.start
+            yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
+            continue
+        for start in range(0, len(i), at_once):
+            left, in_left = np.unique(i[start : start + at_once], return_inverse=True)
+            right, in_right = np.unique(j[start : start + at_once], return_inverse=True)
+            pairs = listed_pairs(
+                rows.thumbnails(left),
+                columns.thumbnails(right),
+                in_left,
+                in_right,
+                sse_limit=limit,
+                transforms=transforms,
+            )
+            pairs[:, 0] = left[pairs[:, 0]]
+            pairs[:, 1] = right[pairs[:, 1]]
+            yield _numbered(pairs, rows, columns)
 
-    def load(block: int) -> NDArray[np.uint8]:
-        return store.read_thumbnails(block)[readable[block]]
 
-    found, compared = [np.zeros((0, 4), np.int64)], 0
-    row, a = -1, np.zeros(0, np.uint8)
-    for i, j in tile.block_pairs():
-        if i != row:
-            row, a = i, load(i)
-        same = i == j
-        b = a if same else load(j)
-        with _SINGLE_THREADED_BLAS:
-            pairs = similar_pairs(a, b, sse_limit=limit, transforms=transforms, triangular=same)
-        pairs[:, 0] = readable[i][pairs[:, 0]] + i * block_size
-        pairs[:, 1] = readable[j][pairs[:, 1]] + j * block_size
-        found.append(pairs)
-        compared += len(a) * (len(a) - 1) // 2 if same else len(a) * len(b)
-    result = np.concatenate(found)
-    Comparison(store, settings).write_tile(generation, number, result, compared)
-    return compared, len(result)
+def _measured_pairs(
+    store: Store, settings: CompareSettings, measure: Measure, rows: _Side, columns: _Side, counts: SearchCounts
+) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile by a function that compares all."""
+    height, width, _ = store.thumbnail_settings.shape
+    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+    triangular = columns is rows
+    for top, i in enumerate(rows.cuts):
+        a = rows.thumbnails(slice(i.start, i.stop))
+        for j in columns.cuts[top:] if triangular else columns.cuts:
+            values, masks = apply_measure(measure, a, columns.thumbnails(slice(j.start, j.stop)), transforms)
+            similar = values <= settings.similarity_threshold
+            counts.pairs += values.size
+            if triangular and j == i:
+                similar = np.triu(similar, k=1)
+                counts.pairs -= len(i) * (len(i) + 1) // 2
+            x, y = np.nonzero(similar)
+            # −0.0 and 0.0 are one value, and have one pattern of bits after this
+            bits = (values[x, y] + 0.0).view(np.int64)
+            yield _numbered(np.stack([x + i.start, y + j.start, bits, masks[x, y]], axis=1), rows, columns)
 
 
-def compare_tiles(comparison: Comparison, plans: list[Plan], client: Client) -> Iterator[tuple[int, int]]:
-    """Compare the tiles that are not finished; each is committed when it is.
+def _numbered(pairs: NDArray[np.int64], rows: _Side, columns: _Side) -> NDArray[np.int64]:
+    """Pairs with the numbers of the images instead of their places in the tile."""
+    pairs[:, 0] = rows.images[pairs[:, 0]]
+    pairs[:, 1] = columns.images[pairs[:, 1]]
+    return pairs
 
-    Memory: `compare_task_bytes` a thread and the similar pairs of a tile, 32 bytes each; independent of the number of
-    images.
+
+class _Task(NamedTuple):
+    """A tile, and what tells its images."""
+
+    number: int
+    tile: Tile
+    rows: Axis
+    columns: Axis
+
+
+def plan_comparison(
+    comparison: Comparison, client: Client, *, tile_side: int | None = None, sub_block: int | None = None
+) -> None:
+    """Plan what of the store the comparison does not cover yet; see `planning.plan_part`.
 
     Parameters
     ----------
     comparison
         The comparison; its store is locked for writing, its thumbnails are finished.
-    plans
-        What `plan_comparison` gave.
     client
         Where to run; its workers see the store under the same path.
+    tile_side, sub_block
+        Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
+
+    Raises
+    ------
+    UsageError
+        If thumbnails are too large for a worker's memory; nothing is planned then.
+    """
+    store = comparison.store
+    if not unplanned(comparison):
+        return
+    room = capacity(client)
+    check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
+    if len(store.finished_blocks()) < store.blocks:
+        raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
+    arguments = (store.url, comparison.settings, *room, tile_side, sub_block)
+
+    def submit(item: tuple[Any, ...]) -> list[Future]:
+        return [client.submit(plan_part, *item, key=f"plan-{uuid.uuid4().hex[:8]}")]
+
+    for _ in run_in_waves(client, [arguments], submit, in_flight=1):
+        pass
+
+
+def compare_tiles(comparison: Comparison, client: Client, measure: Measure | None = None) -> Iterator[tuple[int, int]]:
+    """Compare the tiles that are not finished; each is committed when it is.
+
+    Memory for each thread: signatures of a tile, some hundred megabytes at most, and less where `planning.plan_part`
+    found less room; thumbnails of some hundred images at a time. Independent of the number of images and of similar
+    pairs.
+
+    Parameters
+    ----------
+    comparison
+        The comparison; its store is locked for writing, and `plan_comparison` was called.
+    client
+        Where to run; its workers see the store under the same path.
+    measure
+        The function to compare with, if it is not MSE.
 
     Yields
     ------
@@ -225,25 +226,23 @@ def compare_tiles(comparison: Comparison, plans: list[Plan], client: Client) -> 
 
     Raises
     ------
-    UsageError
-        If a tile does not fit into a worker's memory; nothing is compared then.
     FastDiffError
         If a task failed; what is finished is kept.
     """
     store, settings = comparison.store, comparison.settings
     room = capacity(client)
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
-    if len(store.finished_blocks()) < store.blocks:
-        raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
-    for plan in plans:
-        if not plan.recorded:
-            comparison.record_plan(plan.generation, plan.tile_blocks, len(plan.tiles))
+    plans = comparison.plans()
     run = uuid.uuid4().hex[:8]
 
-    def submit(item: tuple[int, int, Tile]) -> list[Future]:
-        generation, number, _ = item
-        return [client.submit(compare_tile, store.url, settings, *item, key=f"compare-{run}-{generation}-{number}")]
+    def submit(item: tuple[int, int]) -> list[Future]:
+        index, number = item
+        plan = plans[index]
+        parts = [plan.part for plan in plans[: index + 1]]
+        task = _Task(number, plan.tiles[number], plan.rows, plan.columns)
+        key = f"compare-{run}-{index}-{number}"
+        return [client.submit(compare_tile, store.url, settings, parts, task, measure, key=key)]
 
-    pending = ((plan.generation, number, tile) for plan in plans for number, tile in plan.pending())
+    pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
     for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
         yield future.result()

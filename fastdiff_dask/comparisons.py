@@ -1,19 +1,96 @@
-"""The recorded comparisons of a store: how each generation is cut into tiles, and the tiles that are finished."""
+"""The recorded comparisons of a store: their plans, and the tiles that are finished.
 
+::
+
+    arrays.zarr/comparisons/<comparison>/   attributes: what makes a pair similar
+      generations-<g>-<h>/                  a part: the images of generations g to h − 1
+        order-a, order-b                    (image) int64: numbers of the images, neighbours alike
+        signatures-a, signatures-b          (image, value) float32: their signatures in that order
+        compared                            (tile, count) int64: see `TileCounts`; attributes: the plan
+        pairs-<tile>                        (pair, field) int64: a, b, value, transforms
+
+What counts as finished, and is written last: a plan, the metadata of its ``compared``; a tile, its chunk of
+``compared``, whose numbers are not the fill value −1 (after its ``pairs``).
+"""
+
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from .config import CompareSettings
+from .grid import Axis, Tile, plan_tiles
+from .search import SearchCounts
 from .store import FLAT_KEYS, Store
 
-__all__ = ["Comparison"]
+__all__ = ["Comparison", "PairWriter", "Part", "Plan"]
 
 _UNFINISHED = -1
 _PAIRS_CHUNK = 1 << 18
+_ORDER_CHUNK = 1 << 14
+_FIELDS = ["a", "b", "value", "transforms"]
+
+
+class Part(NamedTuple):
+    """What of a collection is planned at once.
+
+    Attributes
+    ----------
+    generations
+        The generations whose images are new in it.
+    images_a, images_b
+        Images of either side that take part in the comparison.
+    sub_block
+        Images in a sub-block.
+    tile_side
+        Sub-blocks along the side of a tile.
+    """
+
+    generations: range
+    images_a: int
+    images_b: int
+    sub_block: int
+    tile_side: int
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder."""
+        return f"generations-{self.generations.start}-{self.generations.stop}"
+
+
+class Plan(NamedTuple):
+    """The tiles of a part, and how far they are.
+
+    Attributes
+    ----------
+    part
+        The part.
+    rows, columns
+        The axes of the tiles: this part and all before it.
+    tiles
+        The tiles.
+    counts
+        (tiles, k) int64: −1 where a tile is not finished; else the similar pairs found, and the `SearchCounts`.
+    """
+
+    part: Part
+    rows: Axis
+    columns: Axis
+    tiles: list[Tile]
+    counts: NDArray[np.int64]
+
+    def pending(self) -> list[int]:
+        """Numbers of the tiles that are not finished."""
+        return np.flatnonzero(self.counts[:, 0] < 0).tolist()
+
+    def pairs(self, number: int) -> int:
+        """Pairs of images in a tile."""
+        tile = self.tiles[number]
+        rows = self.rows.images(tile.rows)
+        return rows * (rows - 1) // 2 if tile.triangular else rows * self.columns.images(tile.columns)
 
 
 class Comparison:
@@ -32,7 +109,7 @@ class Comparison:
         self.settings = settings
         rotations = "-rotations" if settings.rotations else ""
         mirror = "-mirror" if settings.mirror else ""
-        self.name = f"mse-{settings.similarity_threshold!r}{rotations}{mirror}"
+        self.name = f"{settings.measure}-{settings.similarity_threshold!r}{rotations}{mirror}"
 
     @classmethod
     def all_in(cls, store: Store) -> list["Comparison"]:
@@ -40,79 +117,193 @@ class Comparison:
         found = []
         for name in sorted(store.files.names("arrays.zarr/comparisons")):
             # a folder alone was left by a process that was killed before it began
-            if name.startswith("mse-") and "zarr.json" in store.files.names(f"arrays.zarr/comparisons/{name}"):
+            if name != "zarr.json" and "zarr.json" in store.files.names(f"arrays.zarr/comparisons/{name}"):
                 with store.reading(f"comparison {name}"):
                     group = zarr.open_group(store.zarr(), path=f"comparisons/{name}", mode="r")
                     values: Any = group.attrs["settings"]
                     found.append(cls(store, CompareSettings.from_json(values)))
         return found
 
-    def _folder(self, generation: int) -> str:
-        return f"comparisons/{self.name}/generation-{generation}"
+    # -- plans -------------------------------------------------------------------------------------------------------
 
-    def tile_blocks(self, generation: int) -> int | None:
-        """Blocks along the side of a tile, as recorded; None if the generation was not planned yet."""
-        folder = self._folder(generation)
-        if "zarr.json" not in self.store.files.names(f"arrays.zarr/{folder}/compared"):
-            return None
-        with self.store.reading(f"the plan of {folder}"):
-            recorded: Any = zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r").attrs["tile_blocks"]
-            return int(recorded)
+    def _folder(self, part: Part) -> str:
+        return f"comparisons/{self.name}/{part.folder}"
 
-    def record_plan(self, generation: int, tile_blocks: int, tiles: int) -> None:
-        """Record how a generation is cut into tiles, so that a resumed run uses the same ones."""
-        zarr_store = self.store.zarr()
+    def _array(self, part: Part, name: str) -> zarr.Array:
+        return zarr.open_array(self.store.zarr(), path=f"{self._folder(part)}/{name}", mode="r")
+
+    def parts(self) -> list[Part]:
+        """The recorded parts, oldest first: together they cover the first generations of the store."""
+        folder = f"comparisons/{self.name}"
+        stops: dict[int, list[int]] = {}
+        for name in self.store.files.names(f"arrays.zarr/{folder}"):
+            match = re.fullmatch(r"generations-(\d+)-(\d+)", name)
+            # without it the plan was not finished
+            if match and "zarr.json" in self.store.files.names(f"arrays.zarr/{folder}/{name}/compared"):
+                stops.setdefault(int(match[1]), []).append(int(match[2]))
+        parts: list[Part] = []
+        while start := stops.get(parts[-1].generations.stop if parts else 0):
+            generations = range(parts[-1].generations.stop if parts else 0, max(start))
+            part = Part(generations, 0, 0, 0, 0)
+            with self.store.reading(f"the plan of {folder}/{part.folder}"):
+                plan: Any = self._array(part, "compared").attrs["plan"]
+                parts.append(Part(generations, *(int(plan[name]) for name in Part._fields[1:])))
+        return parts
+
+    def plans(self) -> list[Plan]:
+        """The recorded parts, with their tiles and how far they are."""
+        parts, plans = self.parts(), []
+        for number, part in enumerate(parts):
+            rows, columns, tiles = self._tiles(parts[: number + 1])
+            with self.store.reading(f"the tiles of {self._folder(part)}"):
+                counts = np.asarray(self._array(part, "compared")[:])
+                if len(counts) != len(tiles):
+                    raise ValueError(f"{len(counts)} tiles were recorded, {len(tiles)} were planned")
+            plans.append(Plan(part, rows, columns, tiles, counts))
+        return plans
+
+    def _tiles(self, parts: list[Part]) -> tuple[Axis, Axis, list[Tile]]:
+        """Axes and tiles of the last of some parts."""
+
+        def axis(several: list[Part], side: str) -> Axis:
+            images = [part.images_a if side == "a" else part.images_b for part in several]
+            return Axis(tuple((n, part.sub_block) for n, part in zip(images, several, strict=True)))
+
+        rows, old_rows = axis(parts, "a"), axis(parts[:-1], "a").sub_blocks()
+        if not self.store.two_sides:
+            return rows, rows, plan_tiles((old_rows, rows.sub_blocks()), None, parts[-1].tile_side)
+        columns, old_columns = axis(parts, "b"), axis(parts[:-1], "b").sub_blocks()
+        both = (old_rows, rows.sub_blocks()), (old_columns, columns.sub_blocks())
+        return rows, columns, plan_tiles(*both, parts[-1].tile_side)
+
+    def begin(self, part: Part) -> None:
+        """Record the settings, and remove what a process left that was killed before it recorded this part."""
         settings: Any = {"settings": self.settings.to_json()}
-        zarr.open_group(zarr_store, path=f"comparisons/{self.name}", mode="a", attributes=settings)
-        group = zarr.open_group(zarr_store, path=self._folder(generation), mode="a")
+        zarr.open_group(self.store.zarr(), path=f"comparisons/{self.name}", mode="a", attributes=settings)
+        self.store.files.remove(f"arrays.zarr/{self._folder(part)}")
+
+    def write_order(
+        self, part: Part, side: str, order: NDArray[np.int64], signatures: Iterator[NDArray[np.float32]]
+    ) -> None:
+        """Write the order of the images of one side of a part, and their signatures (none, or in that order)."""
+        for name, shape, dtype, parts in (
+            (f"order-{side}", (), "int64", iter([order])),
+            (f"signatures-{side}", None, "float32", signatures),
+        ):
+            array, done = None, 0
+            for values in parts:
+                if array is None:
+                    shape = values.shape[1:]
+                    array = zarr.create_array(
+                        self.store.zarr(),
+                        name=f"{self._folder(part)}/{name}",
+                        shape=(len(order), *shape),
+                        chunks=(min(max(len(order), 1), _ORDER_CHUNK), *shape),
+                        dtype=dtype,
+                        compressors=None,
+                        chunk_key_encoding=FLAT_KEYS,
+                        dimension_names=("image", "value")[: 1 + len(shape)],
+                    )
+                array[done : done + len(values)] = values
+                done += len(values)
+
+    def record_part(self, part: Part) -> None:
+        """Record a part, so that a resumed run uses the same tiles; its orders are written."""
+        plan = {name: getattr(part, name) for name in Part._fields[1:]}
+        _, _, tiles = self._tiles([*self.parts(), part])
+        counts = ["similar", *SearchCounts.names()]
         # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
-        group.create_array(
-            "compared",
-            shape=(tiles, 2),
-            chunks=(1, 2),
+        zarr.create_array(
+            self.store.zarr(),
+            name=f"{self._folder(part)}/compared",
+            shape=(len(tiles), len(counts)),
+            chunks=(1, len(counts)),
             dtype="int64",
             fill_value=_UNFINISHED,
             compressors=None,
             chunk_key_encoding=FLAT_KEYS,
             dimension_names=("tile", "count"),
-            attributes={"tile_blocks": tile_blocks, "counts": ["compared", "similar"]},
+            attributes={"plan": plan, "counts": counts},
         )
 
-    def compared(self, generation: int) -> NDArray[np.int64]:
-        """Pairs of images compared in each tile (tiles,); −1 where a tile is not finished."""
-        return self._counts(generation)[:, 0]
+    def read_order(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
+        """Numbers of the images at some places of the order of a side of a part."""
+        with self.store.reading(f"the order of {self._folder(part)}"):
+            return np.asarray(self._array(part, f"order-{side}")[places.start : places.stop])
 
-    def _counts(self, generation: int) -> NDArray[np.int64]:
-        """Compared and similar pairs of each tile (tiles, 2); −1 where a tile is not finished."""
-        folder = self._folder(generation)
-        with self.store.reading(f"the tiles of {folder}"):
-            return np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r")[:])
+    def read_signatures(self, part: Part, side: str, places: range) -> NDArray[np.float32]:
+        """Signatures of these images: (n, values) float32."""
+        with self.store.reading(f"the signatures of {self._folder(part)}"):
+            return np.asarray(self._array(part, f"signatures-{side}")[places.start : places.stop])
 
-    def write_tile(self, generation: int, tile: int, pairs: NDArray[np.int64], compared: int) -> None:
-        """Commit a tile: its similar pairs (n, 4) int64, fields a, b, sse, transforms; then the pairs it compared."""
-        folder = self._folder(generation)
-        if len(pairs):
-            zarr.create_array(
-                self.store.zarr(),
-                name=f"{folder}/pairs-{tile}",
-                data=pairs,
-                chunks=(min(len(pairs), _PAIRS_CHUNK), 4),
+    # -- tiles -------------------------------------------------------------------------------------------------------
+
+    def pair_writer(self, part: Part, tile: int) -> "PairWriter":
+        """Write the similar pairs of a tile."""
+        return PairWriter(self.store, self._folder(part), tile)
+
+    def read_pairs(self, plan: Plan) -> Iterator[NDArray[np.int64]]:
+        """Similar pairs (n, 4) int64 of the finished tiles, at most 2¹⁸ at a time: a, b, value, transforms."""
+        folder = self._folder(plan.part)
+        for tile, similar in enumerate(plan.counts[:, 0].tolist()):
+            for start in range(0, similar, _PAIRS_CHUNK):
+                with self.store.reading(f"the pairs of tile {tile} of {folder}"):
+                    array = self._array(plan.part, f"pairs-{tile}")
+                    if array.shape[0] != similar:
+                        raise ValueError(f"{similar} pairs were written, {array.shape[0]} are there")
+                    pairs = np.asarray(array[start : start + _PAIRS_CHUNK])
+                    # a chunk that is gone reads as zeros, and every pair has a transform
+                    if not (pairs[:, 3] > 0).all():
+                        raise ValueError("some are gone")
+                yield pairs
+
+
+class PairWriter:
+    """Writes the similar pairs of a tile as they are found, so that memory does not grow with their number.
+
+    Pairs of a tile that was not committed do not count, and are overwritten.
+    """
+
+    def __init__(self, store: Store, folder: str, tile: int) -> None:
+        self._store, self._folder, self._tile = store, folder, tile
+        self._array: zarr.Array | None = None
+        self._waiting: list[NDArray[np.int64]] = []
+        self._rows = 0
+        self.similar = 0
+
+    def add(self, pairs: NDArray[np.int64]) -> None:
+        """Take pairs (n, 4) int64: a, b, value, transforms."""
+        self._waiting.append(pairs)
+        self._rows += len(pairs)
+        self.similar += len(pairs)
+        if self._rows >= _PAIRS_CHUNK:
+            self._write(self._rows - self._rows % _PAIRS_CHUNK)
+
+    def _write(self, rows: int) -> None:
+        """Write so many of the waiting pairs."""
+        if not rows:
+            return
+        pairs = np.concatenate(self._waiting)
+        self._waiting, self._rows = [pairs[rows:]], len(pairs) - rows
+        done = 0 if self._array is None else self._array.shape[0]
+        if self._array is None:
+            self._array = zarr.create_array(
+                self._store.zarr(),
+                name=f"{self._folder}/pairs-{self._tile}",
+                shape=(rows, 4),
+                chunks=(min(rows, _PAIRS_CHUNK), 4),
+                dtype="int64",
                 chunk_key_encoding=FLAT_KEYS,
                 dimension_names=("pair", "field"),
-                attributes={"fields": ["a", "b", "sse", "transforms"]},
+                attributes={"fields": _FIELDS},
                 overwrite=True,  # left behind by a process that was killed before it committed the tile
             )
-        zarr.open_array(self.store.zarr(), path=f"{folder}/compared", mode="r+")[tile] = [compared, len(pairs)]
+        else:
+            self._array.resize((done + rows, 4))
+        self._array[done:] = pairs[:rows]
 
-    def read_pairs(self, generation: int) -> Iterator[NDArray[np.int64]]:
-        """Similar pairs (n, 4) int64 of each finished tile that has any: fields a, b, sse, transforms."""
-        folder = self._folder(generation)
-        for tile, similar in enumerate(self._counts(generation)[:, 1].tolist()):
-            if similar <= 0:
-                continue
-            with self.store.reading(f"the pairs of tile {tile} of {folder}"):
-                pairs = np.asarray(zarr.open_array(self.store.zarr(), path=f"{folder}/pairs-{tile}", mode="r")[:])
-                # a chunk that is gone reads as zeros, and every pair has a transform
-                if len(pairs) != similar or not (pairs[:, 3] > 0).all():
-                    raise ValueError(f"{similar} pairs were written")
-            yield pairs
+    def commit(self, counts: SearchCounts) -> None:
+        """Write the rest, and then the mark of the tile."""
+        self._write(self._rows)
+        row = [self.similar, *(getattr(counts, name) for name in counts.names())]
+        zarr.open_array(self._store.zarr(), path=f"{self._folder}/compared", mode="r+")[self._tile] = row

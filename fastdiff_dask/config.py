@@ -102,7 +102,10 @@ class CompareSettings:
     Attributes
     ----------
     similarity_threshold
-        Largest MSE of a similar pair, inclusive: squared grey levels summed over the channels, per pixel.
+        Largest MSE of a similar pair, inclusive: squared grey levels summed over the channels, per pixel; or the
+        largest value of another measure.
+    measure
+        What is compared: "mse", or the name of a `measures.Measure`.
     rotations
         Take the minimum over image a turned by 0, 90, 180 and 270 degrees (0 and 180 if thumbnails are not square).
     mirror
@@ -112,12 +115,14 @@ class CompareSettings:
     similarity_threshold: float = 200.0
     rotations: bool = True
     mirror: bool = False
+    measure: str = "mse"
 
     def __post_init__(self) -> None:
         threshold = self.similarity_threshold
         if isinstance(threshold, bool) or not isinstance(threshold, int | float):
             raise UsageError(f"similarity threshold {threshold!r} is not a number; use 0 or more, for example 200")
-        if not 0 <= threshold < math.inf:  # also refuses NaN
+        lowest = 0 if self.measure == "mse" else -math.inf
+        if not lowest <= threshold < math.inf or threshold == -math.inf:  # also refuses NaN
             raise UsageError(f"similarity threshold {threshold} is out of range; use 0 or more, for example 200")
         object.__setattr__(self, "similarity_threshold", float(threshold) + 0.0)  # −0.0 becomes 0.0
 

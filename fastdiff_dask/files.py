@@ -1,10 +1,13 @@
 """Bytes under names, in a folder or behind an fsspec URL; each write is there as a whole or not at all."""
 
+import contextlib
 import uuid
 from pathlib import Path, PurePosixPath
 
 import fsspec
+import numpy as np
 from fsspec.implementations.local import LocalFileSystem
+from numpy.typing import NDArray
 
 from .errors import UsageError
 
@@ -68,6 +71,21 @@ class Files:
     def read(self, name: str) -> bytes:
         """Content of a file."""
         return bytes(self._fs.cat_file(f"{self.root}/{name}"))
+
+    def read_rows(self, name: str, row_bytes: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Rows of a file that is made of rows of so many bytes: (n, row_bytes) uint8."""
+        if self.local:
+            content = np.memmap(Path(self.root) / name, np.uint8, mode="r")
+            return np.asarray(content.reshape(-1, row_bytes)[rows])
+        starts = (rows * row_bytes).tolist()
+        path = f"{self.root}/{name}"
+        parts = self._fs.cat_ranges([path] * len(rows), starts, [start + row_bytes for start in starts])
+        return np.frombuffer(b"".join(parts), np.uint8).reshape(len(rows), row_bytes)
+
+    def remove(self, name: str) -> None:
+        """Remove a folder with all that is in it, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(f"{self.root}/{name}", recursive=True)
 
     def write(self, name: str, data: bytes) -> None:
         """Write or replace a file; folders are made."""

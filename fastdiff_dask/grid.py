@@ -1,9 +1,13 @@
-"""Blocks and tiles: which images are compared where. Integers only."""
+"""Blocks, sub-blocks and tiles: which images are compared where. Integers only."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Generation", "Tile", "choose_tile_blocks", "plan_tiles"]
+__all__ = ["Axis", "Generation", "Tile", "choose_tile_side", "plan_tiles"]
+
+# Sub-blocks along the side of a tile, and tiles along the side of a plan.
+_LARGEST_SIDE, _MOST_GROUPS = 128, 64
 
 
 class Generation(NamedTuple):
@@ -33,77 +37,125 @@ class Generation(NamedTuple):
         return min(block_size, images - (block - side.start) * block_size)
 
 
+class Axis(NamedTuple):
+    """The sub-blocks of one side of a comparison, numbered over all of its parts.
+
+    A part is what was planned at once: some images in an order of their own, cut into sub-blocks.
+
+    Attributes
+    ----------
+    parts
+        For each part, the number of its images, and of images in a sub-block (the last one may have fewer).
+    """
+
+    parts: tuple[tuple[int, int], ...]
+
+    def sub_blocks(self) -> int:
+        """Number of sub-blocks."""
+        return sum(-(-images // size) for images, size in self.parts)
+
+    def pieces(self, sub_blocks: range) -> Iterator[tuple[int, range, int]]:
+        """Images of consecutive sub-blocks, by parts.
+
+        Yields
+        ------
+        Number of the part, places of the images in its order, size of its sub-blocks.
+        """
+        first = 0
+        for part, (images, size) in enumerate(self.parts):
+            count = -(-images // size)
+            start, stop = max(sub_blocks.start - first, 0), min(sub_blocks.stop - first, count)
+            if start < stop:
+                yield part, range(start * size, min(stop * size, images)), size
+            first += count
+
+    def images(self, sub_blocks: range) -> int:
+        """Number of images in consecutive sub-blocks."""
+        return sum(len(places) for _, places, _ in self.pieces(sub_blocks))
+
+    def cuts(self, sub_blocks: range) -> list[range]:
+        """Where each of some consecutive sub-blocks is, if their images are put one after the other."""
+        cuts, done = [], 0
+        for _, places, size in self.pieces(sub_blocks):
+            cuts += [
+                range(done + start, done + min(start + size, len(places))) for start in range(0, len(places), size)
+            ]
+            done += len(places)
+        return cuts
+
+
 class Tile(NamedTuple):
-    """A rectangle of images × images, given by its blocks: the unit of comparison, scheduling and resuming.
+    """A rectangle of images × images, given by its sub-blocks: the unit of comparison, scheduling and resuming.
 
     Attributes
     ----------
     rows, columns
-        Block numbers, ascending.
+        Numbers of the sub-blocks on either `Axis`.
     triangular
-        True where rows and columns are the same images, so that only row ≤ column is compared.
+        True where rows and columns are the same images, so that only row < column is compared.
     """
 
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
+    rows: range
+    columns: range
     triangular: bool
 
-    def block_pairs(self) -> Iterator[tuple[int, int]]:
-        """Pairs of blocks (row, column) to compare; equal numbers mean the pairs within a block."""
-        for row in self.rows:
-            for column in self.columns:
-                if row <= column or not self.triangular:
-                    yield row, column
 
+def choose_tile_side(sub_blocks: int, threads: int, largest: int) -> int:
+    """Choose how many sub-blocks the side of a tile has.
 
-def choose_tile_blocks(blocks: int) -> int:
-    """Choose how many blocks the side of a tile has, for a collection of so many blocks.
-
-    A side of the plan has at most 64 tiles, so that a plan stays at a few thousand tasks however large the
-    collection; below 64 blocks a tile is one block × one block.
-
-    Examples
-    --------
-    >>> choose_tile_blocks(3), choose_tile_blocks(10_000)
-    (1, 157)
-    """
-    return max(1, -(-blocks // 64))
-
-
-def _groups(blocks: Sequence[int], size: int) -> list[tuple[int, ...]]:
-    return [tuple(blocks[start : start + size]) for start in range(0, len(blocks), size)]
-
-
-def plan_tiles(generations: Sequence[Generation], index: int, tile_blocks: int, *, two_sides: bool) -> list[Tile]:
-    """Plan the tiles of one generation: its images with those of every older generation, and with each other.
-
-    Over all generations each pair of images (a with b if `two_sides`) is in exactly one tile.
+    Large tiles cost less around them, as long as all threads have some: four tiles a thread and more, so that a slow
+    one holds up the end but little; at most 128 sub-blocks, unless that made more than a few thousand tiles.
 
     Parameters
     ----------
-    generations
-        All generations, oldest first.
-    index
-        Which of them to plan.
-    tile_blocks
-        Blocks along the side of a tile.
-    two_sides
-        Compare side a with side b, and neither with itself.
+    sub_blocks
+        Along the side of the plan.
+    threads
+        Tasks that run at a time.
+    largest
+        Side that fits into a worker's memory.
+
+    Examples
+    --------
+    >>> choose_tile_side(235, 2, 1000), choose_tile_side(40_000, 64, 1000), choose_tile_side(10, 2, 1000)
+    (59, 625, 3)
     """
-    new = generations[index]
-    old_a = [block for generation in generations[:index] for block in generation.a]
-    if two_sides:
-        old_b = [block for generation in generations[:index] for block in generation.b]
-        rectangles = [(old_a, list(new.b)), (list(new.a), old_b + list(new.b))]
+    along = math.isqrt(8 * threads)  # k groups make k (k + 1) / 2 tiles
+    side = min(-(-sub_blocks // along), max(_LARGEST_SIDE, -(-sub_blocks // _MOST_GROUPS)))
+    return max(1, min(side, largest))
+
+
+def _groups(sub_blocks: range, side: int) -> list[range]:
+    return [sub_blocks[start : start + side] for start in range(0, len(sub_blocks), side)]
+
+
+def plan_tiles(rows: tuple[int, int], columns: tuple[int, int] | None, side: int) -> list[Tile]:
+    """Plan the tiles of one part: its images with those of every older part, and with each other.
+
+    Over all parts each pair of sub-blocks (of rows with columns if there are two sides) is in exactly one tile.
+
+    Parameters
+    ----------
+    rows, columns
+        Sub-blocks of older parts and of all parts on each side; None for `columns` compares one side with itself.
+    side
+        Sub-blocks along the side of a tile.
+    """
+    old_rows, new_rows = range(rows[0]), range(*rows)
+    if columns is not None:
+        old_columns, new_columns = range(columns[0]), range(*columns)
+        rectangles = [(old_rows, new_columns), (new_rows, old_columns), (new_rows, new_columns)]
     else:
-        rectangles = [(old_a, list(new.a))]
+        rectangles = [(old_rows, new_rows)]
     tiles = [
-        Tile(rows, columns, False)
+        Tile(row_group, column_group, False)
         for all_rows, all_columns in rectangles
-        for columns in _groups(all_columns, tile_blocks)
-        for rows in _groups(all_rows, tile_blocks)
+        for column_group in _groups(all_columns, side)
+        for row_group in _groups(all_rows, side)
     ]
-    if not two_sides:
-        groups = _groups(new.a, tile_blocks)
-        tiles += [Tile(rows, columns, rows is columns) for j, columns in enumerate(groups) for rows in groups[: j + 1]]
+    if columns is None:
+        groups = _groups(new_rows, side)
+        tiles += [
+            Tile(first, second, i == j) for j, second in enumerate(groups) for i, first in enumerate(groups[: j + 1])
+        ]
     return tiles

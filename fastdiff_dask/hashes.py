@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from .errors import UsageError
 
-__all__ = ["HASH_COLUMNS", "check_shift", "thumbnail_hashes"]
+__all__ = ["DIGEST_BYTES", "HASH_COLUMNS", "check_shift", "thumbnail_digests", "thumbnail_hashes"]
 
 HASH_COLUMNS = ("hash_0", "hash_90", "hash_180", "hash_270")
+DIGEST_BYTES = 16
 
 
 def check_shift(amount: int) -> None:
@@ -50,7 +51,41 @@ def thumbnail_hashes(thumbnail: NDArray[np.uint8], amount: int = 0) -> tuple[str
     digests = []
     for turns in range(4):
         turned = np.ascontiguousarray(np.rot90(shifted, turns))
-        digest = hashlib.blake2b(repr(turned.shape).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr(turned.shape).encode(), digest_size=DIGEST_BYTES)
         digest.update(turned.data)
         digests.append(digest.hexdigest())
     return digests[0], digests[1], digests[2], digests[3]
+
+
+def thumbnail_digests(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Digest thumbnails turned by 0, 90, 180 and 270 degrees: equal digests mean equal pixels.
+
+    That two different pictures share a digest of 128 bits has a probability of 2⁻¹²⁸. SHA-256 (FIPS 180-4), cut to
+    16 bytes: most processors have instructions for it.
+
+    Parameters
+    ----------
+    thumbnails
+        (n, h, w, c) uint8.
+
+    Returns
+    -------
+    (n, 4, 16) uint8, never all zeros.
+
+    Examples
+    --------
+    >>> image = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
+    >>> digests, turned = thumbnail_digests(image), thumbnail_digests(np.rot90(image, axes=(1, 2)))
+    >>> bool((digests[0, 1:] == turned[0, :3]).all())
+    True
+    """
+    result = np.empty((len(thumbnails), 4, DIGEST_BYTES), np.uint8)
+    planes = np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))  # long rows are turned several times as fast
+    for turns in range(4):
+        turned = np.ascontiguousarray(np.rot90(planes, turns, axes=(2, 3)))
+        shape = hashlib.sha256(repr(turned.shape[1:]).encode())
+        for row, image in enumerate(turned):
+            digest = shape.copy()
+            digest.update(image.data)
+            result[row, turns] = np.frombuffer(digest.digest()[:DIGEST_BYTES], np.uint8)
+    return result

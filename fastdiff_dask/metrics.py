@@ -1,22 +1,31 @@
 """Exact squared errors between two chunks of thumbnails. Kernels: chunks in, chunks out, NumPy or CuPy."""
 
-import math
-from typing import Any
+from functools import reduce
+from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
 __all__ = [
+    "PreparedImages",
     "apply_transform",
     "available_transforms",
+    "compose_transforms",
+    "paired_squared_errors",
+    "prepare_images",
+    "prepared_squared_errors",
     "reverse_transforms",
     "rotation_of",
     "squared_errors",
+    "transform_masks",
     "transformed_squared_errors",
 ]
 
-# A product of two centred values is at most 128² = 2¹⁴ in size, so a float32 dot product over at most 2¹⁰ of them
-# stays within 2²⁴, below which every integer and hence every partial sum, in any order, is exact.
-_EXACT_LENGTH = 1024
+# Every integer up to 2²⁴ in size is a float32.
+_EXACT = 1 << 24
+# Values in a step of a segment. A value of a prepared image is at most 4 · 128 = 2⁹ in size, so that a dot product
+# over one step is at most 2⁶ · 2¹⁸ = 2²⁴ and always exact.
+_STEP = 64
+_PAIRED = 64
 
 
 def available_transforms(height: int, width: int, *, rotations: bool = True, mirror: bool = False) -> tuple[int, ...]:
@@ -90,31 +99,255 @@ def rotation_of(mask: int) -> tuple[int, bool]:
     return transform % 4 * 90, transform >= 4
 
 
-def _centred(images: Any, xp: Any) -> Any:
-    """(n, h, w, c) uint8 → (n, h·w·c) float32 in [−128, 127]; distances do not change, products become small."""
-    flat = xp.reshape(images, (images.shape[0], math.prod(images.shape[1:])))  # -1 fails without images
-    return xp.astype(flat, xp.float32) - xp.float32(128)
+def compose_transforms(first: int, second: int) -> int:
+    """Number of the transform that applies `first` and then `second`.
+
+    With M the mirror and R the quarter turn, transform t is R^(t mod 4) M^(t ≥ 4), and M R = R⁻¹ M.
+
+    Examples
+    --------
+    >>> compose_transforms(1, 2), compose_transforms(5, 6), compose_transforms(4, 1)
+    (3, 1, 5)
+    """
+    turns = second % 4 + (-(first % 4) if second >= 4 else first % 4)
+    return turns % 4 + 4 * ((first >= 4) != (second >= 4))
 
 
-def _inner_products(a: Any, b: Any, xp: Any) -> Any:
-    """(m, k), (n, k) float32 integers in [−128, 127] → (m, n) float64, exact while 2¹⁴ k < 2⁵³."""
-    total = xp.zeros((a.shape[0], b.shape[0]), dtype=xp.float64)
-    for start in range(0, a.shape[1], _EXACT_LENGTH):
-        stop = start + _EXACT_LENGTH
-        total += a[:, start:stop] @ b[:, start:stop].T
+class _Part(NamedTuple):
+    """One component of a chunk.
+
+    Attributes
+    ----------
+    values
+        (n, k) float32, integers.
+    energies
+        For each step of `_STEP` values, the largest sum of their squares in any image.
+    """
+
+    values: Any
+    energies: list[float]
+
+
+class PreparedImages(NamedTuple):
+    """A chunk of thumbnails in the form in which all transforms are compared at once; made by `prepare_images`.
+
+    Attributes
+    ----------
+    forms
+        The components of the chunk as it is, and of its mirror image if that is compared.
+    norms
+        (n,) float64, integers: sum of squares of each image after centring.
+    turns
+        Which turns of each form are compared.
+    """
+
+    forms: dict[int, list[_Part]]
+    norms: Any
+    turns: tuple[int, ...]
+
+
+def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: bool = True) -> PreparedImages:
+    """Split images into the components that the turns map to themselves, see `_doubled_products`.
+
+    Memory: 4 bytes a value, twice that with mirror images, and as much again on the way.
+
+    Parameters
+    ----------
+    images
+        (n, h, w, c) uint8, NumPy or CuPy.
+    transforms
+        Which transforms will be compared, see `available_transforms`.
+    mirrored
+        Prepare the mirror images too, if the transforms have them; the second side of a comparison needs none.
+    """
+    xp = array_namespace(images)
+    turns = tuple(turn for turn in range(4) if turn in {transform % 4 for transform in transforms})
+    # centred: distances do not change, products become small. Channels first: rows of pixels are long, which makes
+    # turning four times as fast
+    planes = xp.astype(xp.permute_dims(images, (0, 3, 1, 2)), xp.float32) - xp.float32(128)
+    forms = {
+        mirror: _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
+        for mirror in sorted({transform // 4 for transform in transforms} if mirrored else {0})
+    }
+    norms = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
+    return PreparedImages(forms, norms, turns)
+
+
+def _flat(planes: Any, xp: Any) -> Any:
+    return xp.reshape(planes, (planes.shape[0], planes.shape[1] * planes.shape[2] * planes.shape[3]))
+
+
+def _turned(planes: Any, turn: int, xp: Any) -> Any:
+    """(n, c, h, w) turned like `apply_transform` does."""
+    if turn % 2:
+        planes = xp.permute_dims(planes, (0, 1, 3, 2))
+    return planes[:, :, :: -1 if turn in (1, 2) else 1, :: -1 if turn in (2, 3) else 1]
+
+
+def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[_Part]:
+    """Components of a chunk (n, c, h, w) under the turns; the pixel that stays in place is the last of them."""
+    height, width = planes.shape[2:]
+    top, left = height // 2, width // 2
+    if turns == (0,):
+        return [_part(_flat(planes, xp), xp)]
+    if turns == (0, 2):
+        # the upper half, and of an odd middle row its left half, with what a half turn brings there
+        whole, turned = planes, _turned(planes, 2, xp)
+        a, b = (
+            xp.concat([_flat(x[:, :, :top], xp), _flat(x[:, :, top : height - top, :left], xp)], axis=1)
+            for x in (whole, turned)
+        )
+        parts = [a + b, a - b]
+    else:
+        # a quarter of the picture, with what each turn brings there
+        a, b, c, d = (_flat(_turned(planes, turn, xp)[:, :, :top, : height - top], xp) for turn in range(4))
+        even, odd = a + c, b + d
+        parts = [even + odd, even - odd, a - c, b - d]
+    centre = planes[:, :, top : height - top, left : width - left]
+    return [_part(values, xp) for values in (*parts, _flat(centre, xp))]
+
+
+def _energies(values: Any, xp: Any) -> Any:
+    """Sum of squares of each step of values: (n, k) → (n, ⌈k / 64⌉) float32, exact, see `_STEP`."""
+    rows, columns = values.shape
+    whole = columns - columns % _STEP
+    steps = xp.reshape(values[:, :whole], (rows, whole // _STEP, _STEP))
+    rest = values[:, whole:]
+    return xp.concat([xp.vecdot(steps, steps), xp.vecdot(rest, rest)[:, None]], axis=1)
+
+
+def _part(values: Any, xp: Any) -> _Part:
+    energies = _energies(values, xp)
+    return _Part(values, xp.max(energies, axis=0).tolist() if values.shape[0] else [])
+
+
+def _segments(a: list[float], b: list[float]) -> list[tuple[int, int]]:
+    """Cut steps into runs in which a float32 dot product is exact.
+
+    By Cauchy and Schwarz, the sum of any of the products x_i y_i of a run is at most |x| |y| over that run in size, and
+    |x|² at most the sum of the largest energies of its steps. If that bound is at most 2²⁴, all partial sums, in
+    whatever order, are integers that float32 holds exactly.
+    """
+    segments, start, left, right = [], 0, 0.0, 0.0
+    for step, (x, y) in enumerate(zip(a, b, strict=True)):
+        left, right = left + x, right + y
+        if left * right > _EXACT**2 and step > start:  # products of integers below 2³² in float64: exact enough, as
+            segments.append((start * _STEP, step * _STEP))  # the bound is even, and rounding is monotone
+            start, left, right = step, x, y
+    segments.append((start * _STEP, len(a) * _STEP))
+    return segments
+
+
+def _outer(x: Any, y: Any) -> Any:
+    return x @ y.T
+
+
+def _inner_products(a: _Part, b: _Part, total: Any, product: Any, sign: int = 1) -> Any:
+    """Add inner products, exact below 2⁵³, to a float64 total in place: of all rows, or of those at the same place."""
+    if a.energies and b.energies:
+        for start, stop in _segments(a.energies, b.energies):
+            if sign > 0:
+                total += product(a.values[:, start:stop], b.values[:, start:stop])
+            else:
+                total -= product(a.values[:, start:stop], b.values[:, start:stop])
     return total
 
 
-def _squared_norms(x: Any, xp: Any) -> Any:
-    """(n, k) float32 integers → (n,) float64, exact: each square is at most 2¹⁴, summed in float64."""
-    return xp.sum(x * x, axis=1, dtype=xp.float64)
+def _doubled_products(
+    a: list[_Part], b: list[_Part], turns: tuple[int, ...], xp: Any, *, paired: bool = False
+) -> list[Any]:
+    """Twice the inner product of each image of `a`, turned, with each of `b`: (m, n) float64 for each turn.
+
+    If `paired`, with the one at the same place only: (n,) float64.
+
+    The turns are a cyclic group, so that its Fourier transform makes the four products share their multiplications
+    (Serre, *Linear Representations of Finite Groups*, 1977, chapter 5.1). Let a_k be a quarter of the picture after
+    k quarter turns, as a vector; a picture is its four quarters, and one turned by t has a_(k+t) where it had a_k. So
+    its product with b is c_t = Σ_k a_(k+t)·b_k. With the real components
+
+        A = a_0 + a_1 + a_2 + a_3,  B = a_0 − a_1 + a_2 − a_3,  C = a_0 − a_2,  D = a_1 − a_3
+
+    and A', B', C', D' of b, multiplying out gives
+
+        2 c_0 = (AA' + BB')/2 + (CC' + DD')    2 c_2 = (AA' + BB')/2 − (CC' + DD')
+        2 c_1 = (AA' − BB')/2 + (DC' − CD')    2 c_3 = (AA' − BB')/2 − (DC' − CD')
+
+    which takes 6 · n/4 multiplications instead of 4 n. With half turns alone, 2 c_0 = SS' + TT', 2 c_2 = SS' − TT' for
+    S = a_0 + a_1 and T = a_0 − a_1 over halves: n instead of 2 n. The centre of an odd side turns into itself, and its
+    product is added to each.
+    """
+    rows = a[0].values.shape[0]
+    shape = (rows,) if paired else (rows, b[0].values.shape[0])
+    product = xp.vecdot if paired else _outer
+
+    def add(x: _Part, y: _Part, total: Any = None, sign: int = 1) -> Any:
+        return _inner_products(x, y, xp.zeros(shape, dtype=xp.float64) if total is None else total, product, sign)
+
+    if turns == (0,):
+        return [2 * add(a[0], b[0])]
+    if turns == (0, 2):
+        even, odd = add(a[0], b[0]), add(a[1], b[1])
+        products = [even + odd, even - odd]
+    else:
+        first, second = add(a[0], b[0]) / 2, add(a[1], b[1]) / 2
+        same = add(a[3], b[3], add(a[2], b[2]))
+        crossed = add(a[2], b[3], add(a[3], b[2]), -1)
+        even, odd = first + second, first - second
+        products = [even + same, odd + crossed, even - same, odd - crossed]
+    if a[-1].values.shape[1]:
+        centre = 2 * add(a[-1], b[-1])
+        products = [values + centre for values in products]
+    return products
+
+
+def prepared_squared_errors(a: PreparedImages, b: PreparedImages, /) -> tuple[Any, list[tuple[int, Any]]]:
+    """Sums of squared errors between prepared images.
+
+    With x and y the flattened images, |x − y|² = |x|² + |y|² − 2 x·y, where subtracting 128 from every value changes
+    neither side. All three terms are sums of integers that the floating point used holds exactly, in any order: float32
+    within the segments of `_segments`, float64 over them.
+
+    Returns
+    -------
+    errors
+        (m, n) float64, integers: the smallest over the transforms.
+    each
+        The transforms, and (m, n) float64 integers for each: the larger, the smaller its error; those that reach the
+        smallest error have the largest.
+    """
+    xp = array_namespace(a.norms, b.norms)
+    each = [
+        (4 * mirror + turn, products)
+        for mirror, form in a.forms.items()
+        for turn, products in zip(a.turns, _doubled_products(form, b.forms[0], a.turns, xp), strict=True)
+    ]
+    best = reduce(xp.maximum, (products for _, products in each))
+    return a.norms[:, None] + b.norms[None, :] - best, each
+
+
+def transform_masks(each: list[tuple[int, Any]], i: Any, j: Any, /) -> Any:
+    """Bit masks of the transforms that reach the smallest error at some entries; see `prepared_squared_errors`.
+
+    Parameters
+    ----------
+    each
+        As `prepared_squared_errors` gives them.
+    i, j
+        (k,) rows and columns of the entries.
+
+    Returns
+    -------
+    (k,) uint8; bit t is set where transform t reaches the minimum. All of them are kept because the roles of the two
+    images may be swapped later, and the lowest angle must then be found again among all that tie.
+    """
+    xp = array_namespace(i, j)
+    values = [(transform, products[i, j]) for transform, products in each]
+    best = reduce(xp.maximum, (value for _, value in values))
+    return _masks(values, best, xp)
 
 
 def squared_errors(a: Any, b: Any, /) -> Any:
     """Sum of squared errors of each image of one chunk with each of another.
-
-    With x and y the flattened images, |x − y|² = |x|² + |y|² − 2 x·y, where subtracting 128 from every value changes
-    neither side. All three terms are sums of integers that the floating point used holds exactly, in any order.
 
     Parameters
     ----------
@@ -150,21 +383,57 @@ def transformed_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -
     errors
         (m, n) int64, grey levels².
     masks
-        (m, n) uint8; bit t is set where transform t reaches the minimum. All of them are kept because the roles of
-        the two images may be swapped later, and the lowest angle must then be found again among all that tie.
+        (m, n) uint8; bit t is set where transform t reaches the minimum, see `transform_masks`.
     """
     xp = array_namespace(a, b)
-    columns = _centred(b, xp)
-    column_norms = _squared_norms(columns, xp)
-    best, masks = None, None
-    for transform in transforms:
-        rows = _centred(apply_transform(a, transform), xp)
-        products = _inner_products(rows, columns, xp)
-        errors = xp.astype(_squared_norms(rows, xp)[:, None] + column_norms[None, :] - 2 * products, xp.int64)
-        bit = xp.uint8(1 << transform)
-        if best is None:
-            best, masks = errors, xp.full(errors.shape, bit, dtype=xp.uint8)
-        else:
-            masks = xp.where(errors < best, bit, xp.where(errors == best, masks | bit, masks))
-            best = xp.minimum(best, errors)
-    return best, masks
+    errors, each = prepared_squared_errors(prepare_images(a, transforms), prepare_images(b, transforms, mirrored=False))
+    best = reduce(xp.maximum, (products for _, products in each))
+    return xp.astype(errors, xp.int64), _masks(each, best, xp)
+
+
+def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, /) -> tuple[Any, Any]:
+    """Smallest sum of squared errors of some pairs of prepared images.
+
+    Memory: 12 bytes a value of an image for each of 64 pairs at a time.
+
+    Parameters
+    ----------
+    a, b
+        The images.
+    i, j
+        (k,) integers: which of `a` and of `b`.
+
+    Returns
+    -------
+    errors
+        (k,) int64, grey levels².
+    masks
+        (k,) uint8; bit t is set where transform t reaches the minimum.
+    """
+    xp = array_namespace(a.norms, b.norms)
+    errors, masks = [xp.zeros(0, dtype=xp.int64)], [xp.zeros(0, dtype=xp.uint8)]
+    for start in range(0, i.shape[0], _PAIRED):
+        rows, columns = i[start : start + _PAIRED], j[start : start + _PAIRED]
+        second = [_Part(part.values[columns], part.energies) for part in b.forms[0]]
+        each = [
+            (4 * mirror + turn, products)
+            for mirror, form in a.forms.items()
+            for turn, products in zip(
+                a.turns,
+                _doubled_products(
+                    [_Part(part.values[rows], part.energies) for part in form], second, a.turns, xp, paired=True
+                ),
+                strict=True,
+            )
+        ]
+        best = reduce(xp.maximum, (products for _, products in each))
+        errors.append(xp.astype(a.norms[rows] + b.norms[columns] - best, xp.int64))
+        masks.append(_masks(each, best, xp))
+    return xp.concat(errors), xp.concat(masks)
+
+
+def _masks(each: list[tuple[int, Any]], best: Any, xp: Any) -> Any:
+    masks = xp.zeros(best.shape, dtype=xp.uint8)
+    for transform, products in each:
+        masks |= xp.astype(products == best, xp.uint8) << xp.uint8(transform)
+    return masks

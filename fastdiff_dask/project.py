@@ -6,20 +6,23 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from .catalog import IndexCounts, Root, index_images, resolve_roots
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster
-from .compare import check_compare_memory, choose_comparison, compare_tiles, pairs_left, plan_comparison
+from .compare import compare_tiles, plan_comparison
 from .comparisons import Comparison
 from .config import DEFAULT_BLOCK_SIZE, CompareSettings, IndexSettings, ThumbnailSettings
 from .errors import UsageError
 from .files import Files
 from .hashes import check_shift
 from .images import printable
+from .measures import resolve_measure
+from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
 from .store import Store
@@ -77,8 +80,8 @@ class FastDifPy:
         Width and height of the thumbnails in pixels.
     block_size
         Images in a block. Memory: for each thread four blocks of thumbnails (4 · block_size · width · height · 3 bytes,
-        50 MB as it is), and either a decoded picture or as much again to compare them (`compare.compare_task_bytes`);
-        about 1 kB an image while indexing, and about 1 kB a similar pair in the results. Nothing else grows with the
+        50 MB as it is), and either a decoded picture or what it takes to compare (`planning.compare_task_bytes`);
+        about 1 kB an image while indexing, and about 1 kB an image in the results. Nothing else grows with the
         collection. Settings that do not fit into the workers' memory are refused before anything is computed.
     recursive, extensions, ignore_names, ignore_paths
         Which files are images, see `IndexSettings`.
@@ -288,42 +291,65 @@ class FastDifPy:
         self,
         similarity_threshold: float = 200.0,
         *,
+        compare: str | Callable[[Any, Any], Any] = "mse",
         rotations: bool = True,
         mirror: bool = False,
-        tile_blocks: int | None = None,
+        tile_side: int | None = None,
+        sub_block: int | None = None,
     ) -> None:
         """Compare all images with all, as far as that is not done yet.
 
         Parameters
         ----------
         similarity_threshold
-            Largest MSE of a similar pair, inclusive. A finished comparison answers every lower one.
+            Largest MSE, or other value, of a similar pair, inclusive. A finished comparison answers every lower one.
+        compare
+            "mse"; "ssim" (1 − SSIM, 0 for equal images), "hamming" (different bits of perceptual hashes); or a function
+            of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, that gives (m, n) numbers, the smaller
+            the more similar. It must not depend on which images share a chunk, nor on the order of two images. All
+            pairs are given to it, which MSE does not need; its workers must be able to import what it uses.
         rotations, mirror
-            Which transforms of an image count, see `CompareSettings`.
-        tile_blocks
-            Blocks along the side of a tile; by default so that there are at most a few thousand tiles. The result does
-            not depend on it.
+            Which transforms of an image count, see `CompareSettings`; a function is called for each of them.
+        tile_side, sub_block
+            Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
+            workers. The result does not depend on them.
 
         Raises
         ------
         UsageError
             If a setting cannot be used, or images were not read yet.
+        FastDiffError
+            If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
         """
-        settings = CompareSettings(similarity_threshold=similarity_threshold, rotations=rotations, mirror=mirror)
-        if tile_blocks is not None and (isinstance(tile_blocks, bool) or tile_blocks < 1):
-            raise UsageError(f"tile_blocks is {tile_blocks!r}; it must be a whole number from 1")
+        measure = None if compare == "mse" else resolve_measure(compare)
+        settings = CompareSettings(
+            similarity_threshold=similarity_threshold,
+            rotations=rotations,
+            mirror=mirror,
+            measure="mse" if measure is None else measure.name,
+        )
+        for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
         with self._stage("compare"):
             store = self.store
             if unread_blocks(store):
                 raise UsageError("some images were not read yet; call first_loop_iteration() first")
             comparison = choose_comparison(store, settings)
-            plans = plan_comparison(comparison, tile_blocks)
-            self._tiles_resumed = sum(int((plan.compared >= 0).sum()) for plan in plans)
-            if any(plan.pending() for plan in plans):
-                with stage_bar("compare", pairs_left(store, plans), "pairs", self.verbose) as advance:
-                    for compared, _ in compare_tiles(comparison, plans, self.client):
+            done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
+            if pairs_left(comparison) or unplanned(comparison):
+                plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
+                with stage_bar("compare", pairs_left(comparison), "pairs", self.verbose) as advance:
+                    for compared, _ in compare_tiles(comparison, self.client, measure):
                         advance(compared)
-        self._comparison, self._threshold = comparison, settings.similarity_threshold
+        self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
+
+    def find_pairs(
+        self, similarity_threshold: float = 200.0, *, compare: str | Callable[[Any, Any], Any] = "mse", **options: Any
+    ) -> "pd.DataFrame":
+        """Compare all images with all and give the similar pairs: `second_loop_iteration`, and then `pairs`."""
+        self.second_loop_iteration(similarity_threshold, compare=compare, **options)
+        return self.pairs
 
     # -- results -----------------------------------------------------------------------------------------------------
 
@@ -342,23 +368,24 @@ class FastDifPy:
         """
         if self._comparison is None or self._threshold is None:
             raise UsageError("nothing was compared yet; call second_loop_iteration() first")
+        compared = self._comparison.settings
         threshold = self._threshold if similarity is None else similarity
-        wanted = CompareSettings(similarity_threshold=threshold).similarity_threshold
-        if wanted > self._comparison.settings.similarity_threshold:
+        wanted = replace(compared, similarity_threshold=threshold).similarity_threshold
+        if wanted > compared.similarity_threshold:
             raise UsageError(
-                f"images were compared up to an MSE of {self._threshold}, not {wanted}; "
-                f"call second_loop_iteration(similarity_threshold={wanted}) first"
+                f"images were compared up to {'an MSE' if compared.measure == 'mse' else 'a value'} of "
+                f"{self._threshold}, not {wanted}; call second_loop_iteration(similarity_threshold={wanted}) first"
             )
         start = time.monotonic()
         store = self.store
-        frame = store.read_images(["current", "error"])
-        plans = plan_comparison(self._comparison)
-        compared = [plan.compared[plan.compared >= 0] for plan in plans]
+        frame = store.read_images(["side", "current", "error"])
+        side_b = frame[frame.current & frame.error.isna()].side.eq("b")
+        a, b = int((~side_b).sum()), int(side_b.sum())
         stats = {
             "images": int(frame.current.sum()),
             "images_read": self.images_read,
-            "pairs_compared": sum(int(part.sum()) for part in compared),
-            "tiles": sum(len(plan.tiles) for plan in plans),
+            "pairs_compared": a * b if store.two_sides else a * (a - 1) // 2,
+            "tiles": sum(len(plan.tiles) for plan in self._comparison.plans()),
             "tiles_resumed": self._tiles_resumed,
             "seconds": self.seconds,
         }
@@ -373,7 +400,7 @@ class FastDifPy:
 
     @property
     def pairs(self) -> "pd.DataFrame":
-        """The similar pairs, sorted by path: a, b, mse, rotation, mirrored."""
+        """The similar pairs, sorted by path: a, b, mse, rotation, mirrored; see `Result.pairs`."""
         return self.result().pairs
 
     @property

@@ -2,11 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,53 +16,114 @@ from .catalog import Root
 from .clusters import Cluster, connected_clusters, keep_order
 from .comparisons import Comparison
 from .config import CompareSettings
+from .copies import Groups, PairChunk, find_copies
 from .errors import UsageError
 from .files import replace_file
-from .metrics import reverse_transforms, rotation_of
+from .metrics import rotation_of
+from .planning import turns_of
 from .store import Store
 
 __all__ = ["Result", "collect_errors", "collect_result", "write_json"]
 
 _COLUMNS = ["image", "side", "root", "path", "path_bytes", "size", "current", "width", "height"]
+# Pairs that are all listed; of more, equal thumbnails are listed by their first image.
+_LISTED_PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Result:
     """The outcome of a comparison.
 
-    Memory grows with the number of similar pairs, about 1 kB each.
+    Memory grows with the number of images in pairs, about 1 kB each, and with the pairs that are listed, about 200 B
+    each. Images with equal thumbnails are kept as groups, and their pairs made when they are asked for: 20,000 blank
+    pages are 200 million pairs.
 
     Attributes
     ----------
-    pairs
-        A row a similar pair, sorted by path: a, b, mse, rotation (degrees counter-clockwise by which a is turned to
-        look like b), mirrored (a is mirrored left and right before). Within one side, a is the path that sorts first.
+    groups
+        The similar pairs in a short form; images are named by their row in `images`.
+    images
+        A row an image that is in a pair, by path and sorted by it: width, height, size in bytes.
     errors
         A row a file that could not be compared, sorted by path: path, error.
-    images
-        A row an image that is in a pair, by path: width, height, size in bytes.
+    pixels
+        Pixels of a thumbnail, by which a sum of squared errors is divided; None if another measure than MSE was used.
     settings, stats
         What was asked for, and the figures of the run, as in the JSON file.
     """
 
-    pairs: pd.DataFrame
-    errors: pd.DataFrame
+    groups: Groups
     images: pd.DataFrame
+    errors: pd.DataFrame
+    pixels: int | None
     settings: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
+    def pair_count(self) -> int:
+        """Number of all similar pairs."""
+        return self.groups.count()
+
+    @property
+    def pairs_complete(self) -> bool:
+        """Whether `pairs` has all of them."""
+        return self.pair_count <= _LISTED_PAIRS
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """The similar pairs, sorted by path.
+
+        Columns: a, b, mse (or value, of another measure), rotation (degrees counter-clockwise by which a is turned to
+        look like b), mirrored (a is mirrored left and right before). Within one side, a is the path that sorts first.
+
+        If there are more than a million, of images with equal thumbnails only the first one by path is paired with
+        similar images, and with the others of them. Each image that is in a pair at all is in one of these, and
+        clusters are the same; `pairs_complete` is False, `pair_count` tells how many there are, and `iter_pairs` gives
+        them all.
+        """
+        chunks = list(self.groups.pairs(_LISTED_PAIRS)) if self.pairs_complete else [self.groups.stars()]
+        return (
+            self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True))))
+            if chunks
+            else (self._frame(self.groups.stars()))
+        )
+
+    def iter_pairs(self, at_once: int = 1 << 18) -> Iterator[pd.DataFrame]:
+        """Give all similar pairs, at most so many at once, each once; columns as `pairs`, sorted within a part."""
+        for chunk in self.groups.pairs(at_once):
+            yield self._frame(chunk)
+
+    def similar_to(self, path: str, others: Sequence[str]) -> pd.DataFrame:
+        """Give the pairs of one image with some others, as far as they are similar; columns as `pairs`."""
+        places = np.array([self._rows[other] for other in others], np.int64)
+        return self._frame(self.groups.between(self._rows[path], places))
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {path: row for row, path in enumerate(self.images.index)}
+
+    def _frame(self, chunk: PairChunk) -> pd.DataFrame:
+        order = np.lexsort((chunk.b, chunk.a))
+        paths, masks = self.images.index.to_numpy(), chunk.masks[order]
+        values = chunk.values[order]
+        rotation, mirrored = _rotations()
+        return pd.DataFrame(
+            {
+                "a": _objects(paths[chunk.a[order]]),
+                "b": _objects(paths[chunk.b[order]]),
+                **({"value": values.view(np.float64)} if self.pixels is None else {"mse": values / self.pixels}),
+                "rotation": rotation[masks],
+                "mirrored": mirrored[masks],
+            }
+        )
+
+    @cached_property
     def clusters(self) -> list[Cluster]:
         """Connected images, and which one to keep; sorted by the path to keep."""
-        paths = self.images.index.to_numpy()
-        rank = {path: row for row, path in enumerate(paths)}
-        parts = connected_clusters(
-            np.array([rank[path] for path in self.pairs.a], np.int64),
-            np.array([rank[path] for path in self.pairs.b], np.int64),
-        )
         rows = list(self.images.itertuples())
+        stars = self.groups.stars()
         clusters = []
-        for part in parts:
+        for part in connected_clusters(stars.a, stars.b):
             best = sorted((rows[i] for i in part), key=lambda r: keep_order(r.width, r.height, r.size, r.Index))
             clusters.append(Cluster(best[0].Index, [row.Index for row in best[1:]]))
         return sorted(clusters)
@@ -71,6 +132,13 @@ class Result:
     def low_quality(self) -> list[str]:
         """Every image that is not the best of its cluster, sorted."""
         return sorted(path for cluster in self.clusters for path in cluster.low_quality)
+
+
+@cache
+def _rotations() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """For each bit mask of transforms the degrees, and whether mirrored, of the lowest one; see `rotation_of`."""
+    named = [(0, False)] + [rotation_of(mask) for mask in range(1, 256)]
+    return np.array([degrees for degrees, _ in named], np.int64), np.array([mirrored for _, mirrored in named])
 
 
 def _shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
@@ -112,44 +180,34 @@ def collect_result(
         Figures of the run, kept with the result.
     """
     height, width, _ = store.thumbnail_settings.shape
-    wanted = CompareSettings.from_json({**comparison.settings.to_json(), "similarity_threshold": threshold})
-    limit = wanted.sse_limit(height, width)
+    wanted = replace(comparison.settings, similarity_threshold=threshold)
+    measured = wanted.measure != "mse"
+    limit = threshold if measured else wanted.sse_limit(height, width)
     parts = [np.zeros((0, 4), np.int64)]
-    for generation in range(len(store.generations)):
-        parts += [pairs[pairs[:, 2] <= limit] for pairs in comparison.read_pairs(generation)]
+    for plan in comparison.plans():
+        for pairs in comparison.read_pairs(plan):
+            values = pairs[:, 2].copy().view(np.float64) if measured else pairs[:, 2]
+            parts.append(pairs[values <= limit])
     found = np.concatenate(parts)
 
-    size = store.thumbnail_settings.block_size
-    blocks = np.unique(found[:, :2] // size).tolist()
-    frames = [store.read_partition(block, _COLUMNS) for block in blocks]
-    images = pd.concat(frames, ignore_index=True) if frames else store.read_images(_COLUMNS).iloc[:0]
-    images = images[images.current & images.image.isin(found[:, :2].ravel())].reset_index(drop=True)
-    row_of = pd.Series(range(len(images)), index=images.image, dtype=np.int64)
-    found = found[np.isin(found[:, 0], images.image) & np.isin(found[:, 1], images.image)]
-    paths = np.array(_shown_paths(images, roots), dtype=object)
-
-    first, second, masks = paths[row_of[found[:, 0]]], paths[row_of[found[:, 1]]], found[:, 3]
-    if not store.two_sides:
-        # image numbers depend on when a file was found; the order of paths does not
-        swap = (first > second).astype(bool)
-        first, second = np.where(swap, second, first), np.where(swap, first, second)
-        masks = np.where(swap, reverse_transforms(masks), masks)
-    named = [rotation_of(mask) for mask in masks.tolist()]
-    pairs = pd.DataFrame(
-        {
-            "a": _objects(first),
-            "b": _objects(second),
-            "mse": found[:, 2] / (height * width),
-            "rotation": np.array([rotation for rotation, _ in named], np.int64),
-            "mirrored": np.array([mirrored for _, mirrored in named], bool),
-        }
-    )
-    # pandas would sort by two columns as its own strings, which cannot hold undecodable names
-    order = sorted(range(len(pairs)), key=lambda row: (first[row], second[row]))
-    pairs = pairs.iloc[order].reset_index(drop=True)
-
-    kept = images[["width", "height", "size"]].set_axis(pd.Index(paths, dtype=object, name="path"))
-    in_pairs = np.isin(np.arange(len(paths)), row_of[found[:, :2].ravel()])
+    if store.two_sides:
+        sides = [_collect_groups(store, wanted, side, found[:, column]) for column, side in enumerate(("a", "b"))]
+    else:
+        sides = [_collect_groups(store, wanted, "a", found[:, :2].ravel())]
+    members = np.unique(np.concatenate([side.members for side in sides]))
+    images = _read_rows(store, members)
+    shown = _shown_paths(images, roots)
+    rows = {path: row for row, (path, current) in enumerate(zip(shown, images.current, strict=True)) if current}
+    paths = sorted(rows)  # in Python: pandas' own strings cannot hold undecodable names
+    rank = {path: name for name, path in enumerate(paths)}
+    # −1 for what is not current
+    names = [rank[path] if current else -1 for path, current in zip(shown, images.current, strict=True)]
+    groups = _make_groups(sides, found, dict(zip(members.tolist(), names, strict=True)), store.two_sides)
+    used, places = np.unique(groups.members, return_inverse=True)
+    groups = replace(groups, members=places)
+    paths = [paths[name] for name in used.tolist()]
+    kept = images[["width", "height", "size"]].iloc[[rows[path] for path in paths]]
+    kept = kept.set_axis(pd.Index(paths, dtype=object, name="path"))
     settings = {
         "directories_a": [root.given for root in roots if root.side == "a"],
         "directories_b": [root.given for root in roots if root.side == "b"],
@@ -157,7 +215,96 @@ def collect_result(
         "thumbnail_size_y": height,
         **wanted.to_json(),
     }
-    return Result(pairs, collect_errors(store, roots), kept[in_pairs].sort_index(), settings, stats or {})
+    stats = (stats or {}) | {"pairs": groups.count()}
+    return Result(groups, kept, collect_errors(store, roots), None if measured else height * width, settings, stats)
+
+
+class _Side(NamedTuple):
+    """Images of one side that may be in pairs, by groups of equal thumbnails.
+
+    Attributes
+    ----------
+    originals
+        (g,) int64, ascending: number of the first image of each group.
+    symmetries
+        (g,) uint8: turns that map the thumbnail to itself.
+    members, groups, turns
+        (k,) int64: numbers of the images, their groups, and their turns against the first one.
+    """
+
+    originals: NDArray[np.int64]
+    symmetries: NDArray[np.uint8]
+    members: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    turns: NDArray[np.int64]
+
+
+def _collect_groups(store: Store, settings: CompareSettings, side: str, found: NDArray[np.int64]) -> _Side:
+    """Groups of a side whose first images are among those of similar pairs, or that are pairs by themselves."""
+    size = store.thumbnail_settings.block_size
+    blocks = [block for g in store.generations for block in (g.a if side == "a" else g.b)]
+    numbers = (np.array(blocks, np.int64)[:, None] * size + np.arange(size)).ravel()
+    if settings.measure != "mse" or not len(numbers):
+        originals = np.unique(found)
+        places = np.arange(len(originals))
+        return _Side(originals, np.ones(len(originals), np.uint8), originals, places, np.zeros_like(places))
+    copies = find_copies(store.read_digests()[numbers], turns_of(settings, store.thumbnail_settings))
+    wanted = np.isin(numbers[copies.representatives], found)
+    of_copies = np.searchsorted(copies.representatives, copies.originals)
+    if not store.two_sides:
+        wanted[of_copies] = True
+    originals = numbers[copies.representatives[wanted]]
+    new = np.cumsum(wanted) - 1
+    kept = wanted[of_copies]
+    return _Side(
+        originals,
+        copies.symmetries[wanted],
+        np.concatenate([originals, numbers[copies.copies[kept]]]),
+        np.concatenate([np.arange(len(originals)), new[of_copies[kept]]]),
+        np.concatenate([np.zeros(len(originals), np.int64), copies.turns[kept]]),
+    )
+
+
+def _make_groups(sides: list[_Side], found: NDArray[np.int64], names: dict[int, int], two_sides: bool) -> Groups:
+    """Groups of named images, without the images that have no name (−1), and what is empty without them."""
+    offset = len(sides[0].originals) if two_sides else 0
+    first = np.searchsorted(sides[0].originals, found[:, 0])
+    second = np.searchsorted(sides[-1].originals, found[:, 1]) + offset
+    members = np.array([names[number] for side in sides for number in side.members.tolist()], np.int64)
+    groups = np.concatenate([side.groups + number * offset for number, side in enumerate(sides)])
+    turns = np.concatenate([side.turns for side in sides])
+    symmetries = np.concatenate([side.symmetries for side in sides])
+
+    sizes = np.bincount(groups[members >= 0], minlength=len(symmetries))
+    pair = (sizes[first] > 0) & (sizes[second] > 0) if len(found) else np.zeros(0, bool)
+    first, second, found = first[pair], second[pair], found[pair]
+    used = np.zeros(len(symmetries), bool) if two_sides else sizes > 1
+    used[first] = used[second] = True
+    kept = (members >= 0) & used[groups]
+    members, groups, turns = members[kept], groups[kept], turns[kept]
+    order = np.lexsort((members, groups))
+    new = np.cumsum(used) - 1
+    return Groups(
+        members=members[order],
+        starts=np.concatenate([[0], np.cumsum(sizes[used])]).astype(np.int64),
+        turns=turns[order],
+        symmetries=symmetries[used],
+        first=new[first],
+        second=new[second],
+        values=found[:, 2].copy(),
+        masks=found[:, 3].astype(np.uint8),
+        two_sides=two_sides,
+    )
+
+
+def _read_rows(store: Store, images: NDArray[np.int64]) -> pd.DataFrame:
+    """Metadata of some images, ascending; each partition is held by itself."""
+    size = store.thumbnail_settings.block_size
+    frames = [store.read_images(_COLUMNS).iloc[:0]] if not len(images) else []
+    for block in np.unique(images // size).tolist():
+        frame = store.read_partition(block, _COLUMNS)
+        frames.append(frame[frame.image.isin(images)])
+    return pd.concat(frames, ignore_index=True)
 
 
 def write_json(result: Result, path: str) -> None:
@@ -171,7 +318,8 @@ def write_json(result: Result, path: str) -> None:
     UsageError
         If the file cannot be written.
     """
-    columns = ["a", "b", "mse", "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
+    value = "mse" if result.pixels is not None else "value"
+    columns = ["a", "b", value, "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
     content = {
         "format": 1,
         "settings": result.settings,

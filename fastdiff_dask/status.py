@@ -1,7 +1,9 @@
 """What is done and what is left in a store, from the store alone."""
 
-from .compare import Plan, plan_comparison
-from .comparisons import Comparison
+import numpy as np
+
+from .comparisons import Comparison, Plan
+from .planning import unplanned
 from .store import Store
 from .thumbnails import unread_blocks
 
@@ -36,30 +38,32 @@ def describe_store(url: str) -> str:
     ]
     comparisons = Comparison.all_in(store)
     for comparison in comparisons:
-        lines += _comparison_lines(store, comparison)
+        lines += _comparison_lines(comparison)
     if not comparisons:
         lines.append("Compare:    not begun")
     return "\n".join(lines)
 
 
-def _comparison_lines(store: Store, comparison: Comparison) -> list[str]:
-    plans = plan_comparison(comparison)
-    tiles = sum(len(plan.tiles) for plan in plans)
-    done = sum(int((plan.compared >= 0).sum()) for plan in plans)
-    pairs = sum(int(plan.compared[plan.compared >= 0].sum()) for plan in plans)
-    begun = [generation for generation in range(len(store.generations)) if plans[generation].recorded]
-    found = sum(len(part) for generation in begun for part in comparison.read_pairs(generation))
+def _comparison_lines(comparison: Comparison) -> list[str]:
+    plans = comparison.plans()
+    counts = np.concatenate([np.zeros((0, 2), np.int64), *(plan.counts[:, :2] for plan in plans)])
+    finished = counts[counts[:, 0] >= 0]
     settings = comparison.settings
     kind = ("with" if settings.rotations else "without") + " rotations" + (", mirrored" if settings.mirror else "")
+    name = "MSE" if settings.measure == "mse" else settings.measure
     lines = [
-        f"Compare:    MSE ≤ {settings.similarity_threshold:g} {kind}: {done} of {tiles} tiles are done; "
-        f"{pairs} pairs compared, {found} similar"
+        f"Compare:    {name} ≤ {settings.similarity_threshold:g} {kind}: {len(finished)} of {len(counts)} tiles are "
+        f"done; {finished[:, 1].sum()} pairs of different thumbnails compared, {finished[:, 0].sum()} similar"
     ]
-    # finished generations are of no interest but the last; there may be one for every day
+    if not plans or unplanned(comparison):
+        lines.append("  new images are not planned yet")
+    # finished parts are of no interest but the last; there may be one for every day
     for plan in plans:
         if plan.tiles and (plan.pending() or plan is plans[-1]):
+            part = plan.part
             lines.append(
-                f"  generation {plan.generation}, tiles of {plan.tile_blocks} blocks ({_DONE} done, {_PENDING} left):"
+                f"  {part.images_a + part.images_b} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
+                f"along each side ({_DONE} done, {_PENDING} left):"
             )
             lines += [f"    {line}" for line in _tile_map(plan)]
     return lines
@@ -67,9 +71,9 @@ def _comparison_lines(store: Store, comparison: Comparison) -> list[str]:
 
 def _tile_map(plan: Plan) -> list[str]:
     """One character a tile, rows and columns of tiles as in the matrix of all pairs."""
-    rows = {blocks: row for row, blocks in enumerate(sorted({tile.rows for tile in plan.tiles}))}
-    columns = {blocks: column for column, blocks in enumerate(sorted({tile.columns for tile in plan.tiles}))}
+    rows = {start: row for row, start in enumerate(sorted({tile.rows.start for tile in plan.tiles}))}
+    columns = {start: column for column, start in enumerate(sorted({tile.columns.start for tile in plan.tiles}))}
     marks = [[_NONE] * len(columns) for _ in rows]
-    for tile, compared in zip(plan.tiles, plan.compared, strict=True):
-        marks[rows[tile.rows]][columns[tile.columns]] = _DONE if compared >= 0 else _PENDING
+    for tile, similar in zip(plan.tiles, plan.counts[:, 0], strict=True):
+        marks[rows[tile.rows.start]][columns[tile.columns.start]] = _DONE if similar >= 0 else _PENDING
     return ["".join(line) for line in marks]

@@ -6,9 +6,10 @@
       images.parquet/block-00000000.parquet   one partition per block: the metadata of its images
       arrays.zarr/                            attributes: format, roots, thumbnail settings, generations
         thumbnails                            (image, y, x, channel) uint8, one chunk per block
-        comparisons/<run>/                    attributes: what makes a pair similar
-          generation-<g>/compared             (tile, 2) int64: pairs compared, and similar; attributes: the plan
-          generation-<g>/pairs-<tile>         (pair, field) int64: a, b, sse, transforms
+        signatures                            (image, value) float32, one chunk per block
+        digests                               (image, turn, byte) uint8, one chunk per block
+        comparisons/<comparison>/             see `comparisons`
+        dense/<matrix>/                       see `dense`
       writer.lock                             locked by the process that is writing
 
 Image number i is row ``i % block_size`` of block ``i // block_size``; the last block of each side of a generation may
@@ -16,11 +17,11 @@ be part empty. Every file is written under a temporary name and renamed, or is o
 there as a whole or not at all. What counts as finished, and is written last:
 
 - a generation: its entry in the attributes of ``arrays.zarr``;
-- a block: its chunk of ``thumbnails`` (after its partition, which the thumbnail stage completes);
-- a tile: its chunk of ``compared``, two numbers that are not the fill value −1 (after its ``pairs``).
+- a block: its chunk of ``thumbnails`` (after its partition, which the thumbnail stage completes, its signatures and its
+  digests; an image that could not be read has a digest of zeros).
 
 A chunk of thumbnails that equals the fill value must be stored too (Zarr leaves such chunks out by default): a block of
-black pictures, or of unreadable ones, is finished.
+black pictures, or of unreadable ones, is finished. These arrays are not compressed, so that single rows can be read.
 """
 
 import contextlib
@@ -40,7 +41,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 from zarr.storage import FsspecStore, LocalStore
 
@@ -48,13 +48,16 @@ from .config import ThumbnailSettings
 from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 from .files import Files
 from .grid import Generation
-from .hashes import HASH_COLUMNS
+from .hashes import DIGEST_BYTES, HASH_COLUMNS
+from .signatures import signature_length
 
 __all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "Store"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FORMAT = "fastdiff_dask"
-_THUMBNAILS = "thumbnails"
+_THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
+# A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk.
+_WHOLE_SHARE = 8
 _LEFTOVER = re.compile(r"writer\.json\.[0-9a-f]{32}\.partial")
 _OWN_NAMES = {"arrays.zarr", "images.parquet", "writer.json", "writer.lock"}
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
@@ -284,25 +287,34 @@ class Store:
     def add_generation(self, generation: Generation) -> None:
         """Commit a generation whose partitions are written."""
         group = zarr.open_group(self.zarr(), mode="r+")
-        shape = (generation.b.stop * self.thumbnail_settings.block_size, *self.thumbnail_settings.shape)
-        if _THUMBNAILS in group:
-            zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r+").resize(shape)
-        else:
-            group.create_array(
-                _THUMBNAILS,
-                shape=shape,
-                chunks=(self.thumbnail_settings.block_size, *shape[1:]),
-                dtype="uint8",
-                compressors=ZstdCodec(level=1),
-                chunk_key_encoding=FLAT_KEYS,
-                dimension_names=("image", "y", "x", "channel"),
-                overwrite=True,
-            )
+        images = generation.b.stop * self.thumbnail_settings.block_size
+        for name, (shape, dtype, dimensions) in self._row_arrays().items():
+            if name in group:
+                zarr.open_array(self.zarr(), path=name, mode="r+").resize((images, *shape))
+            else:
+                group.create_array(
+                    name,
+                    shape=(images, *shape),
+                    chunks=(self.thumbnail_settings.block_size, *shape),
+                    dtype=dtype,
+                    compressors=None,
+                    chunk_key_encoding=FLAT_KEYS,
+                    dimension_names=("image", *dimensions),
+                )
         self.generations.append(generation)
         recorded = [[g.a.start, g.a.stop, g.b.stop, g.images_a, g.images_b] for g in self.generations]
         group.update_attributes({"generations": recorded})
 
     # -- thumbnails --------------------------------------------------------------------------------------------------
+
+    def _row_arrays(self) -> dict[str, tuple[tuple[int, ...], str, tuple[str, ...]]]:
+        """Arrays with a row an image: shape of a row, dtype, names of its dimensions."""
+        shape = self.thumbnail_settings.shape
+        return {
+            _SIGNATURES: ((signature_length(*shape),), "float32", ("value",)),
+            _DIGESTS: ((4, DIGEST_BYTES), "uint8", ("turn", "byte")),
+            _THUMBNAILS: (shape, "uint8", ("y", "x", "channel")),
+        }
 
     def finished_blocks(self) -> set[int]:
         """Numbers of the blocks whose thumbnails are committed."""
@@ -312,18 +324,71 @@ class Store:
         """All thumbnails (blocks · block_size, height, width, 3) uint8; rows without an image are 0."""
         return zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r")
 
+    def _read_block(self, name: str, block: int) -> NDArray[Any]:
+        size = self.thumbnail_settings.block_size
+        with self.reading(f"{name} of block {block}"):
+            array = zarr.open_array(self.zarr(), path=name, mode="r")
+            return np.asarray(array[block * size : (block + 1) * size])
+
     def read_thumbnails(self, block: int) -> NDArray[np.uint8]:
         """Thumbnails of a block (block_size, height, width, 3) uint8; rows without an image are 0."""
-        size = self.thumbnail_settings.block_size
-        with self.reading(f"thumbnails of block {block}"):
-            return np.asarray(self.thumbnails_array()[block * size : (block + 1) * size])
+        return self._read_block(_THUMBNAILS, block)
 
-    def write_thumbnails(self, block: int, thumbnails: NDArray[np.uint8]) -> None:
-        """Commit a block: all of its rows, whether or not there is an image."""
-        # the setting belongs to the handle, is not stored, and open_array ignores it
-        array = zarr.open_array(self.zarr(), path=_THUMBNAILS, mode="r+").with_config({"write_empty_chunks": True})
+    def read_digests(self) -> NDArray[np.uint8]:
+        """Digests of all images (blocks · block_size, 4, 16) uint8; rows without a readable image are 0."""
+        with self.reading(_DIGESTS):
+            return np.asarray(zarr.open_array(self.zarr(), path=_DIGESTS, mode="r")[:])
+
+    def thumbnail_rows(self, images: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Thumbnails of some images, in their order: (n, height, width, 3) uint8."""
+        return self._read_rows(_THUMBNAILS, images)
+
+    def signature_rows(self, images: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Signatures of some images, in their order: (n, values) float32."""
+        return self._read_rows(_SIGNATURES, images)
+
+    def _read_rows(self, name: str, images: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows of some images of an array: not more is read than they take, a little more from afar."""
+        shape, dtype, _ = self._row_arrays()[name]
         size = self.thumbnail_settings.block_size
-        array[block * size : (block + 1) * size] = thumbnails
+        result = np.empty((len(images), *shape), dtype)
+        order = np.argsort(images, kind="stable")
+        blocks, starts = np.unique(images[order] // size, return_index=True)
+        for block, places in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
+            rows = images[places] - block * size
+            if not self.files.local and len(rows) * _WHOLE_SHARE > size:
+                result[places] = self._read_block(name, block)[rows]
+                continue
+            key = ".".join(["c", str(block), *("0" * len(shape))])
+            with self.reading(f"{name} of block {block}"):
+                result[places] = (
+                    self.files.read_rows(f"arrays.zarr/{name}/{key}", result[:1].nbytes, rows)
+                    .view(result.dtype)
+                    .reshape(len(rows), *shape)
+                )
+        return result
+
+    def write_images(
+        self,
+        block: int,
+        thumbnails: NDArray[np.uint8],
+        signatures: NDArray[np.float32],
+        digests: NDArray[np.uint8],
+    ) -> None:
+        """Commit a block: all of its rows, whether or not there is an image; the thumbnails last.
+
+        Parameters
+        ----------
+        block
+            Its number.
+        thumbnails, signatures, digests
+            (block_size, ...): see `signatures.signatures` and `hashes.thumbnail_digests`; 0 where there is no image.
+        """
+        size = self.thumbnail_settings.block_size
+        for name, values in ((_SIGNATURES, signatures), (_DIGESTS, digests), (_THUMBNAILS, thumbnails)):
+            # the setting belongs to the handle, is not stored, and open_array ignores it
+            array = zarr.open_array(self.zarr(), path=name, mode="r+").with_config({"write_empty_chunks": True})
+            array[block * size : (block + 1) * size] = values
 
     def zarr(self) -> LocalStore | FsspecStore:
         """Where the arrays are."""

@@ -11,7 +11,7 @@ from .results import Result
 
 __all__ = ["print_result"]
 
-_SHOWN_CLUSTERS, _SHOWN_ERRORS = 50, 20
+_SHOWN_CLUSTERS, _SHOWN_IMAGES, _SHOWN_ERRORS = 50, 20, 20
 
 
 def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> None:
@@ -43,32 +43,30 @@ def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> 
     if not result.stats["pairs_compared"]:
         summary = f"{compared} image{'s' if compared != 1 else ''} found: nothing to compare"
     else:
-        summary += f"{len(result.pairs)} similar pairs, {len(result.low_quality)} images that could go"
+        summary += f"{result.pair_count} similar pairs, {len(result.low_quality)} images that could go"
     if len(result.errors):
         summary += f"; {len(result.errors)} files could not be compared"
     console.print(summary)
 
 
 def _clusters_table(result: Result) -> Table:
-    clusters = result.clusters[:_SHOWN_CLUSTERS]
-    paths = {path for cluster in clusters for path in (cluster.keep, *cluster.low_quality)}
-    similar = {}
-    for row in result.pairs.itertuples():
-        if row.a not in paths:
-            continue
-        turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
-        similar[row.a, row.b] = similar[row.b, row.a] = (f"{row.mse:.2f}", turned)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
     table.add_column("image", overflow="fold")
-    for heading in ("pixels", "bytes", "MSE", "turned"):
+    for heading in ("pixels", "bytes", "MSE" if result.pixels is not None else "value", "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for cluster in clusters:
-        for path in (cluster.keep, *cluster.low_quality):
+    for cluster in result.clusters[:_SHOWN_CLUSTERS]:
+        shown = cluster.low_quality[:_SHOWN_IMAGES]
+        similar = {}
+        for row in result.similar_to(cluster.keep, shown).itertuples():
+            turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
+            value = f"{row.value:.4g}" if result.pixels is None else f"{row.mse:.2f}"
+            similar[row.b if row.a == cluster.keep else row.a] = value, turned
+        for path in (cluster.keep, *shown):
             image = result.images.loc[path]
             first = path == cluster.keep
             # a chain of similar pairs may lead to the one to keep without being similar to it
-            mse, turned = ("", "") if first else similar.get((cluster.keep, path), ("by others", ""))
+            mse, turned = ("", "") if first else similar.get(path, ("by others", ""))
             table.add_row(
                 "keep" if first else "",
                 Text(printable(path)),
@@ -78,5 +76,7 @@ def _clusters_table(result: Result) -> Table:
                 turned,
                 style="bold" if first else None,
             )
+        if len(cluster.low_quality) > len(shown):
+            table.add_row("", f"… and {len(cluster.low_quality) - len(shown)} more")
         table.add_section()
     return table

@@ -3,18 +3,20 @@
 import os
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
 
+from .blas import SINGLE_THREADED_BLAS
 from .catalog import full_path
 from .cluster import capacity, run_in_waves
 from .config import ThumbnailSettings
 from .errors import UsageError
-from .hashes import HASH_COLUMNS, thumbnail_hashes
+from .hashes import DIGEST_BYTES, HASH_COLUMNS, thumbnail_digests, thumbnail_hashes
 from .images import ImageRecord, read_image
+from .signatures import signature_length, signatures
 from .store import Store
 
 __all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes", "unread_blocks"]
@@ -23,7 +25,25 @@ __all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes",
 # large enough for the 2 ms that a task costs.
 _SMALLEST_PART, _LARGEST_PART = 16, 256
 
-Part = tuple[list[ImageRecord], NDArray[np.uint8], list[tuple[str, str, str, str] | None]]
+
+class Part(NamedTuple):
+    """Some images of a block as they were read.
+
+    Attributes
+    ----------
+    records
+        What is known of each.
+    hashes
+        Their hashes if asked for.
+    thumbnails, signatures, digests
+        (rows, ...) as the store keeps them; 0 where an image could not be read.
+    """
+
+    records: list[ImageRecord]
+    hashes: list[tuple[str, str, str, str] | None]
+    thumbnails: NDArray[np.uint8]
+    signatures: NDArray[np.float32]
+    digests: NDArray[np.uint8]
 
 
 def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
@@ -32,12 +52,7 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
 
 
 def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | None) -> Part:
-    """Read the files of some rows of a block.
-
-    Returns
-    -------
-    Records, thumbnails (rows, h, w, 3) uint8 that are 0 where there is none, and hashes if asked for.
-    """
+    """Read the files of some rows of a block; `hash_shift` None computes no hashes."""
     store = Store(url)
     settings = store.thumbnail_settings
     rows = store.read_partition(block, ["root", "path", "path_bytes", "size", "mtime_ns", "current", "error"]).iloc[
@@ -55,7 +70,13 @@ def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | Non
             thumbnails[index] = thumbnail
         records.append(record)
         hashes.append(None if thumbnail is None or hash_shift is None else thumbnail_hashes(thumbnail, hash_shift))
-    return records, thumbnails, hashes
+    readable = np.array([not record.error for record in records], bool)
+    signature = np.zeros((len(rows), signature_length(*settings.shape)), np.float32)
+    digests = np.zeros((len(rows), 4, DIGEST_BYTES), np.uint8)
+    with SINGLE_THREADED_BLAS:
+        signature[readable] = signatures(thumbnails[readable])
+    digests[readable] = thumbnail_digests(thumbnails[readable])
+    return Part(records, hashes, thumbnails, signature, digests)
 
 
 def _read_listed(row: Any, settings: ThumbnailSettings) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
@@ -77,7 +98,7 @@ def _read_listed(row: Any, settings: ThumbnailSettings) -> tuple[ImageRecord, ND
 
 
 def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None) -> tuple[int, int]:
-    """Commit a block of images that were read: first its metadata, then its thumbnails.
+    """Commit a block of images that were read: first its metadata, then its arrays.
 
     Returns
     -------
@@ -85,16 +106,25 @@ def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None)
     """
     store = Store(url)
     frame = store.read_partition(block)
-    records = [record for part in parts for record in part[0]]
+    records = [record for part in parts for record in part.records]
     for field in ImageRecord._fields:
         frame[field] = [getattr(record, field) for record in records]
     errors = int((frame.error != "").sum())
     frame["error"] = [record.error or None for record in records]
-    _set_hashes(frame, [hashes for part in parts for hashes in part[2]], hash_shift)
+    _set_hashes(frame, [hashes for part in parts for hashes in part.hashes], hash_shift)
     store.write_partition(block, frame)
-    thumbnails = np.zeros((store.thumbnail_settings.block_size, *store.thumbnail_settings.shape), np.uint8)
-    np.concatenate([part[1] for part in parts], out=thumbnails[: len(frame)])
-    store.write_thumbnails(block, thumbnails)
+
+    def whole(values: list[NDArray[Any]]) -> NDArray[Any]:
+        result = np.zeros((store.thumbnail_settings.block_size, *values[0].shape[1:]), values[0].dtype)
+        np.concatenate(values, out=result[: len(frame)])
+        return result
+
+    store.write_images(
+        block,
+        whole([part.thumbnails for part in parts]),
+        whole([part.signatures for part in parts]),
+        whole([part.digests for part in parts]),
+    )
     return len(frame) - errors, errors
 
 

@@ -19,7 +19,6 @@ import dask.array  # noqa: F401 - what the job would import on its way
 import distributed  # noqa: F401
 import scipy.sparse.csgraph  # noqa: F401
 
-from fastdiff_dask.compare import plan_comparison
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
@@ -36,7 +35,7 @@ def job(photos: str, store: str, out: str) -> None:
     ) as db:
         db.index_the_dirs()
         db.first_loop_iteration(compute_hash=True)
-        db.second_loop_iteration()
+        db.second_loop_iteration(sub_block=8, tile_side=1)
         write_json(db.result(), out)
 
 
@@ -90,15 +89,23 @@ def finished(store: str) -> tuple[list[int], int, dict[str, int]]:
         opened = Store(store)
     except UsageError:
         return [], 0, {}
-    plans = plan_comparison(Comparison(opened, CompareSettings()))
-    chunks = {str(path): path.stat().st_mtime_ns for path in Path(store).glob("arrays.zarr/**/c.*[0-9]")}
-    tiles = {int(n) for plan in plans for n in (plan.compared >= 0).nonzero()[0]}
+    plans = Comparison(opened, CompareSettings()).plans()
+    blocks = opened.finished_blocks()
+    tiles = {number for plan in plans for number in (plan.counts[:, 0] >= 0).nonzero()[0].tolist()}
+
+    def is_committed(array: str, chunk: int) -> bool:
+        if array in ("thumbnails", "signatures", "digests"):
+            return chunk in blocks
+        if array.startswith("pairs-"):
+            return int(array.removeprefix("pairs-")) in tiles
+        return bool(plans)  # the order of a plan, or the marks of its tiles
+
     chunks = {
-        path: time
-        for path, time in chunks.items()
-        if "/pairs-" not in path or int(path.split("/pairs-")[1].split("/")[0]) in tiles
+        str(path): path.stat().st_mtime_ns
+        for path in Path(store).glob("arrays.zarr/**/c.*[0-9]")
+        if is_committed(path.parent.name, int(path.name.split(".")[1]))
     }
-    return sorted(opened.finished_blocks()), len(tiles), chunks
+    return sorted(blocks), len(tiles), chunks
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import distributed
 import pytest
 from PIL import Image
 
-from fastdiff_dask import cli
+from fastdiff_dask import cli, planning
 from fastdiff_dask.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -39,6 +39,7 @@ def json_of(path: Path) -> dict:
 
 def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planning, "_SUB_BLOCK", 4)
     code, out, err = run("find", "photos", "--json", "first.json", "--block-size", 4)
     assert code == 0
     assert "17 images, 136 pairs compared" in out
@@ -53,7 +54,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     assert code == 0
     assert "Dashboard" not in err  # nothing to run
     first, second = json_of(tmp_path / "first.json"), json_of(tmp_path / "second.json")
-    assert second.pop("stats")["tiles_resumed"] == first.pop("stats")["tiles"] == 15
+    assert second.pop("stats")["tiles_resumed"] == first.pop("stats")["tiles"] == 6
     assert json.dumps(first) == json.dumps(second)
     assert list(first) == ["format", "settings", "pairs", "clusters", "errors"]
     assert list(first["pairs"][0]) == ["a", "b", "mse", "rotation"]
@@ -63,18 +64,19 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     code, out, _ = run("status", store)
     assert code == 0
     assert "5 of 5 blocks of 4 are done" in out
-    assert "15 of 15 tiles are done; 136 pairs compared, 5 similar" in out
-    assert "█████\n     ████\n" in out
+    assert "6 of 6 tiles are done; 136 pairs of different thumbnails compared, 5 similar" in out
+    assert "███\n     ██\n" in out
 
 
 def test_status_of_a_job_that_stopped_halfway(run, tmp_path, simulated, monkeypatch):
+    monkeypatch.setattr(planning, "_SUB_BLOCK", 4)
     store = tmp_path / "store"
     assert run("find", tmp_path / "photos", "--store", store, "--block-size", 4)[0] == 0
-    next(store.glob("arrays.zarr/comparisons/*/generation-0/compared/c.7.0")).unlink()
+    next(store.glob("arrays.zarr/comparisons/*/generations-0-1/compared/c.4.0")).unlink()
     (store / "arrays.zarr" / "thumbnails" / "c.1.0.0.0").unlink()
     _, out, _ = run("status", store)
     assert "4 of 5 blocks of 4 are done, 4 images are left" in out
-    assert "14 of 15 tiles are done" in out
+    assert "5 of 6 tiles are done" in out
     assert out.count("·") == 2  # the legend, and one tile
 
 
@@ -187,7 +189,7 @@ def test_a_full_disk_is_one_line(run, tmp_path, simulated, monkeypatch):
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
     monkeypatch.undo()
-    monkeypatch.setattr(Store, "write_thumbnails", full)
+    monkeypatch.setattr(Store, "write_images", full)
     code, _, err = run("find", tmp_path / "photos", "--store", tmp_path / "store")
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
@@ -198,6 +200,15 @@ def found(run, tmp_path, *options) -> dict:
     code, _, err = run("find", tmp_path / "photos", "--json", out, "--store", tmp_path / "s", *options)
     assert code == 0, err
     return json_of(out)
+
+
+@pytest.mark.parametrize(("measure", "threshold"), [("ssim", 0.3), ("hamming", 6)])
+def test_compare(run, tmp_path, simulated, measure, threshold):
+    pytest.importorskip({"ssim": "skimage", "hamming": "imagehash"}[measure])
+    result = found(run, tmp_path, "--compare", measure, "--threshold", threshold)
+    assert result["settings"]["measure"] == measure
+    assert list(result["pairs"][0]) == ["a", "b", "value", "rotation"]
+    assert len(result["pairs"]) == 5
 
 
 def test_threshold(run, tmp_path, simulated):
@@ -314,7 +325,7 @@ def test_scheduler(run, tmp_path, simulated):
         assert "5 similar pairs" in out
         assert "Dashboard" not in err
         done = client.run_on_scheduler(lambda dask_scheduler: sorted(dask_scheduler.task_prefixes))
-    assert done == ["commit", "compare", "thumbnail"]
+    assert done == ["commit", "compare", "plan", "thumbnail"]
 
 
 def test_help_version_and_module():

@@ -1,4 +1,4 @@
-"""Every pair is in exactly one tile, whatever the generations and the size of a tile."""
+"""Every pair is in exactly one tile, whatever the parts and the sizes of tiles and sub-blocks."""
 
 from collections import Counter
 from itertools import combinations
@@ -7,65 +7,64 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdiff_dask.grid import Generation, choose_tile_blocks, plan_tiles
+from fastdiff_dask.grid import Axis, Generation, choose_tile_side, plan_tiles
 
-BLOCK = 2
-
-
-def generations_of(sizes: list[tuple[int, int]], two_sides: bool) -> list[Generation]:
-    """Generations with so many images on either side, in blocks of two."""
-    generations, start = [], 0
-    for images_a, images_b in sizes:
-        images_b = images_b if two_sides else 0
-        middle = start + -(-images_a // BLOCK)
-        stop = middle + -(-images_b // BLOCK)
-        generations.append(Generation(range(start, middle), range(middle, stop), images_a, images_b))
-        start = stop
-    return generations
+PARTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 4)), min_size=1, max_size=4)
 
 
-def images_of(generation: Generation, side: str) -> list[int]:
-    blocks = generation.a if side == "a" else generation.b
-    return [block * BLOCK + row for block in blocks for row in range(generation.rows(block, BLOCK))]
+def names_in(axis: Axis, sub_blocks: range) -> list[tuple[int, int]]:
+    """Images of consecutive sub-blocks, as (part, place)."""
+    return [(part, place) for part, places, _ in axis.pieces(sub_blocks) for place in places]
 
 
-@given(
-    sizes=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=4),
-    tile_blocks=st.integers(1, 4),
-    two_sides=st.booleans(),
-)
-def test_every_pair_exactly_once(sizes, tile_blocks, two_sides):
-    generations = generations_of(sizes, two_sides)
-    rows = {block: g.rows(block, BLOCK) for g in generations for block in g.blocks}
-    assert all(1 <= count <= BLOCK for count in rows.values())
-
+@given(parts=PARTS, side=st.integers(1, 4), two_sides=st.booleans())
+def test_every_pair_exactly_once(parts, side, two_sides):
+    rows = Axis(tuple((images_a, size) for images_a, _, size in parts))
+    columns = Axis(tuple((images_b, size) for _, images_b, size in parts)) if two_sides else rows
     compared = Counter()
-    for index in range(len(generations)):
-        for tile in plan_tiles(generations, index, tile_blocks, two_sides=two_sides):
-            assert len(tile.rows) <= tile_blocks
-            assert len(tile.columns) <= tile_blocks
-            for i, j in tile.block_pairs():
-                for a in range(i * BLOCK, i * BLOCK + rows[i]):
-                    for b in range(j * BLOCK, j * BLOCK + rows[j]):
-                        if i != j or a < b:
-                            compared[a, b] += 1
-
-    all_a = [image for generation in generations for image in images_of(generation, "a")]
-    all_b = [image for generation in generations for image in images_of(generation, "b")]
+    for last in range(1, len(parts) + 1):
+        along = [[Axis(axis.parts[:n]).sub_blocks() for n in (last - 1, last)] for axis in (rows, columns)]
+        for tile in plan_tiles(tuple(along[0]), tuple(along[1]) if two_sides else None, side):
+            assert max(len(tile.rows), len(tile.columns)) <= side
+            assert tile.triangular == (not two_sides and tile.rows == tile.columns)
+            for i, a in enumerate(names_in(rows, tile.rows)):
+                for j, b in enumerate(names_in(columns, tile.columns)):
+                    if i < j or not tile.triangular:
+                        compared[a, b] += 1
+    all_a, all_b = (names_in(axis, range(axis.sub_blocks())) for axis in (rows, columns))
     wanted = [(a, b) for a in all_a for b in all_b] if two_sides else combinations(all_a, 2)
     assert compared == Counter(wanted)
 
 
-@given(blocks=st.integers(1, 200_000))
-def test_a_plan_stays_at_a_few_thousand_tiles(blocks):
-    side = -(-blocks // choose_tile_blocks(blocks))
-    assert side * (side + 1) // 2 <= 2080
+@given(parts=PARTS, data=st.data())
+def test_cuts_are_the_sub_blocks(parts, data):
+    axis = Axis(tuple((images, size) for images, _, size in parts))
+    start = data.draw(st.integers(0, axis.sub_blocks()))
+    sub_blocks = range(start, data.draw(st.integers(start, axis.sub_blocks())))
+    cuts = axis.cuts(sub_blocks)
+    assert len(cuts) == len(sub_blocks)
+    assert [place for cut in cuts for place in cut] == list(range(axis.images(sub_blocks)))
+    for cut, sub_block in zip(cuts, sub_blocks, strict=True):
+        assert names_in(axis, sub_blocks)[cut.start : cut.stop] == names_in(axis, range(sub_block, sub_block + 1))
 
 
-def test_later_generations_leave_older_ones_alone():
-    generations = generations_of([(8, 0), (2, 0)], two_sides=False)
-    tiles = plan_tiles(generations, 1, 1, two_sides=False)
-    assert all(tile.columns == (4,) for tile in tiles)
+@given(sub_blocks=st.integers(1, 10**6), threads=st.integers(1, 1000))
+def test_a_plan_has_some_tiles_a_thread_and_a_few_thousand_at_most(sub_blocks, threads):
+    side = choose_tile_side(sub_blocks, threads, sub_blocks)
+    groups = -(-sub_blocks // side)
+    assert groups * (groups + 1) // 2 <= max(2080, 5 * threads)
+    if sub_blocks * (sub_blocks + 1) // 2 >= 8 * threads:
+        assert groups * (groups + 1) // 2 >= 2 * threads
+
+
+def test_the_side_of_a_tile_fits_into_memory():
+    assert choose_tile_side(1000, 2, 7) == 7
+    assert choose_tile_side(0, 2, 7) == 1
+
+
+def test_later_parts_leave_older_ones_alone():
+    tiles = plan_tiles((4, 5), None, 1)
+    assert all(tile.columns == range(4, 5) for tile in tiles)
     assert len(tiles) == 5
 
 

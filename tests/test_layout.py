@@ -13,18 +13,30 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 # each may import from those before it
 LAYERS = [
     ["errors"],
-    ["config", "grid", "images", "hashes", "metrics", "files", "progress"],
-    ["search", "testing"],
+    ["blas", "config", "grid", "images", "hashes", "metrics", "ordering", "signatures", "files", "progress"],
+    ["copies", "measures", "search", "testing"],
     ["store"],
     ["comparisons", "catalog", "cluster", "pairwise"],
-    ["thumbnails", "compare", "frames"],
-    ["clusters", "status"],
+    ["planning", "thumbnails", "frames"],
+    ["compare", "clusters", "status"],
     ["results"],
     ["table"],
     ["project"],
     ["cli"],
 ]
-KERNELS = ["errors", "config", "grid", "images", "hashes", "metrics", "search"]
+KERNELS = [
+    "errors",
+    "config",
+    "grid",
+    "images",
+    "hashes",
+    "metrics",
+    "ordering",
+    "signatures",
+    "copies",
+    "measures",
+    "search",
+]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 

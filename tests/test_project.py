@@ -81,13 +81,14 @@ def found_pairs(result: fd.Result):
     images_b=st.sampled_from([0, 0, 3, 7]),
     seed=st.integers(0, 10**6),
     block_size=st.sampled_from([1, 2, 3, 64]),
-    tile_blocks=st.sampled_from([None, 1, 2, 3]),
+    sub_block=st.sampled_from([None, 1, 2, 5]),
+    tile_side=st.sampled_from([None, 1, 2, 3]),
     rotations=st.booleans(),
     threshold=st.sampled_from([0, 0.1, 30, 45.5, 1000]),
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_equals_two_loops_over_the_pictures(
-    tmp_path_factory, client, images, images_b, seed, block_size, tile_blocks, rotations, threshold
+    tmp_path_factory, client, images, images_b, seed, block_size, sub_block, tile_side, rotations, threshold
 ):
     folder = tmp_path_factory.mktemp("noise")
     first = make_noise(folder / "a", images, seed)
@@ -104,7 +105,7 @@ def test_equals_two_loops_over_the_pictures(
     ) as db:
         db.index_the_dirs()
         db.first_loop_iteration()
-        db.second_loop_iteration(threshold, rotations=rotations, tile_blocks=tile_blocks)
+        db.second_loop_iteration(threshold, rotations=rotations, sub_block=sub_block, tile_side=tile_side)
         result = db.result()
     assert found_pairs(result) == reference_pairs(first, second, threshold, rotations=rotations)
     assert result.stats["pairs_compared"] == (images * images_b if second else images * (images - 1) // 2)
@@ -174,7 +175,9 @@ def test_new_changed_and_vanished_files_cost_only_theirs(tmp_path, simulated, cl
     seen = set(second.pairs.a) | set(second.pairs.b)
     assert str(tmp_path / "photos" / "new copy.png") in seen
     assert not {str(copy), str(vanished), str(lonely)} & seen
-    assert second.stats["tiles"] - second.stats["tiles_resumed"] == 6  # 5 old blocks × 1 new one, and that one itself
+    assert (
+        second.stats["tiles"] - second.stats["tiles_resumed"] == 2
+    )  # old images × new ones, and those with each other
 
     fresh = fd.find_duplicates(tmp_path / "photos", store=tmp_path / "fresh", client=client)
     same_but_stats(second, fresh)
@@ -378,7 +381,8 @@ def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated
     module = importlib.import_module(f"fastdiff_dask.{stage}")
     monkeypatch.setattr(module, "capacity", lambda _: Capacity(threads=2, bytes_per_task=10**7))
     with pytest.raises(
-        fd.UsageError, match=r"needs 0\.\d+ GB, and a task on the workers has 0\.01 GB; use .*block_size"
+        fd.UsageError,
+        match=r"needs 0\.\d+ GB, and a task on the workers has 0\.01 GB; use .*(block_size|smaller thumbnails)",
     ):
         job(tmp_path, client)
     store = tmp_path / "store" / "arrays.zarr"

@@ -11,11 +11,14 @@ import pandas as pd
 import pytest
 import zarr
 
-from fastdiff_dask.comparisons import Comparison
+from fastdiff_dask import comparisons
+from fastdiff_dask.comparisons import Comparison, Part
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import HASH_COLUMNS
+from fastdiff_dask.hashes import HASH_COLUMNS, thumbnail_digests
+from fastdiff_dask.search import SearchCounts
+from fastdiff_dask.signatures import signatures
 from fastdiff_dask.store import IMAGE_SCHEMA, Store
 
 ROOTS = {"a": ["/photos"], "b": []}
@@ -47,6 +50,10 @@ def make_store(url: str) -> Store:
     return store
 
 
+def write(store: Store, block: int, thumbnails: np.ndarray) -> None:
+    store.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
+
+
 def test_what_was_written_comes_back(store, url):
     again = Store(url)
     assert (again.generations, again.roots, again.thumbnail_settings) == (store.generations, ROOTS, SETTINGS)
@@ -57,15 +64,15 @@ def test_what_was_written_comes_back(store, url):
 
 def test_a_block_of_black_pictures_is_finished(store):
     assert store.finished_blocks() == set()
-    store.write_thumbnails(1, np.zeros((3, 8, 8, 3), np.uint8))
+    write(store, 1, np.zeros((3, 8, 8, 3), np.uint8))
     assert store.finished_blocks() == {1}
-    store.write_thumbnails(0, np.full((3, 8, 8, 3), 7, np.uint8))
+    write(store, 0, np.full((3, 8, 8, 3), 7, np.uint8))
     assert store.finished_blocks() == {0, 1}
     assert (store.read_thumbnails(0) == 7).all()
 
 
 def test_a_new_generation_keeps_the_old_thumbnails(store, url):
-    store.write_thumbnails(0, np.full((3, 8, 8, 3), 7, np.uint8))
+    write(store, 0, np.full((3, 8, 8, 3), 7, np.uint8))
     store.write_partition(2, partition(6, 2))
     store.add_generation(Generation(range(2, 3), range(3, 3), 2, 0))
     again = Store(url)
@@ -79,36 +86,106 @@ def test_partitions_beyond_the_last_generation_do_not_count(store, url):
     assert len(Store(url).read_images(["image"])) == 4
 
 
+PART = Part(range(1), 4, 0, 2, 1)  # two sub-blocks, three tiles
+COUNTS = SearchCounts(pairs=7, near=5, leading=4, candidates=3, dense=2)
+
+
+def begin(store: Store, compare_settings: CompareSettings | None = None, part: Part = PART) -> Comparison:
+    comparison = Comparison(store, compare_settings or CompareSettings())
+    comparison.begin(part)
+    comparison.record_part(part)
+    return comparison
+
+
+def write_tile(comparison: Comparison, tile: int, *parts: np.ndarray) -> None:
+    writer = comparison.pair_writer(PART, tile)
+    for pairs in parts:
+        writer.add(pairs)
+    writer.commit(COUNTS)
+
+
+def read_all(comparison: Comparison) -> np.ndarray:
+    return np.concatenate(list(comparison.read_pairs(comparison.plans()[0])))
+
+
 def test_tiles_are_finished_by_their_mark(store):
-    comparison = Comparison(store, CompareSettings())
-    assert comparison.tile_blocks(0) is None
-    comparison.record_plan(0, 2, 3)
-    assert comparison.tile_blocks(0) == 2
-    assert comparison.compared(0).tolist() == [-1, -1, -1]
+    assert Comparison(store, CompareSettings()).parts() == []
+    comparison = begin(store)
+    assert comparison.parts() == [PART]
+    plan = comparison.plans()[0]
+    assert plan.pending() == [0, 1, 2]
+    assert [plan.pairs(number) for number in range(3)] == [1, 4, 1]
     pairs = np.array([[0, 1, 5, 1], [0, 2, 0, 4]])
-    comparison.write_tile(0, 0, pairs, 7)
-    comparison.write_tile(0, 2, np.zeros((0, 4), np.int64), 0)
-    assert comparison.compared(0).tolist() == [7, -1, 0]
-    np.testing.assert_array_equal(np.concatenate(list(comparison.read_pairs(0))), pairs)
+    write_tile(comparison, 0, pairs)
+    write_tile(comparison, 2)
+    assert comparison.plans()[0].counts.tolist() == [[2, 7, 5, 4, 3, 2], [-1] * 6, [0, 7, 5, 4, 3, 2]]
+    np.testing.assert_array_equal(read_all(comparison), pairs)
     # pairs without the mark are those of a process that was killed in between
-    group = zarr.open_group(store.zarr(), path=f"comparisons/{comparison.name}/generation-0", mode="r+")
+    group = zarr.open_group(store.zarr(), path=f"comparisons/{comparison.name}/generations-0-1", mode="r+")
     group.create_array("pairs-1", data=pairs)
-    assert len(np.concatenate(list(comparison.read_pairs(0)))) == 2
-    comparison.write_tile(0, 1, pairs[:1], 1)
-    assert len(np.concatenate(list(comparison.read_pairs(0)))) == 3
+    assert len(read_all(comparison)) == 2
+    write_tile(comparison, 1, pairs[:1])
+    assert len(read_all(comparison)) == 3
+
+
+@pytest.mark.parametrize("sizes", [[3], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
+def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
+    monkeypatch.setattr(comparisons, "_PAIRS_CHUNK", 4)
+    comparison = begin(store)
+    pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4)
+    write_tile(comparison, 0, *np.split(pairs, np.cumsum(sizes)[:-1]))
+    np.testing.assert_array_equal(read_all(comparison), pairs)
+    assert max(len(part) for part in comparison.read_pairs(comparison.plans()[0])) <= 4
+
+
+def test_a_plan_that_was_not_recorded_does_not_count(store):
+    comparison = Comparison(store, CompareSettings())
+    comparison.begin(PART)
+    order = np.array([3, 1, 2, 0])
+    comparison.write_order(PART, "a", order, iter([np.ones((4, 5), np.float32)]))
+    assert comparison.parts() == []
+    comparison.begin(PART)
+    comparison.write_order(PART, "a", order[::-1], iter([np.zeros((3, 5), np.float32), np.ones((1, 5), np.float32)]))
+    comparison.record_part(PART)
+    assert comparison.read_order(PART, "a", range(1, 3)).tolist() == [2, 1]
+    assert comparison.read_signatures(PART, "a", range(2, 4)).tolist() == [[0] * 5, [1] * 5]
+
+
+def test_parts_follow_each_other(store):
+    for block in (2, 3):
+        store.write_partition(block, partition(3 * block, 2))
+        store.add_generation(Generation(range(block, block + 1), range(block + 1, block + 1), 2, 0))
+    comparison = begin(store)
+    later = Part(range(1, 3), 4, 0, 3, 2)
+    comparison.begin(later)
+    comparison.record_part(later)
+    assert comparison.parts() == [PART, later]
+    assert [len(plan.tiles) for plan in comparison.plans()] == [3, 2]
+
+
+@pytest.mark.parametrize("images", [[0], [3, 0, 2, 2], [], [1, 2, 3]])
+def test_rows_are_read_in_any_order(store, images, rng):
+    thumbnails = rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    for block in range(2):
+        write(store, block, thumbnails[block])
+    whole = thumbnails.reshape(6, 8, 8, 3)
+    wanted = np.array(images, np.int64)
+    np.testing.assert_array_equal(store.thumbnail_rows(wanted), whole[wanted])
+    np.testing.assert_array_equal(store.signature_rows(wanted), signatures(whole[wanted]))
+    np.testing.assert_array_equal(store.read_digests(), thumbnail_digests(whole))
 
 
 def test_comparisons_are_told_apart(store):
     settings = [
-        CompareSettings(similarity_threshold=threshold, rotations=rotations, mirror=mirror)
-        for threshold in (0.1, 200)
+        CompareSettings(similarity_threshold=threshold, rotations=rotations, mirror=mirror, measure=measure)
+        for threshold, measure in ((0.1, "mse"), (200, "mse"), (0.1, "ssim"))
         for rotations in (True, False)
         for mirror in (True, False)
     ]
     for one in settings:
-        Comparison(store, one).record_plan(0, 1, 1)
+        begin(store, one)
     found = [comparison.settings for comparison in Comparison.all_in(store)]
-    assert len(found) == 8
+    assert len(found) == 12
     assert set(found) == set(settings)
 
 
@@ -130,7 +207,7 @@ def test_other_settings_are_refused_with_both_values(store, url, roots, settings
         Store.open_or_create(url, roots, settings)
 
 
-@pytest.mark.parametrize("change", [{"format_version": 2}, {"format": "other"}, {"generations": 5}, {"thumbnails": {}}])
+@pytest.mark.parametrize("change", [{"format_version": 1}, {"format": "other"}, {"generations": 5}, {"thumbnails": {}}])
 def test_another_format_is_refused(store, url, change):
     zarr.open_group(store.zarr(), mode="r+").update_attributes(change)
     with pytest.raises(StoreMismatchError, match="name another --store, or delete it"):
@@ -200,7 +277,7 @@ def test_one_writer_at_a_time_and_a_dead_one_does_not_count(tmp_path):
 def test_zarr_and_parquet_are_readable_without_us(tmp_path):
     url = str(tmp_path / "store")
     store = make_store(url)
-    store.write_thumbnails(0, np.zeros((3, 8, 8, 3), np.uint8))
+    write(store, 0, np.zeros((3, 8, 8, 3), np.uint8))
     group = zarr.open_group(f"{url}/arrays.zarr", mode="r")
     assert group["thumbnails"].metadata.dimension_names == ("image", "y", "x", "channel")
     assert len(pd.read_parquet(f"{url}/images.parquet")) == 4
@@ -209,7 +286,7 @@ def test_zarr_and_parquet_are_readable_without_us(tmp_path):
 @pytest.mark.parametrize("damage", ["missing partition", "cut partition", "cut thumbnails"])
 def test_damage_is_said_in_one_line(tmp_path, damage):
     store = make_store(str(tmp_path / "store"))
-    store.write_thumbnails(0, np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8))
+    write(store, 0, np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8))
     partition_path = tmp_path / "store" / "images.parquet" / "block-00000000.parquet"
     chunk = tmp_path / "store" / "arrays.zarr" / "thumbnails" / "c.0.0.0.0"
     if damage == "missing partition":
@@ -222,18 +299,16 @@ def test_damage_is_said_in_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["zarr.json", "generation-0/compared/zarr.json", "generation-0/compared/c.0.0"])
+@pytest.mark.parametrize("name", ["zarr.json", "generations-0-1/compared/zarr.json", "generations-0-1/compared/c.0.0"])
 def test_a_damaged_comparison_is_said_in_one_line(tmp_path, name):
     store = make_store(str(tmp_path / "store"))
-    comparison = Comparison(store, CompareSettings())
-    comparison.record_plan(0, 1, 1)
-    comparison.write_tile(0, 0, np.zeros((1, 4), np.int64), 1)
+    comparison = begin(store)
+    write_tile(comparison, 0, np.ones((1, 4), np.int64))
     (tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name / name).write_text("")
 
     def read():
         for one in Comparison.all_in(store):
-            one.tile_blocks(0)
-            one.compared(0)
+            one.plans()
 
     with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again"):
         read()
@@ -244,20 +319,19 @@ def test_a_comparison_killed_before_it_began_is_none(tmp_path):
     folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / Comparison(store, CompareSettings()).name
     folder.mkdir(parents=True)
     assert Comparison.all_in(store) == []
-    Comparison(store, CompareSettings()).record_plan(0, 1, 1)
+    begin(store)
     assert len(Comparison.all_in(store)) == 1
 
 
 @pytest.mark.parametrize("gone", ["chunk", "array"])
 def test_lost_pairs_are_noticed(tmp_path, gone):
     store = make_store(str(tmp_path / "store"))
-    comparison = Comparison(store, CompareSettings())
-    comparison.record_plan(0, 1, 1)
-    comparison.write_tile(0, 0, np.ones((1, 4), np.int64), 1)
-    folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name / "generation-0" / "pairs-0"
+    comparison = begin(store)
+    write_tile(comparison, 0, np.ones((1, 4), np.int64))
+    folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name / "generations-0-1" / "pairs-0"
     (folder / "c.0.0").unlink() if gone == "chunk" else shutil.rmtree(folder)
     with pytest.raises(FastDiffError, match=r"is damaged: the pairs of tile 0"):
-        list(comparison.read_pairs(0))
+        read_all(comparison)
 
 
 def test_a_kill_at_the_very_first_write_does_not_spoil_the_place(tmp_path):
@@ -270,10 +344,9 @@ def test_a_kill_at_the_very_first_write_does_not_spoil_the_place(tmp_path):
 
 def test_damaged_pairs_are_said_in_one_line(tmp_path):
     store = make_store(str(tmp_path / "store"))
-    comparison = Comparison(store, CompareSettings())
-    comparison.record_plan(0, 1, 1)
-    comparison.write_tile(0, 0, np.ones((1, 4), np.int64), 1)
+    comparison = begin(store)
+    write_tile(comparison, 0, np.ones((1, 4), np.int64))
     folder = tmp_path / "store" / "arrays.zarr" / "comparisons" / comparison.name
-    (folder / "generation-0" / "pairs-0" / "c.0.0").write_bytes(b"nonsense")
+    (folder / "generations-0-1" / "pairs-0" / "c.0.0").write_bytes(b"nonsense")
     with pytest.raises(FastDiffError, match=r"pairs of tile 0 .* cannot be read"):
-        list(comparison.read_pairs(0))
+        read_all(comparison)

@@ -1,0 +1,236 @@
+"""Equal thumbnails: found by their digests, compared once, and expanded to pairs of images. NumPy only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .metrics import compose_transforms, reverse_transforms
+
+__all__ = ["Copies", "Groups", "PairChunk", "find_copies"]
+
+
+class Copies(NamedTuple):
+    """Which images are to be compared, and which are copies of those.
+
+    Attributes
+    ----------
+    representatives
+        (r,) int64, ascending: rows that are the first of their kind.
+    copies
+        (m,) int64, ascending: the other rows that have a thumbnail.
+    originals
+        (m,) int64: for each copy the row that it is a copy of.
+    turns
+        (m,) int64: the quarter turns, counter-clockwise, that make the copy of the original.
+    symmetries
+        (r,) uint8: bit t is set where t quarter turns map the representative to itself.
+    """
+
+    representatives: NDArray[np.int64]
+    copies: NDArray[np.int64]
+    originals: NDArray[np.int64]
+    turns: NDArray[np.int64]
+    symmetries: NDArray[np.uint8]
+
+
+def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...]) -> Copies:
+    """Find thumbnails that are equal after some turn, by the smallest of the digests of all turns.
+
+    Memory: about 100 bytes an image.
+
+    Parameters
+    ----------
+    digests
+        (n, 4, 16) uint8: see `hashes.thumbnail_digests`; zeros for what has no thumbnail.
+    turns
+        The turns after which thumbnails count as equal.
+    """
+    words = np.ascontiguousarray(digests).view(np.uint64)  # (n, 4, 2)
+    high, low = words[:, 0, 0].copy(), words[:, 0, 1].copy()
+    best = np.zeros(len(words), np.int64)
+    for turn in turns[1:]:
+        smaller = (words[:, turn, 0] < high) | ((words[:, turn, 0] == high) & (words[:, turn, 1] < low))
+        high[smaller], low[smaller], best[smaller] = words[smaller, turn, 0], words[smaller, turn, 1], turn
+    rows = np.flatnonzero(words.any(axis=(1, 2)))
+    rows = rows[np.lexsort((rows, low[rows], high[rows]))]
+    first = np.ones(len(rows), bool)
+    first[1:] = (high[rows[1:]] != high[rows[:-1]]) | (low[rows[1:]] != low[rows[:-1]])
+    original = rows[first][np.cumsum(first) - 1]
+    copies, originals = rows[~first], original[~first]
+    order = np.argsort(copies)
+    copies, originals = copies[order], originals[order]
+    representatives = np.sort(rows[first])
+    symmetries = np.zeros(len(representatives), np.uint8)
+    for turn in turns:
+        same = (words[representatives, turn] == words[representatives, 0]).all(axis=1)
+        symmetries |= same.astype(np.uint8) << np.uint8(turn)
+    # turning x by best[x] gives the form that all of a kind share
+    return Copies(representatives, copies, originals, (best[originals] - best[copies]) % 4, symmetries)
+
+
+class PairChunk(NamedTuple):
+    """Some pairs of images.
+
+    Attributes
+    ----------
+    a, b
+        (k,) int64: names of the images, a < b within one side.
+    values
+        (k,) what the comparison gave.
+    masks
+        (k,) uint8: bit t is set where transform t of image a reaches the value.
+    """
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+
+
+@cache
+def _relations() -> NDArray[np.uint8]:
+    """Masks between copies: (256, 4, 4) uint8, of the mask between the originals and the turns of both copies.
+
+    If x is original r turned by i, and y is s turned by j, then t maps r to s as well as j ∘ t ∘ i⁻¹ maps x to y.
+    """
+    table = np.zeros((256, 4, 4), np.uint8)
+    for i, j, t in np.ndindex(4, 4, 8):
+        relation = compose_transforms(compose_transforms((4 - i) % 4, t), j)
+        table[np.arange(256) >> t & 1 == 1, i, j] |= np.uint8(1 << relation)
+    return table
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of images with equal thumbnails, and the similar pairs of groups: a short form of all similar pairs.
+
+    Memory grows with the number of images and pairs of groups, not with the number of pairs of images, of which
+    n equal images alone make n (n − 1) / 2.
+
+    Attributes
+    ----------
+    members
+        (k,) int64: names of the images, group by group, ascending in each.
+    starts
+        (g + 1,) int64: where the members of each group begin.
+    turns
+        (k,) int64: quarter turns of each member against the original of its group.
+    symmetries
+        (g,) uint8: turns that map the original to itself, as a bit mask.
+    first, second
+        (p,) int64: pairs of groups.
+    values
+        (p,) int64: what the comparison gave for them.
+    masks
+        (p,) uint8: transforms that map the first original to the second.
+    two_sides
+        Images of `first` are on side a, those of `second` on side b, and the members of a group make no pairs.
+    """
+
+    members: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    turns: NDArray[np.int64]
+    symmetries: NDArray[np.uint8]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+    two_sides: bool
+
+    @cached_property
+    def _sizes(self) -> NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    @cached_property
+    def _all(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+        """Pairs of groups with those of each group with itself: first, second, values, masks."""
+        if self.two_sides:
+            return self.first, self.second, self.values, self.masks
+        own = np.flatnonzero(self._sizes > 1)
+        return (
+            np.concatenate([own, self.first]),
+            np.concatenate([own, self.second]),
+            np.concatenate([np.zeros(len(own), np.int64), self.values]),
+            np.concatenate([self.symmetries[own], self.masks]),
+        )
+
+    def count(self) -> int:
+        """Number of similar pairs of images."""
+        first, second, _, _ = self._all
+        a, b = self._sizes[first], self._sizes[second]
+        # in Python's integers: 10 million equal images are beyond no limit
+        return int(np.where(first == second, a * (a - 1) // 2, a * b).sum(dtype=object)) if len(first) else 0
+
+    def _pairs(self, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]) -> PairChunk:
+        """Pairs of the members at places x and y, which belong to pairs of groups."""
+        _, _, values, masks = self._all
+        a, b = self.members[x], self.members[y]
+        relation = _relations()[masks[pair], self.turns[x], self.turns[y]]
+        if not self.two_sides:
+            swap = a > b
+            a, b = np.where(swap, b, a), np.where(swap, a, b)
+            relation = np.where(swap, reverse_transforms(relation), relation).astype(np.uint8)
+        return PairChunk(a, b, values[pair], relation)
+
+    def pairs(self, at_once: int) -> Iterator[PairChunk]:
+        """Give all pairs of images, at most so many at once, in no particular order."""
+        first, second, _, _ = self._all
+        widths = self._sizes[second]
+        ends = np.cumsum(self._sizes[first] * widths)
+        for start in range(0, int(ends[-1]) if len(ends) else 0, at_once):
+            place = np.arange(start, min(start + at_once, int(ends[-1])))
+            pair = np.searchsorted(ends, place, side="right")
+            row, column = np.divmod(place - np.concatenate([[0], ends])[pair], widths[pair])
+            wanted = (first[pair] != second[pair]) | (row < column)
+            pair, row, column = pair[wanted], row[wanted], column[wanted]
+            yield self._pairs(pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
+
+    def stars(self) -> PairChunk:
+        """Give so few pairs that each image of a pair is in one, and what is connected stays so.
+
+        The first image of a group is paired with the others of it, and with the first of other groups; between two
+        sides, the first images of both groups of a pair with all of the other.
+        """
+        first, second, _, _ = self._all
+        sizes, pairs = self._sizes, np.arange(len(first))
+        if self.two_sides:
+            columns = np.repeat(pairs, sizes[second])
+            rows = np.repeat(pairs, sizes[first] - 1)
+            x = np.concatenate([self.starts[first][columns], self.starts[first][rows] + _within(sizes[first] - 1) + 1])
+            y = np.concatenate([self.starts[second][columns] + _within(sizes[second]), self.starts[second][rows]])
+            return self._pairs(np.concatenate([columns, rows]), x, y)
+        own = first == second
+        others = np.repeat(pairs[own], sizes[first[own]] - 1)
+        x = self.starts[first[np.concatenate([others, pairs[~own]])]]
+        y = np.concatenate([self.starts[first[others]] + _within(sizes[first[own]] - 1) + 1, self.starts[second[~own]]])
+        return self._pairs(np.concatenate([others, pairs[~own]]), x, y)
+
+    def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
+        """Give the pairs of one image with some others, as far as there are any."""
+        first, second, _, _ = self._all
+        places = np.flatnonzero(np.isin(self.members, others))
+        groups = np.searchsorted(self.starts, places, side="right") - 1
+        found = [self._pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for place in np.flatnonzero(self.members == a).tolist():
+            group = int(np.searchsorted(self.starts, place, side="right")) - 1
+            for mine, theirs in ((first, second), (second, first)):
+                partners = np.flatnonzero(mine == group)
+                order = partners[np.argsort(theirs[partners], kind="stable")]
+                at = np.searchsorted(theirs[order], groups)
+                hit = at < len(order)
+                hit[hit] = theirs[order[at[hit]]] == groups[hit]
+                hit &= places != place
+                x, y = np.full(int(hit.sum()), place), places[hit]
+                found.append(self._pairs(order[at[hit]], *((x, y) if mine is first else (y, x))))
+                if not self.two_sides and mine is first:
+                    places, groups = places[~hit], groups[~hit]  # a group with itself is found from either end
+        return PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _within(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... for each size: (sum of sizes,)."""
+    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)

@@ -1,0 +1,192 @@
+"""Which images are compared, in which order and in which tiles: planned once, recorded, and used again."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .comparisons import Comparison, Part
+from .config import CompareSettings, ThumbnailSettings
+from .copies import find_copies
+from .errors import UsageError
+from .grid import choose_tile_side
+from .metrics import available_transforms
+from .ordering import kd_order
+from .search import BOX_VALUES, chunk_rows
+from .signatures import as_mirrored, leading_values, signature_length
+from .store import Store
+
+__all__ = [
+    "check_compare_memory",
+    "choose_comparison",
+    "compare_task_bytes",
+    "pairs_left",
+    "plan_part",
+    "turns_of",
+    "unplanned",
+]
+
+# Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS.
+_SUB_BLOCK = 256
+# Signatures that are put in order at a time.
+_ROWS = 1 << 14
+
+
+def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[int, ...]:
+    """Turns after which thumbnails count as equal, so that one of them is compared for all: none but for MSE."""
+    height, width, _ = thumbnails.shape
+    return tuple(turn for turn in available_transforms(height, width, rotations=settings.rotations) if turn < 4)
+
+
+def unplanned(comparison: Comparison) -> range:
+    """Generations of the store that no part of the comparison covers."""
+    parts = comparison.parts()
+    return range(parts[-1].generations.stop if parts else 0, len(comparison.store.generations))
+
+
+def pairs_left(comparison: Comparison) -> int:
+    """Pairs of images in the tiles that are not finished; for generations without a plan, of all their images."""
+    left = sum(plan.pairs(number) for plan in comparison.plans() for number in plan.pending())
+    store = comparison.store
+    for index in unplanned(comparison):
+        new, old = store.generations[index], store.generations[:index]
+        old_a, old_b = sum(generation.images_a for generation in old), sum(generation.images_b for generation in old)
+        if store.two_sides:
+            left += old_a * new.images_b + new.images_a * (old_b + new.images_b)
+        else:
+            left += new.images_a * (new.images_a - 1) // 2 + old_a * new.images_a
+    return left
+
+
+def choose_comparison(store: Store, settings: CompareSettings) -> Comparison:
+    """Choose the recorded comparison that answers the question with the least work left, or a new one.
+
+    A comparison by the same measure with the same transforms and a threshold at least as high has all the pairs that
+    are wanted.
+    """
+
+    def kind(one: CompareSettings) -> tuple[str, bool, bool]:
+        return one.measure, one.rotations, one.mirror
+
+    wanted = Comparison(store, settings)
+    candidates = {wanted.name: wanted} | {
+        other.name: other
+        for other in Comparison.all_in(store)
+        if kind(other.settings) == kind(settings)
+        and other.settings.similarity_threshold >= settings.similarity_threshold
+    }
+    return min(candidates.values(), key=lambda one: (pairs_left(one), one.settings.similarity_threshold))
+
+
+def _verify_bytes(settings: ThumbnailSettings) -> int:
+    """Memory of the exact comparison: thumbnails as stored, prepared with temporaries, and matrices of errors."""
+    values = math.prod(settings.shape)
+    rows = chunk_rows(values)
+    return 6 * rows * values + 6 * 4 * rows * values + 6 * 8 * rows * rows
+
+
+def _sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:
+    """Memory for each sub-block along the sides of a tile: signatures, twice more for products, numbers."""
+    return sub_block * (2 * 3 * 4 * (signature_length(*settings.shape) + 8) + 64)
+
+
+def compare_task_bytes(settings: ThumbnailSettings) -> int:
+    """Memory that comparing the smallest tile needs; see `compare_tiles`."""
+    return _verify_bytes(settings) + _sub_block_bytes(settings, _SUB_BLOCK)
+
+
+def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse thumbnails that cannot be compared in the share of a worker's memory that one task has (0: unlimited).
+
+    Raises
+    ------
+    UsageError
+        With both figures.
+    """
+    needed = compare_task_bytes(settings)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"comparing thumbnails of {settings.width}×{settings.height} pixels needs {needed / 1e9:.3g} GB, and a "
+            f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, or "
+            f"a new --store with smaller thumbnails"
+        )
+
+
+def plan_part(
+    url: str,
+    settings: CompareSettings,
+    threads: int,
+    bytes_per_task: int,
+    tile_side: int | None = None,
+    sub_block: int | None = None,
+) -> Part:
+    """Plan all generations that have no plan yet, as one part, and record it.
+
+    Of equal thumbnails, turned or not, the first one stands for all (see `copies.find_copies`). Signatures are put into
+    a k-d order, cut into sub-blocks, and kept in this order beside the plan.
+
+    Memory: 64 bytes an image of the store for the digests and about 100 to find copies; 64 an image of the part for the
+    order.
+
+    Parameters
+    ----------
+    url, settings
+        The store, whose thumbnails are finished, and the comparison.
+    threads, bytes_per_task
+        What the workers offer: tasks at a time, and memory for each (0: no limit).
+    tile_side, sub_block
+        Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
+    """
+    store = Store(url)
+    comparison = Comparison(store, settings)
+    generations = unplanned(comparison)
+    size = sub_block or min(_SUB_BLOCK, _direct_rows(settings, store.thumbnail_settings))
+    images = {side: _new_images(store, settings, generations, side) for side in ("a", "b")}
+    largest = max(map(len, images.values()))
+    room = bytes_per_task - _verify_bytes(store.thumbnail_settings)
+    fitting = max(1, room // _sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
+    side = tile_side or choose_tile_side(-(-largest // size), threads, fitting)
+    part = Part(generations, len(images["a"]), len(images["b"]), size, side)
+    comparison.begin(part)
+    for name, numbers in images.items():
+        if settings.measure != "mse":
+            comparison.write_order(part, name, numbers, iter(()))
+            continue
+        leading = [np.zeros((0, BOX_VALUES), np.float32)]
+        leading += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, numbers)]
+        order = numbers[kd_order(np.concatenate(leading), size)]
+        comparison.write_order(part, name, order, _signatures(store, settings, order))
+    comparison.record_part(part)
+    return part
+
+
+def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> int:
+    """Images in a sub-block that a function of the user's gets at once."""
+    return _SUB_BLOCK if settings.measure == "mse" else chunk_rows(math.prod(thumbnails.shape))
+
+
+def _new_images(store: Store, settings: CompareSettings, generations: range, side: str) -> NDArray[np.int64]:
+    """Numbers of the images of a side that are compared and new in these generations, ascending."""
+    size = store.thumbnail_settings.block_size
+    of_side = np.zeros(store.blocks * size, bool)
+    first = store.generations[generations.start].a.start * size
+    for generation in store.generations[: generations.stop]:
+        blocks = generation.a if side == "a" else generation.b
+        of_side[blocks.start * size : blocks.stop * size] = True
+    numbers = np.flatnonzero(of_side)
+    digests = store.read_digests()[numbers]
+    # a function of the user's may tell equal thumbnails apart from themselves, so each image is compared
+    if settings.measure != "mse":
+        kept = np.flatnonzero(digests.any(axis=(1, 2)))
+    else:
+        kept = find_copies(digests, turns_of(settings, store.thumbnail_settings)).representatives
+    return numbers[kept][numbers[kept] >= first]
+
+
+def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int64]) -> Iterator[Any]:
+    """Signatures of some images, in their order, as they are compared, some at a time."""
+    for start in range(0, len(images), _ROWS):
+        rows = store.signature_rows(images[start : start + _ROWS])
+        yield as_mirrored(rows, *store.thumbnail_settings.shape) if settings.mirror else rows
