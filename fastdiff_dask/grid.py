@@ -103,8 +103,9 @@ class Tile(NamedTuple):
 def choose_tile_side(sub_blocks: int, threads: int, largest: int) -> int:
     """Choose how many sub-blocks the side of a tile has.
 
-    Large tiles cost less around them, as long as all threads have some: four tiles a thread and more, so that a slow
-    one holds up the end but little; at most 128 sub-blocks, unless that made more than a few thousand tiles.
+    Large tiles cost less around them, as long as all threads have some: about four tiles a thread and at least two, so
+    that a slow one holds up the end but little. At most 128 sub-blocks, unless that made more than a few thousand
+    tiles.
 
     Parameters
     ----------
@@ -121,7 +122,10 @@ def choose_tile_side(sub_blocks: int, threads: int, largest: int) -> int:
     (59, 625, 3)
     """
     along = math.isqrt(8 * threads)  # k groups make k (k + 1) / 2 tiles
-    side = min(-(-sub_blocks // along), max(_LARGEST_SIDE, -(-sub_blocks // _MOST_GROUPS)))
+    side = -(-sub_blocks // along)
+    if side > 1 and math.comb(-(-sub_blocks // side) + 1, 2) < 2 * threads:
+        side -= 1  # rounding up made the tiles too few: of 67 sub-blocks, 23 groups instead of 33
+    side = min(side, max(_LARGEST_SIDE, -(-sub_blocks // _MOST_GROUPS)))
     return max(1, min(side, largest))
 
 

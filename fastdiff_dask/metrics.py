@@ -1,11 +1,13 @@
 """Exact squared errors between two chunks of thumbnails. Kernels: chunks in, chunks out, NumPy or CuPy."""
 
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
 __all__ = [
+    "Errors",
     "PreparedImages",
     "apply_transform",
     "available_transforms",
@@ -16,7 +18,6 @@ __all__ = [
     "reverse_transforms",
     "rotation_of",
     "squared_errors",
-    "transform_masks",
     "transformed_squared_errors",
 ]
 
@@ -238,24 +239,104 @@ def _segments(a: list[float], b: list[float]) -> list[tuple[int, int]]:
     return segments
 
 
-def _outer(x: Any, y: Any) -> Any:
-    return x @ y.T
+class _Turned(NamedTuple):
+    """Twice the inner products of images under turns, in pairs of turns: base + difference and base − difference.
+
+    Attributes
+    ----------
+    pairs
+        For each pair of turns (t, t + 180°) its numbers, base and difference; a turn alone has no difference.
+    """
+
+    pairs: list[tuple[tuple[int, ...], Any, Any]]
+
+    def largest(self, xp: Any) -> Any:
+        """Largest product over the turns."""
+        found = None
+        for _, base, difference in self.pairs:
+            values = base if difference is None else xp.abs(difference)
+            if difference is not None:
+                values += base
+            found = values if found is None else xp.maximum(found, values)
+        return found
+
+    def at(self, places: Any) -> Iterator[tuple[int, Any]]:
+        """Turns, and the products of each at some places."""
+        for turns, base, difference in self.pairs:
+            yield turns[0], base[places] if difference is None else base[places] + difference[places]
+            if difference is not None:
+                yield turns[1], base[places] - difference[places]
 
 
-def _inner_products(a: _Part, b: _Part, total: Any, product: Any, sign: int = 1) -> Any:
-    """Add inner products, exact below 2⁵³, to a float64 total in place: of all rows, or of those at the same place."""
+class Errors(NamedTuple):
+    """Squared errors of the images of one chunk with those of another, or of those at the same place.
+
+    Attributes
+    ----------
+    smallest
+        (m, n) or (n,) float64, integers: the smallest over the transforms.
+    forms
+        What tells the transforms that reach it, see `masks`.
+    """
+
+    smallest: Any
+    forms: dict[int, _Turned]
+
+    def masks(self, places: Any) -> Any:
+        """Bit masks (uint8) of the transforms that reach the smallest error at some places, an index of `smallest`.
+
+        All of them are kept because the roles of the two images may be swapped later, and the lowest angle must then be
+        found again among all that tie.
+        """
+        each = [(4 * mirror + turn, values) for mirror, form in self.forms.items() for turn, values in form.at(places)]
+        xp = array_namespace(each[0][1])
+        best = reduce(xp.maximum, (values for _, values in each))
+        masks = xp.zeros(best.shape, dtype=xp.uint8)
+        for transform, values in each:
+            masks |= xp.astype(values == best, xp.uint8) << xp.uint8(transform)
+        return masks
+
+
+class _Rows:
+    """Inner products of all rows of one matrix with all of another: (m, n)."""
+
+    def __init__(self, rows: int, columns: int, xp: Any) -> None:
+        self.shape = rows, columns
+        # one for all: fresh memory costs more than the product of a short segment
+        self._space = xp.empty(self.shape, dtype=xp.float32)
+        self._matmul = xp.matmul
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        self._matmul(x, y.T, out=self._space)
+        return self._space
+
+
+class _Paired:
+    """Inner products of the rows at the same place: (n,)."""
+
+    def __init__(self, rows: int, xp: Any) -> None:
+        self.shape = (rows,)
+        self._vecdot = xp.vecdot
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        return self._vecdot(x, y)
+
+
+def _inner_products(a: _Part, b: _Part, total: Any, product: _Rows | _Paired, sign: int = 1) -> Any:
+    """Add inner products, exact below 2⁵³, to a float64 total in place."""
     if a.energies and b.energies:
         for start, stop in _segments(a.energies, b.energies):
+            values = product(a.values[:, start:stop], b.values[:, start:stop])
             if sign > 0:
-                total += product(a.values[:, start:stop], b.values[:, start:stop])
+                total += values
             else:
-                total -= product(a.values[:, start:stop], b.values[:, start:stop])
+                total -= values
     return total
 
 
 def _doubled_products(
     a: list[_Part], b: list[_Part], turns: tuple[int, ...], xp: Any, *, paired: bool = False
-) -> list[Any]:
+) -> _Turned:
     """Twice the inner product of each image of `a`, turned, with each of `b`: (m, n) float64 for each turn.
 
     If `paired`, with the one at the same place only: (n,) float64.
@@ -277,73 +358,53 @@ def _doubled_products(
     product is added to each.
     """
     rows = a[0].values.shape[0]
-    shape = (rows,) if paired else (rows, b[0].values.shape[0])
-    product = xp.vecdot if paired else _outer
+    product = _Paired(rows, xp) if paired else _Rows(rows, b[0].values.shape[0], xp)
 
     def add(x: _Part, y: _Part, total: Any = None, sign: int = 1) -> Any:
-        return _inner_products(x, y, xp.zeros(shape, dtype=xp.float64) if total is None else total, product, sign)
+        return _inner_products(
+            x, y, xp.zeros(product.shape, dtype=xp.float64) if total is None else total, product, sign
+        )
 
     if turns == (0,):
-        return [2 * add(a[0], b[0])]
+        whole = add(a[0], b[0])
+        whole *= 2
+        return _Turned([((0,), whole, None)])
     if turns == (0, 2):
-        even, odd = add(a[0], b[0]), add(a[1], b[1])
-        products = [even + odd, even - odd]
+        pairs: list[tuple[tuple[int, ...], Any, Any]] = [((0, 2), add(a[0], b[0]), add(a[1], b[1]))]
     else:
-        first, second = add(a[0], b[0]) / 2, add(a[1], b[1]) / 2
+        first, second = add(a[0], b[0]), add(a[1], b[1])
+        first *= 0.5  # exact: halves of integers below 2⁵³
+        second *= 0.5
+        even = first + second
+        first -= second
         same = add(a[3], b[3], add(a[2], b[2]))
         crossed = add(a[2], b[3], add(a[3], b[2]), -1)
-        even, odd = first + second, first - second
-        products = [even + same, odd + crossed, even - same, odd - crossed]
+        pairs = [((0, 2), even, same), ((1, 3), first, crossed)]
     if a[-1].values.shape[1]:
-        centre = 2 * add(a[-1], b[-1])
-        products = [values + centre for values in products]
-    return products
+        centre = add(a[-1], b[-1])
+        centre *= 2
+        for _, base, _ in pairs:
+            base += centre
+    return _Turned(pairs)
 
 
-def prepared_squared_errors(a: PreparedImages, b: PreparedImages, /) -> tuple[Any, list[tuple[int, Any]]]:
-    """Sums of squared errors between prepared images.
+def _errors(norms_a: Any, norms_b: Any, forms: dict[int, _Turned], xp: Any) -> Errors:
+    smallest = reduce(xp.maximum, (form.largest(xp) for form in forms.values()))
+    smallest = norms_a - smallest
+    smallest += norms_b
+    return Errors(smallest, forms)
+
+
+def prepared_squared_errors(a: PreparedImages, b: PreparedImages, /) -> Errors:
+    """Sums of squared errors of all prepared images of `a` with all of `b`: (m, n).
 
     With x and y the flattened images, |x − y|² = |x|² + |y|² − 2 x·y, where subtracting 128 from every value changes
     neither side. All three terms are sums of integers that the floating point used holds exactly, in any order: float32
     within the segments of `_segments`, float64 over them.
-
-    Returns
-    -------
-    errors
-        (m, n) float64, integers: the smallest over the transforms.
-    each
-        The transforms, and (m, n) float64 integers for each: the larger, the smaller its error; those that reach the
-        smallest error have the largest.
     """
     xp = array_namespace(a.norms, b.norms)
-    each = [
-        (4 * mirror + turn, products)
-        for mirror, form in a.forms.items()
-        for turn, products in zip(a.turns, _doubled_products(form, b.forms[0], a.turns, xp), strict=True)
-    ]
-    best = reduce(xp.maximum, (products for _, products in each))
-    return a.norms[:, None] + b.norms[None, :] - best, each
-
-
-def transform_masks(each: list[tuple[int, Any]], i: Any, j: Any, /) -> Any:
-    """Bit masks of the transforms that reach the smallest error at some entries; see `prepared_squared_errors`.
-
-    Parameters
-    ----------
-    each
-        As `prepared_squared_errors` gives them.
-    i, j
-        (k,) rows and columns of the entries.
-
-    Returns
-    -------
-    (k,) uint8; bit t is set where transform t reaches the minimum. All of them are kept because the roles of the two
-    images may be swapped later, and the lowest angle must then be found again among all that tie.
-    """
-    xp = array_namespace(i, j)
-    values = [(transform, products[i, j]) for transform, products in each]
-    best = reduce(xp.maximum, (value for _, value in values))
-    return _masks(values, best, xp)
+    forms = {mirror: _doubled_products(form, b.forms[0], a.turns, xp) for mirror, form in a.forms.items()}
+    return _errors(a.norms[:, None], b.norms[None, :], forms, xp)
 
 
 def squared_errors(a: Any, b: Any, /) -> Any:
@@ -383,12 +444,11 @@ def transformed_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -
     errors
         (m, n) int64, grey levels².
     masks
-        (m, n) uint8; bit t is set where transform t reaches the minimum, see `transform_masks`.
+        (m, n) uint8; bit t is set where transform t reaches the minimum, see `Errors.masks`.
     """
     xp = array_namespace(a, b)
-    errors, each = prepared_squared_errors(prepare_images(a, transforms), prepare_images(b, transforms, mirrored=False))
-    best = reduce(xp.maximum, (products for _, products in each))
-    return xp.astype(errors, xp.int64), _masks(each, best, xp)
+    errors = prepared_squared_errors(prepare_images(a, transforms), prepare_images(b, transforms, mirrored=False))
+    return xp.astype(errors.smallest, xp.int64), errors.masks(...)
 
 
 def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, /) -> tuple[Any, Any]:
@@ -415,25 +475,13 @@ def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, 
     for start in range(0, i.shape[0], _PAIRED):
         rows, columns = i[start : start + _PAIRED], j[start : start + _PAIRED]
         second = [_Part(part.values[columns], part.energies) for part in b.forms[0]]
-        each = [
-            (4 * mirror + turn, products)
-            for mirror, form in a.forms.items()
-            for turn, products in zip(
-                a.turns,
-                _doubled_products(
-                    [_Part(part.values[rows], part.energies) for part in form], second, a.turns, xp, paired=True
-                ),
-                strict=True,
+        forms = {
+            mirror: _doubled_products(
+                [_Part(part.values[rows], part.energies) for part in form], second, a.turns, xp, paired=True
             )
-        ]
-        best = reduce(xp.maximum, (products for _, products in each))
-        errors.append(xp.astype(a.norms[rows] + b.norms[columns] - best, xp.int64))
-        masks.append(_masks(each, best, xp))
+            for mirror, form in a.forms.items()
+        }
+        found = _errors(a.norms[rows], b.norms[columns], forms, xp)
+        errors.append(xp.astype(found.smallest, xp.int64))
+        masks.append(found.masks(...))
     return xp.concat(errors), xp.concat(masks)
-
-
-def _masks(each: list[tuple[int, Any]], best: Any, xp: Any) -> Any:
-    masks = xp.zeros(best.shape, dtype=xp.uint8)
-    for transform, products in each:
-        masks |= xp.astype(products == best, xp.uint8) << xp.uint8(transform)
-    return masks

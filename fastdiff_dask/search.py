@@ -12,7 +12,6 @@ from .metrics import (
     paired_squared_errors,
     prepare_images,
     prepared_squared_errors,
-    transform_masks,
 )
 from .signatures import segment_energies
 
@@ -135,8 +134,9 @@ class _Product:
         xp.matmul(self._left[rows.start : rows.stop], self._right[columns.start : columns.stop].T, out=squares)
         if xp.min(squares) > self._limit:  # of most runs: half the time of looking for places
             return xp.zeros(0, dtype=xp.int64), xp.zeros(0, dtype=xp.int64)
-        i, j = xp.nonzero(squares <= self._limit)
-        return i + rows.start, j + columns.start
+        # NumPy finds places in one dimension 20 times as fast as in two
+        places = xp.nonzero(xp.reshape(squares <= self._limit, (-1,)))[0]
+        return places // len(columns) + rows.start, places % len(columns) + columns.start
 
 
 def _near(a: _Side, b: _Side, radius: float, xp: Any) -> Any:
@@ -378,12 +378,12 @@ def similar_pairs(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, .
         rows = prepare_images(a[top : top + size], transforms)
         for left in range(top if triangular else 0, b.shape[0], size):
             columns = prepare_images(b[left : left + size], transforms, mirrored=False)
-            errors, each = prepared_squared_errors(rows, columns)
-            similar = errors <= sse_limit
+            errors = prepared_squared_errors(rows, columns)
+            similar = errors.smallest <= sse_limit
             if triangular and left == top:
                 similar = xp.triu(similar, k=1)
             i, j = xp.nonzero(similar)
             if i.shape[0]:
-                found.append(_pairs_array(i + top, j + left, errors[i, j], transform_masks(each, i, j), xp))
+                found.append(_pairs_array(i + top, j + left, errors.smallest[i, j], errors.masks((i, j)), xp))
     pairs = xp.concat(found)
     return pairs[xp.argsort(pairs[:, 0] * b.shape[0] + pairs[:, 1])]
