@@ -17,7 +17,7 @@ from .errors import FastDiffError
 from .grid import Axis, Tile
 from .measures import Measure, apply_measure
 from .metrics import available_transforms, reverse_transforms
-from .planning import check_compare_memory, plan_part, unplanned
+from .planning import LISTED_CHUNKS, check_compare_memory, plan_part, unplanned
 from .search import SearchCounts, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
 from .signatures import signature_error
 from .store import Store
@@ -93,8 +93,8 @@ def _similar_pairs(
     limit = settings.sse_limit(height, width)
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     triangular = columns is rows
-    at_once = chunk_rows(height * width * channels)
     a = rows.signatures()
+    listed = _Listed(store, rows, columns, limit, transforms, chunk_rows(height * width * channels))
     for i, j in candidate_pairs(
         a,
         a if triangular else columns.signatures(),
@@ -115,20 +115,52 @@ def _similar_pairs(
             pairs[:, 1] += j.start
             yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
             continue
-        for start in range(0, len(i), at_once):
-            left, in_left = np.unique(i[start : start + at_once], return_inverse=True)
-            right, in_right = np.unique(j[start : start + at_once], return_inverse=True)
-            pairs = listed_pairs(
-                rows.thumbnails(left),
-                columns.thumbnails(right),
-                in_left,
-                in_right,
-                sse_limit=limit,
-                transforms=transforms,
+        if listed.add(i, j):
+            yield listed.take()
+    yield listed.take()
+
+
+class _Listed:
+    """Candidates of a tile that wait to be compared exactly: many at once, so that blocks are opened once for them."""
+
+    def __init__(
+        self, store: Store, rows: _Side, columns: _Side, limit: int, transforms: tuple[int, ...], at_once: int
+    ) -> None:
+        self._store, self._rows, self._columns = store, rows, columns
+        self._limit, self._transforms, self._at_once = limit, transforms, at_once
+        self._waiting: list[tuple[Any, Any]] = []
+        self._count = 0
+
+    def add(self, i: Any, j: Any) -> bool:
+        """Take candidates by their places in the tile; True when they are enough for `take`."""
+        self._waiting.append((self._rows.images[i], self._columns.images[j]))
+        self._count += len(i)
+        return self._count >= LISTED_CHUNKS * self._at_once
+
+    def take(self) -> NDArray[np.int64]:
+        """Similar pairs of the candidates, as numbers of images."""
+        waiting, self._waiting, self._count = self._waiting, [], 0
+        found = [np.zeros((0, 4), np.int64)]
+        if waiting:
+            a, b = (np.concatenate(side) for side in zip(*waiting, strict=True))
+            for start in range(0, len(a), LISTED_CHUNKS * self._at_once):
+                found += self._compare(*(side[start : start + LISTED_CHUNKS * self._at_once] for side in (a, b)))
+        return np.concatenate(found)
+
+    def _compare(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        images, places = np.unique(np.concatenate([a, b]), return_inverse=True)
+        thumbnails = self._store.thumbnail_rows(images)
+        for start in range(0, len(a), self._at_once):
+            (left, i), (right, j) = (
+                np.unique(side[start : start + self._at_once], return_inverse=True)
+                for side in (places[: len(a)], places[len(a) :])
             )
-            pairs[:, 0] = left[pairs[:, 0]]
-            pairs[:, 1] = right[pairs[:, 1]]
-            yield _numbered(pairs, rows, columns)
+            pairs = listed_pairs(
+                thumbnails[left], thumbnails[right], i, j, sse_limit=self._limit, transforms=self._transforms
+            )
+            pairs[:, 0] = images[left[pairs[:, 0]]]
+            pairs[:, 1] = images[right[pairs[:, 1]]]
+            yield pairs
 
 
 def _measured_pairs(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from .config import CompareSettings
 from .grid import Axis, Tile, plan_tiles
 from .search import SearchCounts
+from .signatures import signature_length
 from .store import FLAT_KEYS, Store
 
 __all__ = ["Comparison", "PairWriter", "Part", "Plan"]
@@ -32,6 +33,10 @@ _UNFINISHED = -1
 _PAIRS_CHUNK = 1 << 18
 _ORDER_CHUNK = 1 << 14
 _FIELDS = ["a", "b", "value", "transforms"]
+
+
+def _order_chunk(images: int) -> int:
+    return min(max(images, 1), _ORDER_CHUNK)
 
 
 class Part(NamedTuple):
@@ -198,11 +203,13 @@ class Comparison:
                         self.store.zarr(),
                         name=f"{self._folder(part)}/{name}",
                         shape=(len(order), *shape),
-                        chunks=(min(max(len(order), 1), _ORDER_CHUNK), *shape),
+                        chunks=(_order_chunk(len(order)), *shape),
                         dtype=dtype,
                         compressors=None,
                         chunk_key_encoding=FLAT_KEYS,
                         dimension_names=("image", "value")[: 1 + len(shape)],
+                        # of a single image, number 0, all would be the fill value
+                        config={"write_empty_chunks": True},
                     )
                 array[done : done + len(values)] = values
                 done += len(values)
@@ -228,13 +235,26 @@ class Comparison:
 
     def read_order(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
         """Numbers of the images at some places of the order of a side of a part."""
-        with self.store.reading(f"the order of {self._folder(part)}"):
-            return np.asarray(self._array(part, f"order-{side}")[places.start : places.stop])
+        return self._read_ordered(part, f"order-{side}", places, (), "int64")
 
     def read_signatures(self, part: Part, side: str, places: range) -> NDArray[np.float32]:
         """Signatures of these images: (n, values) float32."""
-        with self.store.reading(f"the signatures of {self._folder(part)}"):
-            return np.asarray(self._array(part, f"signatures-{side}")[places.start : places.stop])
+        shape = (signature_length(*self.store.thumbnail_settings.shape),)
+        return self._read_ordered(part, f"signatures-{side}", places, shape, "float32")
+
+    def _read_ordered(self, part: Part, name: str, places: range, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """Rows of an array that `write_order` wrote."""
+        images = part.images_a if name.endswith("a") else part.images_b
+        size = _order_chunk(images)
+        result = np.empty((len(places), *shape), dtype)
+        done = 0
+        while done < len(places):
+            chunk, row = divmod(places[done], size)
+            rows = range(row, min(size, row + len(places) - done))
+            values = self.store.read_plain(f"{self._folder(part)}/{name}", chunk, rows, shape, dtype)
+            result[done : done + len(rows)] = values
+            done += len(rows)
+        return result
 
     # -- tiles -------------------------------------------------------------------------------------------------------
 

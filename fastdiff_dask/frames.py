@@ -1,18 +1,25 @@
 """The store as Dask collections, for notebooks: one partition or chunk a block, current images only, in one order."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask import delayed
+from distributed import Client, Future
 from numpy.typing import NDArray
 
+from .blas import SINGLE_THREADED_BLAS
+from .cluster import capacity, run_in_waves
+from .dense import DenseMatrix
+from .errors import UsageError
+from .metrics import available_transforms, mean_squared_errors
 from .pairwise import pairwise_mse
 from .store import IMAGE_SCHEMA, Store
 
-__all__ = ["images_frame", "mse_array", "thumbnails_array"]
+__all__ = ["images_frame", "mse_array", "persist_mse", "thumbnails_array"]
 
 
 def _current_partition(block: int, url: str, columns: list[str]) -> pd.DataFrame:
@@ -70,3 +77,76 @@ def mse_array(store: Store, *, rotations: bool = True, mirror: bool = False) -> 
     ]
     errors = pairwise_mse(*images, rotations=rotations, mirror=mirror)
     return da.where(readable[0][:, None] & readable[1][None, :], errors, np.nan)
+
+
+def persist_mse(
+    store: Store, client: Client, *, rotations: bool, mirror: bool, advance: Callable[[int], None]
+) -> da.Array:
+    """Compute the matrix of `mse_array` into the store, as far as it is not there, and give it as a lazy Dask array.
+
+    A chunk has the pairs of two blocks, each pair of blocks is computed once, and what is stored is not computed again;
+    new blocks add chunks. Disk: 8 bytes a pair before compression, both halves of the matrix. Memory: 56 bytes a pair
+    of a chunk for each thread, and 500 MB for images.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing, its thumbnails finished.
+    client
+        Where to run; its workers see the store under the same path.
+    rotations, mirror
+        Which transforms count.
+    advance
+        Called with the number of chunks that were done.
+
+    Raises
+    ------
+    UsageError
+        If a chunk does not fit into a worker's memory.
+    """
+    settings = store.thumbnail_settings
+    size = settings.block_size
+    room = capacity(client)
+    needed = 56 * size * size + 4 * settings.block_bytes
+    if 0 < room.bytes_per_task < needed:
+        raise UsageError(
+            f"a chunk of {size} × {size} pairs needs {needed / 1e9:.3g} GB, and a task on the workers has "
+            f"{room.bytes_per_task / 1e9:.3g} GB; use mse() without persist, or a new --store with smaller blocks"
+        )
+    height, width, _ = settings.shape
+    transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
+    name = "mse" + ("-rotations" if rotations else "") + ("-mirror" if mirror else "")
+    matrix = DenseMatrix(f"{store.url.rstrip('/')}/arrays.zarr/{name}")
+    images = store.blocks * size
+    matrix.open_or_create((images, images), (size, size), {"transforms": list(transforms)})
+    rows, columns = (
+        [(block, np.flatnonzero(frame.current)) for block, frame in _current_rows(store, side)]
+        for side in (("a", "b") if store.two_sides else (None, None))
+    )
+    symmetric = not store.two_sides
+    pending = matrix.pending([(i, j) for i, _ in rows for j, _ in columns if i <= j or not symmetric], symmetric)
+    run = uuid.uuid4().hex[:8]
+
+    def submit(item: tuple[int, int]) -> list[Future]:
+        arguments = (store.url, matrix.url, *item, transforms, symmetric)
+        return [client.submit(_write_mse, *arguments, key=f"mse-{run}-{item[0]}-{item[1]}")]
+
+    for _ in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
+        advance(1)
+    wanted = [
+        np.concatenate([np.zeros(0, np.int64), *(block * size + places for block, places in side)])
+        for side in (rows, columns)
+    ]
+    return matrix.lazy()[wanted[0]][:, wanted[1]]
+
+
+def _write_mse(url: str, matrix: str, i: int, j: int, transforms: tuple[int, ...], symmetric: bool) -> None:
+    """Compute and write a chunk; NaN for rows without an image that can be compared."""
+    store = Store(url)
+    blocks = {block: store.read_thumbnails(block) for block in {i, j}}
+    with SINGLE_THREADED_BLAS:
+        values = mean_squared_errors(blocks[i], blocks[j], transforms)
+    for axis, block in enumerate((i, j)):
+        unreadable = ~store.read_digests(range(block, block + 1)).any(axis=(1, 2))
+        values[(unreadable, slice(None)) if axis == 0 else (slice(None), unreadable)] = np.nan
+    DenseMatrix(matrix).write(values, i, j, symmetric)

@@ -12,6 +12,7 @@ __all__ = [
     "apply_transform",
     "available_transforms",
     "compose_transforms",
+    "mean_squared_errors",
     "paired_squared_errors",
     "prepare_images",
     "prepared_squared_errors",
@@ -23,10 +24,14 @@ __all__ = [
 
 # Every integer up to 2²⁴ in size is a float32.
 _EXACT = 1 << 24
-# Values in a step of a segment. A value of a prepared image is at most 4 · 128 = 2⁹ in size, so that a dot product
-# over one step is at most 2⁶ · 2¹⁸ = 2²⁴ and always exact.
+# Values in a step of a segment. A value of a prepared image, or of `_combined`, is at most 4 · 128 = 2⁹ in size, so
+# that a dot product over one step is at most 2⁶ · 2¹⁸ = 2²⁴ and always exact.
 _STEP = 64
 _PAIRED = 64
+# Float32 values of images prepared at a time: they and what is made of them stay in the cache of a core.
+_BATCH_BYTES = 1 << 20
+# Images prepared at a time for a matrix of any size: 1,365 of 64 × 64 × 3 values.
+_PREPARED_BYTES = 1 << 26
 
 
 def available_transforms(height: int, width: int, *, rotations: bool = True, mirror: bool = False) -> tuple[int, ...]:
@@ -150,7 +155,7 @@ class PreparedImages(NamedTuple):
 def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: bool = True) -> PreparedImages:
     """Split images into the components that the turns map to themselves, see `_doubled_products`.
 
-    Memory: 4 bytes a value, twice that with mirror images, and as much again on the way.
+    Memory: 4 bytes a value, twice that with mirror images.
 
     Parameters
     ----------
@@ -163,14 +168,27 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
     """
     xp = array_namespace(images)
     turns = tuple(turn for turn in range(4) if turn in {transform % 4 for transform in transforms})
-    # centred: distances do not change, products become small. Channels first: rows of pixels are long, which makes
-    # turning four times as fast
-    planes = xp.astype(xp.permute_dims(images, (0, 3, 1, 2)), xp.float32) - xp.float32(128)
-    forms = {
-        mirror: _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
-        for mirror in sorted({transform // 4 for transform in transforms} if mirrored else {0})
-    }
-    norms = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
+    count = images.shape[0]
+    forms: dict[int, list[_Part]] = {}
+    norms = xp.empty(count, dtype=xp.float64)
+    at_once = max(1, _BATCH_BYTES // (4 * images[:1].size or 1))
+    for start in range(0, max(count, 1), at_once):
+        rows = slice(start, start + at_once)
+        # centred: distances do not change, products become small. Channels first: rows of pixels are long, which makes
+        # turning four times as fast
+        planes = xp.astype(xp.permute_dims(images[rows], (0, 3, 1, 2)), xp.float32) - xp.float32(128)
+        norms[rows] = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
+        for mirror in sorted({transform // 4 for transform in transforms} if mirrored else {0}):
+            components = _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
+            form = forms.setdefault(mirror, [])
+            for values in components[len(form) :]:  # of the first batch, all
+                form.append(_Part(xp.empty((count, values.shape[1]), dtype=xp.float32), []))
+            for number, (part, values) in enumerate(zip(form, components, strict=True)):
+                part.values[rows] = values
+                if count:
+                    largest = xp.max(_energies(values, xp), axis=0).tolist()
+                    energies = [max(both) for both in zip(part.energies or largest, largest, strict=True)]
+                    form[number] = _Part(part.values, energies)
     return PreparedImages(forms, norms, turns)
 
 
@@ -185,12 +203,12 @@ def _turned(planes: Any, turn: int, xp: Any) -> Any:
     return planes[:, :, :: -1 if turn in (1, 2) else 1, :: -1 if turn in (2, 3) else 1]
 
 
-def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[_Part]:
+def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[Any]:
     """Components of a chunk (n, c, h, w) under the turns; the pixel that stays in place is the last of them."""
     height, width = planes.shape[2:]
     top, left = height // 2, width // 2
     if turns == (0,):
-        return [_part(_flat(planes, xp), xp)]
+        return [_flat(planes, xp)]
     if turns == (0, 2):
         # the upper half, and of an odd middle row its left half, with what a half turn brings there
         whole, turned = planes, _turned(planes, 2, xp)
@@ -205,7 +223,7 @@ def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[_Part]:
         even, odd = a + c, b + d
         parts = [even + odd, even - odd, a - c, b - d]
     centre = planes[:, :, top : height - top, left : width - left]
-    return [_part(values, xp) for values in (*parts, _flat(centre, xp))]
+    return [*parts, _flat(centre, xp)]
 
 
 def _energies(values: Any, xp: Any) -> Any:
@@ -215,11 +233,6 @@ def _energies(values: Any, xp: Any) -> Any:
     steps = xp.reshape(values[:, :whole], (rows, whole // _STEP, _STEP))
     rest = values[:, whole:]
     return xp.concat([xp.vecdot(steps, steps), xp.vecdot(rest, rest)[:, None]], axis=1)
-
-
-def _part(values: Any, xp: Any) -> _Part:
-    energies = _energies(values, xp)
-    return _Part(values, xp.max(energies, axis=0).tolist() if values.shape[0] else [])
 
 
 def _segments(a: list[float], b: list[float]) -> list[tuple[int, int]]:
@@ -322,16 +335,18 @@ class _Paired:
         return self._vecdot(x, y)
 
 
-def _inner_products(a: _Part, b: _Part, total: Any, product: _Rows | _Paired, sign: int = 1) -> Any:
+def _inner_products(a: _Part, b: _Part, total: Any, product: _Rows | _Paired) -> Any:
     """Add inner products, exact below 2⁵³, to a float64 total in place."""
     if a.energies and b.energies:
         for start, stop in _segments(a.energies, b.energies):
-            values = product(a.values[:, start:stop], b.values[:, start:stop])
-            if sign > 0:
-                total += values
-            else:
-                total -= values
+            total += product(a.values[:, start:stop], b.values[:, start:stop])
     return total
+
+
+def _combined(x: _Part, y: _Part, sign: int, xp: Any) -> _Part:
+    """Sum or difference of two components that are differences of two pixels, below 2⁹ in size like any component."""
+    values = x.values + y.values if sign > 0 else x.values - y.values
+    return _Part(values, xp.max(_energies(values, xp), axis=0).tolist() if values.shape[0] else [])
 
 
 def _doubled_products(
@@ -353,17 +368,16 @@ def _doubled_products(
         2 c_0 = (AA' + BB')/2 + (CC' + DD')    2 c_2 = (AA' + BB')/2 − (CC' + DD')
         2 c_1 = (AA' − BB')/2 + (DC' − CD')    2 c_3 = (AA' − BB')/2 − (DC' − CD')
 
-    which takes 6 · n/4 multiplications instead of 4 n. With half turns alone, 2 c_0 = SS' + TT', 2 c_2 = SS' − TT' for
-    S = a_0 + a_1 and T = a_0 − a_1 over halves: n instead of 2 n. The centre of an odd side turns into itself, and its
-    product is added to each.
+    where DC' − CD' = (C + D)(C' − D') − CC' + DD' (Gauss's product of complex numbers, Knuth, *The Art of Computer
+    Programming*, section 4.6.4). That takes 5 · n/4 multiplications instead of 4 n. With half turns alone,
+    2 c_0 = SS' + TT', 2 c_2 = SS' − TT' for S = a_0 + a_1 and T = a_0 − a_1 over halves: n instead of 2 n. The centre
+    of an odd side turns into itself, and its product is added to each.
     """
     rows = a[0].values.shape[0]
     product = _Paired(rows, xp) if paired else _Rows(rows, b[0].values.shape[0], xp)
 
-    def add(x: _Part, y: _Part, total: Any = None, sign: int = 1) -> Any:
-        return _inner_products(
-            x, y, xp.zeros(product.shape, dtype=xp.float64) if total is None else total, product, sign
-        )
+    def add(x: _Part, y: _Part) -> Any:
+        return _inner_products(x, y, xp.zeros(product.shape, dtype=xp.float64), product)
 
     if turns == (0,):
         whole = add(a[0], b[0])
@@ -377,8 +391,15 @@ def _doubled_products(
         second *= 0.5
         even = first + second
         first -= second
-        same = add(a[3], b[3], add(a[2], b[2]))
-        crossed = add(a[2], b[3], add(a[3], b[2]), -1)
+        same, opposite = add(a[2], b[2]), add(a[3], b[3])
+        if paired:  # one product more is cheaper than sums that are used once
+            crossed = add(a[3], b[2])
+            crossed -= add(a[2], b[3])
+        else:
+            crossed = add(_combined(a[2], a[3], 1, xp), _combined(b[2], b[3], -1, xp))
+            crossed -= same
+            crossed += opposite
+        same += opposite
         pairs = [((0, 2), even, same), ((1, 3), first, crossed)]
     if a[-1].values.shape[1]:
         centre = add(a[-1], b[-1])
@@ -449,6 +470,44 @@ def transformed_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -
     xp = array_namespace(a, b)
     errors = prepared_squared_errors(prepare_images(a, transforms), prepare_images(b, transforms, mirrored=False))
     return xp.astype(errors.smallest, xp.int64), errors.masks(...)
+
+
+def mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -> Any:
+    """Smallest MSE over transforms of each image of one chunk with each of another.
+
+    Memory: 48 bytes a pair, and besides 500 MB at most, or what two images need, whatever the size of the images.
+
+    Parameters
+    ----------
+    a, b
+        (m, h, w, c) and (n, h, w, c) uint8, NumPy or CuPy.
+    transforms
+        Numbers of the transforms of images of `a`, see `available_transforms`.
+
+    Returns
+    -------
+    (m, n) float64: sum of squared errors, an integer, divided by h · w.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.zeros((1, 8, 8, 3), np.uint8)
+    >>> mean_squared_errors(a, a + np.uint8(64), (0,)).tolist()
+    [[12288.0]]
+    """
+    xp = array_namespace(a, b)
+    pixels = a.shape[1] * a.shape[2]
+    size = max(1, _PREPARED_BYTES // (4 * pixels * max(a.shape[3], 1)))
+    result = xp.empty((a.shape[0], b.shape[0]), dtype=xp.float64)
+    for top in range(0, a.shape[0], size):
+        rows = prepare_images(a[top : top + size], transforms)
+        for left in range(0, b.shape[0], size):
+            columns = (
+                rows if b is a and left == top else prepare_images(b[left : left + size], transforms, mirrored=False)
+            )
+            errors = prepared_squared_errors(rows, columns).smallest
+            xp.divide(errors, pixels, out=result[top : top + size, left : left + size])
+    return result
 
 
 def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, /) -> tuple[Any, Any]:

@@ -1,32 +1,50 @@
 """The dense matrix of MSE between images, as a lazy blocked Dask array."""
 
+import functools
+import warnings
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
-from array_api_compat import array_namespace
+from dask.highlevelgraph import HighLevelGraph
 
+from .blas import SINGLE_THREADED_BLAS
+from .dense import DenseMatrix
 from .errors import UsageError
-from .metrics import available_transforms, transformed_squared_errors
+from .metrics import available_transforms, mean_squared_errors
 
-__all__ = ["pairwise_mse"]
+__all__ = ["mse_chunk", "pairwise_mse"]
 
 _CHUNK = 1024
+# Blocks along a matrix of images with themselves up to which the graph computes each pair once. Its tasks are listed
+# one by one, which a matrix beyond this, 128 GB of it, would only suffer from: of such a one a part is wanted.
+_MOST_BLOCKS = 128
+# Blocks that are computed and written at a time: some for each thread of a large cluster, a small graph.
+_AT_ONCE = 256
 
 
 def mse_chunk(a: Any, b: Any, /, *, transforms: tuple[int, ...]) -> Any:
-    """Smallest MSE over transforms between two chunks: (m, h, w, c) and (n, h, w, c) uint8 → (m, n) float64."""
-    xp = array_namespace(a, b)
-    errors, _ = transformed_squared_errors(a, b, transforms)
-    return xp.astype(errors, xp.float64) / (a.shape[1] * a.shape[2])
+    """`mean_squared_errors` in a task."""
+    with SINGLE_THREADED_BLAS:
+        return mean_squared_errors(a, b, transforms)
 
 
-def pairwise_mse(a: Any, b: Any = None, *, rotations: bool = True, mirror: bool = False) -> da.Array:
+def pairwise_mse(
+    a: Any,
+    b: Any = None,
+    *,
+    rotations: bool = True,
+    mirror: bool = False,
+    persist: bool = False,
+    store: str | None = None,
+) -> da.Array:
     """MSE of each image of `a` with each of `b`, exact, as a lazy Dask array.
 
     The MSE is the sum of the squared differences over all pixels and channels, an integer, divided by height × width
     (the definition of fast_diff_py; difPy's is a third of it for three channels). Memory: a chunk of the result takes
-    8 bytes a pair and its computation about five times that, and 4 bytes a value of its images twice.
+    8 bytes a pair and its computation about six times that, and besides some 500 MB at most for its images. Of a matrix
+    of images with themselves each pair is computed once (up to 128 chunks along a side).
 
     Parameters
     ----------
@@ -36,16 +54,24 @@ def pairwise_mse(a: Any, b: Any = None, *, rotations: bool = True, mirror: bool 
         Take the minimum over each image of `a` turned by 0, 90, 180 and 270 degrees (0 and 180 if not square).
     mirror
         Take the minimum over mirror images as well.
+    persist
+        Compute now, and write chunk by chunk to `store`; chunks that are there already are not computed again, so that
+        the same call goes on after it was stopped. The images must be the same: NumPy arrays are told by their content,
+        Dask arrays by their names (which `dask.array.from_zarr` and the like derive from what they read).
+    store
+        Folder or fsspec URL of the matrix, a Zarr array; with `persist` alone. Workers must see it.
 
     Returns
     -------
-    (m, n) float64 Dask array of NumPy or CuPy chunks, as the input is; chunks along both axes as those of the images
-    (1,024 images for arrays that have none).
+    (m, n) float64 Dask array of NumPy or CuPy chunks, as the input is (NumPy if persisted); chunks along both axes as
+    those of the images (1,024 images for arrays that have none).
 
     Raises
     ------
     UsageError
-        If the arrays are not uint8 images of one shape.
+        If the arrays are not uint8 images of one shape, or `persist` and `store` do not go together.
+    StoreMismatchError
+        If there is something else in the store.
 
     Examples
     --------
@@ -55,26 +81,80 @@ def pairwise_mse(a: Any, b: Any = None, *, rotations: bool = True, mirror: bool 
     >>> pairwise_mse(images).compute().tolist()
     [[0.0, 0.0, 12.0], [0.0, 0.0, 12.0], [12.0, 12.0, 0.0]]
     """
+    if persist != (store is not None):
+        raise UsageError("persist=True needs a folder as store=" if persist else "store= needs persist=True")
     first = _as_images("a", a)
-    second = first if b is None else _as_images("b", b)
+    second = first if b is None or b is a else _as_images("b", b)
     if first.shape[1:] != second.shape[1:]:
         raise UsageError(f"images of a have shape {first.shape[1:]}, those of b {second.shape[1:]}; make them alike")
     height, width = first.shape[1:3]
     transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
-    # the images' own axes are one chunk each, so blockwise hands whole chunks over once they are contracted
-    return da.blockwise(
-        mse_chunk,
-        "ij",
-        first,
-        "ihwc",
-        second,
-        "jhwc",
-        transforms=transforms,
-        concatenate=True,
-        dtype=np.float64,
-        meta=first._meta.astype(np.float64).reshape(-1)[:0].reshape(0, 0),
-        name=f"mse-{da.core.tokenize(first.name, second.name, transforms)}",
-    )
+    name = f"mse-{da.core.tokenize(first.name, second.name, transforms)}"
+    meta = first._meta.astype(np.float64).reshape(-1)[:0].reshape(0, 0)
+    symmetric = second is first
+    if symmetric and first.numblocks[0] <= _MOST_BLOCKS:
+        lazy = _symmetric(first, transforms, name, meta)
+    else:
+        with warnings.catch_warnings():
+            # all with all makes more chunks than went in: that is what was asked for
+            warnings.simplefilter("ignore", da.PerformanceWarning)
+            # the images' own axes are one chunk each, so blockwise hands whole chunks over once they are contracted
+            lazy = da.blockwise(
+                mse_chunk,
+                "ij",
+                first,
+                "ihwc",
+                second,
+                "jhwc",
+                transforms=transforms,
+                concatenate=True,
+                dtype=np.float64,
+                meta=meta,
+                name=name,
+            )
+    if store is None:
+        return lazy
+    identity = {"images": dask.base.tokenize(first.name, second.name), "transforms": list(transforms)}
+    return _persisted(lazy, store, identity, symmetric)
+
+
+def _symmetric(images: da.Array, transforms: tuple[int, ...], name: str, meta: Any) -> da.Array:
+    """MSE of images with themselves: what is below the diagonal is what is above, transposed.
+
+    The transforms are a group, so that turning one image or the other makes no difference to the smallest error.
+    """
+    compare = functools.partial(mse_chunk, transforms=transforms)
+    blocks = range(images.numblocks[0])
+    keys = [(images.name, block, 0, 0, 0) for block in blocks]
+    tasks: dict[Any, Any] = {(name, i, j): (compare, keys[i], keys[j]) for i in blocks for j in blocks if i <= j}
+    tasks |= {(name, j, i): (np.transpose, (name, i, j)) for i in blocks for j in blocks if i < j}
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[images])
+    return da.Array(graph, name, chunks=(images.chunks[0], images.chunks[0]), meta=meta)
+
+
+def _persisted(lazy: da.Array, url: str, identity: dict[str, Any], symmetric: bool) -> da.Array:
+    """Write those chunks that are not there yet, and give the array of what is written."""
+    if any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in lazy.chunks if sizes):
+        raise UsageError(
+            f"the images are in chunks of {lazy.chunks[0]} and {lazy.chunks[1]}; make them regular with rechunk()"
+        )
+    rows, columns = map(range, lazy.numblocks)
+    matrix = DenseMatrix(url)
+    matrix.open_or_create(lazy.shape, lazy.chunksize, identity)
+    pending = matrix.pending([(i, j) for i in rows for j in columns if i <= j or not symmetric], symmetric)
+    if pending:
+        blocks = lazy.to_delayed()
+        write = dask.delayed(_write_chunk, pure=False)
+        for start in range(0, len(pending), _AT_ONCE):
+            dask.compute(
+                *(write(matrix.url, blocks[i, j], i, j, symmetric) for i, j in pending[start : start + _AT_ONCE])
+            )
+    return matrix.lazy()
+
+
+def _write_chunk(url: str, values: Any, i: int, j: int, symmetric: bool) -> None:
+    values = values.get() if hasattr(values, "get") else values  # CuPy
+    DenseMatrix(url).write(values, i, j, symmetric)
 
 
 def _as_images(name: str, images: Any) -> da.Array:

@@ -19,6 +19,7 @@ from .signatures import as_mirrored, leading_values, signature_length
 from .store import Store
 
 __all__ = [
+    "LISTED_CHUNKS",
     "check_compare_memory",
     "choose_comparison",
     "compare_task_bytes",
@@ -32,6 +33,8 @@ __all__ = [
 _SUB_BLOCK = 256
 # Signatures that are put in order at a time.
 _ROWS = 1 << 14
+# Chunks of candidates whose thumbnails are read at once.
+LISTED_CHUNKS = 4
 
 
 def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[int, ...]:
@@ -84,7 +87,7 @@ def _verify_bytes(settings: ThumbnailSettings) -> int:
     """Memory of the exact comparison: thumbnails as stored, prepared with temporaries, and matrices of errors."""
     values = math.prod(settings.shape)
     rows = chunk_rows(values)
-    return 6 * rows * values + 6 * 4 * rows * values + 6 * 8 * rows * rows
+    return (2 * LISTED_CHUNKS + 6) * rows * values + 6 * 4 * rows * values + 6 * 8 * rows * rows
 
 
 def _sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:

@@ -429,15 +429,29 @@ class FastDifPy:
 
         return thumbnails_array(self.store)
 
-    def mse(self, *, rotations: bool = True, mirror: bool = False) -> "da.Array":
+    def mse(self, *, rotations: bool = True, mirror: bool = False, persist: bool = False) -> "da.Array":
         """Exact MSE of all images with all, lazily, in the order of `images`.
 
         A Dask array (n, n) float64; NaN where there is an error. With two sides, those of side a in rows and those
         of side b in columns.
-        """
-        from .frames import mse_array
 
-        return mse_array(self.store, rotations=rotations, mirror=mirror)
+        Parameters
+        ----------
+        rotations, mirror
+            Which transforms of an image count, see `CompareSettings`.
+        persist
+            Compute it now, into the store, chunk by chunk; chunks that are there already are not computed again. Takes
+            8 bytes a pair on disk, before compression.
+        """
+        from .frames import mse_array, persist_mse
+
+        store = self.store
+        if not persist:
+            return mse_array(store, rotations=rotations, mirror=mirror)
+        if unread_blocks(store):
+            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        with self.writing(), stage_bar("mse", None, "chunks", self.verbose) as advance:
+            return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
 
 
 def find_duplicates(

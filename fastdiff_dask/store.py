@@ -9,7 +9,7 @@
         signatures                            (image, value) float32, one chunk per block
         digests                               (image, turn, byte) uint8, one chunk per block
         comparisons/<comparison>/             see `comparisons`
-        dense/<matrix>/                       see `dense`
+        mse[-rotations][-mirror]/             (image, image) float64, see `dense`; if it was asked for
       writer.lock                             locked by the process that is writing
 
 Image number i is row ``i % block_size`` of block ``i // block_size``; the last block of each side of a generation may
@@ -27,6 +27,7 @@ black pictures, or of unreadable ones, is finished. These arrays are not compres
 import contextlib
 import io
 import json
+import math
 import os
 import re
 import socket
@@ -56,8 +57,9 @@ __all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "Store"]
 FORMAT_VERSION = 2
 _FORMAT = "fastdiff_dask"
 _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
-# A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk.
-_WHOLE_SHARE = 8
+# A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk; if it is,
+# when reading so many bytes costs less than another call.
+_WHOLE_SHARE, _CALL_BYTES = 8, 8192
 _LEFTOVER = re.compile(r"writer\.json\.[0-9a-f]{32}\.partial")
 _OWN_NAMES = {"arrays.zarr", "images.parquet", "writer.json", "writer.lock"}
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
@@ -334,10 +336,11 @@ class Store:
         """Thumbnails of a block (block_size, height, width, 3) uint8; rows without an image are 0."""
         return self._read_block(_THUMBNAILS, block)
 
-    def read_digests(self) -> NDArray[np.uint8]:
-        """Digests of all images (blocks · block_size, 4, 16) uint8; rows without a readable image are 0."""
-        with self.reading(_DIGESTS):
-            return np.asarray(zarr.open_array(self.zarr(), path=_DIGESTS, mode="r")[:])
+    def read_digests(self, blocks: range | None = None) -> NDArray[np.uint8]:
+        """Digests of the images of some blocks, or of all: (n, 4, 16) uint8; 0 for rows without a readable image."""
+        size = self.thumbnail_settings.block_size
+        blocks = range(self.blocks) if blocks is None else blocks
+        return self._read_rows(_DIGESTS, np.arange(blocks.start * size, blocks.stop * size))
 
     def thumbnail_rows(self, images: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Thumbnails of some images, in their order: (n, height, width, 3) uint8."""
@@ -356,17 +359,31 @@ class Store:
         blocks, starts = np.unique(images[order] // size, return_index=True)
         for block, places in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
             rows = images[places] - block * size
-            if not self.files.local and len(rows) * _WHOLE_SHARE > size:
-                result[places] = self._read_block(name, block)[rows]
+            row_bytes = result[:1].nbytes
+            whole = size * row_bytes < len(rows) * _CALL_BYTES if self.files.local else len(rows) * _WHOLE_SHARE > size
+            if whole:
+                result[places] = self.read_plain(name, block, range(size), shape, dtype)[rows]
                 continue
-            key = ".".join(["c", str(block), *("0" * len(shape))])
-            with self.reading(f"{name} of block {block}"):
-                result[places] = (
-                    self.files.read_rows(f"arrays.zarr/{name}/{key}", result[:1].nbytes, rows)
-                    .view(result.dtype)
-                    .reshape(len(rows), *shape)
-                )
+            result[places] = self.read_plain(name, block, rows, shape, dtype)
         return result
+
+    def read_plain(
+        self, name: str, chunk: int, rows: NDArray[np.int64] | range, shape: tuple[int, ...], dtype: str
+    ) -> NDArray[Any]:
+        """Rows of a chunk of an array that is not compressed and chunked along its first axis alone.
+
+        Zarr would read the whole chunk, and hand it from thread to thread on the way: 4 ms instead of 0.1.
+
+        Raises
+        ------
+        FastDiffError
+            If the chunk is missing or too short.
+        """
+        key = ".".join(["c", str(chunk), *("0" * len(shape))])
+        row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        with self.reading(f"{name} of block {chunk}"):
+            content = self.files.read_rows(f"arrays.zarr/{name}/{key}", row_bytes, np.asarray(rows, np.int64))
+            return content.view(dtype).reshape(len(rows), *shape)
 
     def write_images(
         self,

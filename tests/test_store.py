@@ -18,7 +18,7 @@ from fastdiff_dask.errors import FastDiffError, StoreLockedError, StoreMismatchE
 from fastdiff_dask.grid import Generation
 from fastdiff_dask.hashes import HASH_COLUMNS, thumbnail_digests
 from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.signatures import signatures
+from fastdiff_dask.signatures import signature_length, signatures
 from fastdiff_dask.store import IMAGE_SCHEMA, Store
 
 ROOTS = {"a": ["/photos"], "b": []}
@@ -86,6 +86,7 @@ def test_partitions_beyond_the_last_generation_do_not_count(store, url):
     assert len(Store(url).read_images(["image"])) == 4
 
 
+VALUES = signature_length(*SETTINGS.shape)
 PART = Part(range(1), 4, 0, 2, 1)  # two sub-blocks, three tiles
 COUNTS = SearchCounts(pairs=7, near=5, leading=4, candidates=3, dense=2)
 
@@ -142,13 +143,14 @@ def test_a_plan_that_was_not_recorded_does_not_count(store):
     comparison = Comparison(store, CompareSettings())
     comparison.begin(PART)
     order = np.array([3, 1, 2, 0])
-    comparison.write_order(PART, "a", order, iter([np.ones((4, 5), np.float32)]))
+    comparison.write_order(PART, "a", order, iter([np.ones((4, VALUES), np.float32)]))
     assert comparison.parts() == []
     comparison.begin(PART)
-    comparison.write_order(PART, "a", order[::-1], iter([np.zeros((3, 5), np.float32), np.ones((1, 5), np.float32)]))
+    parts = np.zeros((3, VALUES), np.float32), np.ones((1, VALUES), np.float32)
+    comparison.write_order(PART, "a", order[::-1], iter(parts))
     comparison.record_part(PART)
     assert comparison.read_order(PART, "a", range(1, 3)).tolist() == [2, 1]
-    assert comparison.read_signatures(PART, "a", range(2, 4)).tolist() == [[0] * 5, [1] * 5]
+    assert comparison.read_signatures(PART, "a", range(2, 4)).tolist() == [[0] * VALUES, [1] * VALUES]
 
 
 def test_parts_follow_each_other(store):
