@@ -1,0 +1,89 @@
+"""The benchmarks run, in a size that says nothing about speed; and their pictures are what they say they are."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastdiff_dask.testing import reference_sse
+
+BENCHMARKS = Path(__file__).with_name("benchmarks")
+
+
+@pytest.fixture(scope="module")
+def simulate():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import simulate
+
+        return simulate
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def run(script, *arguments, **options):
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, **options).stdout
+
+
+def test_the_comparison_prints_a_table(tmp_path):
+    printed = run(
+        "comparison.py", tmp_path, "--images", 600, "--rounds", 1, "--peers", "--only", "search", "dense", "job"
+    )
+    rows = [line.split("│") for line in printed.splitlines() if "│" in line]
+    named = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows}
+    assert {"search, ours", "search, ours at 1000", "dense, ours", "compare in the whole job"} <= named.keys()
+    assert named["search, ours"][0] == "600"
+    assert int(named["search, ours"][4].split()[0]) == copies_below(tmp_path, 200)
+    assert "of the time" in named["compare in the whole job"][3]
+    assert "GFLOP/s" in named["dense, ours"][4]
+
+
+def copies_below(folder, threshold):
+    thumbnails = np.load(folder / "thumbnails-600.npy")
+    signs = thumbnails.reshape(600, 8, 8, 8, 8, 3).mean(axis=(2, 4))  # the reference, for what may be near at all
+    near = np.array([[i, j] for i in range(600) for j in range(i) if is_near(signs[i], signs[j])])
+    errors = [int(reference_sse(thumbnails[[i]], thumbnails[[j]])[0, 0]) for i, j in near]
+    return sum(0 < error <= threshold * 4096 for error in errors)  # equal thumbnails are not compared
+
+
+def is_near(a, b):
+    return min(abs(np.rot90(a, turns) - b).mean() for turns in range(4)) < 20
+
+
+def test_memory_and_the_parts_of_the_time_are_measured(tmp_path):
+    printed = run("comparison.py", tmp_path, "--images", 300, "--rounds", 1, "--peers", "--only", "memory")
+    assert "GB" in printed
+    measured = json.loads(run("ours.py", "compare", tmp_path / "store-300").splitlines()[-1])
+    assert measured["pairs"] == 300 * 299 // 2
+    assert 0 < measured["planning"] < measured["seconds"]
+    assert 10**7 < measured["peak_bytes"] < 10**10
+
+
+def test_a_range_of_pictures_is_that_of_the_whole(simulate):
+    whole = simulate.simulate_thumbnails(600, seed=3, size=(16, 16))
+    np.testing.assert_array_equal(simulate.simulate_range(200, 530, seed=3, size=(16, 16)), whole[200:530])
+    blocks = list(simulate.simulate_blocks(600, 250, seed=3, size=(16, 16)))
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+    assert (whole != simulate.simulate_thumbnails(600, seed=4, size=(16, 16))).any()
+
+
+def test_known_copies_are_copies_and_nothing_else_is_near(simulate):
+    thumbnails = simulate.simulate_thumbnails(256, duplicates=0.05, size=(32, 32))
+    copies = {(copy.original, copy.copy): copy for copy in simulate.known_copies(256, duplicates=0.05, size=(32, 32))}
+    assert len(copies) >= 10
+    for (original, copy), known in copies.items():
+        mse = reference_sse(thumbnails[[original]], thumbnails[[copy]])[0, 0] / 1024
+        assert mse == 0 if known.kind == "equal" else 0 < mse < 200
+    distances = simulate.pair_distances(thumbnails, rotations=True)
+    assert (distances < 200).sum() == len(copies)
+
+
+def test_distances_are_like_those_of_real_photos(simulate, photos):
+    real = simulate.pair_distances(simulate.load_photos(photos), rotations=True)
+    simulated = simulate.pair_distances(simulate.simulate_thumbnails(1000, duplicates=0), rotations=True)
+    for share in (0.001, 0.01, 0.1, 0.5, 0.9):
+        assert np.quantile(simulated, share) == pytest.approx(np.quantile(real, share), rel=0.2)

@@ -1,0 +1,270 @@
+"""What a result says: pairs in full and in short, clusters, names as the user gave them, and the JSON file."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fastdiff_dask as fd
+from fastdiff_dask import cluster, results
+from fastdiff_dask.catalog import resolve_roots
+from fastdiff_dask.compare import compare_tiles, plan_comparison
+from fastdiff_dask.comparisons import Comparison
+from fastdiff_dask.config import CompareSettings
+from fastdiff_dask.planning import choose_comparison
+from fastdiff_dask.results import collect_errors, collect_result, write_json
+from fastdiff_dask.store import Store
+
+pytestmark = pytest.mark.filterwarnings(
+    # dask's Parquet and DataFrame code, not ours
+    "ignore:.*:pandas.errors.Pandas4Warning"
+)
+
+
+@pytest.fixture(scope="module")
+def client():
+    client = cluster.embedded_client(2, "127.0.0.1:0")
+    yield client
+    client.close()
+    client.cluster.close()
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+
+
+def find(folder: Path, client, *roots: Path, **options) -> fd.Result:
+    options = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "store": folder / "store", "verbose": False} | options
+    return fd.find_duplicates(*(roots or (folder / "photos",)), client=client, **options)
+
+
+def rows_of(pairs) -> list[tuple]:
+    return list(pairs.itertuples(index=False, name=None))
+
+
+@pytest.fixture
+def turned(tmp_path, rng) -> Path:
+    """A picture, its quarter turn, its mirror image; a plain page three times; and a page with a speck."""
+    pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    blank = np.full((8, 8, 3), 240, np.uint8)
+    speck = blank.copy()
+    speck[1, 1, 1] -= 16
+    named = {"m": pixels, "c": np.rot90(pixels), "z": np.fliplr(pixels), "e": blank, "b/x": blank, "y": blank}
+    for name, image in {**named, "a": speck}.items():
+        save(tmp_path / "photos" / f"{name}.png", image)
+    return tmp_path / "photos"
+
+
+def named(folder: Path, *names: str) -> list[str]:
+    return [str(folder / f"{name}.png") for name in names]
+
+
+def test_pairs_are_sorted_and_the_first_of_two_is_turned(tmp_path, client, turned):
+    result = find(tmp_path, client, similarity_threshold=4.0, mirror=True)
+    a, bx, c, e, m, y, z = named(turned, "a", "b/x", "c", "e", "m", "y", "z")
+    assert list(result.pairs.columns) == ["a", "b", "mse", "rotation", "mirrored"]
+    speck = [(a, other, 16**2 / 64, 0, False) for other in (bx, e, y)]
+    blank = [(bx, e, 0.0, 0, False), (bx, y, 0.0, 0, False), (e, y, 0.0, 0, False)]
+    # c is m turned by 90°, so c turned by 270° is m; z is m mirrored
+    others = [(c, m, 0.0, 270, False), (c, z, 0.0, 90, True), (m, z, 0.0, 0, True)]
+    assert rows_of(result.pairs) == sorted([*speck, *blank, *others])
+    assert result.pair_count == 9
+    assert result.pairs_complete
+    assert result.pixels == 64
+    assert list(result.images.index) == [a, bx, c, e, m, y, z]
+    assert result.images.loc[m].to_dict() == {"width": 8, "height": 8, "size": Path(m).stat().st_size}
+
+
+def test_a_short_form_covers_all_and_connects_the_same(tmp_path, client, turned, monkeypatch):
+    full = find(tmp_path, client, similarity_threshold=4.0)
+    monkeypatch.setattr(results, "_LISTED_PAIRS", full.pair_count)
+    assert find(tmp_path, client, similarity_threshold=4.0).pairs.equals(full.pairs)
+    monkeypatch.setattr(results, "_LISTED_PAIRS", full.pair_count - 1)
+    short = find(tmp_path, client, similarity_threshold=4.0)
+    assert (short.pair_count, short.pairs_complete) == (full.pair_count, False) == (7, False)
+    a, bx, e, y = named(turned, "a", "b/x", "e", "y")
+    c, m = named(turned, "c", "m")
+    pairs = [(a, bx, 4.0, 0), (bx, e, 0.0, 0), (bx, y, 0.0, 0), (c, m, 0.0, 270)]
+    assert rows_of(short.pairs.drop(columns="mirrored")) == pairs
+    assert short.clusters == full.clusters
+    assert short.low_quality == full.low_quality
+    whole = [row for part in short.iter_pairs(2) for row in rows_of(part)]
+    assert sorted(whole) == rows_of(full.pairs)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_pairs_come_a_few_at_a_time(tmp_path, client, turned, at_once):
+    result = find(tmp_path, client, similarity_threshold=4.0)
+    parts = list(result.iter_pairs(at_once))
+    assert max(map(len, parts)) <= at_once
+    assert all(part.equals(part.sort_values(["a", "b"], ignore_index=True)) for part in parts)
+    assert sorted(row for part in parts for row in rows_of(part)) == rows_of(result.pairs)
+    assert list(parts[0].columns) == list(result.pairs.columns)
+
+
+def test_what_is_similar_to_one_image(tmp_path, client, turned):
+    result = find(tmp_path, client, similarity_threshold=4.0)
+    for path in result.images.index:
+        for others in (list(result.images.index), named(turned, "c", "y", "y"), []):
+            expected = [row for row in rows_of(result.pairs) if path in row[:2] and {*row[:2]} - {path} <= {*others}]
+            assert rows_of(result.similar_to(path, others)) == expected
+
+
+def test_the_largest_image_is_kept_then_the_largest_file_then_the_first_name(tmp_path, client, rng):
+    pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    folder = tmp_path / "photos"
+    for name in ("b", "d", "c"):
+        save(folder / f"{name}.png", pixels)
+    Image.fromarray(pixels).save(folder / "e.tiff")  # as many pixels, a larger file
+    save(folder / "z.png", np.kron(pixels, np.ones((2, 2, 1), np.uint8)))  # blocks reduce to the same thumbnail, nearly
+    result = find(tmp_path, client, similarity_threshold=8000.0)
+    (found,) = result.clusters
+    b, c, d, z = named(folder, "b", "c", "d", "z")
+    sizes = {path.stat().st_size for path in folder.glob("[bcd].png")}
+    assert len(sizes) == 1
+    assert (folder / "e.tiff").stat().st_size > max(sizes)
+    assert (found.keep, found.low_quality) == (z, [str(folder / "e.tiff"), b, c, d])
+    assert result.low_quality == sorted(found.low_quality)
+
+
+def test_of_two_sides_a_is_the_first_side_whatever_its_name(tmp_path, client, rng):
+    pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    blank = np.full((8, 8, 3), 7, np.uint8)
+    for name, image in {"z/1": pixels, "z/2": np.rot90(pixels), "z/3": blank, "z/4": blank}.items():
+        save(tmp_path / f"{name}.png", image)
+    for name, image in {"b/1": np.rot90(pixels, 2), "b/2": np.rot90(pixels, 2), "b/3": 255 - pixels}.items():
+        save(tmp_path / f"{name}.png", image)
+    result = find(tmp_path, client, tmp_path / "z", tmp_path / "b", similarity_threshold=0)
+    one, two = named(tmp_path / "z", "1", "2")
+    b1, b2 = named(tmp_path / "b", "1", "2")
+    assert rows_of(result.pairs) == [
+        (one, b1, 0.0, 180, False), (one, b2, 0.0, 180, False), (two, b1, 0.0, 90, False), (two, b2, 0.0, 90, False),
+    ]  # fmt: skip
+    (found,) = result.clusters  # the blank pages are both on one side
+    assert {found.keep, *found.low_quality} == {one, two, b1, b2}
+    assert result.stats["pairs_compared"] == 12
+    assert result.settings["directories_b"] == [str(tmp_path / "b")]
+
+
+def test_two_sides_in_short(tmp_path, client, rng, monkeypatch):
+    pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for side in ("a", "b"):
+        for number in range(4):
+            save(tmp_path / side / f"{number}.png", np.rot90(pixels, number))
+    monkeypatch.setattr(results, "_LISTED_PAIRS", 15)
+    result = find(tmp_path, client, tmp_path / "a", tmp_path / "b", similarity_threshold=0)
+    assert (result.pair_count, result.pairs_complete) == (16, False)
+    shown = [(Path(a).stem, Path(b).stem, turn) for a, b, _, turn, _ in rows_of(result.pairs)]
+    assert shown == [("0", str(n), 90 * n) for n in range(4)] + [(str(n), "0", 360 - 90 * n) for n in range(1, 4)]
+    assert len([row for part in result.iter_pairs() for row in rows_of(part)]) == 16
+    assert len(result.low_quality) == 7
+
+
+def test_less_is_collected_from_more(tmp_path, client, turned):
+    find(tmp_path, client, similarity_threshold=190_000.0)
+    store, roots = Store(str(tmp_path / "store")), resolve_roots({"a": [str(turned)], "b": []})
+    (comparison,) = Comparison.all_in(store)
+    everything = collect_result(store, roots, comparison, 190_000.0)
+    assert everything.pair_count == 21
+    for threshold in (0.0, 3.999, 4.0, float(everything.pairs.mse.median())):
+        less = collect_result(store, roots, comparison, threshold, {"x": 1})
+        wanted = everything.pairs[everything.pairs.mse <= threshold].reset_index(drop=True)
+        assert less.pairs.equals(wanted)
+        assert less.settings["similarity_threshold"] == threshold
+        assert less.stats == {"x": 1, "pairs": len(wanted)}
+
+
+def test_the_stages_below_give_the_same(tmp_path, client, turned):
+    wanted = find(tmp_path, client, similarity_threshold=4.0)
+    store = Store(str(tmp_path / "store"))
+    settings = CompareSettings(similarity_threshold=5.0)
+    comparison = choose_comparison(store, settings)
+    plan_comparison(comparison, client, tile_side=1, sub_block=2)
+    assert sum(pairs for pairs, _ in compare_tiles(comparison, client)) == 4 * 3 // 2  # four kinds of thumbnails
+    found = collect_result(store, resolve_roots({"a": [str(turned)], "b": []}), comparison, 4.0)
+    assert found.pairs.equals(wanted.pairs)
+    assert found.clusters == wanted.clusters
+
+
+def test_vanished_changed_and_unreadable_files_are_in_no_pair(tmp_path, client, turned):
+    find(tmp_path, client, similarity_threshold=4.0)
+    (turned / "b" / "x.png").unlink()  # stood for the other blank pages
+    save(turned / "c.png", np.full((8, 8, 3), 240, np.uint8))  # is one of them now
+    (turned / "m.png").write_text("no picture")
+    result = find(tmp_path, client, similarity_threshold=4.0)
+    a, c, e, y = named(turned, "a", "c", "e", "y")
+    assert [row[:3] for row in rows_of(result.pairs)] == [
+        (a, c, 4.0), (a, e, 4.0), (a, y, 4.0), (c, e, 0.0), (c, y, 0.0), (e, y, 0.0),
+    ]  # fmt: skip
+    assert list(result.images.index) == [a, c, e, y]
+    assert [Path(path).name for path in result.errors.path] == ["m.png"]
+    store = Store(str(tmp_path / "store"))
+    assert collect_errors(store, resolve_roots({"a": [str(turned)], "b": []})).equals(result.errors)
+
+
+def test_no_pairs_at_all(tmp_path, client, rng):
+    for number in range(3):
+        save(tmp_path / "photos" / f"{number}.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    result = find(tmp_path, client, similarity_threshold=1.0)
+    assert list(result.pairs.columns) == ["a", "b", "mse", "rotation", "mirrored"]
+    assert (len(result.pairs), result.pair_count, result.pairs_complete) == (0, 0, True)
+    assert (result.clusters, result.low_quality, list(result.iter_pairs())) == ([], [], [])
+    write_json(result, str(tmp_path / "out.json"))
+    assert json.loads((tmp_path / "out.json").read_text())["pairs"] == []
+
+
+def test_json_has_the_pairs_clusters_and_errors(tmp_path, client, turned):
+    (turned / "bad.png").touch()
+    result = find(tmp_path, client, similarity_threshold=4.0)
+    out = tmp_path / "out.json"
+    write_json(result, str(out))
+    content = json.loads(out.read_text())
+    assert list(content) == ["format", "settings", "pairs", "clusters", "errors", "stats"]
+    assert [tuple(pair.values()) for pair in content["pairs"]] == [row[:4] for row in rows_of(result.pairs)]
+    assert {tuple(pair) for pair in content["pairs"]} == {("a", "b", "mse", "rotation")}
+    assert [(part["keep"], part["low_quality"]) for part in content["clusters"]] == [*map(tuple, result.clusters)]
+    assert [error["path"] for error in content["errors"]] == [str(turned / "bad.png")]
+    assert content["stats"]["pairs"] == 7
+    assert content["settings"]["measure"] == "mse"
+    mirrored = find(tmp_path, client, similarity_threshold=4.0, mirror=True)
+    write_json(mirrored, str(out))
+    pairs = json.loads(out.read_text())["pairs"]
+    assert sum(pair["mirrored"] for pair in pairs) == 2
+
+
+def test_json_of_two_runs_differs_in_the_figures_alone(tmp_path, client, turned):
+    texts = []
+    for store, options in (("one", {}), ("two", {"block_size": 2})):
+        write_json(
+            find(tmp_path, client, similarity_threshold=4.0, store=tmp_path / store, **options), str(tmp_path / "o")
+        )
+        text = (tmp_path / "o").read_text()
+        texts.append(text[: text.index('"stats"')])
+    assert texts[0] == texts[1]
+
+
+def test_values_of_a_measure_are_floats_by_their_own_name(tmp_path, client, turned):
+    def thirds(a, b):
+        return np.abs(a.astype(float).mean((1, 2, 3))[:, None] - b.astype(float).mean((1, 2, 3))[None]) / 3 - 1
+
+    with fd.FastDifPy(
+        turned, store=tmp_path / "store", client=client, thumbnail_size_x=8, thumbnail_size_y=8, verbose=False
+    ) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        pairs = db.find_pairs(-0.9, compare=thirds)
+        result = db.result()
+    assert list(pairs.columns) == ["a", "b", "value", "rotation", "mirrored"]
+    assert result.pixels is None
+    assert (pairs.value == -1.0).sum() == 6  # three blank pages, and three forms of a picture
+    assert math.isclose(pairs.value.max(), 16 / 192 / 3 - 1)
+    write_json(result, str(tmp_path / "out.json"))
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert [pair["value"] for pair in content["pairs"]] == pairs.value.to_list()
+    assert "mse" not in content["pairs"][0]
+    with pytest.raises(fd.UsageError, match=r"up to a value of -0\.9, not 0"):
+        db.result(0)
