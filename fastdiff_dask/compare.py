@@ -1,6 +1,7 @@
 """Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
 
 import math
+import pickle
 import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from .blas import SINGLE_THREADED_BLAS
 from .cluster import capacity, run_in_waves
 from .comparisons import Comparison, Part
 from .config import CompareSettings
-from .errors import FastDiffError
+from .errors import FastDiffError, UsageError
 from .grid import Axis, Tile
 from .measures import Measure, apply_measure
 from .metrics import available_transforms, reverse_transforms
@@ -273,7 +274,16 @@ def compare_tiles(comparison: Comparison, client: Client, measure: Measure | Non
         parts = [plan.part for plan in plans[: index + 1]]
         task = _Task(number, plan.tiles[number], plan.rows, plan.columns)
         key = f"compare-{run}-{index}-{number}"
-        return [client.submit(compare_tile, store.url, settings, parts, task, measure, key=key)]
+        try:
+            return [client.submit(compare_tile, store.url, settings, parts, task, measure, key=key)]
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            if measure is None:
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(
+                f"compare function {measure.shown} cannot be sent to the workers ({reason}); let it use no open files, "
+                f"locks or connections"
+            ) from None
 
     pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
     for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads):

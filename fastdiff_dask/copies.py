@@ -193,16 +193,19 @@ class Groups:
         """Give so few pairs that each image of a pair is in one, and what is connected stays so.
 
         The first image of a group is paired with the others of it, and with the first of other groups; between two
-        sides, the first images of both groups of a pair with all of the other.
+        sides, where the images of a group make no pairs, the others of it with the first one of one other group.
         """
         first, second, _, _ = self._all
         sizes, pairs = self._sizes, np.arange(len(first))
         if self.two_sides:
-            columns = np.repeat(pairs, sizes[second])
-            rows = np.repeat(pairs, sizes[first] - 1)
-            x = np.concatenate([self.starts[first][columns], self.starts[first][rows] + _within(sizes[first] - 1) + 1])
-            y = np.concatenate([self.starts[second][columns] + _within(sizes[second]), self.starts[second][rows]])
-            return self._pairs(np.concatenate([columns, rows]), x, y)
+            rows, columns, used = [self.starts[first]], [self.starts[second]], [pairs]
+            for mine, theirs, here, there in ((first, second, rows, columns), (second, first, columns, rows)):
+                groups, places = np.unique(mine, return_index=True)
+                others = sizes[groups] - 1
+                here.append(np.repeat(self.starts[groups], others) + _within(others) + 1)
+                there.append(np.repeat(self.starts[theirs[places]], others))
+                used.append(np.repeat(places, others))
+            return self._pairs(np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
         own = first == second
         others = np.repeat(pairs[own], sizes[first[own]] - 1)
         x = self.starts[first[np.concatenate([others, pairs[~own]])]]

@@ -1,19 +1,23 @@
 """Other measures than MSE: SSIM, distance of perceptual hashes, functions of the user. Chunks in, matrices out."""
 
+import copyreg
 import functools
 import hashlib
 import inspect
 import re
+import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FastDiffError, UsageError
-from .metrics import apply_transform
+from .metrics import apply_transform, reverse_transforms
 
 __all__ = ["Measure", "apply_measure", "hash_distance", "resolve_measure", "ssim_dissimilarity"]
 
@@ -52,18 +56,23 @@ def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
     >>> resolve_measure("ssim").name
     'ssim'
     """
+    if not isinstance(compare, str) and not callable(compare):
+        kind = type(compare).__name__
+        raise UsageError(
+            f"compare is of type {kind}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images"
+        )
     if compare == "ssim":
         _need("skimage", "scikit-image", "ssim")
         return Measure("ssim", ssim_dissimilarity)
     if compare == "hamming":
         _need("imagehash", "ImageHash", "hashes")
         return Measure("hamming", hash_distance)
-    if not callable(compare):
+    if isinstance(compare, str):
         raise UsageError(f"compare is {compare!r}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images")
     digest = hashlib.sha256()
-    for part in _identity(compare, set()):
+    for part in _identity(compare, {}):
         digest.update(part.encode() + b"\0")
-    name = re.sub(r"[^0-9A-Za-z_.]+", "_", _name(compare)).strip("_.")[:80]
+    name = re.sub(r"[^0-9A-Za-z_.]+", "_", _name(compare)).strip("_.")[-80:]
     return Measure(f"{name}-{digest.hexdigest()[:16]}", compare)
 
 
@@ -81,65 +90,122 @@ def _name(function: Any) -> str:
     return f"{named.__module__ or ''}.{named.__qualname__}"
 
 
-def _identity(value: Any, seen: set[int]) -> Iterator[str]:
+def _identity(value: Any, known: dict[int, Any], around: tuple[int, ...] = ()) -> Iterator[str]:
     """What tells a function from another of the same name: its source, and the values that it uses.
 
-    Not its file, line or address, which change from one notebook's kernel to the next.
+    Not its file, line or address, which change from one notebook's kernel to the next. Code of installed packages
+    counts by its name.
+
+    Parameters
+    ----------
+    value
+        The function, or what it uses.
+    known
+        Functions, classes and modules that were described already, by identity; they are kept alive here, because the
+        identity of what is gone is given away again.
+    around
+        Identities of what the value is part of.
     """
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, partial):
-        for part in (value.func, value.args, value.keywords):
-            yield from _identity(part, seen)
-    elif isinstance(value, types.MethodType):
-        yield from _identity(value.__func__, seen)
-        yield from _identity(value.__self__, seen)
-    elif isinstance(value, types.FunctionType):
-        yield value.__qualname__
-        yield _source(value)
-        yield from _identity((value.__defaults__, value.__kwdefaults__), seen)
-        for cell in value.__closure__ or ():
-            yield from _identity(cell.cell_contents, seen)
-        for name in _global_names(value.__code__):
-            if name in value.__globals__:
-                yield name
-                yield from _identity(value.__globals__[name], seen)
-    elif isinstance(value, types.ModuleType):
-        yield value.__name__
-    elif isinstance(value, type | types.BuiltinFunctionType | np.ufunc):
-        yield f"{getattr(value, '__module__', '')}.{value.__name__}"
-        if isinstance(value, type):
-            yield _source(value)
-    elif isinstance(value, tuple | list):
-        yield type(value).__name__
-        for item in value:
-            yield from _identity(item, seen - {id(item)})
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield repr(key)
-            yield from _identity(item, seen)
-    elif isinstance(value, np.ndarray) and value.dtype != object:
-        yield f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()}"
-    elif value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+    if value is None or value is Ellipsis or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
         yield f"{type(value).__name__} {value!r}"
+        return
+    if isinstance(value, types.FunctionType | type | types.ModuleType):
+        yield f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+        if id(value) not in known and not isinstance(value, types.ModuleType):
+            known[id(value)] = value
+            if not _is_installed(value):
+                yield from _code_identity(value, known)
+        return
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        yield f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()}"
+        return
+    if id(value) in around:
+        yield f"itself, {len(around) - around.index(id(value))} above"
+        return
+    around = (*around, id(value))
+    yield f"{type(value).__name__}("
+    if isinstance(value, types.CodeType):
+        yield value.co_code.hex()
+        parts: Any = (value.co_consts, value.co_names, value.co_varnames)
+    elif isinstance(value, tuple | list):
+        parts = value
+    elif isinstance(value, dict):
+        parts = [part for item in value.items() for part in item]
+    elif isinstance(value, set | frozenset):  # in an order that is the same in every process
+        parts = sorted("\0".join(_identity(item, known, around)) for item in value)
+    elif isinstance(value, partial):
+        parts = (value.func, value.args, value.keywords)
+    elif isinstance(value, types.MethodType):
+        parts = (value.__func__, value.__self__)
+    elif isinstance(value, np.ufunc):
+        parts = (value.__name__,)
     else:
-        yield f"{type(value).__module__}.{type(value).__qualname__}"
-        yield _source(type(value))
-        yield from _identity(getattr(value, "__dict__", {}), seen)
+        parts = _reduced(value)
+    for part in parts:
+        yield from _identity(part, known, around)
+    yield ")"
+
+
+def _code_identity(value: Any, known: dict[int, Any]) -> Iterator[str]:
+    """Source of a function or class of the user's, and what it uses."""
+    if isinstance(value, type):
+        yield _source(value)
+        for base in value.__bases__:
+            yield from _identity(base, known)
+        for part in vars(value).values():
+            function = part.__func__ if isinstance(part, staticmethod | classmethod) else part
+            if isinstance(function, types.FunctionType):
+                yield from _identity(function, known)
+        return
+    source = "" if value.__name__ == "<lambda>" else _source(value)  # a line may have several of them
+    if source:
+        yield source
+    else:
+        yield from _identity(value.__code__, known)
+    for part in (value.__defaults__, value.__kwdefaults__):
+        yield from _identity(part, known)
+    for cell in value.__closure__ or ():
+        try:
+            yield from _identity(cell.cell_contents, known)
+        except ValueError:
+            yield "empty"  # of a function that is not defined yet
+    for name in _global_names(value.__code__):
+        if name in value.__globals__:
+            yield name
+            yield from _identity(value.__globals__[name], known)
+
+
+def _reduced(value: Any) -> Any:
+    """What pickle would keep of an object; of what it cannot keep, nothing."""
+    try:
+        reduce = copyreg.dispatch_table.get(type(value))
+        reduced = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+    except Exception:  # whatever the object raises: locks, open files and connections tell nothing
+        return ()
+    if isinstance(reduced, str):
+        return (reduced,)
+    return [list(part) if isinstance(part, Iterator) else part for part in reduced]
+
+
+def _is_installed(value: Any) -> bool:
+    """Whether a function or class belongs to Python or an installed package."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__":
+        return False
+    file = getattr(module, "__file__", None)
+    return file is None or any(Path(file).is_relative_to(folder) for folder in _package_folders())
+
+
+@functools.cache
+def _package_folders() -> frozenset[str]:
+    return frozenset(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def _source(value: Any) -> str:
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):
-        code = getattr(value, "__code__", None)
-        return repr(_code(code)) if code is not None else ""
-
-
-def _code(code: types.CodeType) -> tuple[Any, ...]:
-    constants = tuple(_code(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts)
-    return code.co_code, constants, code.co_names, code.co_varnames
+        return ""
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
@@ -202,12 +268,15 @@ def _difference_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def apply_measure(
     measure: Measure, a: NDArray[np.uint8], b: NDArray[np.uint8], transforms: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Smallest value of a measure over transforms of the images of the first chunk, and which transforms reach it.
+    """Smallest value of a measure over transforms of either image, and which transforms reach it.
+
+    A function need not give the same for two images if it is the other one that is turned; so both are tried, and the
+    result does not depend on which of them comes first.
 
     Parameters
     ----------
     measure
-        The measure; its function gets arrays that it cannot write to, once for each transform.
+        The measure; its function gets arrays that it cannot write to, once for each transform of either chunk.
     a, b
         (m, h, w, c) and (n, h, w, c) uint8.
     transforms
@@ -218,18 +287,22 @@ def apply_measure(
     values
         (m, n) float64.
     masks
-        (m, n) uint8; bit t is set where transform t reaches the minimum.
+        (m, n) uint8; bit t is set where transform t of the first image, or its reverse of the second, reaches the
+        minimum.
 
     Raises
     ------
     FastDiffError
         If the function fails or gives what is no matrix of numbers; the message names it.
     """
-    second = _read_only(b)
-    each = [_checked(measure, _read_only(apply_transform(a, transform)), second) for transform in transforms]
-    values = functools.reduce(np.minimum, each)
+    first, second = _read_only(a), _read_only(b)
+    each = [(t, _checked(measure, _read_only(apply_transform(a, t)), second)) for t in transforms]
+    for t in transforms[1:]:
+        turned = _read_only(apply_transform(b, reverse_transforms(1 << t).bit_length() - 1))
+        each.append((t, _checked(measure, first, turned)))
+    values = functools.reduce(np.minimum, (found for _, found in each))
     masks = np.zeros(values.shape, np.uint8)
-    for transform, found in zip(transforms, each, strict=True):
+    for transform, found in each:
         masks |= (found == values).astype(np.uint8) << np.uint8(transform)
     return values, masks
 
@@ -260,5 +333,9 @@ def _checked(measure: Measure, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> ND
         raise FastDiffError(
             f"compare function {measure.shown} gave NaN for {int(np.isnan(values).sum())} of {values.size} pairs; "
             f"give infinity for pairs that are never similar"
+        )
+    if np.isneginf(values).any():
+        raise FastDiffError(
+            f"compare function {measure.shown} gave −infinity; give a number for pairs that are similar"
         )
     return values

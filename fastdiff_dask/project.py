@@ -309,7 +309,8 @@ class FastDifPy:
             the more similar. It must not depend on which images share a chunk, nor on the order of two images. All
             pairs are given to it, which MSE does not need; its workers must be able to import what it uses.
         rotations, mirror
-            Which transforms of an image count, see `CompareSettings`; a function is called for each of them.
+            Which transforms of an image count, see `CompareSettings`; a function is called for each of them, of
+            either image.
         tile_side, sub_block
             Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
             workers. The result does not depend on them.
@@ -321,7 +322,7 @@ class FastDifPy:
         FastDiffError
             If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
         """
-        measure = None if compare == "mse" else resolve_measure(compare)
+        measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
         settings = CompareSettings(
             similarity_threshold=similarity_threshold,
             rotations=rotations,
@@ -374,7 +375,8 @@ class FastDifPy:
         if wanted > compared.similarity_threshold:
             raise UsageError(
                 f"images were compared up to {'an MSE' if compared.measure == 'mse' else 'a value'} of "
-                f"{self._threshold}, not {wanted}; call second_loop_iteration(similarity_threshold={wanted}) first"
+                f"{compared.similarity_threshold}, not {wanted}; "
+                f"call second_loop_iteration(similarity_threshold={wanted}) first"
             )
         start = time.monotonic()
         store = self.store

@@ -77,16 +77,13 @@ class Result:
         look like b), mirrored (a is mirrored left and right before). Within one side, a is the path that sorts first.
 
         If there are more than a million, of images with equal thumbnails only the first one by path is paired with
-        similar images, and with the others of them. Each image that is in a pair at all is in one of these, and
-        clusters are the same; `pairs_complete` is False, `pair_count` tells how many there are, and `iter_pairs` gives
-        them all.
+        similar images, and with the others of them (between two sides, the others are paired with one similar image).
+        Each image that is in a pair at all is in one of these, and clusters are the same; `pairs_complete` is False,
+        `pair_count` tells how many there are, and `iter_pairs` gives them all.
         """
-        chunks = list(self.groups.pairs(_LISTED_PAIRS)) if self.pairs_complete else [self.groups.stars()]
-        return (
-            self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True))))
-            if chunks
-            else (self._frame(self.groups.stars()))
-        )
+        chunks = list(self.groups.pairs(_LISTED_PAIRS)) if self.pairs_complete else []
+        chunks = chunks or [self.groups.stars()]
+        return self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True))))
 
     def iter_pairs(self, at_once: int = 1 << 18) -> Iterator[pd.DataFrame]:
         """Give all similar pairs, at most so many at once, each once; columns as `pairs`, sorted within a part."""

@@ -4,8 +4,10 @@ import itertools
 import math
 import shutil
 import threading
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import distributed
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster
+from fastdiff_dask import cluster, compare
 from fastdiff_dask.comparisons import Comparison, PairWriter
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.search import SearchCounts
@@ -76,7 +78,8 @@ def adversarial_pictures(height: int, width: int, seed: int) -> dict[str, np.nda
     return {name: np.ascontiguousarray(picture.astype(np.uint8)) for name, picture in pictures.items()}
 
 
-class Collection(NamedTuple):
+@dataclass(eq=False)
+class Collection:
     """Pictures on disk, and a store in which nothing was compared yet."""
 
     folder: Path
@@ -91,31 +94,33 @@ class Collection(NamedTuple):
         options |= {"thumbnail_size_x": self.size[1], "thumbnail_size_y": self.size[0], "verbose": False}
         return fd.FastDifPy(*roots, store=store, client=client, block_size=7, **options)
 
-    def wanted(self, threshold: float, *, rotations: bool = True, mirror: bool = False):
-        """Similar pairs by two loops: (a, b, mse, rotation, mirrored), sorted."""
+    @cache  # noqa: B019 - collections are few
+    def all_pairs(self, rotations: bool, mirror: bool) -> list[tuple[str, str, float, int, bool]]:
+        """All pairs by two loops, sorted: a, b, mse, rotation, mirrored."""
         paths = [
-            {str(self.folder / f"side-{number}" / f"{name}.png"): picture for name, picture in side.items()}
+            sorted(
+                ((str(self.folder / f"side-{number}" / f"{name}.png"), picture) for name, picture in side.items()),
+                key=itemgetter(0),
+            )
             for number, side in enumerate(self.sides)
         ]
-        if len(paths) == 2:
-            named = itertools.product(paths[0].items(), paths[1].items())
-        else:
-            named = itertools.combinations(sorted(paths[0].items(), key=lambda item: item[0]), 2)
+        named = itertools.product(*paths) if len(paths) == 2 else itertools.combinations(paths[0], 2)
         turns = (range(4) if self.size[0] == self.size[1] else (0, 2)) if rotations else (0,)
         found = []
         for (a, first), (b, second) in named:
-            sse = reference_sse(first[None], second[None], rotations=rotations, mirror=mirror)[0, 0]
-            if sse / (first.shape[0] * first.shape[1]) <= threshold:
-                found.append(
-                    next(
-                        (a, b, sse / (first.shape[0] * first.shape[1]), 90 * turn, mirrored)
-                        for mirrored in ((False, True) if mirror else (False,))
-                        for turn in turns
-                        if np.square(np.rot90(first[:, ::-1] if mirrored else first, turn) - second.astype(int)).sum()
-                        == sse
-                    )
-                )
-        return sorted(found)
+            sse = int(reference_sse(first[None], second[None], rotations=rotations, mirror=mirror)[0, 0])
+            rotation, mirrored = next(
+                (90 * turn, mirrored)
+                for mirrored in ((False, True) if mirror else (False,))
+                for turn in turns
+                if np.square(np.rot90(first[:, ::-1] if mirrored else first, turn) - second.astype(int)).sum() == sse
+            )
+            found.append((a, b, sse / math.prod(self.size), rotation, mirrored))
+        return found
+
+    def wanted(self, threshold: float, *, rotations: bool = True, mirror: bool = False):
+        """Similar pairs of `all_pairs`."""
+        return [pair for pair in self.all_pairs(rotations, mirror) if pair[2] <= threshold]
 
 
 def make_collection(folder: Path, client, sides: tuple[dict[str, np.ndarray], ...]) -> Collection:
@@ -176,13 +181,15 @@ def test_transforms(tmp_path, clients, square, rotations, mirror):
     with square.open(tmp_path / "store", clients[2]) as db:
         # one level of one of 256 pixels, too
         for threshold in (0, 1 / 256, *THRESHOLDS[1:]):
-            db.second_loop_iteration(threshold, rotations=rotations, mirror=mirror, tile_side=2, sub_block=4)
+            db.second_loop_iteration(threshold, rotations=rotations, mirror=mirror, tile_side=3, sub_block=4)
             assert found_pairs(db.pairs) == square.wanted(threshold, rotations=rotations, mirror=mirror)
 
 
-@pytest.mark.parametrize(("tile_side", "sub_block", "workers"), [(1, 5, 4), (2, 3, 2), (None, None, 1)])
-@pytest.mark.parametrize("mirror", [True, False])
-def test_one_side_against_another(tmp_path, clients, two_sides, mirror, tile_side, sub_block, workers):
+@pytest.mark.parametrize(
+    ("tile_side", "sub_block", "workers", "mirror"),
+    [(1, 9, 4, False), (3, 3, 2, True), (None, None, 1, True)],
+)
+def test_one_side_against_another(tmp_path, clients, two_sides, tile_side, sub_block, workers, mirror):
     with two_sides.open(tmp_path / "store", clients[workers]) as db:
         for threshold in THRESHOLDS:
             db.second_loop_iteration(threshold, mirror=mirror, tile_side=tile_side, sub_block=sub_block)
@@ -200,7 +207,7 @@ def test_sizes_of_thumbnails(tmp_path, clients, size):
     with collection.open(tmp_path / "store", clients[2]) as db:
         for threshold in THRESHOLDS if max(size) < 64 else THRESHOLDS[1:4:2]:
             for mirror in (False, True):
-                db.second_loop_iteration(threshold, mirror=mirror, tile_side=2, sub_block=6)
+                db.second_loop_iteration(threshold, mirror=mirror, tile_side=3, sub_block=6)
                 assert found_pairs(db.pairs) == collection.wanted(threshold, mirror=mirror)
 
 
@@ -228,6 +235,60 @@ def test_tiles_record_what_they_skipped(tmp_path, clients, square, threshold):
         assert counts.pairs > counts.near > counts.leading >= counts.candidates >= similar > 0
         assert counts.candidates < counts.pairs / 4
         assert counts.dense == 0
+
+
+def test_where_all_are_similar_all_are_compared(tmp_path, clients, rng):
+    pictures = {f"{number}": rng.integers(120, 127, (16, 16, 3), dtype=np.uint8) for number in range(45)}
+    collection = make_collection(tmp_path / "pictures", clients[2], (pictures,))
+    with collection.open(tmp_path / "store", clients[2]) as db:
+        for threshold in (21, 200):  # noise of 7 levels on either side: an MSE of about 3 · 2 · 4
+            db.second_loop_iteration(threshold, tile_side=2, sub_block=15)
+            (plan,) = Comparison(db.store, CompareSettings(similarity_threshold=threshold)).plans()
+            assert dict(zip(["similar", *SearchCounts.names()], plan.counts.sum(axis=0), strict=True))["dense"] == 990
+            assert found_pairs(db.pairs) == collection.wanted(threshold)
+        assert len(db.pairs) == 990
+
+
+def test_the_rounding_of_signatures_loses_no_pair(tmp_path, clients):
+    # neighbours are exactly as far apart as the threshold, and so are their signatures, which are rounded
+    pictures = {f"{level:03}": np.full((17, 23, 3), level, np.uint8) for level in (*range(20), *range(236, 256))}
+    collection = make_collection(tmp_path / "pictures", clients[2], (pictures,))
+    with collection.open(tmp_path / "store", clients[2]) as db:
+        db.second_loop_iteration(3, tile_side=10, sub_block=1)
+        assert len(db.pairs) == 38
+        assert found_pairs(db.pairs) == collection.wanted(3)
+
+
+@pytest.mark.parametrize(("chunks", "rows"), [(1, 1), (1, 5), (3, 2)])
+def test_candidates_are_compared_some_at_a_time(tmp_path, clients, monkeypatch, two_sides, chunks, rows):
+    monkeypatch.setattr(compare, "LISTED_CHUNKS", chunks)
+    monkeypatch.setattr(compare, "chunk_rows", lambda _: rows)
+    with two_sides.open(tmp_path / "store", clients[2]) as db:
+        db.second_loop_iteration(10_000, sub_block=7)
+        assert found_pairs(db.pairs) == two_sides.wanted(10_000)
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_pictures_that_come_later(tmp_path, clients, sides):
+    pictures = tuple(adversarial_pictures(16, 16, 1 + side) for side in range(sides))
+    pictures[-1]["photo, from elsewhere"] = np.rot90(pictures[0]["photo"])
+    # side b is complete at once, so that later pictures of side a have larger numbers
+    early = tuple(dict(list(side.items())[:12]) if number == 0 else side for number, side in enumerate(pictures))
+    collection = make_collection(tmp_path / "pictures", clients[2], early)
+    options = {"mirror": True, "tile_side": 2, "sub_block": 3}
+    with collection.open(tmp_path / "store", clients[2]) as db:
+        db.second_loop_iteration(1000, **options)
+        tiles = db.result().stats["tiles"]
+        assert found_pairs(db.pairs) == collection.wanted(1000, mirror=True)
+        for name in pictures[0].keys() - early[0].keys():
+            Image.fromarray(pictures[0][name]).save(collection.folder / "side-0" / f"{name}.png")
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration(1000, **options)
+        assert db.result().stats["tiles_resumed"] == tiles
+        assert found_pairs(db.pairs) == Collection(collection.folder, pictures, collection.size).wanted(
+            1000, mirror=True
+        )
 
 
 class Stopped(Exception):  # noqa: N818 - no error

@@ -380,6 +380,19 @@ def test_copies_that_come_and_go(tmp_path_factory, client, seed, kinds, two_side
         check_result(db, folders, threshold, rotations, mirror)
 
 
+def test_similar_images_are_turned_the_right_way_in_whatever_order_they_are_compared(tmp_path, client, rng):
+    folder = Folder(tmp_path / "photos", rng.integers(0, 256, (1, 8, 8, 3), dtype=np.uint8), rng)
+    for number in range(16):
+        pixels = folder.kinds[0].copy()
+        pixels[number // 8 + 3, number % 8] ^= 31  # no two are equal
+        Image.fromarray(np.ascontiguousarray(np.rot90(pixels, rng.integers(4)))).save(folder.path / f"{number:02d}.png")
+    options = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "verbose": False}
+    with fd.FastDifPy(folder.path, store=tmp_path / "store", client=client, **options) as db:
+        check_result(db, [folder], 100.0, True, False)
+        assert db.result().pair_count == 120
+        assert set(db.pairs.rotation) == {0, 90, 180, 270}
+
+
 # -- 20,000 blank pages ----------------------------------------------------------------------------------------------
 
 SIZE, BLANK, TURNED, DISTINCT = 8, 20_000, 60, 9_939

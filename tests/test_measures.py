@@ -1,12 +1,16 @@
 """Any function compares: its values, its name in the store, its mistakes, resuming; SSIM and hashes by libraries."""
 
+import copy
+import datetime
 import functools
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +25,7 @@ import fastdiff_dask as fd
 from fastdiff_dask import cli, cluster
 from fastdiff_dask.errors import FastDiffError, UsageError
 from fastdiff_dask.measures import Measure, apply_measure, hash_distance, resolve_measure, ssim_dissimilarity
+from fastdiff_dask.metrics import available_transforms, reverse_transforms
 from fastdiff_dask.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
@@ -65,10 +70,16 @@ class Photos:
         rows = []
         for (i, a), (j, b) in itertools.combinations(enumerate(self.pixels), 2):
             each = [
-                (float(np.asarray(compare(form[None], b[None]))[0, 0]), turn * 90, flip)
+                (min(float(np.asarray(compare(x[None], y[None]))[0, 0]) for x, y in forms), turn * 90, flip)
                 for flip in (False, True)[: 1 + mirror]
                 for turn in range(4 if rotations else 1)
-                for form in [np.ascontiguousarray(np.rot90(np.fliplr(a) if flip else a, turn))]
+                for forms in [
+                    # either image is turned; turning a mirrored one back is turning and mirroring it again
+                    [
+                        (np.ascontiguousarray(np.rot90(np.fliplr(a) if flip else a, turn)), b),
+                        (a, np.ascontiguousarray(np.rot90(np.fliplr(b), turn) if flip else np.rot90(b, -turn))),
+                    ]
+                ]
             ]
             value, degrees, flipped = min(each, key=lambda one: one[0])  # of equal ones the first
             if value <= threshold:
@@ -433,9 +444,10 @@ DIFFERENT: dict[str, tuple[Callable, Callable]] = {
     "functions": (largest_difference, corner),
     "closures": (scaled(1), scaled(2)),
     "types of a closed value": (scaled(1), scaled(1.0)),
+    "a number and a text": (scaled(1), scaled("1")),
     "offsets": (scaled(1), scaled(1, offset=1)),
     "arrays": (scaled(np.arange(3)), scaled(np.array([0, 1, 3]))),
-    "dtypes": (scaled(np.arange(3)), scaled(np.arange(3.0))),
+    "dtypes": (scaled(np.zeros(3)), scaled(np.zeros(3, np.int64))),
     "shapes": (scaled(np.zeros((2, 3))), scaled(np.zeros((3, 2)))),
     "long arrays": (scaled(np.arange(5000)), scaled(np.concatenate([np.arange(4999), [0]]))),
     "lists": (scaled([1, 2]), scaled([2, 1])),
@@ -675,6 +687,12 @@ def test_functions_travel_to_other_processes(photos):
         def __call__(self, a, b):
             return np.full((len(a), len(b)), float(self.factor))
 
+    lock = threading.Lock()
+
+    def locked(a, b):
+        with lock:
+            return np.zeros((len(a), len(b)))
+
     with (
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0"
@@ -687,3 +705,80 @@ def test_functions_travel_to_other_processes(photos):
             assert rows_of(found) == photos.expected(compare)
         with pytest.raises(FastDiffError, match=r"broken failed \(RuntimeError: over there\); the tile is not kept"):
             db.find_pairs(compare=broken)
+        with pytest.raises(UsageError, match="locked cannot be sent to the workers"):
+            db.find_pairs(compare=locked)
+
+
+class _Slots:
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+def _using(value):
+    def measure(a, b):
+        return np.full((len(a), len(b)), hash(str(value)) % 7)
+
+    return measure
+
+
+VALUES = {
+    "numbers": ((1, 1, 2), (1, 2, 2)),
+    "nesting": (((1,), 2), ((1, 2),)),
+    "types": (1, "1"),
+    "sets": ({"a", "b"}, {"a", "c"}),
+    "frozen sets": (frozenset("ab"), frozenset("ac")),
+    "patterns": (re.compile("a"), re.compile("b")),
+    "slots": (_Slots(1), _Slots(2)),
+    "paths": (Path("a"), Path("b")),
+    "ranges": (range(3), range(4)),
+    "dates": (datetime.date(2026, 1, 1), datetime.date(2026, 1, 2)),
+    "objects in arrays": (np.array([1, None]), np.array([2, None])),
+    "series": (pd.Series([1, 2]), pd.Series([1, 3])),
+    "bound methods": (np.arange(3).dot, np.arange(4).dot),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_values_that_a_function_uses_tell_it_from_another(kind):
+    one, other = VALUES[kind]
+    assert resolve_measure(_using(one)).name != resolve_measure(_using(other)).name
+    assert resolve_measure(_using(one)).name == resolve_measure(_using(copy.deepcopy(one))).name
+
+
+def test_functions_on_one_line_are_told_apart():
+    first, second = (lambda a, b: np.zeros((len(a), len(b))), lambda a, b: np.ones((len(a), len(b))))
+    assert resolve_measure(first).name != resolve_measure(second).name
+
+
+def test_a_list_that_contains_itself_has_a_name():
+    itself: list = [1]
+    itself.append(itself)
+    assert resolve_measure(_using(itself)).name != resolve_measure(_using([1])).name
+
+
+def test_a_function_of_a_long_scope_is_shown_by_its_own_name():
+    def a_function_with_a_name_of_its_own(a, b):
+        return np.zeros((len(a), len(b)))
+
+    assert "a_function_with_a_name_of_its_own" in resolve_measure(a_function_with_a_name_of_its_own).shown
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(UsageError, match="of type ndarray"):
+        resolve_measure(np.zeros(3))
+    with pytest.raises(UsageError, match="'sim'"):
+        resolve_measure("sim")
+
+
+def test_the_order_of_the_images_does_not_matter(rng):
+    pytest.importorskip("imagehash")
+    a, b = (rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8) for _ in range(2))
+    transforms = available_transforms(16, 16, mirror=True)
+    for function in (hash_distance, ssim_dissimilarity):
+        measure = Measure("any", function)
+        values, masks = apply_measure(measure, a, b, transforms)
+        swapped, swapped_masks = apply_measure(measure, b, a, transforms)
+        np.testing.assert_array_equal(values, swapped.T)
+        np.testing.assert_array_equal(reverse_transforms(masks), swapped_masks.T)

@@ -150,6 +150,16 @@ def test_of_two_sides_a_is_the_first_side_whatever_its_name(tmp_path, client, rn
     assert result.settings["directories_b"] == [str(tmp_path / "b")]
 
 
+def test_equal_images_of_one_side_whose_partner_vanished_are_in_no_pair(tmp_path, client, rng):
+    pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for name in ("a/1", "a/2", "b/1"):
+        save(tmp_path / f"{name}.png", pixels)
+    assert find(tmp_path, client, tmp_path / "a", tmp_path / "b").pair_count == 2
+    (tmp_path / "b" / "1.png").unlink()
+    result = find(tmp_path, client, tmp_path / "a", tmp_path / "b")
+    assert (result.pair_count, result.clusters, len(result.images)) == (0, [], 0)
+
+
 def test_two_sides_in_short(tmp_path, client, rng, monkeypatch):
     pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     for side in ("a", "b"):

@@ -227,7 +227,7 @@ def test_the_cascade_equals_brute_force(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_cascade_equals_two_loops_at_all_thresholds(size, channels, kind, mirror, rng):
-    shape, count = (*size, channels), 4 if size == (256, 256) else 10
+    shape, count = (*size, channels), 3 if size == (256, 256) else 8
     transforms = available_transforms(*size, mirror=mirror)
     for threshold in THRESHOLDS if size != (256, 256) else (0.1, 1000):
         limit = CompareSettings(similarity_threshold=threshold).sse_limit(*size)
@@ -425,7 +425,7 @@ def test_nearly_all_photo_like_pairs_are_skipped(photo_like):
 
 
 def test_what_was_skipped_is_not_similar(photo_like):
-    images = photo_like[0][:700]
+    images = photo_like[0][:400]
     cuts = cuts_of(len(images), 128)
     transforms = available_transforms(64, 64)
     counts = SearchCounts()
@@ -433,7 +433,7 @@ def test_what_was_skipped_is_not_similar(photo_like):
     pairs = cascade(images, images, cuts, cuts, counts=counts, **options)
     dense = similar_pairs(images, images, sse_limit=1000 * 64 * 64, transforms=transforms, triangular=True)
     np.testing.assert_array_equal(pairs, dense)
-    assert len(pairs) > 5
+    assert len(pairs) > 0
     assert counts.candidates + counts.dense < counts.pairs / 20
 
 
