@@ -27,7 +27,11 @@ def commands() -> None:
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 @click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
 @click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to DIR.")
-@click.option("--threshold", type=float, default=200.0, show_default=True, help="Largest MSE of a similar pair.")
+@click.option(
+    "--threshold",
+    type=float,
+    help="Largest MSE of a similar pair, or value of another measure.  [default: 200; 0.1 for ssim, 10 for hamming]",
+)
 @click.option(
     "--compare",
     type=click.Choice(["mse", "ssim", "hamming"]),
@@ -52,7 +56,7 @@ def find(
     directories: tuple[str, ...],
     against: tuple[str, ...],
     store: str | None,
-    threshold: float,
+    threshold: float | None,
     compare: str,
     no_rotations: bool,
     mirror: bool,
@@ -73,11 +77,12 @@ def find(
     Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
     """
     from .config import CompareSettings
-    from .measures import resolve_measure
+    from .measures import default_threshold, resolve_measure
     from .project import FastDifPy
     from .results import write_json
     from .table import print_result
 
+    threshold = default_threshold(compare) if threshold is None else threshold
     CompareSettings(similarity_threshold=threshold, measure=compare)
     if compare != "mse":
         resolve_measure(compare)

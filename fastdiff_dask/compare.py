@@ -58,6 +58,9 @@ def compare_tile(
     """
     store = Store(url)
     comparison = Comparison(store, settings)
+    done = comparison.committed(parts[-1], task.number)
+    if done is not None:
+        return done  # by a worker that died before it could say so: what is committed is never written again
     rows = _Side(comparison, parts, "a", task.rows, task.tile.rows)
     if task.tile.triangular:
         columns = rows
@@ -95,7 +98,8 @@ def _similar_pairs(
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     triangular = columns is rows
     a = rows.signatures()
-    listed = _Listed(store, rows, columns, limit, transforms, chunk_rows(height * width * channels))
+    at_once = chunk_rows(height * width * channels)
+    listed = _Listed(store, rows, columns, limit, transforms, at_once)
     for i, j in candidate_pairs(
         a,
         a if triangular else columns.signatures(),
@@ -106,15 +110,14 @@ def _similar_pairs(
         triangular=triangular,
     ):
         if isinstance(i, range):
-            pairs = similar_pairs(
-                rows.thumbnails(slice(i.start, i.stop)),
-                columns.thumbnails(slice(j.start, j.stop)),
-                sse_limit=limit,
-                transforms=transforms,
-            )
-            pairs[:, 0] += i.start
-            pairs[:, 1] += j.start
-            yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
+            for top in i[::at_once]:
+                upper = rows.thumbnails(slice(top, min(top + at_once, i.stop)))
+                for left in j[::at_once]:
+                    lower = columns.thumbnails(slice(left, min(left + at_once, j.stop)))
+                    pairs = similar_pairs(upper, lower, sse_limit=limit, transforms=transforms)
+                    pairs[:, 0] += top
+                    pairs[:, 1] += left
+                    yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
             continue
         if listed.add(i, j):
             yield listed.take()

@@ -258,6 +258,12 @@ class Comparison:
 
     # -- tiles -------------------------------------------------------------------------------------------------------
 
+    def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
+        """Pairs compared and similar pairs found in a tile, if it is finished."""
+        with self.store.reading(f"the tiles of {self._folder(part)}"):
+            counts = np.asarray(self._array(part, "compared")[tile])
+        return None if counts[0] < 0 else (int(counts[1]), int(counts[0]))
+
     def pair_writer(self, part: Part, tile: int) -> "PairWriter":
         """Write the similar pairs of a tile."""
         return PairWriter(self.store, self._folder(part), tile)

@@ -59,7 +59,8 @@ class DenseMatrix:
         attributes: Any = _FORMAT | identity
         chunks = (max(chunks[0], 1), max(chunks[1], 1))
         try:
-            names = self._files.names()
+            # what a process that was killed while it wrote left behind is no file of anybody's
+            names = [name for name in self._files.names() if not name.endswith(".partial")]
             if "zarr.json" not in names:
                 if names or self._files.is_file():
                     what = f"a folder with other files ({sorted(names)[0]!r})" if names else "a file"

@@ -85,8 +85,8 @@ def persist_mse(
     """Compute the matrix of `mse_array` into the store, as far as it is not there, and give it as a lazy Dask array.
 
     A chunk has the pairs of two blocks, each pair of blocks is computed once, and what is stored is not computed again;
-    new blocks add chunks. Disk: 8 bytes a pair before compression, both halves of the matrix. Memory: 56 bytes a pair
-    of a chunk for each thread, and 500 MB for images.
+    new blocks add chunks. Disk: 8 bytes a pair before compression, both halves of the matrix. Memory: 80 bytes a pair
+    of a chunk for each thread, 120 with mirror images, and 500 MB at most for images.
 
     Parameters
     ----------
@@ -107,7 +107,8 @@ def persist_mse(
     settings = store.thumbnail_settings
     size = settings.block_size
     room = capacity(client)
-    needed = 56 * size * size + 4 * settings.block_bytes
+    needed = (120 if mirror else 80) * size * size + 2 * settings.block_bytes
+    needed += min(500_000_000, (12 if mirror else 8) * settings.block_bytes)
     if 0 < room.bytes_per_task < needed:
         raise UsageError(
             f"a chunk of {size} × {size} pairs needs {needed / 1e9:.3g} GB, and a task on the workers has "

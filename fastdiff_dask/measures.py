@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .errors import FastDiffError, UsageError
 from .metrics import apply_transform, reverse_transforms
 
-__all__ = ["Measure", "apply_measure", "hash_distance", "resolve_measure", "ssim_dissimilarity"]
+__all__ = ["Measure", "apply_measure", "default_threshold", "hash_distance", "resolve_measure", "ssim_dissimilarity"]
 
 
 class Measure(NamedTuple):
@@ -41,6 +41,17 @@ class Measure(NamedTuple):
     def shown(self) -> str:
         """Name for people."""
         return self.name.rpartition("-")[0] or self.name
+
+
+def default_threshold(compare: str | Callable[[Any, Any], Any]) -> float:
+    """Threshold of a measure if none is named: for SSIM and hashes, what altered copies keep below as a rule.
+
+    Examples
+    --------
+    >>> default_threshold("mse"), default_threshold("ssim")
+    (200.0, 0.1)
+    """
+    return {"ssim": 0.1, "hamming": 10.0}.get(compare, 200.0) if isinstance(compare, str) else 200.0
 
 
 def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:

@@ -475,7 +475,8 @@ def transformed_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -
 def mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -> Any:
     """Smallest MSE over transforms of each image of one chunk with each of another.
 
-    Memory: 48 bytes a pair, and besides 500 MB at most, or what two images need, whatever the size of the images.
+    Memory: 72 bytes a pair, 112 with mirror images, and besides 500 MB at most, or what two images need, whatever the
+    size of the images.
 
     Parameters
     ----------

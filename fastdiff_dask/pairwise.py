@@ -1,6 +1,7 @@
 """The dense matrix of MSE between images, as a lazy blocked Dask array."""
 
 import functools
+import hashlib
 import warnings
 from typing import Any
 
@@ -43,7 +44,7 @@ def pairwise_mse(
 
     The MSE is the sum of the squared differences over all pixels and channels, an integer, divided by height × width
     (the definition of fast_diff_py; difPy's is a third of it for three channels). Memory: a chunk of the result takes
-    8 bytes a pair and its computation about six times that, and besides some 500 MB at most for its images. Of a matrix
+    8 bytes a pair and its computation about ten times that, and besides some 500 MB at most for its images. Of a matrix
     of images with themselves each pair is computed once (up to 128 chunks along a side).
 
     Parameters
@@ -56,8 +57,8 @@ def pairwise_mse(
         Take the minimum over mirror images as well.
     persist
         Compute now, and write chunk by chunk to `store`; chunks that are there already are not computed again, so that
-        the same call goes on after it was stopped. The images must be the same: NumPy arrays are told by their content,
-        Dask arrays by their names (which `dask.array.from_zarr` and the like derive from what they read).
+        the same call goes on after it was stopped. The images must be the same, which is told by their content: they
+        are read once for that.
     store
         Folder or fsspec URL of the matrix, a Zarr array; with `persist` alone. Workers must see it.
 
@@ -114,7 +115,8 @@ def pairwise_mse(
             )
     if store is None:
         return lazy
-    identity = {"images": dask.base.tokenize(first.name, second.name), "transforms": list(transforms)}
+    digests = [_content(images) for images in ([first] if symmetric else [first, second])]
+    identity = {"images": digests, "transforms": list(transforms)}
     return _persisted(lazy, store, identity, symmetric)
 
 
@@ -135,9 +137,7 @@ def _symmetric(images: da.Array, transforms: tuple[int, ...], name: str, meta: A
 def _persisted(lazy: da.Array, url: str, identity: dict[str, Any], symmetric: bool) -> da.Array:
     """Write those chunks that are not there yet, and give the array of what is written."""
     if any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in lazy.chunks if sizes):
-        raise UsageError(
-            f"the images are in chunks of {lazy.chunks[0]} and {lazy.chunks[1]}; make them regular with rechunk()"
-        )
+        raise UsageError("the images are in chunks of different sizes; make them regular with rechunk()")
     rows, columns = map(range, lazy.numblocks)
     matrix = DenseMatrix(url)
     matrix.open_or_create(lazy.shape, lazy.chunksize, identity)
@@ -150,6 +150,18 @@ def _persisted(lazy: da.Array, url: str, identity: dict[str, Any], symmetric: bo
                 *(write(matrix.url, blocks[i, j], i, j, symmetric) for i, j in pending[start : start + _AT_ONCE])
             )
     return matrix.lazy()
+
+
+def _content(images: da.Array) -> str:
+    """Digest of the images: names of Dask arrays tell where they are from, not what was there."""
+    digest = dask.delayed(_digest)
+    blocks = images.to_delayed().ravel().tolist()
+    return hashlib.sha256(repr(dask.compute(*map(digest, blocks))).encode()).hexdigest()
+
+
+def _digest(images: Any) -> str:
+    images = images.get() if hasattr(images, "get") else images  # CuPy
+    return f"{images.shape} {hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()}"
 
 
 def _write_chunk(url: str, values: Any, i: int, j: int, symmetric: bool) -> None:

@@ -130,8 +130,8 @@ def plan_part(
     Of equal thumbnails, turned or not, the first one stands for all (see `copies.find_copies`). Signatures are put into
     a k-d order, cut into sub-blocks, and kept in this order beside the plan.
 
-    Memory: 64 bytes an image of the store for the digests and about 100 to find copies; 64 an image of the part for the
-    order.
+    Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
+    the order.
 
     Parameters
     ----------
@@ -145,12 +145,17 @@ def plan_part(
     store = Store(url)
     comparison = Comparison(store, settings)
     generations = unplanned(comparison)
+    parts = comparison.parts()
+    if not generations:
+        return parts[-1]  # by a worker that died before it could say so
     size = sub_block or min(_SUB_BLOCK, _direct_rows(settings, store.thumbnail_settings))
     images = {side: _new_images(store, settings, generations, side) for side in ("a", "b")}
     largest = max(map(len, images.values()))
     room = bytes_per_task - _verify_bytes(store.thumbnail_settings)
     fitting = max(1, room // _sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
-    side = tile_side or choose_tile_side(-(-largest // size), threads, fitting)
+    # with those of before: a few new images meet all old ones, in tiles that are long then
+    along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
+    side = tile_side or choose_tile_side(along, threads, fitting)
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():

@@ -21,7 +21,7 @@ from .errors import UsageError
 from .files import Files
 from .hashes import check_shift
 from .images import printable
-from .measures import resolve_measure
+from .measures import default_threshold, resolve_measure
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["FastDifPy", "default_store", "find_duplicates"]
+
+_LARGEST_SUB_BLOCK = 4096
 
 Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -289,7 +291,7 @@ class FastDifPy:
 
     def second_loop_iteration(
         self,
-        similarity_threshold: float = 200.0,
+        similarity_threshold: float | None = None,
         *,
         compare: str | Callable[[Any, Any], Any] = "mse",
         rotations: bool = True,
@@ -302,7 +304,8 @@ class FastDifPy:
         Parameters
         ----------
         similarity_threshold
-            Largest MSE, or other value, of a similar pair, inclusive. A finished comparison answers every lower one.
+            Largest MSE, or other value, of a similar pair, inclusive; by default 200, for "ssim" 0.1 and for "hamming"
+            10. A finished comparison answers every lower one.
         compare
             "mse"; "ssim" (1 − SSIM, 0 for equal images), "hamming" (different bits of perceptual hashes); or a function
             of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, that gives (m, n) numbers, the smaller
@@ -324,7 +327,7 @@ class FastDifPy:
         """
         measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
         settings = CompareSettings(
-            similarity_threshold=similarity_threshold,
+            similarity_threshold=default_threshold(compare) if similarity_threshold is None else similarity_threshold,
             rotations=rotations,
             mirror=mirror,
             measure="mse" if measure is None else measure.name,
@@ -332,6 +335,10 @@ class FastDifPy:
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
+        if sub_block is not None and sub_block > _LARGEST_SUB_BLOCK:
+            raise UsageError(
+                f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {_LARGEST_SUB_BLOCK}"
+            )
         with self._stage("compare"):
             store = self.store
             if unread_blocks(store):
@@ -346,7 +353,11 @@ class FastDifPy:
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
 
     def find_pairs(
-        self, similarity_threshold: float = 200.0, *, compare: str | Callable[[Any, Any], Any] = "mse", **options: Any
+        self,
+        similarity_threshold: float | None = None,
+        *,
+        compare: str | Callable[[Any, Any], Any] = "mse",
+        **options: Any,
     ) -> "pd.DataFrame":
         """Compare all images with all and give the similar pairs: `second_loop_iteration`, and then `pairs`."""
         self.second_loop_iteration(similarity_threshold, compare=compare, **options)
@@ -429,7 +440,10 @@ class FastDifPy:
         """Thumbnails in the order of `images`: a Dask array (n, height, width, 3) uint8; 0 where there is an error."""
         from .frames import thumbnails_array
 
-        return thumbnails_array(self.store)
+        store = self.store
+        if unread_blocks(store):
+            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        return thumbnails_array(store)
 
     def mse(self, *, rotations: bool = True, mirror: bool = False, persist: bool = False) -> "da.Array":
         """Exact MSE of all images with all, lazily, in the order of `images`.
@@ -448,10 +462,10 @@ class FastDifPy:
         from .frames import mse_array, persist_mse
 
         store = self.store
-        if not persist:
-            return mse_array(store, rotations=rotations, mirror=mirror)
         if unread_blocks(store):
             raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        if not persist:
+            return mse_array(store, rotations=rotations, mirror=mirror)
         with self.writing(), stage_bar("mse", None, "chunks", self.verbose) as advance:
             return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
 

@@ -1,5 +1,9 @@
 """The dense matrix on disk: chunk by chunk, resumed by chunk, the same bytes every time."""
 
+import signal
+import subprocess
+import sys
+
 import dask
 import dask.array as da
 import numpy as np
@@ -255,3 +259,58 @@ def test_what_is_there_is_no_matrix_any_more(tmp_path, images):
     with pytest.raises(StoreMismatchError, match="delete it"):
         fd.pairwise_mse(images, persist=True, store=str(place))
     assert dense.DenseMatrix(str(place)).url == str(place)
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path, images):
+    place = tmp_path / "matrix"
+    place.mkdir()
+    (place / "zarr.json.0123.partial").write_text("{")
+    matrix = fd.pairwise_mse(images, persist=True, store=str(place))
+    np.testing.assert_array_equal(matrix.compute(), reference_sse(images, images) / 64)
+
+
+def test_other_images_at_the_same_address_are_other_images(tmp_path, images):
+    zarr.save_array(tmp_path / "images", images)
+    fd.pairwise_mse(da.from_zarr(str(tmp_path / "images")), persist=True, store=str(tmp_path / "matrix"))
+    zarr.open_array(tmp_path / "images", mode="r+")[0] = 0
+    with pytest.raises(StoreMismatchError, match="no matrix of these images"):
+        fd.pairwise_mse(da.from_zarr(str(tmp_path / "images")), persist=True, store=str(tmp_path / "matrix"))
+
+
+def test_images_that_were_not_read_have_no_distances(tmp_path):
+    simulate_images(tmp_path / "photos", images=3, duplicates=0, size=(40, 30))
+    with fd.FastDifPy(tmp_path / "photos", store=str(tmp_path / "store"), verbose=False) as db:
+        db.index_the_dirs()
+        with pytest.raises(UsageError, match="first_loop_iteration"):
+            db.mse()
+        with pytest.raises(UsageError, match="first_loop_iteration"):
+            _ = db.thumbnails
+
+
+KILLED = """
+import os, signal, sys
+import dask
+import dask.array as da
+import numpy as np
+import fastdiff_dask as fd
+from fastdiff_dask.dense import DenseMatrix
+write, written = DenseMatrix.write, []
+def killed(self, *arguments):
+    if len(written) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    written.append(arguments)
+    write(self, *arguments)
+DenseMatrix.write = killed
+with dask.config.set(scheduler="sync"):
+    fd.pairwise_mse(da.from_array(np.load(sys.argv[1]), chunks=(2, -1, -1, -1)), persist=True, store=sys.argv[2])
+"""
+
+
+def test_goes_on_after_sigkill(tmp_path, images, computed):
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "images.npy"), str(tmp_path / "matrix")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    lazy = da.from_array(images, chunks=(2, -1, -1, -1))
+    matrix = fd.pairwise_mse(lazy, persist=True, store=str(tmp_path / "matrix"))
+    np.testing.assert_array_equal(matrix.compute(), reference_sse(images, images) / 64)
+    assert len(computed) == 10 - 5

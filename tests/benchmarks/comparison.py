@@ -12,12 +12,15 @@ more).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -54,18 +57,25 @@ class Bench:
         """Run a script, and give what its last line says."""
         environment = {name: value for name, value in os.environ.items() if name not in unset}
         command = [python, str(HERE / script), *map(str, arguments), "--threads", str(self.options.threads)]
-        done = subprocess.run(
-            command,
-            env=environment,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=self.log(),
-            stdin=subprocess.DEVNULL,
-            text=True,
-            check=True,
-            timeout=1800,
-        )
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        with tempfile.TemporaryFile("w+", dir=self.folder) as output:
+            # a file, not a pipe, and a session of its own: some peers leave processes behind that never end
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=self.log(),
+                start_new_session=True,
+            )
+            try:
+                if process.wait(timeout=1800):
+                    raise SystemExit(f"{' '.join(command)} failed; see {self.folder / 'log.txt'}")
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            output.seek(0)
+            result: dict[str, Any] = json.loads(output.read().splitlines()[-1])
         return result
 
     def log(self) -> Any:
