@@ -1,40 +1,33 @@
-"""BLAS held to one thread while tasks compute: one worker thread is one core."""
+"""BLAS held to one thread in processes that run tasks: one worker thread is one core."""
 
 import threading
-from functools import cache
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 __all__ = ["SINGLE_THREADED_BLAS"]
 
 
 class _SingleThreadedBlas:
-    """Hold BLAS to one thread while any task of this process is in a kernel.
+    """Hold BLAS to one thread from the first kernel of this process on.
 
-    Two tasks whose BLAS used all cores would fight over them. The limit is global to the process, so it is set by the
-    first task to come and lifted by the last to go.
+    Two tasks whose BLAS used all cores would fight over them. The limit is global to the process and is not lifted:
+    set and lifted around each task, OpenBLAS made two threads slower than one (0.7 s for a chunk of the dense matrix
+    instead of 0.34 s), and lifted later, from another thread, it stays as it is (OpenBLAS 0.3.31). A notebook that
+    wants more after a run on the embedded cluster calls ``threadpoolctl.threadpool_limits(cores)``.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self._limited = False
 
     def __enter__(self) -> None:
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._limit = _blas().limit(limits=1, user_api="blas")
+            if not self._limited:
+                threadpool_limits(1, user_api="blas")
+                self._limited = True
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+        pass
 
 
 SINGLE_THREADED_BLAS = _SingleThreadedBlas()
