@@ -59,3 +59,19 @@ def test_what_is_no_images_is_refused(images):
 def test_images_of_two_shapes_are_refused():
     with pytest.raises(UsageError, match="make them alike"):
         pairwise_mse(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize("chunks", [600, 1100])
+def test_chunks_longer_than_what_is_computed_at_once(chunks, rng):
+    # 513 and more images are computed by parts, and of images with themselves only what is above the diagonal
+    images = rng.integers(0, 256, (1100, 2, 2, 1), dtype=np.uint8)
+    lazy = da.from_array(images, chunks=(chunks, -1, -1, -1))
+    wanted = np.min(
+        [
+            ((np.rot90(images, turn, (1, 2)).reshape(1100, 1, 4).astype(int) - images.reshape(1, 1100, 4)) ** 2).sum(-1)
+            for turn in range(4)
+        ],
+        axis=0,
+    )
+    np.testing.assert_array_equal(pairwise_mse(lazy).compute(), wanted / 4)
+    np.testing.assert_array_equal(pairwise_mse(lazy, images[:700]).compute(), wanted[:, :700] / 4)
