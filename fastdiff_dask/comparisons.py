@@ -332,4 +332,4 @@ class PairWriter:
         """Write the rest, and then the mark of the tile."""
         self._write(self._rows)
         row = [self.similar, *(getattr(counts, name) for name in counts.names())]
-        zarr.open_array(self._store.zarr(), path=f"{self._folder}/compared", mode="r+")[self._tile] = row
+        self._store.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))

@@ -17,7 +17,8 @@ from .metrics import available_transforms, mean_squared_errors
 
 __all__ = ["mse_chunk", "pairwise_mse"]
 
-# Images of a chunk of an array that has none. Of large chunks each image is prepared less often; a small matrix has few.
+# Images of a chunk, for arrays that have no chunks. In large ones each image is prepared less often; a small matrix
+# would have too few of them.
 _CHUNK, _LARGE_CHUNK, _LARGE = 1024, 2048, 8192
 # Blocks along a matrix of images with themselves up to which the graph computes each pair once. Its tasks are listed
 # one by one, which a matrix beyond this, 128 GB of it, would only suffer from: of such a one a part is wanted.

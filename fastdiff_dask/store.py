@@ -379,11 +379,16 @@ class Store:
         FastDiffError
             If the chunk is missing or too short.
         """
-        key = ".".join(["c", str(chunk), *("0" * len(shape))])
         row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
         with self.reading(f"{name} of block {chunk}"):
-            content = self.files.read_rows(f"arrays.zarr/{name}/{key}", row_bytes, np.asarray(rows, np.int64))
+            path = _plain_path(name, chunk, len(shape))
+            content = self.files.read_rows(path, row_bytes, np.asarray(rows, np.int64))
             return content.view(dtype).reshape(len(rows), *shape)
+
+    def write_plain(self, name: str, chunk: int, values: NDArray[Any]) -> None:
+        """Write a whole chunk of such an array, at once and in less than a millisecond; Zarr takes 5 to 10."""
+        plain = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        self.files.write(_plain_path(name, chunk, values.ndim - 1), plain.tobytes())
 
     def write_images(
         self,
@@ -410,6 +415,10 @@ class Store:
     def zarr(self) -> LocalStore | FsspecStore:
         """Where the arrays are."""
         return _zarr_store(self.files)
+
+
+def _plain_path(array: str, chunk: int, more_axes: int) -> str:
+    return f"arrays.zarr/{array}/" + ".".join(["c", str(chunk), *("0" * more_axes)])
 
 
 def _stored_chunks(files: Files, array: str) -> set[int]:
