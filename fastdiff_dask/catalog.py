@@ -14,9 +14,8 @@ import pandas as pd
 from .config import IndexSettings
 from .errors import UsageError
 from .grid import Generation
-from .hashes import HASH_COLUMNS
 from .images import image_extensions, printable
-from .store import Store
+from .store import UNREAD, Store
 
 __all__ = ["IndexCounts", "Root", "full_path", "index_images", "resolve_roots"]
 
@@ -195,7 +194,7 @@ class _Walk:
             self.skipped += 1  # a pipe or a device: reading it may never end
             return
         self._seen.add((status.st_dev, status.st_ino))
-        yield self._row(root, path, status.st_size, status.st_mtime_ns, None)
+        yield self._row(root, path, status.st_size, status.st_mtime_ns, None, status.st_dev, status.st_ino)
 
     def _ignored(self, name: str, path: str) -> bool:
         return (
@@ -211,7 +210,9 @@ class _Walk:
         return self._row(root, path, -1, 0, error)
 
     @staticmethod
-    def _row(root: Root, path: str, size: int, mtime_ns: int, error: str | None) -> dict[str, Any]:
+    def _row(
+        root: Root, path: str, size: int, mtime_ns: int, error: str | None, device: int = 0, inode: int = 0
+    ) -> dict[str, Any]:
         below = path[len(root.absolute) :].lstrip(os.sep) or "."
         shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return {
@@ -221,6 +222,8 @@ class _Walk:
             "path_bytes": b"" if shown == below else os.fsencode(below),
             "size": size,
             "mtime_ns": mtime_ns,
+            "device": device,
+            "inode": inode,
             "error": error,
         }
 
@@ -268,7 +271,7 @@ def index_images(
         Called with the number of images listed since the last call.
     """
     walk = _Walk(roots, settings, os.path.realpath(store.files.root) if store.files.local else "")
-    columns = [*_KEY, "size", "mtime_ns", "error"]
+    columns = [*_KEY, "size", "mtime_ns", "device", "inode", "error"]
     rows = []
     for row in walk.rows():
         rows.append(row)
@@ -328,14 +331,4 @@ def _mark_current(store: Store, known: pd.DataFrame, present: set[int]) -> None:
 
 def _partition(rows: pd.DataFrame, first_image: int) -> pd.DataFrame:
     """Metadata of a block whose images were not read yet."""
-    return rows.assign(
-        image=range(first_image, first_image + len(rows)),
-        current=True,
-        width=0,
-        height=0,
-        format="",
-        mode="",
-        retry=False,
-        hash_shift=0,
-        **dict.fromkeys(HASH_COLUMNS),
-    )
+    return rows.assign(image=range(first_image, first_image + len(rows)), current=True, **UNREAD)

@@ -7,9 +7,20 @@ from numpy.typing import NDArray
 
 from .errors import UsageError
 
-__all__ = ["DIGEST_BYTES", "HASH_COLUMNS", "check_shift", "thumbnail_digests", "thumbnail_hashes"]
+__all__ = [
+    "DIGEST_BYTES",
+    "HASH_COLUMNS",
+    "HASH_KEY",
+    "IMAGE_HASH_COLUMNS",
+    "check_shift",
+    "thumbnail_digests",
+    "thumbnail_hashes",
+]
 
 HASH_COLUMNS = ("hash_0", "hash_90", "hash_180", "hash_270")
+# The smallest of them: equal for pictures that are equal when turned.
+HASH_KEY = "hash_key"
+IMAGE_HASH_COLUMNS = ("average_hash", "difference_hash", "perceptual_hash", "wavelet_hash")
 DIGEST_BYTES = 16
 
 

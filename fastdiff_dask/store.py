@@ -49,12 +49,12 @@ from .config import ThumbnailSettings
 from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 from .files import Files
 from .grid import Generation
-from .hashes import DIGEST_BYTES, HASH_COLUMNS
+from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
 from .signatures import signature_length
 
-__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "Store"]
+__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "UNREAD", "Store"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _FORMAT = "fastdiff_dask"
 _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
 # A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk; if it is,
@@ -74,6 +74,8 @@ IMAGE_SCHEMA = pa.schema(
         ("path_bytes", pa.binary()),  # the name itself where `path` cannot hold it, else empty
         ("size", pa.int64()),  # bytes; -1 for what could not even be listed
         ("mtime_ns", pa.int64()),
+        ("device", pa.uint64()),  # with `inode`, tells names of the same file; 0 where the file system has none
+        ("inode", pa.uint64()),
         ("current", pa.bool_()),  # False: vanished, or changed and listed again under another number
         ("width", pa.int32()),  # pixels as shown to a person; 0 while not known
         ("height", pa.int32()),
@@ -81,10 +83,22 @@ IMAGE_SCHEMA = pa.schema(
         ("mode", pa.string()),
         ("error", pa.string()),  # null if the image can be compared, or was not read yet
         ("retry", pa.bool_()),  # the error was in reading, not in decoding
+        ("time_limit", pa.float64()),  # seconds that reading took longer than, if that is the error; else 0
+        ("pixel_limit", pa.int64()),  # pixels of which the image has more, if that is the error; else 0
+        ("warnings", pa.string()),  # what the decoder complained of, one line; null if nothing
+        ("content_hash", pa.string()),  # SHA-256 of the file; null while it was not read
+        ("hash_function", pa.string()),  # what made the hashes; null if nothing
         ("hash_shift", pa.int8()),  # bits by which values were shifted for the hashes
-        *((name, pa.string()) for name in HASH_COLUMNS),
+        *((name, pa.string()) for name in (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
     ]
 )
+
+# What is known of an image before it is read.
+UNREAD: dict[str, Any] = {
+    **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
+    **dict.fromkeys(("warnings", "content_hash", "hash_function", *HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
+    "hash_shift": 0,
+}
 
 
 class Store:

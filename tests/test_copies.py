@@ -19,11 +19,11 @@ from fastdiff_dask.clusters import connected_clusters
 from fastdiff_dask.config import ThumbnailSettings
 from fastdiff_dask.copies import Copies, Groups, PairChunk, find_copies
 from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import HASH_COLUMNS, thumbnail_digests
+from fastdiff_dask.hashes import thumbnail_digests
 from fastdiff_dask.metrics import available_transforms
 from fastdiff_dask.results import write_json
 from fastdiff_dask.signatures import signatures
-from fastdiff_dask.store import Store
+from fastdiff_dask.store import UNREAD, Store
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -407,8 +407,8 @@ def make_store(folder: Path, root: Path, thumbnails: np.ndarray) -> Store:
     blocks, size = -(-len(thumbnails) // made.block_size), made.block_size
     constants = {
         **{"side": "a", "root": str(root), "path_bytes": b"", "size": 1000, "mtime_ns": 0, "current": True},
-        **{"width": 100, "height": 80, "format": "PNG", "mode": "RGB", "error": None, "retry": False},
-        **{"hash_shift": 0, **dict.fromkeys(HASH_COLUMNS)},
+        **UNREAD,
+        **{"width": 100, "height": 80, "format": "PNG", "mode": "RGB", "error": None, "device": 0, "inode": 0},
     }
     for block in range(blocks):
         numbers = np.arange(block * size, min((block + 1) * size, len(thumbnails)))

@@ -16,10 +16,10 @@ from fastdiff_dask.comparisons import Comparison, Part
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import HASH_COLUMNS, thumbnail_digests
+from fastdiff_dask.hashes import thumbnail_digests
 from fastdiff_dask.search import SearchCounts
 from fastdiff_dask.signatures import signature_length, signatures
-from fastdiff_dask.store import IMAGE_SCHEMA, Store
+from fastdiff_dask.store import IMAGE_SCHEMA, UNREAD, Store
 
 ROOTS = {"a": ["/photos"], "b": []}
 SETTINGS = ThumbnailSettings(width=8, height=8, block_size=3)
@@ -31,10 +31,9 @@ def url(request, tmp_path):
 
 
 def partition(first: int, rows: int) -> pd.DataFrame:
-    values = {name: [""] * rows for name in ("path", "format", "mode")} | dict.fromkeys(HASH_COLUMNS)
-    numbers = {name: [0] * rows for name in ("size", "mtime_ns", "width", "height", "hash_shift")}
-    frame = pd.DataFrame({**numbers, **values, "image": range(first, first + rows)})
-    return frame.assign(side="a", root="/photos", path_bytes=b"", current=True, error=None, retry=False)
+    numbers = dict.fromkeys(("size", "mtime_ns", "device", "inode"), 0)
+    frame = pd.DataFrame({"image": range(first, first + rows), "path": [""] * rows})
+    return frame.assign(side="a", root="/photos", path_bytes=b"", current=True, error=None, **numbers, **UNREAD)
 
 
 @pytest.fixture

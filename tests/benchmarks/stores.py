@@ -12,9 +12,9 @@ from simulate import simulate_range
 from fastdiff_dask.blas import SINGLE_THREADED_BLAS
 from fastdiff_dask.config import ThumbnailSettings
 from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import HASH_COLUMNS, thumbnail_digests
+from fastdiff_dask.hashes import thumbnail_digests
 from fastdiff_dask.signatures import signatures
-from fastdiff_dask.store import Store
+from fastdiff_dask.store import UNREAD, Store
 
 __all__ = ["make_store"]
 
@@ -53,21 +53,10 @@ def make_store(folder: Path, images: int, *, seed: int = 0, size: int = 64, thre
 
 def _metadata(numbers: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame({"image": numbers, "path": [f"{number:09d}.jpg" for number in numbers]})
-    constants = {
-        "side": "a",
-        "root": "/simulated",
-        "path_bytes": b"",
-        "size": 100_000,
-        "mtime_ns": 0,
-        "current": True,
-        "width": 1024,
-        "height": 768,
-        "format": "JPEG",
-        "mode": "RGB",
-        "error": None,
-        "retry": False,
-        "hash_shift": 0,
-        **dict.fromkeys(HASH_COLUMNS),
+    constants = UNREAD | {
+        **{"side": "a", "root": "/simulated", "path_bytes": b"", "current": True, "error": None},
+        **{"size": 100_000, "mtime_ns": 0, "device": 0, "inode": 0},
+        **{"width": 1024, "height": 768, "format": "JPEG", "mode": "RGB"},
     }
     return frame.assign(**constants)
 
