@@ -1,6 +1,9 @@
 """Thumbnail → hashes."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,7 @@ __all__ = [
     "HASH_COLUMNS",
     "HASH_KEY",
     "IMAGE_HASH_COLUMNS",
+    "HashSettings",
     "check_shift",
     "thumbnail_digests",
     "thumbnail_hashes",
@@ -66,6 +70,47 @@ def thumbnail_hashes(thumbnail: NDArray[np.uint8], amount: int = 0) -> tuple[str
         digest.update(turned.data)
         digests.append(digest.hexdigest())
     return digests[0], digests[1], digests[2], digests[3]
+
+
+@dataclass(frozen=True)
+class HashSettings:
+    """Which hashes of a thumbnail are wanted.
+
+    Attributes
+    ----------
+    amount
+        Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+    function
+        (h, w, c) uint8 → str or bytes; None is BLAKE2b, see `thumbnail_hashes`.
+    image_hashes
+        Hashes of the ImageHash package: "average", "difference", "perceptual", "wavelet".
+    turned
+        Whether the hashes of the turned thumbnail are wanted, or those of the ImageHash package alone.
+    """
+
+    amount: int = 4
+    function: Callable[[Any], str | bytes] | None = None
+    image_hashes: tuple[str, ...] = ()
+    turned: bool = True
+
+    def __post_init__(self) -> None:
+        check_shift(self.amount)
+
+    def missing(self, frame: Any) -> "HashSettings | None":
+        """What is not there yet, or was made in another way, of some images: their metadata; None if nothing."""
+        same = frame.hash_function.eq("blake2b") & frame.hash_shift.eq(self.amount) & frame[HASH_KEY].notna()
+        return None if same.all() else self
+
+    def columns(self, thumbnails: NDArray[np.uint8]) -> dict[str, list[Any]]:
+        """Hash thumbnails (n, h, w, c) uint8: column of the metadata → a value for each."""
+        found = [thumbnail_hashes(thumbnail, self.amount) for thumbnail in thumbnails]
+        columns: dict[str, list[Any]] = {
+            name: [hashes[column] for hashes in found] for column, name in enumerate(HASH_COLUMNS)
+        }
+        columns[HASH_KEY] = [min(hashes) for hashes in found]
+        columns["hash_function"] = ["blake2b"] * len(found)
+        columns["hash_shift"] = [self.amount] * len(found)
+        return columns
 
 
 def thumbnail_digests(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:

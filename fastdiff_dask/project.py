@@ -19,7 +19,7 @@ from .comparisons import Comparison
 from .config import DEFAULT_BLOCK_SIZE, CompareSettings, IndexSettings, ThumbnailSettings
 from .errors import UsageError
 from .files import Files
-from .hashes import check_shift
+from .hashes import HashSettings
 from .images import printable
 from .measures import default_threshold, resolve_measure
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
@@ -275,18 +275,18 @@ class FastDifPy:
         UsageError
             If nothing was indexed yet, or a block does not fit into a worker's memory.
         """
-        check_shift(amount)
+        hashing = HashSettings(amount)
         with self._stage("thumbnails"):
             store = self.store
             unread = unread_blocks(store)
             if unread:
                 with stage_bar("thumbnail", sum(unread.values()), "images", self.verbose) as advance:
-                    for images, _ in read_blocks(store, self.client, unread, amount if compute_hash else None):
+                    for images, _ in read_blocks(store, self.client, unread, hashing if compute_hash else None):
                         self.images_read += images
                         advance(images)
             if compute_hash:
                 with stage_bar("hash", store.blocks, "blocks", self.verbose) as advance:
-                    for _ in hash_blocks(store, self.client, amount):
+                    for _ in hash_blocks(store, self.client, hashing):
                         advance(1)
 
     def second_loop_iteration(

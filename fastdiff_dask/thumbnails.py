@@ -14,16 +14,17 @@ from .catalog import full_path
 from .cluster import capacity, run_in_waves
 from .config import ThumbnailSettings
 from .errors import UsageError
-from .hashes import DIGEST_BYTES, HASH_COLUMNS, thumbnail_digests, thumbnail_hashes
+from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS, HashSettings, thumbnail_digests
 from .images import ImageRecord, read_image
 from .signatures import signature_length, signatures
-from .store import Store
+from .store import UNREAD, Store
 
 __all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes", "unread_blocks"]
 
 # A part is what one task reads of a block: small enough to keep all threads busy to the end and the progress moving,
 # large enough for the 2 ms that a task costs.
 _SMALLEST_PART, _LARGEST_PART = 16, 256
+_HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
 
 
 class Part(NamedTuple):
@@ -34,13 +35,13 @@ class Part(NamedTuple):
     records
         What is known of each.
     hashes
-        Their hashes if asked for.
+        Column of the metadata → its values for the images that could be read; nothing if no hashes were asked for.
     thumbnails, signatures, digests
         (rows, ...) as the store keeps them; 0 where an image could not be read.
     """
 
     records: list[ImageRecord]
-    hashes: list[tuple[str, str, str, str] | None]
+    hashes: dict[str, list[Any]]
     thumbnails: NDArray[np.uint8]
     signatures: NDArray[np.float32]
     digests: NDArray[np.uint8]
@@ -51,15 +52,14 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
     return 4 * settings.block_bytes
 
 
-def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | None) -> Part:
-    """Read the files of some rows of a block; `hash_shift` None computes no hashes."""
+def read_part(url: str, block: int, start: int, stop: int, hashing: HashSettings | None) -> Part:
+    """Read the files of some rows of a block; `hashing` None computes no hashes."""
     store = Store(url)
     settings = store.thumbnail_settings
     rows = store.read_partition(block, ["root", "path", "path_bytes", "size", "mtime_ns", "current", "error"]).iloc[
         start:stop
     ]
     records: list[ImageRecord] = []
-    hashes: list[tuple[str, str, str, str] | None] = []
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
     for index, row in enumerate(rows.itertuples()):
         if row.size < 0:  # the index could not even list it
@@ -69,13 +69,13 @@ def read_part(url: str, block: int, start: int, stop: int, hash_shift: int | Non
         if thumbnail is not None:
             thumbnails[index] = thumbnail
         records.append(record)
-        hashes.append(None if thumbnail is None or hash_shift is None else thumbnail_hashes(thumbnail, hash_shift))
     readable = np.array([not record.error for record in records], bool)
     signature = np.zeros((len(rows), signature_length(*settings.shape)), np.float32)
     digests = np.zeros((len(rows), 4, DIGEST_BYTES), np.uint8)
     with SINGLE_THREADED_BLAS:
         signature[readable] = signatures(thumbnails[readable])
     digests[readable] = thumbnail_digests(thumbnails[readable])
+    hashes = {} if hashing is None else hashing.columns(thumbnails[readable])
     return Part(records, hashes, thumbnails, signature, digests)
 
 
@@ -97,7 +97,7 @@ def _read_listed(row: Any, settings: ThumbnailSettings) -> tuple[ImageRecord, ND
     return ImageRecord(error="the file changed after it was listed; run again", retry=True), None
 
 
-def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None) -> tuple[int, int]:
+def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
     """Commit a block of images that were read: first its metadata, then its arrays.
 
     Returns
@@ -111,7 +111,9 @@ def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None)
         frame[field] = [getattr(record, field) for record in records]
     errors = int((frame.error != "").sum())
     frame["error"] = [record.error or None for record in records]
-    _set_hashes(frame, [hashes for part in parts for hashes in part.hashes], hash_shift)
+    frame = frame.assign(**{name: UNREAD[name] for name in _HASHES})
+    hashes = {name: [value for part in parts for value in part.hashes[name]] for name in parts[0].hashes}
+    _set_hashes(frame, hashes)
     store.write_partition(block, frame)
 
     def whole(values: list[NDArray[Any]]) -> NDArray[Any]:
@@ -128,24 +130,26 @@ def write_block(url: str, block: int, parts: list[Part], hash_shift: int | None)
     return len(frame) - errors, errors
 
 
-def hash_block(url: str, block: int, hash_shift: int) -> bool:
-    """Hash the thumbnails of a finished block again if they were not, or with another shift; True if it did."""
+def hash_block(url: str, block: int, hashing: HashSettings) -> bool:
+    """Hash the thumbnails of a finished block as far as they were not, or in another way; True if it did."""
     store = Store(url)
     frame = store.read_partition(block)
-    readable = frame.error.isna()
-    if not readable.any() or (frame.hash_shift.eq(hash_shift).all() and frame.loc[readable, "hash_0"].notna().all()):
+    readable = frame.error.isna().to_numpy()
+    wanted = hashing.missing(frame[readable])
+    if wanted is None:
         return False
-    thumbnails = store.read_thumbnails(block)
-    hashes = [thumbnail_hashes(thumbnails[row], hash_shift) if ok else None for row, ok in enumerate(readable)]
-    _set_hashes(frame, hashes, hash_shift)
+    _set_hashes(frame, wanted.columns(store.read_thumbnails(block)[: len(frame)][readable]))
     store.write_partition(block, frame)
     return True
 
 
-def _set_hashes(frame: Any, hashes: list[tuple[str, str, str, str] | None], hash_shift: int | None) -> None:
-    frame["hash_shift"] = hash_shift or 0
-    for column, name in enumerate(HASH_COLUMNS):
-        frame[name] = [None if found is None else found[column] for found in hashes]
+def _set_hashes(frame: Any, hashes: dict[str, list[Any]]) -> None:
+    """Set columns of the images that could be read; of the others there are no hashes."""
+    readable = frame.error.isna().to_numpy()
+    for name, values in hashes.items():
+        column = np.full(len(frame), UNREAD[name], object)
+        column[readable] = values
+        frame[name] = column
 
 
 def unread_blocks(store: Store) -> dict[int, int]:
@@ -171,7 +175,7 @@ def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
 
 
 def read_blocks(
-    store: Store, client: Client, unread: dict[int, int], hash_shift: int | None = None
+    store: Store, client: Client, unread: dict[int, int], hashing: HashSettings | None = None
 ) -> Iterator[tuple[int, int]]:
     """Read blocks of images; each block is committed as soon as its images are read.
 
@@ -185,8 +189,8 @@ def read_blocks(
         Where to run; its workers see the files and the store under the same paths.
     unread
         What `unread_blocks` found.
-    hash_shift
-        Compute the hashes too, of values shifted by so many bits.
+    hashing
+        Compute these hashes too.
 
     Yields
     ------
@@ -210,10 +214,10 @@ def read_blocks(
             stop = min(start + part_size, rows)
             key = f"thumbnail-{run}-{block}-{start}"
             lengths[key] = stop - start
-            parts.append(client.submit(read_part, store.url, block, start, stop, hash_shift, key=key))
+            parts.append(client.submit(read_part, store.url, block, start, stop, hashing, key=key))
         commit = f"commit-{run}-{block}"
         # the parts travel from worker to worker, not through the scheduler
-        return [*parts, client.submit(write_block, store.url, block, parts, hash_shift, key=commit)]
+        return [*parts, client.submit(write_block, store.url, block, parts, key=commit)]
 
     for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
         if future.key in lengths:
@@ -222,12 +226,12 @@ def read_blocks(
             yield 0, future.result()[1]
 
 
-def hash_blocks(store: Store, client: Client, hash_shift: int) -> Iterator[int]:
+def hash_blocks(store: Store, client: Client, hashing: HashSettings) -> Iterator[int]:
     """Complete the hashes of all finished blocks from their thumbnails; gives the number of blocks hashed each time."""
     run = uuid.uuid4().hex[:8]
 
     def submit(block: int) -> list[Future]:
-        return [client.submit(hash_block, store.url, block, hash_shift, key=f"hash-{run}-{block}")]
+        return [client.submit(hash_block, store.url, block, hashing, key=f"hash-{run}-{block}")]
 
     for future in run_in_waves(client, range(store.blocks), submit, in_flight=2 * capacity(client).threads):
         yield int(future.result())
