@@ -48,6 +48,11 @@ def commands() -> None:
 @click.option("--ignore-path", metavar="PATH", multiple=True, help="Skip this file or folder.")
 @click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
 @click.option("--block-size", type=int, default=1024, show_default=True, help="Images in a unit of work.")
+@click.option("--exact-decode", is_flag=True, help="Decode JPEG at full scale: slower, a little more exact.")
+@click.option("--time-limit", type=float, default=60, show_default=True, help="Seconds for reading a file, 0 for any.")
+@click.option(
+    "--pixel-limit", type=int, default=178_956_970, show_default=True, help="Largest picture to read, width × height."
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port.")
 @click.option("--workers", type=int, metavar="N", help="Threads to use here; by default as many as cores.")
 @click.option("--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback.")
@@ -67,6 +72,9 @@ def find(
     ignore_path: tuple[str, ...],
     thumbnail_size: str,
     block_size: int,
+    exact_decode: bool,
+    time_limit: float,
+    pixel_limit: int,
     scheduler: str | None,
     workers: int | None,
     dashboard_address: str | None,
@@ -88,6 +96,7 @@ def find(
         resolve_measure(compare)
     if json_path is not None and json_path != "-":
         _check_output(json_path)
+    width, height = _size(thumbnail_size)
     client = None
     if scheduler is not None:
         from .cluster import connect
@@ -101,8 +110,12 @@ def find(
             client=client,
             workers=workers,
             dashboard_address=dashboard_address,
-            **_size(thumbnail_size),
+            thumbnail_size_x=width,
+            thumbnail_size_y=height,
             block_size=block_size,
+            exact_decode=exact_decode,
+            time_limit=time_limit,
+            pixel_limit=pixel_limit,
             recursive=not no_recursive,
             extensions=extension,
             ignore_names=ignore_name,
@@ -149,10 +162,10 @@ def _check_output(path: str) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
 
 
-def _size(text: str) -> dict[str, int]:
+def _size(text: str) -> tuple[int, int]:
     try:
         width, _, height = text.lower().partition("x")
-        return {"thumbnail_size_x": int(width), "thumbnail_size_y": int(height or width)}
+        return int(width), int(height or width)
     except ValueError:
         raise UsageError(f"thumbnail size {text!r} is not of the form 64x64") from None
 

@@ -7,9 +7,20 @@ from typing import Any, Self
 
 from .errors import UsageError
 
-__all__ = ["DEFAULT_BLOCK_SIZE", "CompareSettings", "IndexSettings", "ThumbnailSettings"]
+__all__ = [
+    "DEFAULT_BLOCK_SIZE",
+    "PIXEL_LIMIT",
+    "TIME_LIMIT",
+    "CompareSettings",
+    "IndexSettings",
+    "ReadSettings",
+    "ThumbnailSettings",
+]
 
 DEFAULT_BLOCK_SIZE = 1024
+# Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
+TIME_LIMIT = 60.0
+PIXEL_LIMIT = 178_956_970
 _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
 
 
@@ -64,16 +75,21 @@ class ThumbnailSettings:
         Size of a thumbnail in pixels, 8 to 1,024 each.
     block_size
         Images in a block: the unit of reading, of a thumbnail chunk and of resuming, 1 to 65,536.
+    exact_decode
+        Decode JPEG pictures at full scale and resize all by the plain bicubic filter, see `images.read_opened`.
     """
 
     width: int = 64
     height: int = 64
     block_size: int = DEFAULT_BLOCK_SIZE
+    exact_decode: bool = False
 
     def __post_init__(self) -> None:
         _integer("thumbnail width", self.width, 8, 1024)
         _integer("thumbnail height", self.height, 8, 1024)
         _integer("block_size", self.block_size, 1, 65_536)
+        if not isinstance(self.exact_decode, bool):
+            raise UsageError(f"exact_decode is {self.exact_decode!r}; it must be True or False")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -92,7 +108,33 @@ class ThumbnailSettings:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Make the settings from what a store recorded."""
-        return cls(width=values["width"], height=values["height"], block_size=values["block_size"])
+        names = ("width", "height", "block_size", "exact_decode")
+        return cls(**{name: values[name] for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+    """What reading a file may cost; may change from run to run.
+
+    A file beyond a limit is an error, and is tried again when a later run has a higher limit.
+
+    Attributes
+    ----------
+    time_limit
+        Seconds for a file, 0 for no limit. Not on systems without alarm signals (Windows).
+    pixel_limit
+        Pixels of a picture, width × height.
+    """
+
+    time_limit: float = TIME_LIMIT
+    pixel_limit: int = PIXEL_LIMIT
+
+    def __post_init__(self) -> None:
+        limit = self.time_limit
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < 1e9:
+            raise UsageError(f"time limit is {limit!r}; it must be seconds for a file, or 0 for no limit")
+        object.__setattr__(self, "time_limit", float(limit))
+        _integer("pixel limit", self.pixel_limit, 1, 2**62)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,19 +1,26 @@
 """One file → metadata record and thumbnail. Pillow only."""
 
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import warnings
 from functools import cache
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-__all__ = ["ImageRecord", "image_extensions", "printable", "read_image"]
+from .config import PIXEL_LIMIT
+from .pixels import reduce_picture
+
+__all__ = ["ImageRecord", "changed_record", "image_extensions", "open_file", "printable", "read_image", "read_opened"]
 
 # Known to Pillow by name only (a decoder has to be brought along), or, for EPS, decoded by starting Ghostscript on the
 # file, which nobody expects of a search for duplicates in pictures from elsewhere.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-_FILTER = Image.Resampling.BICUBIC
-_BACKGROUND = (255, 255, 255, 255)
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,6 +32,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = {5, 6, 7, 8}
+# How much larger than the thumbnail a JPEG picture is decoded at least: at twice the size, every hundredth photo is
+# off by an MSE of 83 or more, at four times by 8.5 (with the reduction of `pixels`, which alone makes 7.8).
+_DRAFT = 4
+# Files up to this size are read at once: one read for the hash and the decoder.
+_WHOLE_BYTES = 1 << 26
+_TEXT = 500
 
 
 class ImageRecord(NamedTuple):
@@ -40,6 +53,12 @@ class ImageRecord(NamedTuple):
         Why there is no thumbnail, in one line; empty if there is one.
     retry
         True if the file could not be read at all, rather than its content decoded: worth another try next time.
+    time_limit, pixel_limit
+        The limit that was exceeded, in seconds or pixels, if that is the error; else 0.
+    warnings
+        What the decoder complained of, in one line.
+    content_hash
+        SHA-256 of the file (64 hexadecimal digits); empty if it could not be read.
     """
 
     width: int = 0
@@ -48,25 +67,42 @@ class ImageRecord(NamedTuple):
     mode: str = ""
     error: str = ""
     retry: bool = False
+    time_limit: float = 0.0
+    pixel_limit: int = 0
+    warnings: str = ""
+    content_hash: str = ""
+
+
+@cache
+def _register_plugins() -> None:
+    """Load Pillow's plugins, and those of the extras `heif` and `jxl` where they are installed."""
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with contextlib.suppress(ImportError):
+        import pillow_jxl  # noqa: F401 - registers itself
 
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Endings of the files that Pillow decodes by itself, lower case, with the dot.
+    """Endings of the files that can be decoded here, lower case, with the dot.
 
     Examples
     --------
     >>> {".jpg", ".png", ".webp", ".tif"} <= image_extensions()
     True
     """
-    extensions = Image.registered_extensions()  # loads all of Pillow's plugins
+    _register_plugins()
+    extensions = Image.registered_extensions()
     return frozenset(end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED)
 
 
 @cache
 def _decoders() -> tuple[str, ...]:
     """Formats to try on a file, whatever its name: a picture called EPS by its content only must not run either."""
-    Image.init()
+    _register_plugins()
     return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
 
 
@@ -86,69 +122,144 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "UnidentifiedImageError: not an image, or of a kind that Pillow cannot read"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return printable(f"{type(error).__name__}: {text}")[:500]
+    return printable(f"{type(error).__name__}: {text}")[:_TEXT]
 
 
-def _reduce(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Resize and convert to RGB as a viewer would: 16 bits scale to 8, transparency shows a white background.
+def open_file(path: str | bytes) -> io.FileIO:
+    """Open a file to read it soon; the system begins to fetch it, so that files opened ahead do not wait for the disk.
 
-    Large pictures are reduced before they are converted wherever that gives the same picture, so that the peak of
-    memory stays at two copies of them.
+    Never waits for a pipe that took the place of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
     """
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        # convert() would clip everything above 255 to white
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).resize(size, _FILTER).convert("RGB")
-    if image.mode in ("I", "F"):
-        low, high = np.array(image.getextrema(), np.float64).tolist()
-        if not np.isfinite([low, high]).all():
-            everything = np.asarray(image)
-            finite = everything[np.isfinite(everything)]
-            low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-        values = np.asarray(image.resize(size, _FILTER), dtype=np.float64)
-        values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-        scaled = (values - low) * (255 / (high - low) if high > low else 0.0)
-        return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        # Pillow weights colours by their opacity here, so that blending afterwards is the same as before
-        small = image.convert("RGBA").resize(size, _FILTER)
-        return Image.alpha_composite(Image.new("RGBA", size, _BACKGROUND), small).convert("RGB")
-    return (image if image.mode == "RGB" else image.convert("RGB")).resize(size, _FILTER)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = io.FileIO(os.open(path, flags))
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, _WHOLE_BYTES, os.POSIX_FADV_WILLNEED)
+    return file
 
 
-def read_image(path: str, width: int, height: int) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
-    """Read a file once: its metadata, and a thumbnail of its first frame, upright, RGB, scaled without its aspect.
+def read_image(
+    path: str | bytes, width: int, height: int, *, exact_decode: bool = False, pixel_limit: int = PIXEL_LIMIT
+) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
+    """Read a file: its metadata, and a thumbnail of its first frame, upright, RGB, scaled without its aspect.
 
-    Bicubic with antialiasing (Pillow widens the filter when it reduces), in the orientation in which the file stores
-    the image, then turned upright, which costs nothing at thumbnail size.
+    See `read_opened`; `path` is the file.
+    """
+    try:
+        file = open_file(path)
+    except OSError as error:
+        return ImageRecord(error=_reason(error), retry=True), None
+    with file:
+        return read_opened(file, None, width, height, exact_decode=exact_decode, pixel_limit=pixel_limit)
+
+
+def read_opened(
+    file: io.FileIO,
+    listed: tuple[int, int] | None,
+    width: int,
+    height: int,
+    *,
+    exact_decode: bool = False,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
+    """Read an open file once: its metadata, and a thumbnail of its first frame, upright, RGB, without its aspect.
+
+    The picture is reduced in the orientation in which it is stored, then turned upright, which costs nothing at
+    thumbnail size. See `pixels.reduce_picture` for what becomes of colours and transparency.
+
+    Memory: files up to 64 MiB are held as a whole; besides, the decoded picture and a copy.
 
     Parameters
     ----------
-    path
-        File to read.
+    file
+        The file, as `open_file` gives it.
+    listed
+        Size in bytes and time of modification in nanoseconds that it must have, before and after it is read: another
+        content under the same name belongs to another row. None for any.
     width, height
         Size of the thumbnail in pixels.
+    exact_decode
+        Decode JPEG at full scale and resize by the plain bicubic filter. Otherwise it is decoded at least at four times
+        the size of the thumbnail, by leaving out frequencies, and reduced in two steps, which makes an MSE of 8.5
+        against the former at the 99th percentile of 198 photos, and takes two thirds of the time for small and a
+        seventh for large ones.
+    pixel_limit
+        Pictures of more pixels are errors.
 
     Returns
     -------
     The record, and the thumbnail (height, width, 3) uint8, or None if the record has an error. Nothing is raised for a
     bad file.
     """
+    content_hash, complaints = "", ""
     try:
-        file = open(path, "rb")  # noqa: PTH123, SIM115 - names may be undecodable bytes; closed below
-    except OSError as error:
-        return ImageRecord(error=_reason(error), retry=True), None
-    try:
-        with file, Image.open(file, formats=_decoders()) as image:
-            image_format, mode = image.format or "", image.mode
-            # first: Pillow turns a TIFF upright while it loads, and finds the EXIF data of some PNG files only then
-            image.load()
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            sideways = orientation in _SIDEWAYS
-            size = (height, width) if sideways else (width, height)
-            thumbnail = _reduce(image, size)
-            shown = image.size[::-1] if sideways else image.size
-        if orientation in _UPRIGHT:
-            thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # inner pictures of a file are checked by Pillow itself, and it only warns between the limit and twice that
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            try:
+                if listed is not None and _state(file) != listed:
+                    return changed_record(), None
+                source, content_hash = _content(file)
+                found = _decode(source, (width, height), exact_decode, pixel_limit)
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+                error = f"more than {pixel_limit} pixels; a higher pixel limit reads it"
+                return ImageRecord(error=error, pixel_limit=pixel_limit, content_hash=content_hash), None
+            finally:
+                complaints = "; ".join(dict.fromkeys(printable(str(item.message)) for item in caught))[:_TEXT]
+        if listed is not None and _state(file) != listed:
+            return changed_record(), None
     except Exception as error:  # decoders raise nearly every type for broken input; one bad file costs one row
-        return ImageRecord(error=_reason(error)), None
-    return ImageRecord(*shown, image_format, mode), np.asarray(thumbnail)
+        retry = isinstance(error, OSError) and not content_hash
+        return ImageRecord(error=_reason(error), retry=retry, warnings=complaints, content_hash=content_hash), None
+    record, thumbnail = found
+    return record._replace(warnings=complaints, content_hash=content_hash), thumbnail
+
+
+def changed_record() -> ImageRecord:
+    """What is known of a file that is not what was listed."""
+    return ImageRecord(error="the file changed after it was listed; run again", retry=True)
+
+
+def _state(file: io.FileIO) -> tuple[int, int] | None:
+    status = os.fstat(file.fileno())
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def _content(file: io.FileIO) -> tuple[BinaryIO, str]:
+    """What the decoder reads, and the SHA-256 (FIPS 180-4; most processors have instructions for it) of it all."""
+    if os.fstat(file.fileno()).st_size <= _WHOLE_BYTES:
+        content = file.read()
+        return io.BytesIO(content), hashlib.sha256(content).hexdigest()
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)  # much of it is still in the system's memory
+    return io.BufferedReader(file), digest
+
+
+def _decode(
+    source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
+) -> tuple[ImageRecord, NDArray[np.uint8]]:
+    Image.MAX_IMAGE_PIXELS = pixel_limit
+    with Image.open(source, formats=_decoders()) as image:
+        image_format, mode, shown = image.format or "", image.mode, image.size
+        if image.width * image.height > pixel_limit:
+            raise Image.DecompressionBombError
+        if not exact:
+            # in the stored orientation, which may have the sides swapped
+            image.draft(None, (_DRAFT * max(size), _DRAFT * max(size)))
+        drafted = image.size != shown
+        # before the orientation is asked for: Pillow turns a TIFF upright while it loads, and finds the EXIF data of
+        # some PNG files only then
+        image.load()
+        if not drafted:
+            shown = image.size
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        sideways = orientation in _SIDEWAYS
+        thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
+    if orientation in _UPRIGHT:
+        thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
+    return ImageRecord(*(shown[::-1] if sideways else shown), image_format, mode), np.asarray(thumbnail)

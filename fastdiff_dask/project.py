@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .catalog import IndexCounts, Root, index_images, resolve_roots
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
-from .clusters import Cluster
+from .clusters import Cluster, low_quality_of
 from .compare import compare_tiles, plan_comparison
 from .comparisons import Comparison
-from .config import DEFAULT_BLOCK_SIZE, CompareSettings, IndexSettings, ThumbnailSettings
+from .config import (
+    DEFAULT_BLOCK_SIZE,
+    PIXEL_LIMIT,
+    TIME_LIMIT,
+    CompareSettings,
+    IndexSettings,
+    ReadSettings,
+    ThumbnailSettings,
+)
 from .errors import UsageError
 from .files import Files
+from .functions import check_sendable
 from .hashes import HashSettings
 from .images import printable
 from .measures import default_threshold, resolve_measure
@@ -26,7 +35,7 @@ from .planning import check_compare_memory, choose_comparison, pairs_left, unpla
 from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
 from .store import Store
-from .thumbnails import check_memory, hash_blocks, read_blocks, unread_blocks
+from .thumbnails import check_memory, hash_blocks, read_blocks, unhashed_blocks, unread_blocks
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -82,9 +91,15 @@ class FastDifPy:
         Width and height of the thumbnails in pixels.
     block_size
         Images in a block. Memory: for each thread four blocks of thumbnails (4 · block_size · width · height · 3 bytes,
-        50 MB as it is), and either a decoded picture or what it takes to compare (`planning.compare_task_bytes`);
-        about 1 kB an image while indexing, and about 1 kB an image in the results. Nothing else grows with the
-        collection. Settings that do not fit into the workers' memory are refused before anything is computed.
+        50 MB as it is), and either what it takes to compare (`planning.compare_task_bytes`), or a process beside it of
+        50 MB with a file, its decoded picture and a copy; about 1 kB an image while indexing, and about 1 kB an image
+        in the results. Nothing else grows with the collection. Settings that do not fit into the workers' memory are
+        refused before anything is computed.
+    exact_decode
+        Decode JPEG pictures at full scale and resize by the plain bicubic filter: slower, see `images.read_opened`.
+    time_limit, pixel_limit
+        Seconds that reading a file may take (0: any), and pixels that a picture may have; files beyond are listed as
+        errors, and tried again when a later run has a higher limit.
     recursive, extensions, ignore_names, ignore_paths
         Which files are images, see `IndexSettings`.
     verbose
@@ -122,6 +137,9 @@ class FastDifPy:
         thumbnail_size_x: int = 64,
         thumbnail_size_y: int = 64,
         block_size: int = DEFAULT_BLOCK_SIZE,
+        exact_decode: bool = False,
+        time_limit: float = TIME_LIMIT,
+        pixel_limit: int = PIXEL_LIMIT,
         recursive: bool = True,
         extensions: Sequence[str] = (),
         ignore_names: Sequence[str] = (),
@@ -129,8 +147,9 @@ class FastDifPy:
         verbose: bool | None = None,
     ) -> None:
         self.thumbnail_settings = ThumbnailSettings(
-            width=thumbnail_size_x, height=thumbnail_size_y, block_size=block_size
+            width=thumbnail_size_x, height=thumbnail_size_y, block_size=block_size, exact_decode=exact_decode
         )
+        self.read_settings = ReadSettings(time_limit=time_limit, pixel_limit=pixel_limit)
         self.index_settings = IndexSettings(
             recursive=recursive,
             extensions=tuple(extensions),
@@ -259,34 +278,62 @@ class FastDifPy:
             print(f"{a * b if self.store.two_sides else a * (a - 1) // 2} comparisons")
         return images["a"] * each, images["b"] * each
 
-    def first_loop_iteration(self, compute_hash: bool = False, amount: int = 4) -> None:
+    def first_loop_iteration(
+        self,
+        compute_hash: bool = False,
+        amount: int = 4,
+        *,
+        hash_function: Callable[[Any], str | bytes] | None = None,
+        image_hashes: Sequence[str] = (),
+    ) -> None:
         """Read the images that were not read yet: thumbnails, metadata, and hashes if asked for.
+
+        Images that were read before get hashes from their thumbnails, if they have none, or have them of another
+        function or shift; nothing is computed again that is there.
 
         Parameters
         ----------
         compute_hash
-            Compute ``hash_0`` to ``hash_270`` of every image; those that were read before get them from their
-            thumbnails.
+            Compute ``hash_0`` to ``hash_270`` of every image, those of its thumbnail in four rotations, and
+            ``hash_key``, the smallest of them.
         amount
             Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+        hash_function
+            Used instead of BLAKE2b, also without `compute_hash`: a function of a thumbnail (h, w, 3) uint8, shifted and
+            turned, that gives str or bytes; bytes are kept as hexadecimal digits. Its workers must be able to import
+            what it uses.
+        image_hashes
+            Some of "average", "difference", "perceptual" and "wavelet": hashes of the ImageHash package, of the
+            thumbnail as it is, for the columns ``average_hash`` and so on; also without `compute_hash`.
 
         Raises
         ------
         UsageError
-            If nothing was indexed yet, or a block does not fit into a worker's memory.
+            If a setting cannot be used, nothing was indexed yet, or a block does not fit into a worker's memory.
+        FastDiffError
+            If the hash function fails or gives something else; blocks that were finished are kept.
         """
-        hashing = HashSettings(amount)
+        hashing = HashSettings(
+            amount=amount,
+            function=hash_function,
+            image_hashes=(image_hashes,) if isinstance(image_hashes, str) else tuple(image_hashes),
+            turned=compute_hash or hash_function is not None,
+        )
+        if hash_function is not None:
+            check_sendable(hash_function, "hash function")
+        wanted = hashing if hashing.turned or hashing.image_hashes else None
         with self._stage("thumbnails"):
             store = self.store
             unread = unread_blocks(store)
             if unread:
                 with stage_bar("thumbnail", sum(unread.values()), "images", self.verbose) as advance:
-                    for images, _ in read_blocks(store, self.client, unread, hashing if compute_hash else None):
+                    for images, _ in read_blocks(store, self.client, unread, wanted):
                         self.images_read += images
                         advance(images)
-            if compute_hash:
-                with stage_bar("hash", store.blocks, "blocks", self.verbose) as advance:
-                    for _ in hash_blocks(store, self.client, hashing):
+            unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
+            if unhashed:
+                with stage_bar("hash", len(unhashed), "blocks", self.verbose) as advance:
+                    for _ in hash_blocks(store, self.client, unhashed, hashing):
                         advance(1)
 
     def second_loop_iteration(
@@ -406,8 +453,32 @@ class FastDifPy:
         self.seconds["results"] = round(time.monotonic() - start, 3)
         return result
 
-    def get_duplicates(self, similarity: float | None = None) -> tuple[list[Cluster], list[str]]:
-        """Clusters of similar images with the one to keep, and the paths of all others; see `result`."""
+    def get_duplicates(
+        self, similarity: float | None = None, *, dif_based: bool = True
+    ) -> tuple[list[Cluster], list[str]]:
+        """Clusters of similar images with the one to keep, and the paths of all others.
+
+        Parameters
+        ----------
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+        dif_based
+            False needs no comparison: a cluster is then what has the same ``hash_key``, between two sides only if both
+            have images in it. Time grows with the number of images, see `hash_clusters.collect_hash_clusters`.
+
+        Raises
+        ------
+        UsageError
+            If nothing was compared yet, or not up to this MSE; without a comparison, if there are images without
+            hashes.
+        """
+        if not dif_based:
+            if similarity is not None:
+                raise UsageError("hashes are equal or not; leave out similarity, or dif_based=False")
+            from .hash_clusters import collect_hash_clusters
+
+            clusters = collect_hash_clusters(self.store, self.client, self.roots)
+            return clusters, low_quality_of(clusters)
         result = self.result(similarity)
         return result.clusters, result.low_quality
 

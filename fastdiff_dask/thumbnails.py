@@ -1,5 +1,6 @@
 """Catalog → thumbnails, metadata and hashes in the store: fast_diff_py's first loop."""
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,18 +13,22 @@ from numpy.typing import NDArray
 from .blas import SINGLE_THREADED_BLAS
 from .catalog import full_path
 from .cluster import capacity, run_in_waves
-from .config import ThumbnailSettings
+from .config import ReadSettings, ThumbnailSettings
+from .decoder import ListedFile, Request
 from .errors import UsageError
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS, HashSettings, thumbnail_digests
-from .images import ImageRecord, read_image
+from .images import ImageRecord, changed_record
+from .readers import close_readers, reader
 from .signatures import signature_length, signatures
 from .store import UNREAD, Store
 
-__all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes", "unread_blocks"]
+__all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes", "unhashed_blocks", "unread_blocks"]
 
 # A part is what one task reads of a block: small enough to keep all threads busy to the end and the progress moving,
 # large enough for the 2 ms that a task costs.
 _SMALLEST_PART, _LARGEST_PART = 16, 256
+# Thumbnails that are hashed and transformed at a time, while the decoder reads the next ones.
+_FINISHED = 32
 _HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
 
 
@@ -52,49 +57,61 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
     return 4 * settings.block_bytes
 
 
-def read_part(url: str, block: int, start: int, stop: int, hashing: HashSettings | None) -> Part:
-    """Read the files of some rows of a block; `hashing` None computes no hashes."""
+def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None) -> Part:
+    """Read the files of some rows of a block; `hashing` None computes no hashes.
+
+    The pictures are decoded by a process beside this one, see `readers`, while this one hashes those before.
+    """
     store = Store(url)
     settings = store.thumbnail_settings
-    rows = store.read_partition(block, ["root", "path", "path_bytes", "size", "mtime_ns", "current", "error"]).iloc[
-        start:stop
-    ]
-    records: list[ImageRecord] = []
+    columns = ["root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error"]
+    rows = store.read_partition(block, columns).iloc[start:stop]
+    # what the index could not even list, and what is not there any more, is not read
+    records = [ImageRecord(error=row.error) if row.size < 0 else changed_record() for row in rows.itertuples()]
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
-    for index, row in enumerate(rows.itertuples()):
-        if row.size < 0:  # the index could not even list it
-            record, thumbnail = ImageRecord(error=row.error), None
-        else:
-            record, thumbnail = _read_listed(row, settings)
-        if thumbnail is not None:
-            thumbnails[index] = thumbnail
-        records.append(record)
-    readable = np.array([not record.error for record in records], bool)
     signature = np.zeros((len(rows), signature_length(*settings.shape)), np.float32)
     digests = np.zeros((len(rows), 4, DIGEST_BYTES), np.uint8)
-    with SINGLE_THREADED_BLAS:
-        signature[readable] = signatures(thumbnails[readable])
-    digests[readable] = thumbnail_digests(thumbnails[readable])
-    hashes = {} if hashing is None else hashing.columns(thumbnails[readable])
-    return Part(records, hashes, thumbnails, signature, digests)
+    hashes: dict[int, dict[str, list[Any]]] = {}
 
+    def finish(places: list[int]) -> None:
+        some = thumbnails[places]
+        with SINGLE_THREADED_BLAS:
+            signature[places] = signatures(some)
+        digests[places] = thumbnail_digests(some)
+        if hashing is not None:
+            found = hashing.columns(some)
+            hashes.update((place, {name: found[name][k : k + 1] for name in found}) for k, place in enumerate(places))
 
-def _read_listed(row: Any, settings: ThumbnailSettings) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
-    """Read an image only as it was listed: another content under the same name belongs to another row."""
-    path = full_path(row.root, row.path, row.path_bytes)
-
-    def is_as_listed() -> bool:
-        try:
-            status = os.stat(path)  # noqa: PTH116 - names may be undecodable bytes
-        except OSError:
-            return True  # reading says why
-        return (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
-
-    if row.current and is_as_listed():
-        found = read_image(path, settings.width, settings.height)
-        if is_as_listed():
-            return found
-    return ImageRecord(error="the file changed after it was listed; run again", retry=True), None
+    wanted = rows.assign(place=range(len(rows)))[(rows.current & (rows["size"] >= 0)).to_numpy()]
+    # files that were written one after the other lie so on most disks
+    wanted = wanted.sort_values("inode", kind="stable")
+    request = Request(
+        [
+            ListedFile(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row.size, row.mtime_ns)
+            for row in wanted.itertuples()
+        ],
+        settings.width,
+        settings.height,
+        settings.exact_decode,
+        limits.pixel_limit,
+        limits.time_limit,
+    )
+    places: list[int] = []
+    with reader() as decoder:
+        for place, (record, content) in zip(wanted.place.tolist(), decoder.read(request), strict=True):
+            records[place] = record
+            if not record.error:
+                thumbnails[place] = np.frombuffer(content, np.uint8).reshape(settings.shape)
+                places.append(place)
+            if len(places) == _FINISHED:
+                finish(places)
+                places = []
+    if places:
+        finish(places)
+    in_order = [hashes[place] for place in sorted(hashes)]
+    names = in_order[0] if in_order else {}
+    merged = {name: [value for one in in_order for value in one[name]] for name in names}
+    return Part(records, merged, thumbnails, signature, digests)
 
 
 def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
@@ -109,10 +126,12 @@ def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
     records = [record for part in parts for record in part.records]
     for field in ImageRecord._fields:
         frame[field] = [getattr(record, field) for record in records]
-    errors = int((frame.error != "").sum())
-    frame["error"] = [record.error or None for record in records]
+    for field in ("error", "warnings", "content_hash"):
+        frame[field] = [getattr(record, field) or None for record in records]
+    errors = int(frame.error.notna().sum())
     frame = frame.assign(**{name: UNREAD[name] for name in _HASHES})
-    hashes = {name: [value for part in parts for value in part.hashes[name]] for name in parts[0].hashes}
+    names = next((list(part.hashes) for part in parts if part.hashes), [])  # a part may have no readable image
+    hashes = {name: [value for part in parts if part.hashes for value in part.hashes[name]] for name in names}
     _set_hashes(frame, hashes)
     store.write_partition(block, frame)
 
@@ -175,11 +194,12 @@ def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
 
 
 def read_blocks(
-    store: Store, client: Client, unread: dict[int, int], hashing: HashSettings | None = None
+    store: Store, client: Client, unread: dict[int, int], limits: ReadSettings, hashing: HashSettings | None = None
 ) -> Iterator[tuple[int, int]]:
     """Read blocks of images; each block is committed as soon as its images are read.
 
-    Memory: `thumbnail_task_bytes` a thread, and a decoded picture; independent of the number of images.
+    Memory: `thumbnail_task_bytes` a thread, and in a process beside it some 50 MB, a file and a decoded picture with a
+    copy; independent of the number of images.
 
     Parameters
     ----------
@@ -189,6 +209,8 @@ def read_blocks(
         Where to run; its workers see the files and the store under the same paths.
     unread
         What `unread_blocks` found.
+    limits
+        What reading a file may cost.
     hashing
         Compute these hashes too.
 
@@ -214,24 +236,40 @@ def read_blocks(
             stop = min(start + part_size, rows)
             key = f"thumbnail-{run}-{block}-{start}"
             lengths[key] = stop - start
-            parts.append(client.submit(read_part, store.url, block, start, stop, hashing, key=key))
+            parts.append(client.submit(read_part, store.url, block, start, stop, limits, hashing, key=key))
         commit = f"commit-{run}-{block}"
         # the parts travel from worker to worker, not through the scheduler
         return [*parts, client.submit(write_block, store.url, block, parts, key=commit)]
 
-    for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
-        if future.key in lengths:
-            yield lengths.pop(future.key), 0
-        else:
-            yield 0, future.result()[1]
+    try:
+        for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
+            if future.key in lengths:
+                yield lengths.pop(future.key), 0
+            else:
+                yield 0, future.result()[1]
+    finally:
+        # of workers that are gone, the decoders are as well
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            client.run(close_readers, on_error="ignore")
 
 
-def hash_blocks(store: Store, client: Client, hashing: HashSettings) -> Iterator[int]:
-    """Complete the hashes of all finished blocks from their thumbnails; gives the number of blocks hashed each time."""
+def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:
+    """Finished blocks some of whose images lack hashes, or have them in another way."""
+    columns = ["error", *_HASHES]
+    finished = sorted(store.finished_blocks())
+    frames = ((block, store.read_partition(block, columns)) for block in finished)
+    return [block for block, frame in frames if hashing.missing(frame[frame.error.isna()]) is not None]
+
+
+def hash_blocks(store: Store, client: Client, blocks: list[int], hashing: HashSettings) -> Iterator[int]:
+    """Complete the hashes of finished blocks from their thumbnails; gives the number of blocks hashed each time.
+
+    Memory: a block of thumbnails for each thread.
+    """
     run = uuid.uuid4().hex[:8]
 
     def submit(block: int) -> list[Future]:
         return [client.submit(hash_block, store.url, block, hashing, key=f"hash-{run}-{block}")]
 
-    for future in run_in_waves(client, range(store.blocks), submit, in_flight=2 * capacity(client).threads):
+    for future in run_in_waves(client, blocks, submit, in_flight=2 * capacity(client).threads):
         yield int(future.result())

@@ -29,7 +29,7 @@ def read(path, width=64, height=64):
 def test_thumbnail_is_pillows_bicubic(picture, tmp_path):
     picture.save(tmp_path / "a.png")
     record, thumbnail = read(tmp_path / "a.png", 32, 48)
-    assert record == (90, 60, "PNG", "RGB", "", False)
+    assert record[:6] == (90, 60, "PNG", "RGB", "", False)
     assert thumbnail.shape == (48, 32, 3)
     assert thumbnail.dtype == np.uint8
     np.testing.assert_array_equal(thumbnail, np.asarray(picture.resize((32, 48), Image.Resampling.BICUBIC)))
@@ -176,7 +176,8 @@ def test_a_decompression_bomb_is_an_error(tmp_path):
         + chunk(b"IEND", b"")
     )
     record, _ = read(path)
-    assert "DecompressionBombError" in record.error
+    assert record.error == "more than 178956970 pixels; a higher pixel limit reads it"
+    assert record.pixel_limit == 178_956_970
 
 
 def test_eps_is_not_run_under_any_name(tmp_path):

@@ -13,7 +13,10 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 # each may import from those before it
 LAYERS = [
     ["errors"],
-    ["blas", "config", "grid", "images", "hashes", "metrics", "ordering", "signatures", "files", "progress"],
+    ["config", "pixels"],
+    ["images"],
+    ["decoder"],
+    ["blas", "grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
     ["copies", "measures", "search", "testing"],
     ["store"],
     ["comparisons", "catalog", "cluster", "dense"],
@@ -29,7 +32,10 @@ KERNELS = [
     "errors",
     "config",
     "grid",
+    "pixels",
     "images",
+    "decoder",
+    "readers",
     "hashes",
     "metrics",
     "ordering",

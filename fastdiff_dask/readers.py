@@ -1,0 +1,167 @@
+"""Reading of picture files in processes of their own, so that a decoder that crashes or hangs costs one file."""
+
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .decoder import READY, Request
+from .errors import FastDiffError
+from .images import ImageRecord
+
+__all__ = ["ImageReader", "close_readers", "reader"]
+
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from fastdiff_dask.decoder import main; main()"
+# Some dozen thumbnails: the decoder goes on while the other side computes (Linux: F_SETPIPE_SZ).
+_SET_PIPE_SIZE, _PIPE_BYTES = 1031, 1 << 20
+_AHEAD = 8
+
+
+class ImageReader:
+    """A decoder process; started when it is needed, and again when it was lost.
+
+    Not for several threads at a time, see `reader`.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def read(self, request: Request) -> Iterator[tuple[ImageRecord, bytes]]:
+        """Read files, in their order.
+
+        A file at which the process is lost, or that takes too long, is tried once more in a new process, alone; lost
+        again, it is an error, and the others go on.
+
+        Yields
+        ------
+        Record, and thumbnail (height, width, 3) uint8 as bytes, or none if the record has an error.
+
+        Raises
+        ------
+        FastDiffError
+            If no process can be started.
+        """
+        files = request.files
+        done = 0
+        while done < len(files):
+            for answer in self._answers(request._replace(files=files[done:], ahead=_AHEAD)):
+                done += 1
+                yield answer
+            if done < len(files):
+                self._end()
+                alone = list(self._answers(request._replace(files=files[done : done + 1])))
+                yield alone[0] if alone else (self._lost(request), b"")
+                done += 1
+
+    def _answers(self, request: Request) -> Iterator[tuple[ImageRecord, bytes]]:
+        """Answers to a request, as many as the process gives before it is lost."""
+        process = self._process or self._start()
+        assert process.stdin is not None
+        try:
+            pickle.dump(request, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            process.stdin.flush()
+        except BrokenPipeError:
+            return
+        for _ in request.files:
+            answer = _receive(process)
+            if answer is None:
+                return
+            yield answer
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with tempfile.TemporaryFile() as complaints:
+            command = [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[1])]
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, bufsize=1 << 16
+                )
+            except (OSError, TypeError) as error:
+                raise FastDiffError(f"no process to decode pictures could be started ({error})") from None
+            if _receive(process) != READY:
+                process.kill()
+                process.wait()
+                complaints.seek(0)
+                last = complaints.read().decode(errors="replace").strip().splitlines()[-1:]
+                raise FastDiffError(
+                    f"the process to decode pictures ended at its start ({' '.join(last) or process.returncode}); "
+                    f"check the installation"
+                )
+        if sys.platform == "linux" and process.stdout is not None:
+            import fcntl
+
+            with suppress(OSError):  # more than the system allows
+                fcntl.fcntl(process.stdout, _SET_PIPE_SIZE, _PIPE_BYTES)
+        self._process = process
+        return process
+
+    def _lost(self, request: Request) -> ImageRecord:
+        """Why the process was lost, twice, at one file."""
+        code = self._end()
+        if code == -getattr(signal, "SIGALRM", 0) and request.time_limit:
+            error = f"reading took longer than {request.time_limit:g} s; a higher time limit tries again"
+            return ImageRecord(error=error, time_limit=request.time_limit)
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"exit code {code}"
+        # out of memory, or somebody's hand, rather than the picture
+        killed = name in ("SIGKILL", "SIGTERM")
+        return ImageRecord(error=f"the decoder crashed ({name})", retry=killed)
+
+    def _end(self) -> int:
+        """End the process, and give its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            return process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def close(self) -> None:
+        """End the process."""
+        self._end()
+
+
+def _receive(process: subprocess.Popen[bytes]) -> Any:
+    assert process.stdout is not None
+    try:
+        return pickle.load(process.stdout)
+    except (EOFError, pickle.UnpicklingError):
+        return None
+
+
+_idle: queue.SimpleQueue[ImageReader] = queue.SimpleQueue()
+
+
+@contextmanager
+def reader() -> Iterator[ImageReader]:
+    """Lend a reader to this thread; it is kept for the next one, unless something went wrong."""
+    try:
+        one = _idle.get_nowait()
+    except queue.Empty:
+        one = ImageReader()
+    try:
+        yield one
+    except BaseException:
+        one.close()
+        raise
+    _idle.put(one)
+
+
+def close_readers() -> None:
+    """End the readers of this process that nobody uses."""
+    with suppress(queue.Empty):
+        while True:
+            _idle.get_nowait().close()
