@@ -1,12 +1,12 @@
 """Similar pairs → clusters of images, and which one of each to keep."""
 
-from collections.abc import Hashable
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cluster", "connected_clusters", "keep_order"]
+__all__ = ["Cluster", "connected_clusters", "keep_order", "low_quality_of", "make_cluster"]
 
 
 class Cluster(NamedTuple):
@@ -65,3 +65,14 @@ def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable,
     (10, 10, 5, 'a')
     """
     return -width * height, -size, path
+
+
+def make_cluster(images: Iterable[Any]) -> Cluster:
+    """Choose what to keep of connected images: rows with the path as ``Index``, width, height and size."""
+    best, *others = sorted(images, key=lambda image: keep_order(image.width, image.height, image.size, image.Index))
+    return Cluster(best.Index, [other.Index for other in others])
+
+
+def low_quality_of(clusters: Iterable[Cluster]) -> list[str]:
+    """Every image that is not the best of its cluster, sorted."""
+    return sorted(path for cluster in clusters for path in cluster.low_quality)

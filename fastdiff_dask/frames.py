@@ -23,7 +23,7 @@ __all__ = ["images_frame", "mse_array", "persist_mse", "thumbnails_array"]
 
 
 def _current_partition(block: int, url: str, columns: list[str]) -> pd.DataFrame:
-    frame = Store(url).read_partition(block)
+    frame = Store(url).read_partition(block, ["image", "current", *columns])
     return frame[frame.current].set_index("image")[columns]
 
 

@@ -327,7 +327,7 @@ class FastDifPy:
             unread = unread_blocks(store)
             if unread:
                 with stage_bar("thumbnail", sum(unread.values()), "images", self.verbose) as advance:
-                    for images, _ in read_blocks(store, self.client, unread, wanted):
+                    for images, _ in read_blocks(store, self.client, unread, self.read_settings, wanted):
                         self.images_read += images
                         advance(images)
             unhashed = [] if wanted is None else unhashed_blocks(store, wanted)

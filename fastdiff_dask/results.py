@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .catalog import Root
-from .clusters import Cluster, connected_clusters, keep_order
+from .clusters import Cluster, connected_clusters, low_quality_of, make_cluster
 from .comparisons import Comparison
 from .config import CompareSettings
 from .copies import Groups, PairChunk, find_copies
@@ -23,7 +23,7 @@ from .metrics import rotation_of
 from .planning import turns_of
 from .store import Store
 
-__all__ = ["Result", "collect_errors", "collect_result", "write_json"]
+__all__ = ["Result", "collect_errors", "collect_result", "shown_paths", "write_json"]
 
 _COLUMNS = ["image", "side", "root", "path", "path_bytes", "size", "current", "width", "height"]
 # Pairs that are all listed; of more, equal thumbnails are listed by their first image.
@@ -119,16 +119,12 @@ class Result:
         """Connected images, and which one to keep; sorted by the path to keep."""
         rows = list(self.images.itertuples())
         stars = self.groups.stars()
-        clusters = []
-        for part in connected_clusters(stars.a, stars.b):
-            best = sorted((rows[i] for i in part), key=lambda r: keep_order(r.width, r.height, r.size, r.Index))
-            clusters.append(Cluster(best[0].Index, [row.Index for row in best[1:]]))
-        return sorted(clusters)
+        return sorted(make_cluster(rows[i] for i in part) for part in connected_clusters(stars.a, stars.b))
 
     @property
     def low_quality(self) -> list[str]:
         """Every image that is not the best of its cluster, sorted."""
-        return sorted(path for cluster in self.clusters for path in cluster.low_quality)
+        return low_quality_of(self.clusters)
 
 
 @cache
@@ -138,7 +134,7 @@ def _rotations() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     return np.array([degrees for degrees, _ in named], np.int64), np.array([mirrored for _, mirrored in named])
 
 
-def _shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
+def shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
     """Paths as the user gave the root, joined with the file's; undecodable bytes as surrogates (PEP 383)."""
     given = {(root.side, root.absolute): root.given for root in roots}
     return [
@@ -156,7 +152,7 @@ def collect_errors(store: Store, roots: list[Root]) -> pd.DataFrame:
     """Files of the collection that could not be compared, sorted: path, error."""
     frame = store.read_images(["side", "root", "path", "path_bytes", "current", "error"])
     frame = frame[frame.current & frame.error.notna()]
-    rows = sorted(zip(_shown_paths(frame, roots), frame.error, strict=True))
+    rows = sorted(zip(shown_paths(frame, roots), frame.error, strict=True))
     return pd.DataFrame({"path": _objects([path for path, _ in rows]), "error": [error for _, error in rows]})
 
 
@@ -193,7 +189,7 @@ def collect_result(
         sides = [_collect_groups(store, wanted, "a", found[:, :2].ravel())]
     members = np.unique(np.concatenate([side.members for side in sides]))
     images = _read_rows(store, members)
-    shown = _shown_paths(images, roots)
+    shown = shown_paths(images, roots)
     rows = {path: row for row, (path, current) in enumerate(zip(shown, images.current, strict=True)) if current}
     paths = sorted(rows)  # in Python: pandas' own strings cannot hold undecodable names
     rank = {path: name for name, path in enumerate(paths)}

@@ -13,7 +13,7 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 # each may import from those before it
 LAYERS = [
     ["errors"],
-    ["config", "pixels"],
+    ["config", "functions", "pixels"],
     ["images"],
     ["decoder"],
     ["blas", "grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
@@ -24,7 +24,7 @@ LAYERS = [
     ["planning", "thumbnails", "frames"],
     ["compare", "clusters", "status"],
     ["results"],
-    ["table"],
+    ["table", "hash_clusters"],
     ["project"],
     ["cli"],
 ]
@@ -36,6 +36,7 @@ KERNELS = [
     "images",
     "decoder",
     "readers",
+    "functions",
     "hashes",
     "metrics",
     "ordering",

@@ -1,0 +1,77 @@
+"""Images with equal hashes → clusters, by a group-by over the metadata: no pair is compared."""
+
+from typing import Any
+
+import pandas as pd
+from distributed import Client
+
+from .catalog import Root
+from .clusters import Cluster, make_cluster
+from .errors import UsageError
+from .frames import images_frame
+from .hashes import HASH_KEY
+from .results import shown_paths
+from .store import Store
+
+__all__ = ["collect_hash_clusters"]
+
+_COLUMNS = ["side", "root", "path", "path_bytes", "size", "width", "height", "error", HASH_KEY]
+_MADE_BY = ["hash_function", "hash_shift"]
+# Keys that one task counts, 50 bytes each
+_KEYS_AT_ONCE = 500_000
+
+
+def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> list[Cluster]:
+    """Cluster the current images by equal ``hash_key``; between two sides, only what has images of both.
+
+    Time grows with the number of images: their metadata is read twice, once to count the images of each key, and once
+    for those with a key that counts. Memory: for each thread, the keys of half a million images, about 50 MB; on the
+    scheduler, some tasks a block; here, about 1 kB an image that is in a cluster.
+
+    Parameters
+    ----------
+    store
+        The store, its images hashed.
+    client
+        Where to run; its workers see the store under the same path.
+    roots
+        The folders as the user gives them now.
+
+    Returns
+    -------
+    Clusters, sorted by the path to keep.
+
+    Raises
+    ------
+    UsageError
+        If there are images without hashes, or hashes of different kinds.
+    """
+    images = images_frame(store)
+    readable = images[images["error"].isna()]
+    keys = readable[[HASH_KEY]].assign(b=readable["side"].eq("b").astype("int64"))
+    parts = 1 + sum(store.rows()) // _KEYS_AT_ONCE
+    counts = keys.groupby(HASH_KEY)["b"].agg(["count", "sum"], split_out=parts)
+    in_clusters = counts["sum"].between(1, counts["count"] - 1) if store.two_sides else counts["count"] > 1
+    made_by, found = _compute(client, readable[_MADE_BY].drop_duplicates(), counts[in_clusters])
+    _check(made_by)
+    if not len(found):
+        return []
+    (rows,) = _compute(client, readable[_COLUMNS][readable[HASH_KEY].isin(found.index.to_list())])
+    rows.index = pd.Index(shown_paths(rows, roots), dtype=object)  # what pandas' own strings hold has no surrogates
+    return sorted(make_cluster(group.itertuples()) for _, group in rows.groupby(HASH_KEY))
+
+
+def _compute(client: Client, *collections: Any) -> list[Any]:
+    return client.gather(client.compute(list(collections)))
+
+
+def _check(made_by: pd.DataFrame) -> None:
+    """Refuse images without hashes, and hashes that were not made in the same way."""
+    hashed = made_by["hash_function"].notna()
+    if not len(made_by) or (hashed.all() and len(made_by) == 1):
+        return
+    if not hashed.any():
+        found = "hashes were not computed"
+    else:
+        found = "some images have no hashes" if not hashed.all() else "some images have hashes of another kind"
+    raise UsageError(f"{found}; call first_loop_iteration(compute_hash=True) first")
