@@ -1,25 +1,33 @@
 """Folders → the metadata of the images in the store. Lists names and sizes only; no picture is opened."""
 
 import fnmatch
+import math
 import os
+import re
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from .config import IndexSettings
+from .config import PIXEL_LIMIT, TIME_LIMIT, IndexSettings
 from .errors import UsageError
 from .grid import Generation
 from .images import image_extensions, printable
 from .store import UNREAD, Store
 
-__all__ = ["IndexCounts", "Root", "full_path", "index_images", "resolve_roots"]
+__all__ = ["IndexCounts", "Link", "Root", "full_path", "index_images", "resolve_roots"]
 
 _KEY = ["side", "root", "path", "path_bytes"]
+
+# The rules by which a file is no image of the collection.
+_NO_IMAGE, _NO_FILE = "no image by its extension", "no regular file"
+_NAME, _PATH, _STORE = "ignored name", "ignored path", "the store itself"
+_SAME_FILE, _LINK = "another name of a listed file", "symbolic link to a listed file"
+_FOLDER_LINK = "symbolic link to a searched folder"
 
 
 class Root(NamedTuple):
@@ -40,9 +48,28 @@ class Root(NamedTuple):
     absolute: str
 
 
+class Link(NamedTuple):
+    """Another name of a listed file: a hard link, or a symbolic link to it.
+
+    Attributes
+    ----------
+    side, root, path
+        The other name; undecodable bytes of `path` as surrogates (PEP 383).
+    same_side, same_root, same_path
+        The name under which the file is listed.
+    """
+
+    side: str
+    root: str
+    path: str
+    same_side: str
+    same_root: str
+    same_path: str
+
+
 @dataclass(frozen=True)
 class IndexCounts:
-    """What an index run found, in files.
+    """What an index run found, in files: each is listed, or ignored by one rule.
 
     Attributes
     ----------
@@ -50,15 +77,22 @@ class IndexCounts:
         Images listed: for the first time, again because size or time of modification changed, and as before.
     vanished
         Images of earlier runs that are not there any more.
-    skipped
-        Files that are no images by their extension, or that are ignored by name or path.
+    ignored
+        By the name of the rule, the files that are no images of the collection; rules are sorted. Files below an
+        ignored folder count one by one; a link that is not followed, an ignored folder that cannot be read, and the
+        store itself count as one. What is below sub-folders is not counted at all if they are not searched.
     """
 
     new: int
     changed: int
     unchanged: int
     vanished: int
-    skipped: int
+    ignored: dict[str, int]
+
+    @property
+    def skipped(self) -> int:
+        """Number of all ignored files."""
+        return sum(self.ignored.values())
 
 
 def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
@@ -108,124 +142,210 @@ def _within(path: str, folder: str) -> bool:
     return Path(path).is_relative_to(folder)
 
 
+class _Row(NamedTuple):
+    """Metadata of a listed file; size −1 and an error for what cannot be listed."""
+
+    side: str
+    root: str
+    path: str
+    path_bytes: bytes
+    size: int
+    mtime_ns: int
+    device: int
+    inode: int
+    error: str | None
+
+
 class _Walk:
-    """List the images below the roots, each real file once.
+    """List the images below the roots, each real file once, and count the others by the rule that ignores them.
 
     Real folders come first. Symbolic links follow after all of them, and only to what was not reached on a real path:
-    so a file is never listed as a duplicate of itself, and a loop of links ends.
+    so a file is never listed as a duplicate of itself, and a loop of links ends. Ignored folders are counted last, as
+    another root or a link may lead to what is below them.
+
+    Attributes
+    ----------
+    rows, ignored, links
+        What was found so far: metadata, numbers of files by rule, other names of listed files.
     """
 
-    def __init__(self, roots: list[Root], settings: IndexSettings, own: str) -> None:
-        self._settings = settings
+    def __init__(
+        self, roots: list[Root], settings: IndexSettings, own: str | None, advance: Callable[[int], None]
+    ) -> None:
+        self.rows: list[_Row] = []
+        self.ignored: Counter[str] = Counter()
+        self.links: list[Link] = []
+        self._advance = advance
+        self._recursive = settings.recursive
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
-        self._ignored_paths = {str(Path(path).expanduser().absolute()) for path in settings.ignore_paths}
-        self._ignored_paths |= {str(Path(path).expanduser().resolve()) for path in settings.ignore_paths}
-        self._own = own
+        self._names = re.compile("|".join(fnmatch.translate(pattern) for pattern in settings.ignore_names) or r"(?!)")
+        paths = [Path(path).expanduser() for path in settings.ignore_paths]
+        self._paths = {str(form): _PATH for path in paths for form in (path.absolute(), path.resolve())}
+        if own is not None:
+            self._paths[own] = _STORE
+        # links may lead to a folder under another path
+        self._closed = {identity: rule for path, rule in self._paths.items() if (identity := _identity(path))}
         self._roots = roots
-        self._seen: set[tuple[int, int]] = set()
-        self._links: deque[tuple[Root, str]] = deque()
-        self.skipped = 0
+        self._folders: set[tuple[int, int]] = set()
+        self._files: dict[tuple[int, int], int] = {}
+        self._symbolic: deque[tuple[Root, str]] = deque()
+        self._left_out: list[tuple[str, str]] = []
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Metadata of each image; what cannot be listed has size −1 and an error."""
+    def run(self) -> None:
+        """Walk through all roots."""
         for root in self._roots:
-            yield from self._folder(root, root.absolute)
-        while self._links:
-            yield from self._link(*self._links.popleft())
+            self._folder(root, root.absolute)
+        while self._symbolic:
+            self._link(*self._symbolic.popleft())
+        for folder, rule in self._left_out:
+            self._count_below(folder, rule)
+        self._advance(len(self.rows) % 1000)
 
-    def _folder(self, root: Root, top: str) -> Iterator[dict[str, Any]]:
+    def _folder(self, root: Root, top: str) -> None:
         pending = [top]
         while pending:
             folder = pending.pop()
             try:
                 status = os.stat(folder)  # noqa: PTH116 - here and below: names may be undecodable bytes, and 10⁶ of them
-                if (status.st_dev, status.st_ino) in self._seen:
+                identity = status.st_dev, status.st_ino
+                if identity in self._closed:
+                    self._left_out.append((folder, self._closed[identity]))
                     continue
-                self._seen.add((status.st_dev, status.st_ino))
+                if identity in self._folders:
+                    continue
+                self._folders.add(identity)
                 with os.scandir(folder) as found:
                     entries = sorted(found, key=lambda entry: entry.name)
             except OSError as error:
-                yield self._failed(root, folder, f"folder cannot be read: {error.strerror}")
+                self._fail(root, folder, f"folder cannot be read: {error.strerror}")
                 continue
-            below = []
+            below: list[str] = []
             for entry in entries:
-                if self._ignored(entry.name, entry.path):
-                    self.skipped += 1
-                elif entry.is_symlink():
-                    self._links.append((root, entry.path))
-                elif entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                elif self._is_image(entry.name):
-                    yield from self._file(root, entry.path)
-                else:
-                    self.skipped += 1
-            if self._settings.recursive:
-                pending += reversed(below)
+                try:
+                    self._entry(root, entry, below)
+                except OSError as error:
+                    self._fail(root, entry.path, f"file cannot be listed: {error.strerror}")
+            pending += reversed(below)
 
-    def _link(self, root: Root, path: str) -> Iterator[dict[str, Any]]:
+    def _entry(self, root: Root, entry: os.DirEntry[str], below: list[str]) -> None:
+        """List or count an entry of a folder; a folder to search is added to those below."""
+        rule = self._paths.get(entry.path) or (_NAME if self._names.match(entry.name) else None)
+        if entry.is_dir(follow_symlinks=False):
+            if self._recursive and rule:
+                self._left_out.append((entry.path, rule))
+            elif self._recursive:
+                below.append(entry.path)
+        elif rule:
+            self.ignored[rule] += 1
+        elif entry.is_symlink():
+            self._symbolic.append((root, entry.path))
+        elif not self._is_image(entry.name):
+            self.ignored[_NO_IMAGE] += 1
+        else:
+            status = entry.stat(follow_symlinks=False)
+            # Windows tells it only when the file is asked for by itself
+            self._file(root, entry.path, status if status.st_ino else os.stat(entry.path), _SAME_FILE)  # noqa: PTH116
+
+    def _link(self, root: Root, path: str) -> None:
         try:
             status = os.stat(path)  # noqa: PTH116
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not self._is_image(path):
-                self.skipped += 1
-                return
-            yield self._failed(root, path, f"symbolic link cannot be followed: {error.strerror}")
+                self.ignored[_NO_IMAGE] += 1
+            else:
+                self._fail(root, path, f"symbolic link cannot be followed: {error.strerror}")
             return
         target = os.path.realpath(path)
         if not stat.S_ISDIR(status.st_mode):
-            if self._is_image(path) and (status.st_dev, status.st_ino) not in self._seen:
-                yield from self._file(root, path)
+            if self._is_image(path):
+                self._file(root, path, status, _LINK)
             else:
-                self.skipped += 1
+                self.ignored[_NO_IMAGE] += 1
+        elif not self._recursive:
+            return  # as any sub-folder
         elif _within(os.path.realpath(os.path.dirname(path)), target):  # noqa: PTH120
-            yield self._failed(root, path, "symbolic link loop: it leads to a folder that contains it")
-        elif not self._settings.recursive or self._ignored("", target):
-            self.skipped += 1
+            self._fail(root, path, "symbolic link loop: it leads to a folder that contains it")
+        elif rule := self._closed.get((status.st_dev, status.st_ino)):
+            self.ignored[rule] += 1
+        elif (status.st_dev, status.st_ino) in self._folders:
+            self.ignored[_FOLDER_LINK] += 1
         else:
-            yield from self._folder(root, path)
+            self._folder(root, path)
 
-    def _file(self, root: Root, path: str) -> Iterator[dict[str, Any]]:
-        try:
-            status = os.stat(path)  # noqa: PTH116
-        except OSError as error:
-            yield self._failed(root, path, f"file cannot be listed: {error.strerror}")
-            return
+    def _file(self, root: Root, path: str, status: os.stat_result, rule: str) -> None:
+        """List a file, or count it by a rule if it is listed already under another name."""
         if not stat.S_ISREG(status.st_mode):
-            self.skipped += 1  # a pipe or a device: reading it may never end
+            self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
             return
-        self._seen.add((status.st_dev, status.st_ino))
-        yield self._row(root, path, status.st_size, status.st_mtime_ns, None, status.st_dev, status.st_ino)
+        row = self._row(root, path, status.st_size, status.st_mtime_ns, None, status.st_dev, status.st_ino)
+        listed = self._files.get((row.device, row.inode)) if row.inode else None
+        # the same number with another size or time: a file system that gives out numbers anew, or a file being written
+        if listed is not None and _version(self.rows[listed]) == _version(row):
+            self.ignored[rule] += 1
+            self.links.append(Link(*_name(row), *_name(self.rows[listed])))
+            return
+        self._files[row.device, row.inode] = len(self.rows)
+        self._add(row)
 
-    def _ignored(self, name: str, path: str) -> bool:
-        return (
-            path == self._own
-            or path in self._ignored_paths
-            or any(fnmatch.fnmatchcase(name, pattern) for pattern in self._settings.ignore_names)
-        )
+    def _count_below(self, top: str, rule: str) -> None:
+        """Count the files below an ignored folder, as far as they were not reached in another way."""
+        pending = [top]
+        while pending:
+            folder = pending.pop()
+            try:
+                identity = _identity(folder)
+                if identity in self._folders:
+                    continue
+                if identity:
+                    self._folders.add(identity)
+                if identity in self._closed and self._closed[identity] == _STORE:
+                    self.ignored[_STORE] += 1  # its files are no one's pictures, and their number changes as we work
+                    continue
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+                        else:
+                            self.ignored[rule] += 1
+            except OSError:
+                self.ignored[rule] += 1
 
     def _is_image(self, name: str) -> bool:
         return os.path.splitext(name)[1].lower() in self._extensions  # noqa: PTH122
 
-    def _failed(self, root: Root, path: str, error: str) -> dict[str, Any]:
-        return self._row(root, path, -1, 0, error)
+    def _fail(self, root: Root, path: str, error: str) -> None:
+        self._add(self._row(root, path, -1, 0, error))
+
+    def _add(self, row: _Row) -> None:
+        self.rows.append(row)
+        if len(self.rows) % 1000 == 0:
+            self._advance(1000)
 
     @staticmethod
     def _row(
         root: Root, path: str, size: int, mtime_ns: int, error: str | None, device: int = 0, inode: int = 0
-    ) -> dict[str, Any]:
+    ) -> _Row:
         below = path[len(root.absolute) :].lstrip(os.sep) or "."
         shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return {
-            "side": root.side,
-            "root": root.absolute,
-            "path": shown,
-            "path_bytes": b"" if shown == below else os.fsencode(below),
-            "size": size,
-            "mtime_ns": mtime_ns,
-            "device": device,
-            "inode": inode,
-            "error": error,
-        }
+        raw = b"" if shown == below else os.fsencode(below)
+        return _Row(root.side, root.absolute, shown, raw, size, mtime_ns, device, inode, error)
+
+
+def _version(row: _Row) -> tuple[int, int]:
+    return row.size, row.mtime_ns
+
+
+def _name(row: _Row) -> tuple[str, str, str]:
+    return row.side, row.root, os.fsdecode(row.path_bytes) if row.path_bytes else row.path
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Device and inode of what a path leads to; None if there is nothing, or it cannot be told."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _can_open(row: Any) -> bool:
@@ -249,15 +369,25 @@ def full_path(root: str, path: str, path_bytes: bytes = b"") -> str:
 
 
 def index_images(
-    store: Store, roots: list[Root], settings: IndexSettings, advance: Callable[[int], None] = lambda images: None
+    store: Store,
+    roots: list[Root],
+    settings: IndexSettings,
+    advance: Callable[[int], None] = lambda images: None,
+    *,
+    time_limit: float = TIME_LIMIT,
+    pixel_limit: int = PIXEL_LIMIT,
 ) -> IndexCounts:
     """List the images below the roots and bring the metadata in the store up to date.
 
     New and changed files become a new generation of blocks, committed as one; rows of vanished and changed files are
     marked as not current. Runs again from the start if it was killed, with the same outcome: it depends on what is
-    committed and on what is on disk alone. A file that could not be read before and can be opened now is listed again.
+    committed and on what is on disk alone. A file that could not be read before and can be opened now is listed again,
+    and so is one that was beyond a limit lower than now.
 
-    Memory grows with the number of images, about 1 kB each; one directory entry and one `stat` a file is read.
+    A file with several names, hard links or symbolic links, is listed under one of them, real names before links, then
+    the first in the order of the walk; the others are recorded in the store beside the numbers of ignored files.
+
+    Memory grows with the number of images, about 1 kB each; one directory entry and one `stat` an image is read.
 
     Parameters
     ----------
@@ -269,17 +399,15 @@ def index_images(
         Which files are images.
     advance
         Called with the number of images listed since the last call.
+    time_limit, pixel_limit
+        What reading a file may cost in this run, see `ReadSettings`.
     """
-    walk = _Walk(roots, settings, os.path.realpath(store.files.root) if store.files.local else "")
-    columns = [*_KEY, "size", "mtime_ns", "device", "inode", "error"]
-    rows = []
-    for row in walk.rows():
-        rows.append(row)
-        if len(rows) % 1000 == 0:
-            advance(1000)
-    advance(len(rows) % 1000)
-    listed = pd.DataFrame(rows, columns=columns)
-    known = store.read_images(["image", *_KEY, "size", "mtime_ns", "current", "retry", "error"])
+    walk = _Walk(roots, settings, os.path.realpath(store.files.root) if store.files.local else None, advance)
+    walk.run()
+    listed = pd.DataFrame(walk.rows, columns=_Row._fields)
+    known = store.read_images(
+        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
+    )
     for frame in (listed, known):
         # what could not even be listed has no size and time, and is the same as long as its error is
         frame["failure"] = frame.error.where(frame["size"] < 0, "").astype(object)
@@ -287,7 +415,9 @@ def index_images(
     identity = [*_KEY, "size", "mtime_ns", "failure"]
     usable = known.drop_duplicates(identity, keep="last")
     again = [row.image for row in usable[usable.retry].itertuples() if _can_open(row)]
-    usable = usable[~usable.image.isin(again)]
+    beyond = (usable.time_limit > 0) & (usable.time_limit < (time_limit or math.inf))
+    beyond |= (usable.pixel_limit > 0) & (usable.pixel_limit < pixel_limit)
+    usable = usable[~usable.image.isin(again) & ~beyond]
     matched = listed.merge(usable[[*identity, "image"]], on=identity, how="left", validate="one_to_one").image
     new = listed[matched.isna().to_numpy()].drop(columns="failure")
 
@@ -303,6 +433,8 @@ def index_images(
         bounds.append(bounds[-1] - (-len(rows) // size))
     if bounds[0] < bounds[2]:
         store.add_generation(Generation(range(bounds[0], bounds[1]), range(bounds[1], bounds[2]), *images))
+    ignored = dict(sorted(walk.ignored.items()))
+    store.write_index({"ignored": ignored, "links": [list(link) for link in sorted(walk.links)]})
 
     before = _keys(known[known.current])
     now, added = _keys(listed), _keys(new)
@@ -312,7 +444,7 @@ def index_images(
         changed=changed,
         unchanged=len(listed) - len(new),
         vanished=sum((before - now).values()),
-        skipped=walk.skipped,
+        ignored=ignored,
     )
 
 

@@ -22,22 +22,33 @@ from .store import IMAGE_SCHEMA, Store
 __all__ = ["images_frame", "mse_array", "persist_mse", "thumbnails_array"]
 
 
-def _current_partition(block: int, url: str, columns: list[str]) -> pd.DataFrame:
-    frame = Store(url).read_partition(block, ["image", "current", *columns])
+def _current_partition(blocks: range, url: str, columns: list[str]) -> pd.DataFrame:
+    store = Store(url)
+    frames = [store.read_partition(block, ["image", "current", *columns]) for block in blocks]
+    frame = pd.concat(frames) if len(frames) > 1 else frames[0]
     return frame[frame.current].set_index("image")[columns]
 
 
-def images_frame(store: Store) -> dd.DataFrame:
-    """Metadata of the current images, errors included: a Dask DataFrame, one partition a block, indexed by number."""
+def images_frame(store: Store, blocks_at_once: int = 1) -> dd.DataFrame:
+    """Metadata of the current images, errors included: a Dask DataFrame indexed by number.
+
+    Parameters
+    ----------
+    store
+        The store.
+    blocks_at_once
+        Blocks in a partition.
+    """
     columns = [name for name in IMAGE_SCHEMA.names if name not in ("image", "current")]
     meta = IMAGE_SCHEMA.empty_table().to_pandas().set_index("image")[columns]
     if not store.blocks:
         return dd.from_pandas(meta, npartitions=1)
     size = store.thumbnail_settings.block_size
-    divisions = [block * size for block in range(store.blocks)] + [store.blocks * size - 1]
-    return dd.from_map(
-        _current_partition, range(store.blocks), url=store.url, columns=columns, meta=meta, divisions=divisions
-    )
+    parts = [
+        range(first, min(first + blocks_at_once, store.blocks)) for first in range(0, store.blocks, blocks_at_once)
+    ]
+    divisions = [part.start * size for part in parts] + [store.blocks * size - 1]
+    return dd.from_map(_current_partition, parts, url=store.url, columns=columns, meta=meta, divisions=divisions)
 
 
 def _current_rows(store: Store, side: str | None) -> Iterator[tuple[int, pd.DataFrame]]:

@@ -17,7 +17,9 @@ __all__ = ["collect_hash_clusters"]
 
 _COLUMNS = ["side", "root", "path", "path_bytes", "size", "width", "height", "error", HASH_KEY]
 _MADE_BY = ["hash_function", "hash_shift"]
-# Keys that one task counts, 50 bytes each
+# Images whose metadata one task reads: reading a block takes milliseconds, not much more than a task by itself.
+_ROWS_AT_ONCE = 65_536
+# Keys that one task counts, about 100 bytes each.
 _KEYS_AT_ONCE = 500_000
 
 
@@ -46,23 +48,24 @@ def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> li
     UsageError
         If there are images without hashes, or hashes of different kinds.
     """
-    images = images_frame(store)
+    images = images_frame(store, max(1, _ROWS_AT_ONCE // store.thumbnail_settings.block_size))
     readable = images[images["error"].isna()]
+    _check(_compute(client, readable[_MADE_BY].drop_duplicates()))
     keys = readable[[HASH_KEY]].assign(b=readable["side"].eq("b").astype("int64"))
     parts = 1 + sum(store.rows()) // _KEYS_AT_ONCE
-    counts = keys.groupby(HASH_KEY)["b"].agg(["count", "sum"], split_out=parts)
+    # Dask would take its default way to shuffle from the default client, which need not be this one
+    counts = keys.groupby(HASH_KEY)["b"].agg(["count", "sum"], split_out=parts, shuffle_method="tasks")
     in_clusters = counts["sum"].between(1, counts["count"] - 1) if store.two_sides else counts["count"] > 1
-    made_by, found = _compute(client, readable[_MADE_BY].drop_duplicates(), counts[in_clusters])
-    _check(made_by)
+    found = _compute(client, counts[in_clusters])
     if not len(found):
         return []
-    (rows,) = _compute(client, readable[_COLUMNS][readable[HASH_KEY].isin(found.index.to_list())])
+    rows = _compute(client, readable[_COLUMNS][readable[HASH_KEY].isin(found.index.to_list())])
     rows.index = pd.Index(shown_paths(rows, roots), dtype=object)  # what pandas' own strings hold has no surrogates
     return sorted(make_cluster(group.itertuples()) for _, group in rows.groupby(HASH_KEY))
 
 
-def _compute(client: Client, *collections: Any) -> list[Any]:
-    return client.gather(client.compute(list(collections)))
+def _compute(client: Client, collection: Any) -> pd.DataFrame:
+    return client.compute(collection).result()
 
 
 def _check(made_by: pd.DataFrame) -> None:

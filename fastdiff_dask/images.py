@@ -38,6 +38,7 @@ _DRAFT = 4
 # Files up to this size are read at once: one read for the hash and the decoder.
 _WHOLE_BYTES = 1 << 26
 _TEXT = 500
+_COMMON = ("BMP", "GIF", "JPEG", "PPM", "PNG")
 
 
 class ImageRecord(NamedTuple):
@@ -240,11 +241,21 @@ def _content(file: io.FileIO) -> tuple[BinaryIO, str]:
     return io.BufferedReader(file), digest
 
 
+def _open(source: BinaryIO) -> Image.Image:
+    Image.preinit()
+    try:
+        # the formats that Pillow tries first in any case; to load all of them takes as long as fifty pictures
+        return Image.open(source, formats=_COMMON)
+    except UnidentifiedImageError:
+        source.seek(0)
+        return Image.open(source, formats=_decoders())
+
+
 def _decode(
     source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
 ) -> tuple[ImageRecord, NDArray[np.uint8]]:
     Image.MAX_IMAGE_PIXELS = pixel_limit
-    with Image.open(source, formats=_decoders()) as image:
+    with _open(source) as image:
         image_format, mode, shown = image.format or "", image.mode, image.size
         if image.width * image.height > pixel_limit:
             raise Image.DecompressionBombError

@@ -10,6 +10,7 @@
         digests                               (image, turn, byte) uint8, one chunk per block
         comparisons/<comparison>/             see `comparisons`
         mse[-rotations][-mirror]/             (image, image) float64, see `dense`; if it was asked for
+      index.json                              what the last index run left out: ignored files, other names of files
       writer.lock                             locked by the process that is writing
 
 Image number i is row ``i % block_size`` of block ``i // block_size``; the last block of each side of a generation may
@@ -60,8 +61,8 @@ _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
 # A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk; if it is,
 # when reading so many bytes costs less than another call.
 _WHOLE_SHARE, _CALL_BYTES = 8, 8192
-_LEFTOVER = re.compile(r"writer\.json\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {"arrays.zarr", "images.parquet", "writer.json", "writer.lock"}
+_LEFTOVER = re.compile(r"(index|writer)\.json\.[0-9a-f]{32}\.partial")
+_OWN_NAMES = {"arrays.zarr", "images.parquet", "index.json", "writer.json", "writer.lock"}
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
 
@@ -299,6 +300,32 @@ class Store:
         table = pa.Table.from_pandas(frame, schema=IMAGE_SCHEMA, preserve_index=False)
         pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
         self.files.write(_partition_name(block), sink.getvalue())
+
+    def read_index(self) -> dict[str, Any]:
+        """What the last index run left out, as JSON values.
+
+        Under "ignored" the number of files by rule; under "links" other names of listed files, see `catalog.Link`.
+        Both are empty if no index run came to its end.
+
+        Raises
+        ------
+        FastDiffError
+            If it is damaged.
+        """
+        try:
+            content = self.files.read("index.json")
+        except FileNotFoundError:
+            return {"ignored": {}, "links": []}
+        with self.reading("index.json"):
+            index: dict[str, Any] = json.loads(content)
+            return {"ignored": dict(index["ignored"]), "links": list(index["links"])}
+
+    def write_index(self, index: dict[str, Any]) -> None:
+        """Record what an index run left out, if it is not recorded so already."""
+        with contextlib.suppress(FastDiffError):  # what is damaged is replaced
+            if self.read_index() == index and "index.json" in self.files.names():
+                return
+        self.files.write("index.json", json.dumps(index).encode())
 
     def add_generation(self, generation: Generation) -> None:
         """Commit a generation whose partitions are written."""

@@ -71,7 +71,9 @@ def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings,
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
     signature = np.zeros((len(rows), signature_length(*settings.shape)), np.float32)
     digests = np.zeros((len(rows), 4, DIGEST_BYTES), np.uint8)
-    hashes: dict[int, dict[str, list[Any]]] = {}
+    # column by column, in the order of reading: small objects by the thousand would wake the garbage collector
+    hashes: dict[str, list[Any]] = {}
+    hashed: list[int] = []
 
     def finish(places: list[int]) -> None:
         some = thumbnails[places]
@@ -79,8 +81,9 @@ def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings,
             signature[places] = signatures(some)
         digests[places] = thumbnail_digests(some)
         if hashing is not None:
-            found = hashing.columns(some)
-            hashes.update((place, {name: found[name][k : k + 1] for name in found}) for k, place in enumerate(places))
+            hashed.extend(places)
+            for name, values in hashing.columns(some).items():
+                hashes.setdefault(name, []).extend(values)
 
     wanted = rows.assign(place=range(len(rows)))[(rows.current & (rows["size"] >= 0)).to_numpy()]
     # files that were written one after the other lie so on most disks
@@ -108,10 +111,9 @@ def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings,
                 places = []
     if places:
         finish(places)
-    in_order = [hashes[place] for place in sorted(hashes)]
-    names = in_order[0] if in_order else {}
-    merged = {name: [value for one in in_order for value in one[name]] for name in names}
-    return Part(records, merged, thumbnails, signature, digests)
+    order = np.argsort(hashed).tolist()
+    hashes = {name: [values[k] for k in order] for name, values in hashes.items()}
+    return Part(records, hashes, thumbnails, signature, digests)
 
 
 def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
