@@ -7,6 +7,7 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from dask import delayed
 from distributed import Client, Future
 from numpy.typing import NDArray
@@ -26,7 +27,12 @@ def _current_partition(blocks: range, url: str, columns: list[str]) -> pd.DataFr
     store = Store(url)
     frames = [store.read_partition(block, ["image", "current", *columns]) for block in blocks]
     frame = pd.concat(frames) if len(frames) > 1 else frames[0]
-    return frame[frame.current].set_index("image")[columns]
+    return _as_dask_keeps_them(frame[frame.current].set_index("image")[columns])
+
+
+def _as_dask_keeps_them(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give names that are no text a type of their own: Dask makes strings of all that is a Python object."""
+    return frame.astype({name: pd.ArrowDtype(pa.binary()) for name in ("path_bytes",) if name in frame})
 
 
 def images_frame(store: Store, blocks_at_once: int = 1) -> dd.DataFrame:
@@ -40,7 +46,7 @@ def images_frame(store: Store, blocks_at_once: int = 1) -> dd.DataFrame:
         Blocks in a partition.
     """
     columns = [name for name in IMAGE_SCHEMA.names if name not in ("image", "current")]
-    meta = IMAGE_SCHEMA.empty_table().to_pandas().set_index("image")[columns]
+    meta = _as_dask_keeps_them(IMAGE_SCHEMA.empty_table().to_pandas().set_index("image")[columns])
     if not store.blocks:
         return dd.from_pandas(meta, npartitions=1)
     size = store.thumbnail_settings.block_size

@@ -6,6 +6,7 @@ import pandas as pd
 from distributed import Client
 
 from .catalog import Root
+from .cluster import run_in_waves
 from .clusters import Cluster, make_cluster
 from .errors import UsageError
 from .frames import images_frame
@@ -65,7 +66,8 @@ def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> li
 
 
 def _compute(client: Client, collection: Any) -> pd.DataFrame:
-    return client.compute(collection).result()
+    (future,) = run_in_waves(client, [collection], lambda lazy: [client.compute(lazy)], in_flight=1)
+    return future.result()
 
 
 def _check(made_by: pd.DataFrame) -> None:

@@ -1,13 +1,20 @@
-"""Hashes and digests of turned thumbnails are those of the thumbnail, in another order."""
+"""Hashes and digests of turned thumbnails are those of the thumbnail, in another order; any hash function will do."""
 
 import hashlib
 import itertools
+import re
+import sys
+import warnings
 
+import cloudpickle
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
-from fastdiff_dask.errors import UsageError
-from fastdiff_dask.hashes import DIGEST_BYTES, thumbnail_digests, thumbnail_hashes
+from fastdiff_dask.errors import FastDiffError, UsageError
+from fastdiff_dask.hashes import DIGEST_BYTES, HashSettings, thumbnail_digests, thumbnail_hashes
+from fastdiff_dask.testing import simulate_photo
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3), (8, 12, 3)])
@@ -85,3 +92,164 @@ def test_no_thumbnails_have_no_digests_and_black_ones_have_some():
     digests = thumbnail_digests(np.zeros((2, 8, 8, 3), np.uint8))
     assert digests.any(axis=2).all()  # zeros mean that there is no thumbnail
     assert len({digest.tobytes() for digest in digests.reshape(8, DIGEST_BYTES)}) == 1
+
+
+TURNED = ["hash_0", "hash_90", "hash_180", "hash_270"]
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (8, 12, 3), (3, 2, 1), (2, 3, 4)])
+@pytest.mark.parametrize("amount", [-3, 0, 4])
+def test_hashes_are_blake2b_of_the_shape_and_the_shifted_turned_values(shape, amount, rng):
+    images = rng.integers(0, 256, (70, *shape), dtype=np.uint8)  # more than are turned at once
+    columns = HashSettings(amount).columns(images)
+    shifted = images >> amount if amount > 0 else images << -amount
+    for row, image in enumerate(shifted):
+        turned = [np.rot90(image, turns) for turns in range(4)]
+        wanted = [
+            hashlib.blake2b(repr(each.shape).encode() + each.tobytes(), digest_size=DIGEST_BYTES).hexdigest()
+            for each in turned
+        ]
+        assert [columns[name][row] for name in TURNED] == wanted == list(thumbnail_hashes(images[row], amount))
+        assert columns["hash_key"][row] == min(wanted)
+    assert columns["hash_function"] == ["blake2b"] * 70
+    assert columns["hash_shift"] == [amount] * 70
+
+
+@pytest.mark.parametrize("amount", [*range(-7, 8)])
+def test_each_shift_makes_its_own_hashes(amount, rng):
+    images = rng.integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)
+    others = {HashSettings(other).columns(images)["hash_key"][0] for other in range(-7, 8) if other != amount}
+    assert HashSettings(amount).columns(images)["hash_key"][0] not in others
+
+
+def test_a_function_gets_each_shifted_turned_thumbnail_and_cannot_write_to_it(rng):
+    images = rng.integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
+    seen = []
+
+    def function(thumbnail):
+        assert not thumbnail.flags.writeable
+        assert thumbnail.dtype == np.uint8
+        seen.append(thumbnail.copy())
+        return f"{len(seen):03d}"
+
+    columns = HashSettings(2, function).columns(images)
+    for number, name in enumerate(TURNED):
+        for row, image in enumerate(images):
+            np.testing.assert_array_equal(seen[int(columns[name][row]) - 1], np.rot90(image >> 2, number))
+    assert columns["hash_key"] == ["001", "002", "003"]
+    assert "function-" in columns["hash_function"][0]
+    assert len(seen) == 12
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [(b"\x00\xff", "00ff"), ("\x00ü", "\x00ü"), ("", ""), (np.str_("a"), "a"), (np.bytes_(b"a"), "61")],
+)
+def test_bytes_are_kept_as_hexadecimal_digits_and_text_as_it_is(found, kept):
+    columns = HashSettings(function=lambda thumbnail: found).columns(np.zeros((2, 8, 8, 3), np.uint8))
+    assert columns["hash_180"] == columns["hash_key"] == [kept, kept]
+    assert type(columns["hash_key"][0]) is str
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (7, "gave int; it must give str or bytes"),
+        (None, "gave NoneType; it must"),
+        (bytearray(2), "gave bytearray"),
+        ("\udc80", "gave text that is no Unicode; let it give bytes"),
+        (ZeroDivisionError("by\nzero"), r"failed (ZeroDivisionError: by zero); the block is not kept"),
+    ],
+)
+def test_a_function_that_fails_or_gives_no_hash_is_named(found, line):
+    def bad_hash(thumbnail):
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    with pytest.raises(FastDiffError, match=r"hash function \S*bad_hash " + re.escape(line)) as caught:
+        HashSettings(function=bad_hash).columns(np.zeros((1, 8, 8, 3), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (8, 8, 3), (48, 100, 3)])
+def test_image_hashes_are_those_of_the_imagehash_package(shape, rng):
+    import imagehash
+
+    photos = [simulate_photo(rng, shape[1], shape[0]) for _ in range(5)]
+    images = np.stack([*photos, np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)])
+    pictures = [Image.fromarray(image) for image in images]
+    images.flags.writeable = False
+    columns = HashSettings(image_hashes=("average", "difference", "perceptual", "wavelet"), turned=False).columns(
+        images
+    )
+    assert columns == {
+        "average_hash": [str(imagehash.average_hash(picture)) for picture in pictures],
+        "difference_hash": [str(imagehash.dhash(picture)) for picture in pictures],
+        "perceptual_hash": [str(imagehash.phash(picture)) for picture in pictures],
+        "wavelet_hash": [str(imagehash.whash(picture)) for picture in pictures],
+    }
+    assert all(re.fullmatch("[0-9a-f]{16}", value) for values in columns.values() for value in values)
+    assert len({tuple(values) for values in columns.values()}) == 4
+
+
+def test_no_thumbnails_have_no_hashes():
+    columns = HashSettings(image_hashes=("average",)).columns(np.zeros((0, 8, 8, 3), np.uint8))
+    assert set(columns) == {*TURNED, "hash_key", "hash_function", "hash_shift", "average_hash"}
+    assert not any(columns.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"amount": 8}, "hash shift is 8"),
+        ({"function": "md5"}, "hash_function is of type str"),
+        ({"image_hashes": ("average", "colour")}, "image_hashes has 'colour'; use some of 'average', 'difference'"),
+        ({"image_hashes": "average"}, "must be a tuple"),
+        ({"image_hashes": ("",)}, "image_hashes has ''"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(options, line):
+    with pytest.raises(UsageError, match=line):
+        HashSettings(**options)
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    assert HashSettings().name == "blake2b"
+    with pytest.raises(UsageError, match=r"ImageHash is not installed.*pip install 'fastdiff_dask\[hashes\]'"):
+        HashSettings(image_hashes=("average",))
+
+
+def test_settings_travel_with_their_name(rng):
+    salt = b"salt"
+    settings = HashSettings(3, lambda thumbnail: salt + thumbnail.tobytes()[:2], ("perceptual",))
+    images = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    there = cloudpickle.loads(cloudpickle.dumps(settings))
+    assert there.name == settings.name != HashSettings(function=lambda thumbnail: "").name
+    assert there.columns(images) == settings.columns(images)
+
+
+def test_what_is_missing():
+    there = pd.DataFrame(
+        {"hash_function": "blake2b", "hash_shift": 4, "hash_key": ["a", "b"], "average_hash": ["a", None]}
+        | {f"{name}_hash": [None, None] for name in ("difference", "perceptual", "wavelet")}
+    )
+    assert HashSettings().missing(there) is None
+    assert HashSettings().missing(there[:0]) is None
+    for wanted in (HashSettings(3), HashSettings(function=lambda thumbnail: "")):
+        assert wanted.missing(there) == wanted
+    assert HashSettings().missing(there.assign(hash_key=["a", None])) == HashSettings()
+    average = HashSettings(image_hashes=("average",))
+    assert average.missing(there) == HashSettings(image_hashes=("average",), turned=False)
+    assert average.missing(there[:1]) is None
+    assert HashSettings(3, image_hashes=("average",), turned=False).missing(there[:1]) is None
+
+
+def test_thumbnails_are_hashed_without_warnings_in_any_layout(rng):
+    images = np.asfortranarray(rng.integers(0, 256, (4, 8, 12, 3), dtype=np.uint8))
+    images.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        every_other = HashSettings(image_hashes=("wavelet",)).columns(images[::2])
+    assert every_other == HashSettings(image_hashes=("wavelet",)).columns(images[::2].copy())
