@@ -19,7 +19,7 @@ from .grid import Generation
 from .images import image_extensions, printable
 from .store import UNREAD, Store
 
-__all__ = ["IndexCounts", "Link", "Root", "full_path", "index_images", "resolve_roots"]
+__all__ = ["IndexCounts", "Link", "Root", "describe_ignored", "full_path", "index_images", "resolve_roots"]
 
 _KEY = ["side", "root", "path", "path_bytes"]
 
@@ -140,6 +140,20 @@ def _checked_folder(given: str) -> str:
 
 def _within(path: str, folder: str) -> bool:
     return Path(path).is_relative_to(folder)
+
+
+def describe_ignored(ignored: dict[str, int]) -> str:
+    """Numbers of ignored files in words.
+
+    Examples
+    --------
+    >>> describe_ignored({"ignored name": 1, "no image by its extension": 2})
+    '3 ignored (1 ignored name, 2 no image by its extension)'
+    >>> describe_ignored({})
+    '0 ignored'
+    """
+    rules = ", ".join(f"{number} {rule}" for rule, number in sorted(ignored.items()))
+    return f"{sum(ignored.values())} ignored" + (f" ({rules})" if rules else "")
 
 
 class _Row(NamedTuple):
@@ -298,7 +312,7 @@ class _Walk:
                     continue
                 if identity:
                     self._folders.add(identity)
-                if identity in self._closed and self._closed[identity] == _STORE:
+                if identity and self._closed.get(identity) == _STORE:
                     self.ignored[_STORE] += 1  # its files are no one's pictures, and their number changes as we work
                     continue
                 with os.scandir(folder) as entries:

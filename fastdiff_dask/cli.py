@@ -84,6 +84,7 @@ def find(
 
     Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
     """
+    from .catalog import describe_ignored
     from .config import CompareSettings
     from .measures import default_threshold, resolve_measure
     from .project import FastDifPy
@@ -130,7 +131,7 @@ def find(
         _say(
             quiet,
             f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
-            f"{counts.skipped} other files skipped",
+            f"{describe_ignored(counts.ignored)}",
         )
         db.first_loop_iteration()
         db.second_loop_iteration(threshold, compare=compare, rotations=not no_rotations, mirror=mirror)

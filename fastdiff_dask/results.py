@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .catalog import Root
+from .catalog import Link, Root
 from .clusters import Cluster, connected_clusters, low_quality_of, make_cluster
 from .comparisons import Comparison
 from .config import CompareSettings
@@ -46,6 +46,12 @@ class Result:
         A row an image that is in a pair, by path and sorted by it: width, height, size in bytes.
     errors
         A row a file that could not be compared, sorted by path: path, error.
+    files
+        All files below the folders, each counted once: "found" = "compared" + "errors" + the sum of "ignored", which
+        has a number of files for each rule by which files are no images of the collection, see `IndexCounts`.
+    links
+        A row another name of a file, hard link or symbolic link, sorted by path: path, same_file_as. Such names are
+        ignored, so that no file is the duplicate of itself.
     pixels
         Pixels of a thumbnail, by which a sum of squared errors is divided; None if another measure than MSE was used.
     settings, stats
@@ -55,6 +61,8 @@ class Result:
     groups: Groups
     images: pd.DataFrame
     errors: pd.DataFrame
+    files: dict[str, Any]
+    links: pd.DataFrame
     pixels: int | None
     settings: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
@@ -156,6 +164,18 @@ def collect_errors(store: Store, roots: list[Root]) -> pd.DataFrame:
     return pd.DataFrame({"path": _objects([path for path, _ in rows]), "error": [error for _, error in rows]})
 
 
+def _collect_links(links: list[list[str]], roots: list[Root]) -> pd.DataFrame:
+    """Other names of listed files, sorted: path, same_file_as."""
+    given = {(root.side, root.absolute): root.given for root in roots}
+    rows = sorted(
+        (os.path.join(given[side, root], path), os.path.join(given[same_side, same_root], same))  # noqa: PTH118
+        for side, root, path, same_side, same_root, same in (Link(*link) for link in links)
+    )
+    return pd.DataFrame(
+        {"path": _objects([row[0] for row in rows]), "same_file_as": _objects([row[1] for row in rows])}
+    )
+
+
 def collect_result(
     store: Store, roots: list[Root], comparison: Comparison, threshold: float, stats: dict[str, Any] | None = None
 ) -> Result:
@@ -209,7 +229,16 @@ def collect_result(
         **wanted.to_json(),
     }
     stats = (stats or {}) | {"pairs": groups.count()}
-    return Result(groups, kept, collect_errors(store, roots), None if measured else height * width, settings, stats)
+    errors, index = collect_errors(store, roots), store.read_index()
+    current = int(store.read_images(["current"]).current.sum())
+    files = {
+        "found": current + sum(index["ignored"].values()),
+        "compared": current - len(errors),
+        "errors": len(errors),
+        "ignored": dict(sorted(index["ignored"].items())),
+    }
+    links = _collect_links(index["links"], roots)
+    return Result(groups, kept, errors, files, links, None if measured else height * width, settings, stats)
 
 
 class _Side(NamedTuple):
@@ -319,6 +348,8 @@ def write_json(result: Result, path: str) -> None:
         "pairs": result.pairs[columns].to_dict("records"),
         "clusters": [cluster._asdict() for cluster in result.clusters],
         "errors": result.errors.to_dict("records"),
+        "files": result.files,
+        "links": result.links.to_dict("records"),
         "stats": result.stats,
     }
     text = json.dumps(content, indent=1) + "\n"

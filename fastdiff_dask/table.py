@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .catalog import describe_ignored
 from .images import printable
 from .progress import with_unit
 from .results import Result
@@ -38,7 +39,7 @@ def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> 
         console.print(Text(f"not compared: {printable(row.path)}: {row.error}"))
     if len(result.errors) > _SHOWN_ERRORS:
         console.print(f"… and {len(result.errors) - _SHOWN_ERRORS} more errors; --json FILE writes all of them")
-    compared = result.stats["images"] - len(result.errors)
+    compared = result.files["compared"]
     summary = f"{compared} images, {result.stats['pairs_compared']} pairs compared in {seconds:.1f} s: "
     if not result.stats["pairs_compared"]:
         summary = f"{compared} image{'s' if compared != 1 else ''} found: nothing to compare"
@@ -47,6 +48,11 @@ def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> 
     if len(result.errors):
         summary += f"; {len(result.errors)} files could not be compared"
     console.print(summary)
+    found, ignored = result.files["found"], result.files["ignored"]
+    console.print(
+        f"{found} file{'s' if found != 1 else ''} below the folders: {compared} compared, "
+        f"{len(result.errors)} error{'s' if len(result.errors) != 1 else ''}, {describe_ignored(ignored)}"
+    )
 
 
 def _clusters_table(result: Result) -> Table:

@@ -1,15 +1,19 @@
 """Which files are images, and what the store knows of them over time."""
 
+import contextlib
 import os
+import random
+import socket
 import tempfile
 from pathlib import Path
 
 import pytest
 from conftest import without_privileges
 
-from fastdiff_dask.catalog import full_path, index_images, resolve_roots
+from fastdiff_dask import catalog
+from fastdiff_dask.catalog import IndexCounts, Link, full_path, index_images, resolve_roots
 from fastdiff_dask.config import IndexSettings, ThumbnailSettings
-from fastdiff_dask.errors import UsageError
+from fastdiff_dask.errors import FastDiffError, UsageError
 from fastdiff_dask.store import Store
 
 COLUMNS = ["image", "side", "path", "path_bytes", "size", "current", "error"]
@@ -29,11 +33,11 @@ class Collection:
         path.write_bytes(content)
         return path
 
-    def index(self, block_size: int = 4, **settings):
+    def index(self, block_size: int = 4, limits: dict | None = None, **settings):
         self.roots = resolve_roots({"a": [str(self.folder)], "b": []})
         recorded = {"a": [root.absolute for root in self.roots], "b": []}
         store = Store.open_or_create(self.store_url, recorded, ThumbnailSettings(block_size=block_size))
-        return index_images(store, self.roots, IndexSettings(**settings))
+        return index_images(store, self.roots, IndexSettings(**settings), **(limits or {}))
 
     @property
     def rows(self):
@@ -209,6 +213,223 @@ def test_unreadable_folder_is_a_row_and_is_tried_again():
             counts = collection.index()
         assert (counts.new, counts.vanished) == (1, 1)
         assert collection.paths == ["a.jpg", "closed/b.jpg"]
+
+
+def outcome(collection: Collection, counts) -> tuple[set[str], dict[str, int], int]:
+    """Paths that are listed, files by rule, and all files together."""
+    return set(collection.paths), counts.ignored, len(collection.rows) + counts.skipped
+
+
+def walked(*folders: Path) -> int:
+    """All names below some folders that are no real folders."""
+    links = [path for folder in folders for path in folder.rglob("*") if path.is_symlink() and path.is_dir()]
+    return sum(len(names) for folder in folders for _, _, names in os.walk(folder)) + len(links)
+
+
+def test_every_file_is_listed_or_counted_by_one_rule(collection, tmp_path):
+    """Hidden files, no images, ignored names and paths, pipes, links of each kind, folders named like images."""
+    outside = tmp_path / "outside"
+    (outside / "sub").mkdir(parents=True)
+    (outside / "o.jpg").write_bytes(b"x")
+    (outside / "sub" / "o.txt").write_bytes(b"x")
+    for name in [
+        "a.jpg",
+        "b.txt",
+        ".hidden",
+        "tmp.txt",
+        "folder.jpg/c.jpg",
+        "folder.jpg/d",
+        "tmp/e.jpg",
+        "tmp/x/f.txt",
+    ]:
+        collection.add(name)
+    for name in ["left/g.jpg", "left/tmp/h.jpg", "left.jpg", "new\nline", "\udcff.jpg", "empty/x"]:
+        collection.add(name)
+    (collection.folder / "empty" / "x").unlink()
+    os.mkfifo(collection.folder / "pipe.jpg")
+    os.mkfifo(collection.folder / "pipe")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as server:
+        server.bind(str(collection.folder / "socket.jpg"))
+    links = {"l1.jpg": "a.jpg", "l2.jpg": "gone.jpg", "l3": "gone", "l4": "a.jpg", "l5": "folder.jpg", "l6.jpg": "pipe"}
+    links |= {"l7": str(outside), "l8": str(outside), "l9": ".", "l10.tmp": "a.jpg", "l11": "left", "tmp/l12": "."}
+    for name, target in links.items():
+        (collection.folder / name).symlink_to(target)
+    os.link(collection.folder / "a.jpg", collection.folder / "z.jpg")
+    os.link(collection.folder / "a.jpg", collection.folder / "z.txt")
+    paths = (f"{collection.folder}/left", f"{collection.folder}/left.jpg")
+    counts = collection.index(ignore_names=("tmp", "*.tmp"), ignore_paths=paths)
+    expected = {
+        "another name of a listed file": 1,  # z.jpg
+        "ignored name": 4,  # tmp/e.jpg, tmp/x/f.txt, tmp/l12, l10.tmp
+        "ignored path": 4,  # left/g.jpg, left/tmp/h.jpg, left.jpg, l11
+        # b.txt, .hidden, tmp.txt, folder.jpg/d, new\nline, pipe, z.txt, l3, l4, outside/sub/o.txt
+        "no image by its extension": 10,
+        "no regular file": 3,  # pipe.jpg, socket.jpg, l6.jpg
+        "symbolic link to a listed file": 1,  # l1.jpg
+        "symbolic link to a searched folder": 2,  # l5, l8
+    }
+    listed = {"a.jpg", "folder.jpg/c.jpg", "l2.jpg", "l7/o.jpg", "l9", "\ufffd.jpg"}
+    # l7 is followed: what is there counts instead
+    assert outcome(collection, counts) == (listed, expected, walked(collection.folder, outside) - 1)
+    assert list(counts.ignored) == sorted(counts.ignored)
+    assert Store(collection.store_url).read_index()["ignored"] == expected
+
+    listed = {"a.jpg", "l2.jpg", "left.jpg", "\ufffd.jpg"}  # sub-folders, and links to some, count for nothing
+    counts = collection.index(recursive=False)
+    here = [path for path in collection.folder.iterdir() if not path.is_dir()]
+    assert outcome(collection, counts)[::2] == (listed, len(here))
+
+
+@pytest.mark.parametrize("folder_links", [False, True])
+@pytest.mark.parametrize("seed", range(10))
+def test_counts_add_up_on_random_trees(collection, seed, folder_links):
+    """Either links to folders or ignored folders: a link to what is below an ignored one is followed."""
+    rng = random.Random(seed)
+    folders = [collection.folder]
+    for number in range(60):
+        path = rng.choice(folders) / f"{number}{rng.choice(['', '.jpg', '.txt', '.tmp'])}"
+        files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
+        kind = rng.choice(["file", "file", "folder", "hard link", "link"]) if files else "file"
+        if kind == "folder":
+            path.mkdir()
+            folders.append(path)
+        elif kind == "file":
+            path.write_bytes(b"x" * number)
+        elif kind == "link":
+            path.symlink_to(rng.choice([*files, *(folders if folder_links else []), path]))
+        else:
+            os.link(rng.choice(files), path, follow_symlinks=False)
+    ignored = {"ignore_names": ("*.tmp",), "ignore_paths": (str(rng.choice(folders)),)}
+    settings = {} if folder_links else ignored
+    counts = collection.index(**settings)
+    assert counts.skipped + len(collection.rows) == walked(collection.folder)
+    assert collection.index(**settings) == IndexCounts(0, 0, len(collection.rows), 0, counts.ignored)
+
+
+def test_an_ignored_folder_below_a_root_that_another_root_leads_into(collection):
+    for name in ["a.jpg", "tmp/b.jpg", "tmp/sub/c.jpg"]:
+        collection.add(name)
+    roots = resolve_roots({"a": [str(collection.folder), str(collection.folder / "tmp" / "sub")], "b": []})
+    recorded = {"a": [root.absolute for root in roots], "b": []}
+    store = Store.open_or_create(collection.store_url, recorded, ThumbnailSettings())
+    counts = index_images(store, roots, IndexSettings(ignore_names=("tmp",)))
+    assert (counts.new, counts.ignored) == (2, {"ignored name": 1})
+
+
+def test_the_store_and_ignored_folders_are_known_through_links(collection, tmp_path):
+    """The home folder is searched and the store is in its cache folder, or a link leads there."""
+    collection.add("a.jpg")
+    home = tmp_path / "home"
+    (home / "ignored").mkdir(parents=True)
+    (home / "ignored" / "b.jpg").touch()
+    (home / "again").symlink_to("ignored")
+    collection.store_url = str(home / "store")
+    (collection.folder / "link").symlink_to(home)
+    for _ in range(2):  # the number of files in the store is none of the user's business
+        counts = collection.index(ignore_paths=(str(home / "ignored"),))
+        assert counts.ignored == {"ignored path": 2, "the store itself": 1}
+        assert collection.paths == ["a.jpg"]
+
+
+def test_another_name_of_a_file_is_no_image(collection, tmp_path):
+    """Real names first, then the first in the order of the walk; what is left when that goes is a new image."""
+    outside = tmp_path / "o.jpg"
+    outside.write_bytes(b"outside")
+    collection.add("m.jpg")
+    os.link(collection.folder / "m.jpg", collection.folder / "\udcff.jpg")
+    collection.add("sub/z.jpg").unlink()
+    os.link(collection.folder / "m.jpg", collection.folder / "sub" / "z.jpg")
+    (collection.folder / "a.jpg").symlink_to("m.jpg")
+    (collection.folder / "b.jpg").symlink_to(outside)
+    (collection.folder / "c.jpg").symlink_to(outside)
+    counts = collection.index()
+    assert collection.paths == ["m.jpg", "b.jpg"]
+    assert counts.ignored == {"another name of a listed file": 2, "symbolic link to a listed file": 2}
+    pairs = [("a.jpg", "m.jpg"), ("c.jpg", "b.jpg"), ("sub/z.jpg", "m.jpg"), ("\udcff.jpg", "m.jpg")]
+    folder = str(collection.folder)
+    links = [Link(*link) for link in Store(collection.store_url).read_index()["links"]]
+    assert links == [Link("a", folder, name, "a", folder, same) for name, same in pairs]
+
+    (collection.folder / "m.jpg").unlink()
+    counts = collection.index()
+    assert (counts.new, counts.unchanged, counts.vanished) == (2, 1, 1)
+    assert collection.rows.set_index("path").error.dropna().to_dict() == {
+        "a.jpg": "symbolic link cannot be followed: No such file or directory"
+    }
+    assert sorted(collection.paths) == ["a.jpg", "b.jpg", "\ufffd.jpg"]
+    assert counts.ignored == {"another name of a listed file": 1, "symbolic link to a listed file": 1}
+
+
+def test_equal_numbers_of_different_files_are_different_files(collection, monkeypatch):
+    """Some file systems number files anew at each listing, or not at all."""
+    collection.add("a.jpg", b"1")
+    collection.add("b.jpg", b"22")
+    collection.add("c.jpg", b"1")
+    os.utime(collection.folder / "c.jpg", ns=(1, 1))
+    file = catalog._Walk._file
+    inode = 7
+
+    def same_number(self, root, path, status, rule):
+        values = list(status)
+        values[1:3] = inode, 1
+        times = {"st_mtime_ns": status.st_mtime_ns}
+        file(self, root, path, os.stat_result(values, times), rule)
+
+    monkeypatch.setattr(catalog._Walk, "_file", same_number)
+    assert collection.index().new == 3
+    inode = 0
+    os.utime(collection.folder / "a.jpg", ns=(1, 1))
+    assert collection.index().skipped == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "limit", "lower", "higher"),
+    [
+        ("time_limit", 2.5, {"time_limit": 2.5}, {"time_limit": 3.0}),
+        ("time_limit", 2.5, {"time_limit": 1.0}, {}),
+        ("time_limit", 60.0, {}, {"time_limit": 0}),
+        ("pixel_limit", 1000, {"pixel_limit": 1000}, {"pixel_limit": 1001}),
+    ],
+)
+def test_what_was_beyond_a_limit_is_listed_again_with_a_higher_one(collection, column, limit, lower, higher):
+    for name in "ab":
+        collection.add(f"{name}.jpg")
+    collection.index()
+    store = Store(collection.store_url)
+    frame = store.read_partition(0)
+    frame.loc[0, [column, "error"]] = limit, "beyond"
+    store.write_partition(0, frame)
+    assert collection.index(limits=lower).unchanged == 2
+    counts = collection.index(limits=higher)
+    assert (counts.changed, counts.unchanged) == (1, 1)
+    assert dict(zip(collection.paths, collection.rows.image, strict=True)) == {"a.jpg": 4, "b.jpg": 1}
+    assert collection.index(limits=higher).unchanged == 2  # it was not read yet, and has no error
+
+
+def test_a_damaged_index_is_said_and_mended(collection):
+    collection.add("a.txt")
+    collection.index()
+    path = Path(collection.store_url, "index.json")
+    path.write_text("{")
+    with pytest.raises(FastDiffError, match=r"damaged: index\.json"):
+        Store(collection.store_url).read_index()
+    collection.index()
+    assert Store(collection.store_url).read_index() == {"ignored": {"no image by its extension": 1}, "links": []}
+    path.unlink()
+    assert Store(collection.store_url).read_index() == {"ignored": {}, "links": []}
+
+
+def test_a_folder_that_vanishes_or_is_closed_below_an_ignored_one_counts_as_one():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        collection = Collection(folder)
+        collection.add("tmp/a.jpg")
+        closed = collection.add("tmp/closed/b.jpg").parent
+        closed.chmod(0o000)
+        with without_privileges():
+            assert collection.index(ignore_names=("tmp",)).ignored == {"ignored name": 2}
+        closed.chmod(0o755)
 
 
 NAMES = [

@@ -56,7 +56,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     first, second = json_of(tmp_path / "first.json"), json_of(tmp_path / "second.json")
     assert second.pop("stats")["tiles_resumed"] == first.pop("stats")["tiles"] == 6
     assert json.dumps(first) == json.dumps(second)
-    assert list(first) == ["format", "settings", "pairs", "clusters", "errors"]
+    assert list(first) == ["format", "settings", "pairs", "clusters", "errors", "files", "links"]
     assert list(first["pairs"][0]) == ["a", "b", "mse", "rotation"]
     assert list(first["clusters"][0]) == ["keep", "low_quality"]
     assert first["pairs"][0]["a"].startswith("photos/")
@@ -247,6 +247,23 @@ def test_which_files(run, tmp_path):
     assert count("--ignore-name", "*_00001.*") == 3
     assert count("--ignore-path", tmp_path / "photos" / "sub") == 3
     assert found(run, tmp_path)["stats"]["images_read"] == 0  # back again without being read again
+
+
+def test_every_file_is_counted_by_its_rule(run, tmp_path, simulated):
+    photos = tmp_path / "photos"
+    (photos / "bad.jpg").touch()
+    (photos / "notes.txt").touch()
+    (photos / "tmp").mkdir()
+    (photos / "tmp" / "1.jpg").touch()
+    os.link(simulated.originals[0], photos / "same.jpg")
+    ignored = "3 ignored (1 another name of a listed file, 1 ignored name, 1 no image by its extension)"
+    code, out, err = run("find", photos, "--store", tmp_path / "s", "--ignore-name", "tmp", "--json", tmp_path / "out")
+    assert code == 0
+    assert f"Index: 18 images (18 new, 0 changed), 0 vanished, {ignored}\n" in err
+    assert f"21 files below the folders: 17 compared, 1 error, {ignored}\n" in out
+    files = json_of(tmp_path / "out")["files"]
+    assert files["found"] == files["compared"] + files["errors"] + sum(files["ignored"].values()) == 21
+    assert f"Others:     {ignored}\n" in run("status", tmp_path / "s")[1]
 
 
 def test_thumbnail_and_block_size(run, tmp_path, simulated):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -233,7 +234,7 @@ def test_json_has_the_pairs_clusters_and_errors(tmp_path, client, turned):
     out = tmp_path / "out.json"
     write_json(result, str(out))
     content = json.loads(out.read_text())
-    assert list(content) == ["format", "settings", "pairs", "clusters", "errors", "stats"]
+    assert list(content) == ["format", "settings", "pairs", "clusters", "errors", "files", "links", "stats"]
     assert [tuple(pair.values()) for pair in content["pairs"]] == [row[:4] for row in rows_of(result.pairs)]
     assert {tuple(pair) for pair in content["pairs"]} == {("a", "b", "mse", "rotation")}
     assert [(part["keep"], part["low_quality"]) for part in content["clusters"]] == [*map(tuple, result.clusters)]
@@ -255,6 +256,51 @@ def test_json_of_two_runs_differs_in_the_figures_alone(tmp_path, client, turned)
         text = (tmp_path / "o").read_text()
         texts.append(text[: text.index('"stats"')])
     assert texts[0] == texts[1]
+
+
+def test_every_file_is_in_the_json_once(tmp_path, client, turned):
+    for name in ("bad.png", "notes.txt", "tmp/1.png", "tmp/deep/2.png"):
+        (turned / name).parent.mkdir(parents=True, exist_ok=True)
+        (turned / name).touch()
+    other = os.fsdecode(b"\xff.png")
+    os.link(turned / "m.png", turned / other)
+    (turned / "0.png").symlink_to("m.png")
+    texts = []
+    for store in ("one", "two"):
+        result = find(tmp_path, client, store=tmp_path / store, ignore_names=("tmp",))
+        write_json(result, str(tmp_path / "out.json"))
+        texts.append((tmp_path / "out.json").read_text().partition('"stats"')[0])
+    assert texts[0] == texts[1]
+    content = json.loads((tmp_path / "out.json").read_text())
+    ignored = {
+        "another name of a listed file": 1,
+        "ignored name": 2,
+        "no image by its extension": 1,
+        "symbolic link to a listed file": 1,
+    }
+    assert content["files"] == {"found": 13, "compared": 7, "errors": 1, "ignored": ignored}
+    assert list(content["files"]["ignored"]) == sorted(ignored)
+    assert content["files"]["found"] == sum(len(names) for _, _, names in os.walk(turned))
+    assert content["files"]["errors"] == len(content["errors"])
+    assert content["links"] == [
+        {"path": str(turned / name), "same_file_as": str(turned / "m.png")} for name in ("0.png", other)
+    ]
+    assert result.links.to_dict("records") == content["links"]
+    assert not {str(turned / name) for name in ("0.png", other)} & {*result.images.index}
+
+    # another process knows only the store
+    (comparison,) = Comparison.all_in(Store(str(tmp_path / "two")))
+    again = collect_result(comparison.store, resolve_roots({"a": [str(turned)], "b": []}), comparison, 1.0)
+    assert (again.files, again.links.to_dict("records")) == (content["files"], content["links"])
+
+
+def test_no_file_is_the_duplicate_of_itself_on_the_other_side(tmp_path, client, rng):
+    save(tmp_path / "a" / "x.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    save(tmp_path / "b" / "y.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    os.link(tmp_path / "a" / "x.png", tmp_path / "b" / "x.png")
+    result = find(tmp_path, client, tmp_path / "a", tmp_path / "b")
+    assert result.pair_count == 0
+    assert rows_of(result.links) == [(str(tmp_path / "b" / "x.png"), str(tmp_path / "a" / "x.png"))]
 
 
 def test_values_of_a_measure_are_floats_by_their_own_name(tmp_path, client, turned):
