@@ -139,7 +139,8 @@ def open_file(path: str | bytes) -> io.FileIO:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = io.FileIO(os.open(path, flags))
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.fileno(), 0, _WHOLE_BYTES, os.POSIX_FADV_WILLNEED)
+        with contextlib.suppress(OSError):  # a pipe
+            os.posix_fadvise(file.fileno(), 0, _WHOLE_BYTES, os.POSIX_FADV_WILLNEED)
     return file
 
 
@@ -206,7 +207,8 @@ def read_opened(
                 if listed is not None and _state(file) != listed:
                     return changed_record(), None
                 source, content_hash = _content(file)
-                found = _decode(source, (width, height), exact_decode, pixel_limit)
+                with source:
+                    found = _decode(source, (width, height), exact_decode, pixel_limit)
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
                 error = f"more than {pixel_limit} pixels; a higher pixel limit reads it"
                 return ImageRecord(error=error, pixel_limit=pixel_limit, content_hash=content_hash), None
@@ -238,7 +240,7 @@ def _content(file: io.FileIO) -> tuple[BinaryIO, str]:
         return io.BytesIO(content), hashlib.sha256(content).hexdigest()
     digest = hashlib.file_digest(file, "sha256").hexdigest()
     file.seek(0)  # much of it is still in the system's memory
-    return io.BufferedReader(file), digest
+    return os.fdopen(os.dup(file.fileno()), "rb"), digest
 
 
 def _open(source: BinaryIO) -> Image.Image:

@@ -26,8 +26,8 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
 
     - 16-bit grey scales to 8 bits (v // 257); 32-bit integers and floating point are stretched from their smallest to
       their largest value, infinities to the ends, NaN as the smallest.
-    - Transparency shows a white background. Pillow weights colours by their opacity while it resizes, so blending
-      afterwards is the same as before.
+    - Transparency shows a white background. Colours are weighted by their opacity while they are averaged, so that
+      blending afterwards is the same as before.
     - An embedded ICC profile is converted to sRGB, perceptually; one that cannot be used is left out with a warning.
       CMYK without a profile is converted by Pillow's formula, LAB as CIE L*a*b* (D50).
 
@@ -52,7 +52,7 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
-            small = image.resize(size, _FILTER)
+            small = image.convert("RGBa").resize(size, _FILTER, reducing_gap=gap).convert("RGBA")
             colours = _as_srgb(small.convert("RGB"), profile)
             colours.putalpha(small.getchannel("A"))
             return Image.alpha_composite(Image.new("RGBA", size, _BACKGROUND), colours).convert("RGB")

@@ -262,7 +262,14 @@ class FastDifPy:
                 check_memory(self.thumbnail_settings, room)
                 check_compare_memory(self.thumbnail_settings, room)
             store = Store.open_or_create(self.store_url, roots, self.thumbnail_settings)
-            return index_images(store, self.roots, self.index_settings, advance)
+            return index_images(
+                store,
+                self.roots,
+                self.index_settings,
+                advance,
+                time_limit=self.read_settings.time_limit,
+                pixel_limit=self.read_settings.pixel_limit,
+            )
 
     def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
         """Bytes that the thumbnails of side a and of side b take in the store, before compression."""

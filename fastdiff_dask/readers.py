@@ -18,6 +18,8 @@ from .images import ImageRecord
 __all__ = ["ImageReader", "close_readers", "reader"]
 
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from fastdiff_dask.decoder import main; main()"
+# A process may be killed while it starts, if memory is short.
+_STARTS = 3
 # Some dozen thumbnails: the decoder goes on while the other side computes (Linux: F_SETPIPE_SZ).
 _SET_PIPE_SIZE, _PIPE_BYTES = 1031, 1 << 20
 _AHEAD = 8
@@ -77,28 +79,24 @@ class ImageReader:
     def _start(self) -> subprocess.Popen[bytes]:
         with tempfile.TemporaryFile() as complaints:
             command = [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[1])]
-            try:
-                process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, bufsize=1 << 16
-                )
-            except (OSError, TypeError) as error:
-                raise FastDiffError(f"no process to decode pictures could be started ({error})") from None
-            if _receive(process) != READY:
-                process.kill()
-                process.wait()
-                complaints.seek(0)
-                last = complaints.read().decode(errors="replace").strip().splitlines()[-1:]
-                raise FastDiffError(
-                    f"the process to decode pictures ended at its start ({' '.join(last) or process.returncode}); "
-                    f"check the installation"
-                )
-        if sys.platform == "linux" and process.stdout is not None:
-            import fcntl
-
-            with suppress(OSError):  # more than the system allows
-                fcntl.fcntl(process.stdout, _SET_PIPE_SIZE, _PIPE_BYTES)
-        self._process = process
-        return process
+            for _ in range(_STARTS):
+                try:
+                    process = subprocess.Popen(
+                        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, bufsize=1 << 16
+                    )
+                except (OSError, TypeError) as error:
+                    raise FastDiffError(f"no process to decode pictures could be started ({error})") from None
+                self._process = process
+                if _receive(process) == READY:
+                    _enlarge(process)
+                    return process
+                code = self._end()
+            complaints.seek(0)
+            last = complaints.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise FastDiffError(
+            f"the process to decode pictures ended at its start ({' '.join(last) or f'exit code {code}'}); check the "
+            f"installation"
+        )
 
     def _lost(self, request: Request) -> ImageRecord:
         """Why the process was lost, twice, at one file."""
@@ -132,6 +130,15 @@ class ImageReader:
     def close(self) -> None:
         """End the process."""
         self._end()
+
+
+def _enlarge(process: subprocess.Popen[bytes]) -> None:
+    """Let the answers of a process wait for some dozen pictures."""
+    if sys.platform == "linux" and process.stdout is not None:
+        import fcntl
+
+        with suppress(OSError):  # more than the system allows
+            fcntl.fcntl(process.stdout, _SET_PIPE_SIZE, _PIPE_BYTES)
 
 
 def _receive(process: subprocess.Popen[bytes]) -> Any:

@@ -1,0 +1,290 @@
+"""Decoder processes: pictures that crash, hang or are too large cost one row; what is killed is started again."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from fastdiff_dask import FastDiffError, FastDifPy, UsageError, readers
+from fastdiff_dask.decoder import ListedFile, Request
+from fastdiff_dask.images import open_file, read_image
+from fastdiff_dask.readers import ImageReader
+from fastdiff_dask.testing import simulate_images
+
+# Stands in for bugs of decoders: what the content asks for happens while the file is opened.
+BAD_DECODER = """
+    import os, signal, PIL.Image as pillow
+    def opened(source, *arguments, opened=pillow.open, **options):
+        start = source.read(16)
+        source.seek(0)
+        if start.startswith(b"crash"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if start.startswith(b"exit"):
+            os._exit(3)
+        if start.startswith(b"print"):
+            print("noise", flush=True)
+            os.write(1, b"noise")
+        while start.startswith(b"hang"):
+            pass
+        if start.startswith(b"once") and not os.path.exists(os.environ["ONCE"]):
+            open(os.environ["ONCE"], "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return opened(source, *arguments, **options)
+    pillow.open = opened
+"""
+
+
+@pytest.fixture
+def bad_decoder(tmp_path, monkeypatch):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "sitecustomize.py").write_text(textwrap.dedent(BAD_DECODER))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "bad"))
+    monkeypatch.setenv("ONCE", str(tmp_path / "was-here"))
+    readers.close_readers()  # those of other tests have good decoders
+    yield
+    readers.close_readers()
+
+
+@pytest.fixture
+def reader():
+    one = ImageReader()
+    yield one
+    one.close()
+
+
+def request(paths, **options):
+    listed = [ListedFile(os.fsencode(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]  # noqa: PTH116
+    return Request(listed, 16, 16, **options)
+
+
+def pictures(folder: Path, count: int) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(path)
+    return paths
+
+
+def test_the_same_as_in_this_process(tmp_path, reader):
+    paths = [Path(path) for path in simulate_images(tmp_path / "photos", images=30, duplicates=0).originals]
+    answers = list(reader.read(request(paths)))
+    assert len(answers) == 30
+    for path, (record, content) in zip(paths, answers, strict=True):
+        wanted, thumbnail = read_image(str(path), 16, 16)
+        assert record == wanted
+        assert content == thumbnail.tobytes()
+
+
+def test_a_process_is_used_again_and_ends_when_closed(tmp_path, reader):
+    paths = pictures(tmp_path / "photos", 3)
+    list(reader.read(request(paths)))
+    process = reader._process
+    list(reader.read(request(paths)))
+    assert reader._process is process
+    reader.close()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"crash", "the decoder crashed (SIGSEGV)"),
+        (b"exit", "the decoder crashed (exit code 3)"),
+        (b"hang", "reading took longer than 0.5 s; a higher time limit tries again"),
+    ],
+)
+def test_one_bad_picture_costs_one_row(content, error, tmp_path, reader, bad_decoder):
+    paths = pictures(tmp_path / "photos", 20)
+    for place in (0, 7, 19):
+        paths[place].write_bytes(content)
+    answers = list(reader.read(request(paths, time_limit=0.5)))
+    assert len(answers) == 20
+    for place, (record, thumbnail) in enumerate(answers):
+        if place in (0, 7, 19):
+            assert (record.error, thumbnail) == (error, b"")
+            assert record.time_limit == (0.5 if content == b"hang" else 0)
+            assert not record.retry
+        else:
+            assert record.error == ""
+            assert np.frombuffer(thumbnail, np.uint8)[0] == place
+
+
+def test_a_decoder_that_was_killed_once_is_no_error(tmp_path, reader, bad_decoder):
+    paths = pictures(tmp_path / "photos", 5)
+    paths[2].write_bytes(b"once" + bytes(100))
+    answers = list(reader.read(request(paths)))
+    assert [record.error.partition(":")[0] for record, _ in answers] == ["", "", "UnidentifiedImageError", "", ""]
+    assert (tmp_path / "was-here").exists()
+
+
+def test_what_a_decoder_prints_is_not_mistaken_for_an_answer(tmp_path, reader, bad_decoder, capfd):
+    paths = pictures(tmp_path / "photos", 3)
+    paths[1].write_bytes(b"print" + bytes(100))
+    answers = list(reader.read(request(paths)))
+    assert [bool(record.error) for record, _ in answers] == [False, True, False]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_time_limit(tmp_path, reader):
+    paths = pictures(tmp_path / "photos", 3)
+    assert [record.error for record, _ in reader.read(request(paths, time_limit=0.0))] == [""] * 3
+
+
+@pytest.mark.parametrize("executable", ["/bin/false", "/no/such/python", None])
+def test_a_decoder_that_cannot_start_is_an_error_of_the_run(executable, tmp_path, reader, monkeypatch):
+    if executable == "/bin/false" and not Path(executable).exists():
+        pytest.skip("no /bin/false here")
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(FastDiffError, match="process to decode pictures"):
+        list(reader.read(request(pictures(tmp_path / "photos", 1))))
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_block(tmp_path, reader):
+    (path,) = pictures(tmp_path / "photos", 1)
+    asked = request([path])
+    path.unlink()
+    os.mkfifo(path)
+    ((record, _),) = reader.read(asked)
+    assert "changed after it was listed" in record.error
+    assert record.retry
+
+
+@pytest.mark.parametrize("change", ["content", "time", "gone"])
+def test_a_file_that_is_not_as_listed(change, tmp_path, reader):
+    (path,) = pictures(tmp_path / "photos", 1)
+    asked = request([path])
+    if change == "content":
+        path.write_bytes(path.read_bytes() + b" ")
+    elif change == "time":
+        os.utime(path, ns=(0, 1))
+    else:
+        path.unlink()
+    ((record, content),) = reader.read(asked)
+    assert record.retry
+    assert content == b""
+    assert ("FileNotFoundError" if change == "gone" else "changed") in record.error
+
+
+def test_larger_pictures_than_the_limit(tmp_path, reader):
+    paths = pictures(tmp_path / "photos", 2)
+    Image.new("RGB", (21, 20)).save(paths[1])
+    answers = list(reader.read(request(paths, pixel_limit=400)))
+    assert [record.pixel_limit for record, _ in answers] == [0, 400]
+    assert answers[1][0].error == "more than 400 pixels; a higher pixel limit reads it"
+    assert [record.error for record, _ in reader.read(request(paths, pixel_limit=420))] == ["", ""]
+
+
+# -- through the whole stage -----------------------------------------------------------------------------------------
+
+
+def test_a_run_goes_on_and_higher_limits_try_again(tmp_path, bad_decoder):
+    folder = tmp_path / "photos"
+    paths = pictures(folder, 40)
+    paths[3].write_bytes(b"crash")
+    paths[5].write_bytes(b"hang")
+    Image.new("RGB", (30, 30)).save(paths[8])
+    options = {"store": tmp_path / "store", "verbose": False}
+
+    def errors(**limits):
+        with FastDifPy(folder, **options, **limits) as db:
+            counts = db.index_the_dirs()
+            db.first_loop_iteration()
+            return counts.new + counts.changed, dict(zip(db.errors.path, db.errors.error, strict=True))
+
+    new, found = errors(time_limit=0.5, pixel_limit=800)
+    assert new == 40
+    assert {Path(path).name for path in found} == {"3.png", "5.png", "8.png"}
+    start = time.monotonic()
+    assert errors(time_limit=0.5, pixel_limit=800) == (0, found)
+    assert time.monotonic() - start < 3
+    assert errors(time_limit=0.4, pixel_limit=700) == (0, found)
+    new, found = errors(time_limit=0.6, pixel_limit=900)
+    assert {Path(path).name for path in found} == {"3.png", "5.png"}
+    assert "0.6 s" in found[str(paths[5])]
+
+
+@pytest.mark.parametrize("limits", [{"time_limit": -1}, {"time_limit": True}, {"pixel_limit": 0}, {"pixel_limit": 1.5}])
+def test_limits_that_are_none(limits, tmp_path):
+    with pytest.raises(UsageError, match="limit is"):
+        FastDifPy(tmp_path, **limits)
+
+
+def test_decoders_that_are_killed_from_outside(tmp_path):
+    simulated = simulate_images(tmp_path / "photos", images=160, duplicates=0, size=(1500, 1200))
+    stop = threading.Event()
+    killed = []
+
+    def kill():
+        while not stop.wait(0.5):
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if any("fastdiff_dask.decoder" in argument for argument in child.cmdline()):
+                        child.kill()
+                        killed.append(child.pid)
+
+    with FastDifPy(tmp_path / "photos", store=tmp_path / "store", verbose=False) as db:
+        db.index_the_dirs()
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            db.first_loop_iteration()
+        finally:
+            stop.set()
+            killer.join()
+        thumbnails = db.thumbnails.compute()
+        names = db.images.compute()
+        errors = db.errors
+    assert killed
+    # a file at which two processes were killed in a row is an error that is tried again
+    assert len(errors) <= len(killed) / 2
+    for path in simulated.originals[::20]:
+        if str(path) in set(errors.path):
+            continue
+        row = names.path.tolist().index(Path(path).relative_to(tmp_path / "photos").as_posix())
+        np.testing.assert_array_equal(thumbnails[row], read_image(str(path), 64, 64)[1])
+    with FastDifPy(tmp_path / "photos", store=tmp_path / "store", verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        assert db.errors.empty
+
+
+def test_no_decoder_outlives_its_run(tmp_path):
+    simulate_images(tmp_path / "photos", images=40, duplicates=0)
+    with FastDifPy(tmp_path / "photos", store=tmp_path / "store", verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+    assert not [child for child in psutil.Process().children() if "fastdiff_dask.decoder" in " ".join(child.cmdline())]
+
+
+def test_no_decoder_outlives_a_killed_process(tmp_path):
+    paths = pictures(tmp_path / "photos", 1)
+    code = f"""
+        import time
+        from fastdiff_dask.decoder import ListedFile, Request
+        from fastdiff_dask.readers import ImageReader
+        one = ImageReader()
+        print(list(one.read(Request([ListedFile({os.fsencode(paths[0])!r}, 0, 0)], 8, 8)))[0][0].error, flush=True)
+        print(one._process.pid, flush=True)
+        time.sleep(60)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    assert "changed" in process.stdout.readline()
+    child = psutil.Process(int(process.stdout.readline()))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    child.wait(timeout=10)
+
+
+def test_opening_tells_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        open_file(str(tmp_path / "nothing"))
