@@ -29,12 +29,16 @@ def run(script, *arguments, **options):
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, **options).stdout
 
 
+def rows_of(printed):
+    rows = [line.split("│") for line in printed.splitlines() if "│" in line]
+    return {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows}
+
+
 def test_the_comparison_prints_a_table(tmp_path):
     printed = run(
         "comparison.py", tmp_path, "--images", 600, "--rounds", 1, "--peers", "--only", "search", "dense", "job"
     )
-    rows = [line.split("│") for line in printed.splitlines() if "│" in line]
-    named = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows}
+    named = rows_of(printed)
     assert {"search, ours", "search, ours at 1000", "dense, ours", "compare in the whole job"} <= named.keys()
     assert named["search, ours"][0] == "600"
     assert int(named["search, ours"][4].split()[0]) == copies_below(tmp_path, 200)
@@ -61,6 +65,34 @@ def test_memory_and_the_parts_of_the_time_are_measured(tmp_path):
     assert measured["pairs"] == 300 * 299 // 2
     assert 0 < measured["planning"] < measured["seconds"]
     assert 10**7 < measured["peak_bytes"] < 10**10
+
+
+def test_the_first_loop_prints_a_table(tmp_path):
+    sizes = ["--images", 20, "--side", 128, "--large", 2, "--large-side", 1024, "--files", 120]
+    printed = run("first_loop.py", tmp_path, *sizes, "--rounds", 1, "--peers")
+    named = rows_of(printed)
+    for what, images in (("photos", 20), ("large", 2)):
+        for way in ("bare loop, threads", "bare loop, processes", "ours"):
+            assert named[f"{what}, {way}"][0] == str(images)
+        ratio = float(named[f"{what}, ours"][2]) / max(
+            float(named[f"{what}, bare loop, {way}"][2]) for way in ("threads", "processes")
+        )
+        assert float(named[f"{what}, ours / bare loop"][3]) == pytest.approx(ratio, rel=0.01)
+        assert "at most 0 in" in named[f"quality, {what}: median and largest"][5]
+    assert float(named["quality, large: MSE, 99th percentile"][3]) > 0
+    assert named["index: thumbnails, without hashes"][0] == "120"
+    assert named["index: pictures opened by the first run"][3] == "120"
+    assert named["index: pictures opened by it"][3:5] == ["0", "≤ 0: met"]
+    assert "NOT READ" not in printed
+
+
+def test_photos_are_used_as_often_as_it_takes(tmp_path, photos):
+    options = ["--photos", photos, "--images", 300, "--rounds", 1, "--peers", "--only", "quality", "--large", 1]
+    named = rows_of(run("first_loop.py", tmp_path, *options, "--large-side", 600))
+    distinct = int(named["quality, photos: median and largest"][0])
+    contents = [path.read_bytes() for path in sorted((tmp_path / "photos-300-500").iterdir())]
+    assert 100 < distinct < len(set(contents)) == 300
+    assert contents[distinct].startswith(contents[0][:-1])
 
 
 def test_a_range_of_pictures_is_that_of_the_whole(simulate):

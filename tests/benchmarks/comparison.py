@@ -12,87 +12,30 @@ more).
 """
 
 import argparse
-import contextlib
 import json
-import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench import PACKAGES, Bench, make_parser
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 from simulate import simulate_range, write
 from stores import make_store
 
-HERE = Path(__file__).parent
-PACKAGES = {
-    "faiss": ["faiss-cpu==1.15.1", "numpy"],
-    "sklearn": ["scikit-learn==1.9.1"],
-    "difpy": ["difPy==4.2.1"],
-    "fast_diff_py": ["fast_diff_py==0.2.0"],
-}
 PARTS = ["search", "growth", "dense", "job", "memory"]
 
 
-class Bench:
-    """What the measurements share."""
+class ComparisonBench(Bench):
+    """The simulated data, and rows of pairs a second."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.folder: Path = options.folder
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.table = Table("what", "images", "seconds", "million pairs/s", "ratio", "notes", title="comparison")
-
-    # -- processes ---------------------------------------------------------------------------------------------------
-
-    def run(self, python: str, script: str, *arguments: object, unset: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Run a script, and give what its last line says."""
-        environment = {name: value for name, value in os.environ.items() if name not in unset}
-        command = [python, str(HERE / script), *map(str, arguments), "--threads", str(self.options.threads)]
-        with tempfile.TemporaryFile("w+", dir=self.folder) as output:
-            # a file, not a pipe, and a session of its own: some peers leave processes behind that never end
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=self.log(),
-                start_new_session=True,
-            )
-            try:
-                if process.wait(timeout=1800):
-                    raise SystemExit(f"{' '.join(command)} failed; see {self.folder / 'log.txt'}")
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            output.seek(0)
-            result: dict[str, Any] = json.loads(output.read().splitlines()[-1])
-        return result
-
-    def log(self) -> Any:
-        """Where the peers may write what they like."""
-        return (self.folder / "log.txt").open("a")
-
-    def ours(self, *arguments: object) -> dict[str, Any]:
-        """Measure this package."""
-        return self.run(sys.executable, "ours.py", *arguments, unset=tuple(self.options.unset))
-
-    def peer(self, name: str, *arguments: object) -> dict[str, Any]:
-        """Measure a peer, in an environment of its own."""
-        python = self.folder / "environments" / name / "bin" / "python"
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True, stderr=self.log())
-        return self.run(str(python), "peers.py", name, *arguments)
+        super().__init__(options, ["what", "images", "seconds", "million pairs/s", "ratio", "notes"], "comparison")
 
     # -- data --------------------------------------------------------------------------------------------------------
 
@@ -137,7 +80,7 @@ class Bench:
         return rate
 
 
-def search(bench: Bench) -> None:
+def search(bench: ComparisonBench) -> None:
     """Measure the compare stage at two thresholds against every peer."""
     options, images = bench.options, bench.options.images
     store, thumbnails = bench.store(images), bench.thumbnails(images)
@@ -168,7 +111,7 @@ def search(bench: Bench) -> None:
             bench.table.add_row(f"{ours} / {name}", "", "", "", f"{ratio:,.0f}")
 
 
-def growth(bench: Bench) -> None:
+def growth(bench: ComparisonBench) -> None:
     """Measure how time grows with four times the images."""
     small, large = bench.options.images, 4 * bench.options.images
     stores = {images: bench.store(images) for images in (small, large)}
@@ -183,7 +126,7 @@ def growth(bench: Bench) -> None:
         bench.row(f"growth at {threshold}", large, runs[large], ratio)
 
 
-def dense(bench: Bench) -> None:
+def dense(bench: ComparisonBench) -> None:
     """Measure the dense matrix against FAISS and the machine's matrix products."""
     images = min(bench.options.images, 10_000)
     thumbnails = bench.thumbnails(images)
@@ -203,7 +146,7 @@ def dense(bench: Bench) -> None:
         bench.table.add_row("ours / faiss", "", "", "", f"{rate / theirs:.2f}")
 
 
-def job(bench: Bench) -> None:
+def job(bench: ComparisonBench) -> None:
     """Measure the share of the comparison in the whole job, from picture files."""
     images = bench.options.images
     pictures, store, out = bench.pictures(images), bench.folder / "job-store", bench.folder / "job.json"
@@ -218,7 +161,7 @@ def job(bench: Bench) -> None:
     bench.row("compare in the whole job", images, [measured], f"{share:.1%} of the time", notes)
 
 
-def memory(bench: Bench) -> None:
+def memory(bench: ComparisonBench) -> None:
     """Measure the peak memory of the compare stage, imports included."""
     run = bench.ours("compare", bench.store(bench.options.images))
     bench.row("memory", bench.options.images, [run], f"{run['peak_bytes'] / 1e9:.3g} GB", f"{run['tiles']} tiles")
@@ -226,17 +169,11 @@ def memory(bench: Bench) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is asked for, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=lambda text: Path(text).absolute(), help="where data and environments are kept")
+    parser = make_parser(__doc__.partition("\n")[0], PARTS, list(PACKAGES))
     parser.add_argument("--images", type=int, default=60_000)
     parser.add_argument("--queries", type=int, default=1000, help="of FAISS and scikit-learn")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--peers", nargs="*", choices=PACKAGES, default=list(PACKAGES))
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
-    parser.add_argument("--unset", nargs="*", default=[], help="environment variables that our processes do not get")
     options = parser.parse_args(arguments)
-    bench = Bench(options)
+    bench = ComparisonBench(options)
     for part in options.only:
         {"search": search, "growth": growth, "dense": dense, "job": job, "memory": memory}[part](bench)
     Console(width=200).print(bench.table)
