@@ -71,12 +71,12 @@ def test_the_first_loop_prints_a_table(tmp_path):
     sizes = ["--images", 20, "--side", 128, "--large", 2, "--large-side", 1024, "--files", 120]
     printed = run("first_loop.py", tmp_path, *sizes, "--rounds", 1, "--peers")
     named = rows_of(printed)
+    ways = ("bare loop, threads", "bare loop, processes", "ours")
     for what, images in (("photos", 20), ("large", 2)):
-        for way in ("bare loop, threads", "bare loop, processes", "ours"):
+        for way in ways:
             assert named[f"{what}, {way}"][0] == str(images)
-        ratio = float(named[f"{what}, ours"][2]) / max(
-            float(named[f"{what}, bare loop, {way}"][2]) for way in ("threads", "processes")
-        )
+        rates = {way: float(named[f"{what}, {way}"][2].replace(",", "")) for way in ways}
+        ratio = rates["ours"] / max(rates[way] for way in ways[:2])
         assert float(named[f"{what}, ours / bare loop"][3]) == pytest.approx(ratio, rel=0.01)
         assert "at most 0 in" in named[f"quality, {what}: median and largest"][5]
     assert float(named["quality, large: MSE, 99th percentile"][3]) > 0
