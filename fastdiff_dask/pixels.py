@@ -12,13 +12,12 @@ __all__ = ["reduce_picture"]
 
 _FILTER = Image.Resampling.BICUBIC
 _BACKGROUND = (255, 255, 255, 255)
-_PROFILED_MODES = {"L", "RGB", "CMYK", "LAB"}
 # What a fast reduction leaves for the bicubic filter: first whole pixels are averaged, down to so many times the size.
 _GAP = 2.0
 
 
 def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = False) -> Image.Image:
-    """Resize and convert to 8-bit RGB in the sRGB colour space, without regard to the aspect ratio.
+    """Resize and convert to 8-bit RGB, without regard to the aspect ratio.
 
     Bicubic with antialiasing (Pillow widens the filter when it reduces). Unless `exact`, large pictures are averaged
     over whole pixels first (Pillow's `reducing_gap`), down to twice the size: half the time, and an MSE of 8 at the
@@ -28,8 +27,10 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
       their largest value, infinities to the ends, NaN as the smallest.
     - Transparency shows a white background. Colours are weighted by their opacity while they are averaged, so that
       blending afterwards is the same as before.
-    - An embedded ICC profile is converted to sRGB, perceptually; one that cannot be used is left out with a warning.
-      CMYK without a profile is converted by Pillow's formula, LAB as CIE L*a*b* (D50).
+    - CMYK is converted by its embedded ICC profile, perceptually, and by Pillow's formula where there is none or it
+      cannot be used (a warning tells); LAB as CIE L*a*b* (D50).
+    - Profiles of RGB and grey pictures are *not* applied: most programs that make a copy keep the numbers and lose the
+      profile, and such a copy must be found. A copy whose numbers were converted to another colour space may not be.
 
     Parameters
     ----------
@@ -53,13 +54,14 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             small = image.convert("RGBa").resize(size, _FILTER, reducing_gap=gap).convert("RGBA")
-            colours = _as_srgb(small.convert("RGB"), profile)
-            colours.putalpha(small.getchannel("A"))
-            return Image.alpha_composite(Image.new("RGBA", size, _BACKGROUND), colours).convert("RGB")
+            return Image.alpha_composite(Image.new("RGBA", size, _BACKGROUND), small).convert("RGB")
         image = image.convert("RGB")  # nothing shows through: the same as without
-    if image.mode not in _PROFILED_MODES:
-        image = image.convert("L" if image.mode in ("LA", "La") else "RGB")
-    return _as_srgb(image.resize(size, _FILTER, reducing_gap=gap), profile)
+    if image.mode in ("CMYK", "LAB"):
+        return _as_rgb(image.resize(size, _FILTER, reducing_gap=gap), profile)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    small = image.resize(size, _FILTER, reducing_gap=gap)
+    return small if small.mode == "RGB" else small.convert("RGB")
 
 
 def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -74,28 +76,28 @@ def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _as_srgb(small: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile or small.mode == "LAB":
-        try:
-            transform = _transform(profile if isinstance(profile, bytes) else b"", small.mode)
-            if transform is not None:
-                # never None, as nothing is done in place
-                return ImageCms.applyTransform(small, transform)  # type: ignore[return-value]
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-            warnings.warn(f"the colour profile cannot be used: {error}", stacklevel=2)
-            if small.mode == "LAB":
-                return _as_srgb(small, None)
-    return small if small.mode == "RGB" else small.convert("RGB")
+def _as_rgb(small: Image.Image, profile: Any) -> Image.Image:
+    """Convert CMYK or LAB."""
+    try:
+        if small.mode == "LAB":
+            return _converted(small, _transform(b""))
+        if profile:
+            return _converted(small, _transform(profile))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        warnings.warn(f"the colour profile cannot be used: {error}", stacklevel=2)
+    return small.convert("RGB")
+
+
+def _converted(small: Image.Image, transform: Any) -> Image.Image:
+    converted = ImageCms.applyTransform(small, transform)
+    assert converted is not None  # as nothing is done in place
+    return converted
 
 
 @lru_cache(maxsize=32)
-def _transform(profile: bytes, mode: str) -> Any:
-    """Transform to sRGB; None if there is nothing to do."""
+def _transform(profile: bytes) -> Any:
+    """Transform to sRGB from a profile of CMYK; from LAB without one."""
     target = ImageCms.createProfile("sRGB")
     if not profile:
-        return ImageCms.buildTransform(ImageCms.createProfile("LAB"), target, mode, "RGB")
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    # of one sRGB to another only roundings would be left
-    if mode == "RGB" and "srgb" in ImageCms.getProfileDescription(source).lower():
-        return None
-    return ImageCms.buildTransform(source, target, mode, "RGB")
+        return ImageCms.buildTransform(ImageCms.createProfile("LAB"), target, "LAB", "RGB")
+    return ImageCms.buildTransform(ImageCms.ImageCmsProfile(io.BytesIO(profile)), target, "CMYK", "RGB")
