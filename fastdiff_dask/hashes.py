@@ -1,7 +1,7 @@
 """Thumbnail → hashes."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def thumbnail_hashes(thumbnail: NDArray[np.uint8], amount: int = 0) -> tuple[str
 
     Returns
     -------
-    Four strings of 32 hexadecimal digits: BLAKE2b with 16 bytes over the shape and the shifted values.
+    Four strings of 32 hexadecimal digits: SHA-256, cut to 16 bytes, of the shape and the shifted values.
 
     Raises
     ------
@@ -64,33 +64,35 @@ def thumbnail_hashes(thumbnail: NDArray[np.uint8], amount: int = 0) -> tuple[str
     (1, True)
     """
     check_shift(amount)
-    return _turned_hashes(thumbnail[None], amount, _blake2b)[0]
+    return _turned_hashes(thumbnail[None], amount, _sha256)[0]
 
 
-def _blake2b(thumbnail: NDArray[np.uint8], /) -> str:
-    digest = hashlib.blake2b(repr(thumbnail.shape).encode(), digest_size=DIGEST_BYTES)
+def _sha256(thumbnail: NDArray[np.uint8], /) -> str:
+    digest = hashlib.sha256(repr(thumbnail.shape).encode())
     digest.update(thumbnail.data)
-    return digest.hexdigest()
+    return digest.hexdigest()[: 2 * DIGEST_BYTES]
 
 
 def _turned_hashes(
     thumbnails: NDArray[np.uint8], amount: int, function: Callable[[Any], str]
 ) -> list[tuple[str, str, str, str]]:
     """Hash each of some thumbnails (n, h, w, c), shifted and turned four times; `function` gets what is read-only."""
-    channels = thumbnails.shape[-1]
     found: list[tuple[str, str, str, str]] = []
     for start in range(0, len(thumbnails), _AT_ONCE):
         part = thumbnails[start : start + _AT_ONCE]
         part = np.right_shift(part, amount) if amount >= 0 else np.left_shift(part, -amount)
-        # whole pixels are moved twice as fast as bytes
-        pixels = np.ascontiguousarray(part).view(f"V{channels}")[..., 0]
-        each = []
-        for turns in range(4):
-            turned = np.ascontiguousarray(np.rot90(pixels, turns, axes=(1, 2)))[..., None].view(np.uint8)
-            turned.flags.writeable = False
-            each.append([function(image) for image in turned])
-        found += zip(*each, strict=True)
+        found += zip(*([function(image) for image in turned] for turned in _turned(part)), strict=True)
     return found
+
+
+def _turned(thumbnails: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Thumbnails (n, h, w, c) in four rotations, each contiguous and read-only."""
+    # whole pixels are moved twice as fast as bytes
+    pixels = np.ascontiguousarray(thumbnails).view(f"V{thumbnails.shape[-1]}")[..., 0]
+    for turns in range(4):
+        turned = np.ascontiguousarray(np.rot90(pixels, turns, axes=(1, 2)))[..., None].view(np.uint8)
+        turned.flags.writeable = False
+        yield turned
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class HashSettings:
         Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
     function
         (h, w, c) uint8, which it cannot write to → str or bytes; it is called for the shifted thumbnail in each of its
-        four rotations. None is BLAKE2b, see `thumbnail_hashes`.
+        four rotations. None is SHA-256, see `thumbnail_hashes`.
     image_hashes
         Hashes of the ImageHash package that are wanted, of the thumbnail as it is: "average", "difference",
         "perceptual", "wavelet".
@@ -146,7 +148,7 @@ class HashSettings:
             need("imagehash", "ImageHash", "hashes")
         if not self.name:
             # frozen; and found only once, because workers need not have the function's source
-            object.__setattr__(self, "name", "blake2b" if self.function is None else function_name(self.function))
+            object.__setattr__(self, "name", "sha256" if self.function is None else function_name(self.function))
 
     def missing(self, frame: Any) -> "HashSettings | None":
         """Find what some images do not have yet, or have in another way, from their metadata; None if nothing."""
@@ -174,7 +176,7 @@ class HashSettings:
         """
         columns: dict[str, list[Any]] = {}
         if self.turned:
-            found = _turned_hashes(thumbnails, self.amount, _blake2b if self.function is None else self._call)
+            found = _turned_hashes(thumbnails, self.amount, _sha256 if self.function is None else self._call)
             for number, name in enumerate(HASH_COLUMNS):
                 columns[name] = [hashes[number] for hashes in found]
             columns[HASH_KEY] = [min(hashes) for hashes in found]
@@ -240,12 +242,11 @@ def thumbnail_digests(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
     True
     """
     result = np.empty((len(thumbnails), 4, DIGEST_BYTES), np.uint8)
-    planes = np.ascontiguousarray(thumbnails.transpose(0, 3, 1, 2))  # long rows are turned several times as fast
-    for turns in range(4):
-        turned = np.ascontiguousarray(np.rot90(planes, turns, axes=(2, 3)))
-        shape = hashlib.sha256(repr(turned.shape[1:]).encode())
-        for row, image in enumerate(turned):
-            digest = shape.copy()
-            digest.update(image.data)
-            result[row, turns] = np.frombuffer(digest.digest()[:DIGEST_BYTES], np.uint8)
+    for start in range(0, len(thumbnails), _AT_ONCE):
+        for turns, turned in enumerate(_turned(thumbnails[start : start + _AT_ONCE])):
+            shape = hashlib.sha256(repr(turned.shape[1:]).encode())
+            for row, image in enumerate(turned, start):
+                digest = shape.copy()
+                digest.update(image.data)
+                result[row, turns] = np.frombuffer(digest.digest()[:DIGEST_BYTES], np.uint8)
     return result

@@ -306,7 +306,7 @@ class FastDifPy:
         amount
             Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
         hash_function
-            Used instead of BLAKE2b, also without `compute_hash`: a function of a thumbnail (h, w, 3) uint8, shifted and
+            Used instead of SHA-256, also without `compute_hash`: a function of a thumbnail (h, w, 3) uint8, shifted and
             turned, that gives str or bytes; bytes are kept as hexadecimal digits. Its workers must be able to import
             what it uses.
         image_hashes

@@ -162,7 +162,8 @@ def signatures(images: Any, /) -> Any:
     single, total, difference, _ = layout.ends
     result = xp.empty((count, len(layout.order) + 1), dtype=xp.float32)
     for start in range(0, count, _BATCH):
-        pixels = xp.astype(images[start : start + _BATCH], xp.float64) - 128
+        pixels = xp.astype(images[start : start + _BATCH], xp.float64)
+        pixels -= 128
         pixels = xp.reshape(pixels, (pixels.shape[0], height, width * channels))
         coefficients = device.rows @ pixels @ device.columns
         flat = xp.reshape(coefficients, (pixels.shape[0], coefficients.shape[1] * coefficients.shape[2]))
@@ -179,7 +180,8 @@ def signatures(images: Any, /) -> Any:
             axis=1,
         )
         values = xp.where(device.absolute, xp.abs(values), values)
-        energy = xp.sum(pixels * pixels, axis=(1, 2))
+        every = xp.reshape(pixels, (pixels.shape[0], height * width * channels))
+        energy = xp.vecdot(every, every)
         rest = xp.sqrt(xp.maximum(energy - xp.sum(values * values, axis=1), 0))
         ordered = xp.concat([xp.take(values, device.order, axis=1), rest[:, None]], axis=1)
         result[start : start + _BATCH, :] = xp.astype(ordered, xp.float32)

@@ -327,7 +327,7 @@ def test_nothing_is_computed_twice(tmp_path, client, rng, monkeypatch):
             ({"bytes": 24}, {"hash_function": mean_bytes, "amount": 2, "compute_hash": True}),
             ({"bytes": 0}, {"hash_function": mean_bytes, "amount": 2, "image_hashes": ["average"]}),
             ({}, {"compute_hash": False}),
-            ({}, {"compute_hash": True, "amount": 2}),  # BLAKE2b again
+            ({}, {"compute_hash": True, "amount": 2}),  # SHA-256 again
             ({"text": 24}, {"hash_function": mean_text, "amount": 2}),
         ):
             CALLS.found.clear()
