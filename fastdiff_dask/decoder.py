@@ -19,7 +19,7 @@ from PIL import ImageFile
 from .config import PIXEL_LIMIT
 from .images import ImageRecord, open_file, read_opened
 
-__all__ = ["READY", "ListedFile", "Request", "main"]
+__all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "main"]
 
 READY = "ready"
 _FEED_BYTES = 1 << 20
@@ -46,6 +46,8 @@ class Request(NamedTuple):
         Seconds for a file, after which this process ends itself; 0 for no limit. Nothing on systems without alarms.
     ahead
         Files that are opened while an earlier one is read.
+    at_once
+        Files that are answered together.
     """
 
     files: list[ListedFile]
@@ -55,20 +57,49 @@ class Request(NamedTuple):
     pixel_limit: int = PIXEL_LIMIT
     time_limit: float = 0.0
     ahead: int = 0
+    at_once: int = 1
 
 
-def _answers(request: Request) -> Iterator[tuple[ImageRecord, bytes]]:
+class Answer(NamedTuple):
+    """What became of some files.
+
+    Attributes
+    ----------
+    records
+        One for each file.
+    thumbnails
+        Those of the records without an error, one after the other: (height, width, 3) uint8 each.
+    """
+
+    records: list[ImageRecord]
+    thumbnails: bytes
+
+
+def answers(request: Request) -> Iterator[Answer]:
+    """Read the files, some at a time."""
     opened: deque[io.FileIO | OSError] = deque()
+    records: list[ImageRecord] = []
+    thumbnails: list[bytes] = []
     for index, listed in enumerate(request.files):
         # the default action of the alarm ends the process even in the middle of a decoder's loop
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, request.time_limit)
+        _set_alarm(request.time_limit)
         for soon in request.files[index + len(opened) : index + 1 + request.ahead]:
             try:
                 opened.append(open_file(soon.path))
             except OSError as error:
                 opened.append(error)
-        yield _read(opened.popleft(), listed, request)
+        record, thumbnail = _read(opened.popleft(), listed, request)
+        records.append(record)
+        thumbnails.append(thumbnail)
+        if len(records) == request.at_once or index == len(request.files) - 1:
+            _set_alarm(0)  # waiting for the other side is nobody's fault
+            yield Answer(records, b"".join(thumbnails))
+            records, thumbnails = [], []
+
+
+def _set_alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _read(file: io.FileIO | OSError, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
@@ -95,22 +126,20 @@ def main() -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # may be inherited otherwise
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
-    answers = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+    output = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 1)  # whatever a decoder prints must not end up between the answers
     with suppress(BrokenPipeError):
-        _send(answers, READY)
+        _send(output, READY)
         while True:
             try:
                 request: Request = pickle.load(sys.stdin.buffer)
             except EOFError:
                 return
-            for answer in _answers(request):
-                if hasattr(signal, "setitimer"):
-                    signal.setitimer(signal.ITIMER_REAL, 0)  # waiting for the other side is nobody's fault
-                _send(answers, answer)
+            for answer in answers(request):
+                _send(output, answer)
 
 
-def _send(answers: BinaryIO, answer: Any) -> None:
-    pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-    answers.flush()
+def _send(output: BinaryIO, message: Any) -> None:
+    pickle.dump(message, output, protocol=pickle.HIGHEST_PROTOCOL)
+    output.flush()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .decoder import READY, Request
+from .decoder import READY, Answer, Request
 from .errors import FastDiffError
 from .images import ImageRecord
 
@@ -20,7 +20,7 @@ __all__ = ["ImageReader", "close_readers", "reader"]
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from fastdiff_dask.decoder import main; main()"
 # A process may be killed while it starts, if memory is short.
 _STARTS = 3
-# Some dozen thumbnails: the decoder goes on while the other side computes (Linux: F_SETPIPE_SZ).
+# Some dozen thumbnails: the decoder goes on while the other side computes (F_SETPIPE_SZ of Linux).
 _SET_PIPE_SIZE, _PIPE_BYTES = 1031, 1 << 20
 _AHEAD = 8
 
@@ -34,34 +34,44 @@ class ImageReader:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def read(self, request: Request) -> Iterator[tuple[ImageRecord, bytes]]:
+    def read(self, request: Request) -> Iterator[Answer]:
         """Read files, in their order.
 
-        A file at which the process is lost, or that takes too long, is tried once more in a new process, alone; lost
-        again, it is an error, and the others go on.
+        If the process is lost, or a file takes too long, the next files without an answer are read one by one. A file
+        that takes too long again, or at which two more processes are lost, is an error, and the others go on.
 
         Yields
         ------
-        Record, and thumbnail (height, width, 3) uint8 as bytes, or none if the record has an error.
+        What became of some of the files, at most `Request.at_once`.
 
         Raises
         ------
         FastDiffError
             If no process can be started.
         """
-        files = request.files
-        done = 0
-        while done < len(files):
-            for answer in self._answers(request._replace(files=files[done:], ahead=_AHEAD)):
-                done += 1
+        left = request.files
+        while left:
+            for answer in self._answers(request._replace(files=left, ahead=_AHEAD)):
+                left = left[len(answer.records) :]
                 yield answer
-            if done < len(files):
+            careful, left = left[: request.at_once], left[request.at_once :]
+            if careful:
                 self._end()
-                alone = list(self._answers(request._replace(files=files[done : done + 1])))
-                yield alone[0] if alone else (self._lost(request), b"")
-                done += 1
+            for file in careful:
+                yield self._alone(request._replace(files=[file], ahead=0, at_once=1))
 
-    def _answers(self, request: Request) -> Iterator[tuple[ImageRecord, bytes]]:
+    def _alone(self, request: Request) -> Answer:
+        """Read one file, with an error if the process is lost."""
+        record = ImageRecord()
+        for _ in range(2):
+            for answer in self._answers(request):
+                return answer
+            record = self._lost(request)
+            if record.time_limit:
+                break
+        return Answer([record], b"")
+
+    def _answers(self, request: Request) -> Iterator[Answer]:
         """Answers to a request, as many as the process gives before it is lost."""
         process = self._process or self._start()
         assert process.stdin is not None
@@ -70,7 +80,7 @@ class ImageReader:
             process.stdin.flush()
         except BrokenPipeError:
             return
-        for _ in request.files:
+        for _ in range(0, len(request.files), request.at_once):
             answer = _receive(process)
             if answer is None:
                 return
@@ -99,7 +109,7 @@ class ImageReader:
         )
 
     def _lost(self, request: Request) -> ImageRecord:
-        """Why the process was lost, twice, at one file."""
+        """Why the process was lost at a file."""
         code = self._end()
         if code == -getattr(signal, "SIGALRM", 0) and request.time_limit:
             error = f"reading took longer than {request.time_limit:g} s; a higher time limit tries again"

@@ -27,8 +27,8 @@ __all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes",
 # A part is what one task reads of a block: small enough to keep all threads busy to the end and the progress moving,
 # large enough for the 2 ms that a task costs.
 _SMALLEST_PART, _LARGEST_PART = 16, 256
-# Thumbnails that are hashed and transformed at a time, while the decoder reads the next ones.
-_FINISHED = 32
+# Pictures that the decoder answers for together: while they are hashed and transformed, it reads the next ones.
+_ANSWERED = 32
 _HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
 
 
@@ -75,8 +75,8 @@ def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings,
     hashes: dict[str, list[Any]] = {}
     hashed: list[int] = []
 
-    def finish(places: list[int]) -> None:
-        some = thumbnails[places]
+    def finish(places: list[int], some: NDArray[np.uint8]) -> None:
+        thumbnails[places] = some
         with SINGLE_THREADED_BLAS:
             signature[places] = signatures(some)
         digests[places] = thumbnail_digests(some)
@@ -98,19 +98,17 @@ def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings,
         settings.exact_decode,
         limits.pixel_limit,
         limits.time_limit,
+        at_once=_ANSWERED,
     )
-    places: list[int] = []
+    waiting = wanted.place.tolist()
     with reader() as decoder:
-        for place, (record, content) in zip(wanted.place.tolist(), decoder.read(request), strict=True):
-            records[place] = record
-            if not record.error:
-                thumbnails[place] = np.frombuffer(content, np.uint8).reshape(settings.shape)
-                places.append(place)
-            if len(places) == _FINISHED:
-                finish(places)
-                places = []
-    if places:
-        finish(places)
+        for answer in decoder.read(request):
+            places, waiting = waiting[: len(answer.records)], waiting[len(answer.records) :]
+            for place, record in zip(places, answer.records, strict=True):
+                records[place] = record
+            places = [place for place in places if not records[place].error]
+            if places:
+                finish(places, np.frombuffer(answer.thumbnails, np.uint8).reshape(len(places), *settings.shape))
     order = np.argsort(hashed).tolist()
     hashes = {name: [values[k] for k in order] for name, values in hashes.items()}
     return Part(records, hashes, thumbnails, signature, digests)

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import distributed
+import numpy as np
 import pytest
 from PIL import Image
 
 from fastdiff_dask import cli, planning
+from fastdiff_dask.readers import close_readers
 from fastdiff_dask.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -132,6 +134,8 @@ ERRORS = {
     "size": (["find", "{tmp}/photos", "--thumbnail-size", "big"], 2, "not of the form 64x64"),
     "small": (["find", "{tmp}/photos", "--thumbnail-size", "2"], 2, "from 8 to 1024"),
     "block": (["find", "{tmp}/photos", "--block-size", "0"], 2, "block_size"),
+    "time limit": (["find", "{tmp}/photos", "--time-limit", "-1"], 2, "time limit is -1.0"),
+    "pixel limit": (["find", "{tmp}/photos", "--pixel-limit", "0"], 2, "pixel limit is 0"),
     "workers": (["find", "{tmp}/photos", "--workers", "0"], 2, "workers"),
     "extension": (["find", "{tmp}/photos", "--extension", "jpg"], 2, "'.jpg'"),
     "json": (["find", "{tmp}/photos", "--json", "{tmp}/no/out.json"], 2, "make it first"),
@@ -270,6 +274,55 @@ def test_thumbnail_and_block_size(run, tmp_path, simulated):
     found(run, tmp_path, "--thumbnail-size", "16x32", "--block-size", "5")
     store = Store(str(tmp_path / "s"))
     assert store.thumbnails_array().shape == (20, 32, 16, 3)
+
+
+def test_exact_decode(run, tmp_path):
+    folder = tmp_path / "photos"
+    simulate_images(folder, images=2, duplicates=0, size=(800, 600))
+    found = []
+    for name, options in (("fast", []), ("exact", ["--exact-decode"])):
+        store = tmp_path / name
+        assert run("find", folder, "--store", store, "--threshold", "100000", *options)[0] == 0
+        found.append(Store(str(store)).read_thumbnails(0)[:2])
+        with Image.open(folder / "picture_00000.jpg") as picture:
+            plain = np.asarray(picture.resize((64, 64), Image.Resampling.BICUBIC))
+        assert (found[-1][0] == plain).all() == (name == "exact")
+    code, _, error = run("find", folder, "--store", tmp_path / "fast", "--exact-decode")
+    assert code == 2
+    assert "exact_decode" in error
+
+
+def test_limits(run, tmp_path, simulated):
+    Image.new("RGB", (200, 200)).save(tmp_path / "photos" / "large.png")
+    command = ["find", tmp_path / "photos", "--json", tmp_path / "out.json"]
+    assert run(*command, "--pixel-limit", "39999")[0] == 0
+    assert [row["error"] for row in json_of(tmp_path / "out.json")["errors"]] == [
+        "more than 39999 pixels; a higher pixel limit reads it"
+    ]
+    assert run(*command, "--pixel-limit", "40000")[0] == 0
+    assert json_of(tmp_path / "out.json")["errors"] == []
+
+
+def test_time_limit(run, tmp_path, simulated, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time, PIL.Image as pillow\n"
+        "def slow(*arguments, opened=pillow.open, **options):\n"
+        "    time.sleep(1)\n"
+        "    return opened(*arguments, **options)\n"
+        "pillow.open = slow\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "few").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "few" / "a.png")
+    command = ["find", tmp_path / "few", "--json", tmp_path / "out.json"]
+    close_readers()
+    try:
+        assert run(*command, "--time-limit", "0.3")[0] == 0
+        assert "took longer than 0.3 s" in json_of(tmp_path / "out.json")["errors"][0]["error"]
+        assert run(*command, "--time-limit", "20")[0] == 0
+    finally:
+        close_readers()
+    assert json_of(tmp_path / "out.json")["errors"] == []
 
 
 def test_several_folders_and_against(run, tmp_path):

@@ -68,6 +68,18 @@ def request(paths, **options):
     return Request(listed, 16, 16, **options)
 
 
+def read(reader, paths, **options):
+    """Record and thumbnail of each file."""
+    answers, found = list(reader.read(request(paths, **options))), []
+    for answer in answers:
+        places = iter(range(0, len(answer.thumbnails), 16 * 16 * 3))
+        for record in answer.records:
+            start = 0 if record.error else next(places)
+            found.append((record, b"" if record.error else answer.thumbnails[start : start + 16 * 16 * 3]))
+        assert next(places, None) is None
+    return found
+
+
 def pictures(folder: Path, count: int) -> list[Path]:
     folder.mkdir(exist_ok=True)
     paths = [folder / f"{number}.png" for number in range(count)]
@@ -78,7 +90,7 @@ def pictures(folder: Path, count: int) -> list[Path]:
 
 def test_the_same_as_in_this_process(tmp_path, reader):
     paths = [Path(path) for path in simulate_images(tmp_path / "photos", images=30, duplicates=0).originals]
-    answers = list(reader.read(request(paths)))
+    answers = read(reader, paths)
     assert len(answers) == 30
     for path, (record, content) in zip(paths, answers, strict=True):
         wanted, thumbnail = read_image(str(path), 16, 16)
@@ -88,9 +100,9 @@ def test_the_same_as_in_this_process(tmp_path, reader):
 
 def test_a_process_is_used_again_and_ends_when_closed(tmp_path, reader):
     paths = pictures(tmp_path / "photos", 3)
-    list(reader.read(request(paths)))
+    read(reader, paths)
     process = reader._process
-    list(reader.read(request(paths)))
+    read(reader, paths)
     assert reader._process is process
     reader.close()
     assert process.returncode == 0
@@ -104,11 +116,12 @@ def test_a_process_is_used_again_and_ends_when_closed(tmp_path, reader):
         (b"hang", "reading took longer than 0.5 s; a higher time limit tries again"),
     ],
 )
-def test_one_bad_picture_costs_one_row(content, error, tmp_path, reader, bad_decoder):
+@pytest.mark.parametrize("at_once", [1, 3, 32])
+def test_one_bad_picture_costs_one_row(content, error, at_once, tmp_path, reader, bad_decoder):
     paths = pictures(tmp_path / "photos", 20)
     for place in (0, 7, 19):
         paths[place].write_bytes(content)
-    answers = list(reader.read(request(paths, time_limit=0.5)))
+    answers = read(reader, paths, time_limit=0.5, at_once=at_once)
     assert len(answers) == 20
     for place, (record, thumbnail) in enumerate(answers):
         if place in (0, 7, 19):
@@ -123,7 +136,7 @@ def test_one_bad_picture_costs_one_row(content, error, tmp_path, reader, bad_dec
 def test_a_decoder_that_was_killed_once_is_no_error(tmp_path, reader, bad_decoder):
     paths = pictures(tmp_path / "photos", 5)
     paths[2].write_bytes(b"once" + bytes(100))
-    answers = list(reader.read(request(paths)))
+    answers = read(reader, paths)
     assert [record.error.partition(":")[0] for record, _ in answers] == ["", "", "UnidentifiedImageError", "", ""]
     assert (tmp_path / "was-here").exists()
 
@@ -131,14 +144,14 @@ def test_a_decoder_that_was_killed_once_is_no_error(tmp_path, reader, bad_decode
 def test_what_a_decoder_prints_is_not_mistaken_for_an_answer(tmp_path, reader, bad_decoder, capfd):
     paths = pictures(tmp_path / "photos", 3)
     paths[1].write_bytes(b"print" + bytes(100))
-    answers = list(reader.read(request(paths)))
+    answers = read(reader, paths)
     assert [bool(record.error) for record, _ in answers] == [False, True, False]
     assert capfd.readouterr() == ("", "")
 
 
 def test_no_time_limit(tmp_path, reader):
     paths = pictures(tmp_path / "photos", 3)
-    assert [record.error for record, _ in reader.read(request(paths, time_limit=0.0))] == [""] * 3
+    assert [record.error for record, _ in read(reader, paths, time_limit=0.0)] == [""] * 3
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/no/such/python", None])
@@ -147,7 +160,7 @@ def test_a_decoder_that_cannot_start_is_an_error_of_the_run(executable, tmp_path
         pytest.skip("no /bin/false here")
     monkeypatch.setattr(sys, "executable", executable)
     with pytest.raises(FastDiffError, match="process to decode pictures"):
-        list(reader.read(request(pictures(tmp_path / "photos", 1))))
+        read(reader, pictures(tmp_path / "photos", 1))
 
 
 def test_a_pipe_in_the_place_of_a_file_does_not_block(tmp_path, reader):
@@ -155,7 +168,7 @@ def test_a_pipe_in_the_place_of_a_file_does_not_block(tmp_path, reader):
     asked = request([path])
     path.unlink()
     os.mkfifo(path)
-    ((record, _),) = reader.read(asked)
+    (((record,), _),) = reader.read(asked)
     assert "changed after it was listed" in record.error
     assert record.retry
 
@@ -170,7 +183,7 @@ def test_a_file_that_is_not_as_listed(change, tmp_path, reader):
         os.utime(path, ns=(0, 1))
     else:
         path.unlink()
-    ((record, content),) = reader.read(asked)
+    (((record,), content),) = reader.read(asked)
     assert record.retry
     assert content == b""
     assert ("FileNotFoundError" if change == "gone" else "changed") in record.error
@@ -179,10 +192,10 @@ def test_a_file_that_is_not_as_listed(change, tmp_path, reader):
 def test_larger_pictures_than_the_limit(tmp_path, reader):
     paths = pictures(tmp_path / "photos", 2)
     Image.new("RGB", (21, 20)).save(paths[1])
-    answers = list(reader.read(request(paths, pixel_limit=400)))
+    answers = read(reader, paths, pixel_limit=400)
     assert [record.pixel_limit for record, _ in answers] == [0, 400]
     assert answers[1][0].error == "more than 400 pixels; a higher pixel limit reads it"
-    assert [record.error for record, _ in reader.read(request(paths, pixel_limit=420))] == ["", ""]
+    assert [record.error for record, _ in read(reader, paths, pixel_limit=420)] == ["", ""]
 
 
 # -- through the whole stage -----------------------------------------------------------------------------------------
@@ -214,6 +227,30 @@ def test_a_run_goes_on_and_higher_limits_try_again(tmp_path, bad_decoder):
     assert "0.6 s" in found[str(paths[5])]
 
 
+def test_each_picture_is_opened_once_and_not_again(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent("""
+            import os, sys
+            def heard(event, arguments):
+                if event == "open" and b"photos" in os.fsencode(str(arguments[0])):
+                    with open(os.environ["HEARD"], "a") as log:
+                        print(os.path.basename(os.fsdecode(arguments[0])), file=log)
+            if "fastdiff_dask" in " ".join(sys.orig_argv):
+                sys.addaudithook(heard)
+        """)
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("HEARD", str(tmp_path / "heard"))
+    (tmp_path / "heard").touch()
+    simulate_images(tmp_path / "photos", images=25, duplicates=5)
+    command = [sys.executable, "-m", "fastdiff_dask", "find", str(tmp_path / "photos"), "--store", str(tmp_path / "s")]
+    files = sorted(path.name for path in (tmp_path / "photos").iterdir())
+    for opened in (files, []):
+        (tmp_path / "heard").write_text("")
+        subprocess.run([*command, "--quiet"], check=True, timeout=100)
+        assert sorted((tmp_path / "heard").read_text().splitlines()) == opened
+
+
 @pytest.mark.parametrize("limits", [{"time_limit": -1}, {"time_limit": True}, {"pixel_limit": 0}, {"pixel_limit": 1.5}])
 def test_limits_that_are_none(limits, tmp_path):
     with pytest.raises(UsageError, match="limit is"):
@@ -221,8 +258,8 @@ def test_limits_that_are_none(limits, tmp_path):
 
 
 def test_decoders_that_are_killed_from_outside(tmp_path, bad_decoder, monkeypatch):
-    monkeypatch.setenv("SLOW", "0.02")
-    paths = pictures(tmp_path / "photos", 150)
+    monkeypatch.setenv("SLOW", "0.01")
+    paths = pictures(tmp_path / "photos", 250)
     stop = threading.Event()
     killed = []
 
@@ -270,7 +307,8 @@ def test_no_decoder_outlives_a_killed_process(tmp_path):
         from fastdiff_dask.decoder import ListedFile, Request
         from fastdiff_dask.readers import ImageReader
         one = ImageReader()
-        print(list(one.read(Request([ListedFile({os.fsencode(paths[0])!r}, 0, 0)], 8, 8)))[0][0].error, flush=True)
+        (answer,) = one.read(Request([ListedFile({os.fsencode(paths[0])!r}, 0, 0)], 8, 8))
+        print(answer.records[0].error, flush=True)
         print(one._process.pid, flush=True)
         time.sleep(60)
     """
