@@ -27,7 +27,7 @@ _KEY = ["side", "root", "path", "path_bytes"]
 _NO_IMAGE, _NO_FILE = "no image by its extension", "no regular file"
 _NAME, _PATH, _STORE = "ignored name", "ignored path", "the store itself"
 _SAME_FILE, _LINK = "another name of a listed file", "symbolic link to a listed file"
-_FOLDER_LINK = "symbolic link to a searched folder"
+_FOLDER_LINK = "another name of a searched folder"
 
 
 class Root(NamedTuple):
@@ -107,8 +107,8 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
     for side, given_paths in directories.items():
         for given in given_paths:
             absolute = _checked_folder(given)
-            if printable(absolute) != absolute:
-                raise UsageError(f"the name of folder {printable(absolute)!r} cannot be recorded; rename it")
+            if os.fsdecode(os.fsencode(absolute)).encode("utf-8", "replace") != os.fsencode(absolute):
+                raise UsageError(f"the name of folder {printable(absolute)!r} is not UTF-8; rename it")
             if (side, absolute) not in [(root.side, root.absolute) for root in roots]:
                 roots.append(Root(side, str(Path(given).expanduser()), absolute))
     for a in roots:
@@ -201,7 +201,7 @@ class _Walk:
         self._closed = {identity: rule for path, rule in self._paths.items() if (identity := _identity(path))}
         self._roots = roots
         self._folders: set[tuple[int, int]] = set()
-        self._files: dict[tuple[int, int], int] = {}
+        self._files: dict[tuple[str, int, int], int] = {}
         self._symbolic: deque[tuple[Root, str]] = deque()
         self._left_out: list[tuple[str, str]] = []
 
@@ -226,6 +226,8 @@ class _Walk:
                     self._left_out.append((folder, self._closed[identity]))
                     continue
                 if identity in self._folders:
+                    if folder != root.absolute:  # mounted here as well
+                        self.ignored[_FOLDER_LINK] += 1
                     continue
                 self._folders.add(identity)
                 with os.scandir(folder) as found:
@@ -271,7 +273,9 @@ class _Walk:
             return
         target = os.path.realpath(path)
         if not stat.S_ISDIR(status.st_mode):
-            if self._is_image(path):
+            if rule := self._closed.get((status.st_dev, status.st_ino)):
+                self.ignored[rule] += 1
+            elif self._is_image(path):
                 self._file(root, path, status, _LINK)
             else:
                 self.ignored[_NO_IMAGE] += 1
@@ -287,18 +291,24 @@ class _Walk:
             self._folder(root, path)
 
     def _file(self, root: Root, path: str, status: os.stat_result, rule: str) -> None:
-        """List a file, or count it by a rule if it is listed already under another name."""
+        """List a file, or count it by a rule if it is listed already under another name.
+
+        Hard links on both sides are listed on both: none of them is a copy of another, and each side is to be compared
+        with all of the other. Of symbolic links that would be a trap: who deletes what they lead to loses it.
+        """
         if not stat.S_ISREG(status.st_mode):
             self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
             return
         row = self._row(root, path, status.st_size, status.st_mtime_ns, None, status.st_dev, status.st_ino)
-        listed = self._files.get((row.device, row.inode)) if row.inode else None
-        # the same number with another size or time: a file system that gives out numbers anew, or a file being written
-        if listed is not None and _version(self.rows[listed]) == _version(row):
-            self.ignored[rule] += 1
-            self.links.append(Link(*_name(row), *_name(self.rows[listed])))
-            return
-        self._files[row.device, row.inode] = len(self.rows)
+        for side in sorted("ab", key=lambda side: side != row.side) if row.inode else ():
+            listed = self._files.get((side, row.device, row.inode))
+            # the same number with another size or time: a file system that gives them out anew, or a file being written
+            if listed is not None and _version(self.rows[listed]) == _version(row):
+                self.links.append(Link(*_name(row), *_name(self.rows[listed])))
+                if side == row.side or rule == _LINK:
+                    self.ignored[rule] += 1
+                    return
+        self._files[row.side, row.device, row.inode] = len(self.rows)
         self._add(row)
 
     def _count_below(self, top: str, rule: str) -> None:

@@ -165,8 +165,8 @@ def _check_output(path: str) -> None:
 
 def _size(text: str) -> tuple[int, int]:
     try:
-        width, _, height = text.lower().partition("x")
-        return int(width), int(height or width)
+        width, _, height = (text if "x" in text.lower() else f"{text}x{text}").lower().partition("x")
+        return int(width), int(height)
     except ValueError:
         raise UsageError(f"thumbnail size {text!r} is not of the form 64x64") from None
 

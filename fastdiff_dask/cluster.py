@@ -72,7 +72,7 @@ def embedded_client(threads: int | None = None, dashboard_address: str | None = 
             dashboard_address=dashboard_address,
             # without it the worker's own pages are served on all interfaces
             worker_dashboard_address=f"{_HOST}:0",
-            silence_logs="ERROR",
+            silence_logs="CRITICAL",
         )
     except RuntimeError as error:
         raise FastDiffError(f"no Dask cluster could be started here ({' '.join(str(error).split())})") from None

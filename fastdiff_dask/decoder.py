@@ -9,12 +9,14 @@ import os
 import pickle
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
-from PIL import ImageFile
+from PIL import EpsImagePlugin, ImageFile
 
 from .config import PIXEL_LIMIT
 from .images import ImageRecord, open_file, read_opened
@@ -23,6 +25,7 @@ __all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "main"]
 
 READY = "ready"
 _FEED_BYTES = 1 << 20
+_WATCH_SECONDS = 0.5
 
 
 class ListedFile(NamedTuple):
@@ -122,6 +125,8 @@ def main() -> None:
     """Answer requests until the other side closes the pipe; its death closes it too."""
     # by default, a JPEG file is fed to its decoder by 64 KiB, each of which costs 100 µs of starting in the middle
     ImageFile.MAXBLOCK = _FEED_BYTES
+    EpsImagePlugin.gs_binary = False  # no picture inside another one may start Ghostscript either
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the work
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # may be inherited otherwise
@@ -138,6 +143,13 @@ def main() -> None:
                 return
             for answer in answers(request):
                 _send(output, answer)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after the one that started it, whatever it is doing then."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
 
 
 def _send(output: BinaryIO, message: Any) -> None:

@@ -192,7 +192,7 @@ class HashSettings:
         shown = shown_name(self.name)
         try:
             found = self.function(thumbnail)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise FastDiffError(f"hash function {shown} failed ({reason}); the block is not kept") from None
         if isinstance(found, bytes):

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import stat
+import unicodedata
 import warnings
 from functools import cache
 from typing import BinaryIO, NamedTuple
@@ -19,8 +20,8 @@ from .pixels import reduce_picture
 __all__ = ["ImageRecord", "changed_record", "image_extensions", "open_file", "printable", "read_image", "read_opened"]
 
 # Known to Pillow by name only (a decoder has to be brought along), or, for EPS, decoded by starting Ghostscript on the
-# file, which nobody expects of a search for duplicates in pictures from elsewhere.
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+# file, which nobody expects of a search for duplicates in pictures from elsewhere. IPTC may hold any of them.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,6 +39,11 @@ _DRAFT = 4
 # Files up to this size are read at once: one read for the hash and the decoder.
 _WHOLE_BYTES = 1 << 26
 _TEXT = 500
+# What has to be installed for files that end so.
+_EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",)}
+# The first bytes of JPEG XL (ISO/IEC 18181-2), and the brands of HEIF (ISO/IEC 23008-12) after the size and "ftyp".
+_JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _COMMON = ("BMP", "GIF", "JPEG", "PPM", "PNG")
 
 
@@ -78,17 +84,18 @@ class ImageRecord(NamedTuple):
 def _register_plugins() -> None:
     """Load Pillow's plugins, and those of the extras `heif` and `jxl` where they are installed."""
     Image.init()
-    with contextlib.suppress(ImportError):
+    # one that is there and does not load, for want of a library, must not keep all other pictures from being read
+    with contextlib.suppress(Exception):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(Exception):
         import pillow_jxl  # noqa: F401 - registers itself
 
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Endings of the files that can be decoded here, lower case, with the dot.
+    """Endings of pictures, lower case, with the dot: those that can be decoded here, or could with an extra.
 
     Examples
     --------
@@ -97,7 +104,8 @@ def image_extensions() -> frozenset[str]:
     """
     _register_plugins()
     extensions = Image.registered_extensions()
-    return frozenset(end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED)
+    decoded = {end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED}
+    return frozenset(decoded | {end for ends in _EXTRAS.values() for end in ends} | {".mpo"})  # read as JPEG
 
 
 @cache
@@ -115,7 +123,12 @@ def printable(text: str) -> str:
     >>> printable('a\\nb')
     'a\\\\nb'
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    # spaces of all kinds, and what joins emoji
+    return character.isprintable() or character == "\u200d" or unicodedata.category(character) == "Zs"
 
 
 def _reason(error: Exception) -> str:
@@ -217,8 +230,11 @@ def read_opened(
         if listed is not None and _state(file) != listed:
             return changed_record(), None
     except Exception as error:  # decoders raise nearly every type for broken input; one bad file costs one row
-        retry = isinstance(error, OSError) and not content_hash
-        return ImageRecord(error=_reason(error), retry=retry, warnings=complaints, content_hash=content_hash), None
+        # the file could not be read, memory was short, or a package is missing; the content is not to blame
+        missing = isinstance(error, MissingDecoderError)
+        retry = missing or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+        reason = str(error) if missing else _reason(error)
+        return ImageRecord(error=reason, retry=retry, warnings=complaints, content_hash=content_hash), None
     record, thumbnail = found
     return record._replace(warnings=complaints, content_hash=content_hash), thumbnail
 
@@ -243,6 +259,18 @@ def _content(file: io.FileIO) -> tuple[BinaryIO, str]:
     return os.fdopen(os.dup(file.fileno()), "rb"), digest
 
 
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:  # as with broken pictures; here the picture itself is there
+        warnings.warn(f"the EXIF data cannot be read: {_reason(error)}", stacklevel=2)
+        return 1
+
+
+class MissingDecoderError(Exception):
+    """A picture for which a package would have to be installed."""
+
+
 def _open(source: BinaryIO) -> Image.Image:
     Image.preinit()
     try:
@@ -250,7 +278,16 @@ def _open(source: BinaryIO) -> Image.Image:
         return Image.open(source, formats=_COMMON)
     except UnidentifiedImageError:
         source.seek(0)
+    try:
         return Image.open(source, formats=_decoders())
+    except UnidentifiedImageError:
+        source.seek(0)
+        start = source.read(12)
+        if start.startswith(_JXL_STARTS) and "JXL" not in Image.OPEN:
+            raise MissingDecoderError("JPEG XL cannot be read here: pip install 'fastdiff_dask[jxl]'") from None
+        if start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
+            raise MissingDecoderError("HEIF cannot be read here: pip install 'fastdiff_dask[heif]'") from None
+        raise
 
 
 def _decode(
@@ -270,7 +307,7 @@ def _decode(
         image.load()
         if not drafted:
             shown = image.size
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = _orientation(image)
         sideways = orientation in _SIDEWAYS
         thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
     if orientation in _UPRIGHT:

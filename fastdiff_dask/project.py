@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -57,6 +57,10 @@ def _listed(directories: Directories | None) -> list[str]:
     return [os.fspath(directory) for directory in several]
 
 
+def _as_tuple(values: Any) -> Any:
+    return tuple(values) if isinstance(values, Iterable) else values
+
+
 def default_store(roots: list[Root]) -> str:
     """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
     import platformdirs
@@ -64,7 +68,11 @@ def default_store(roots: list[Root]) -> str:
     identity = "\0".join(f"{root.side}:{root.absolute}" for root in roots)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(roots[0].absolute).name)[:40] or "root"
     digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-    return str(Path(platformdirs.user_cache_dir("fastdiff_dask"), "stores", f"{name}-{digest}"))
+    try:
+        cache = platformdirs.user_cache_dir("fastdiff_dask")
+    except RuntimeError:
+        raise UsageError("this user has no home folder; name a folder for the work with store= (--store)") from None
+    return str(Path(cache, "stores", f"{name}-{digest}"))
 
 
 class FastDifPy:
@@ -323,7 +331,8 @@ class FastDifPy:
         hashing = HashSettings(
             amount=amount,
             function=hash_function,
-            image_hashes=(image_hashes,) if isinstance(image_hashes, str) else tuple(image_hashes),
+            # what is no sequence is refused there
+            image_hashes=(image_hashes,) if isinstance(image_hashes, str) else _as_tuple(image_hashes),
             turned=compute_hash or hash_function is not None,
         )
         if hash_function is not None:

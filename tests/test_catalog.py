@@ -266,7 +266,7 @@ def test_every_file_is_listed_or_counted_by_one_rule(collection, tmp_path):
         "no image by its extension": 10,
         "no regular file": 3,  # pipe.jpg, socket.jpg, l6.jpg
         "symbolic link to a listed file": 1,  # l1.jpg
-        "symbolic link to a searched folder": 2,  # l5, l8
+        "another name of a searched folder": 2,  # l5, l8
     }
     listed = {"a.jpg", "folder.jpg/c.jpg", "l2.jpg", "l7/o.jpg", "l9", "\ufffd.jpg"}
     # l7 is followed: what is there counts instead
@@ -494,3 +494,28 @@ def test_a_root_without_permission(closed):
         Path(name).chmod(0o755)
         with without_privileges(), pytest.raises(UsageError, match="Permission denied"):
             resolve_roots({"a": [str(folder / closed)], "b": []})
+
+
+@pytest.mark.parametrize("name", ["写真　旅行", "Fam👨\u200d👩", "a\u00a0b", "line\nbreak", "[red]"])
+def test_folders_of_any_name(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (root,) = resolve_roots({"a": [str(tmp_path / name)]})
+    assert root.absolute == str(tmp_path / name)
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    os.mkdir(folder)  # noqa: PTH102
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        resolve_roots({"a": [folder]})
+
+
+def test_a_link_to_an_ignored_file_is_ignored(collection):
+    ignored = collection.add("one.jpg", b"of its own")
+    (collection.folder / "link.jpg").symlink_to(ignored)
+    before = collection.index()
+    counts = collection.index(ignore_paths=(str(ignored),))
+    assert counts.vanished == 1
+    assert counts.ignored["ignored path"] == 2
+    assert counts.new == 0
+    assert before.new == counts.unchanged + 1

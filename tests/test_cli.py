@@ -132,6 +132,7 @@ ERRORS = {
     "no number": (["find", "{tmp}/photos", "--threshold", "x"], 2, "'x' is not a valid float"),
     "nested": (["find", "{tmp}/photos", "--against", "{tmp}"], 2, "name separate folders"),
     "size": (["find", "{tmp}/photos", "--thumbnail-size", "big"], 2, "not of the form 64x64"),
+    "half a size": (["find", "{tmp}/photos", "--thumbnail-size", "64x"], 2, "not of the form 64x64"),
     "small": (["find", "{tmp}/photos", "--thumbnail-size", "2"], 2, "from 8 to 1024"),
     "block": (["find", "{tmp}/photos", "--block-size", "0"], 2, "block_size"),
     "time limit": (["find", "{tmp}/photos", "--time-limit", "-1"], 2, "time limit is -1.0"),

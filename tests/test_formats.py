@@ -179,6 +179,36 @@ def test_16_bit_grey_is_the_same_as_8_bit(kind, mode, picture, tmp_path):
     np.testing.assert_array_equal(thumbnail(tmp_path / f"a.{kind}"), shown(Image.fromarray(grey), tmp_path))
 
 
+def test_transparent_16_bit_grey_shows_white(picture, tmp_path):
+    grey = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+    grey[:, :60] = 999
+    Image.fromarray(grey).save(tmp_path / "a.png", transparency=999)
+    found = thumbnail(tmp_path / "a.png")
+    assert (found[:, :14] == 255).all()
+    assert not (found[:, 20:] == 255).all()
+
+
+@pytest.mark.parametrize(("bits", "white_is_zero"), [(16, False), (16, True), (12, False)])
+def test_depths_of_tiff(bits, white_is_zero, picture, tmp_path):
+    grey = np.asarray(picture.convert("L")).astype(np.uint16)
+    values = grey * 257 if bits == 16 else (grey.astype(int) * 4095 // 255).astype(np.uint16)
+    if white_is_zero:
+        values = 65535 - values
+    if bits == 12:
+        first, second = values[:, ::2].astype(int), values[:, 1::2].astype(int)
+        packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=-1)
+        data = packed.astype(np.uint8).tobytes()
+    else:
+        data = values.astype("<u2").tobytes()
+    tags = [(256, 120), (257, 90), (258, bits), (259, 1), (262, 0 if white_is_zero else 1), (273, 8), (277, 1)]
+    tags += [(278, 90), (279, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory)
+    off = np.abs(thumbnail(tmp_path / "a.tif") - shown(Image.fromarray(grey.astype(np.uint8)), tmp_path))
+    assert off.max() <= 1
+
+
 def test_16_bit_colour_is_the_same_as_8_bit(picture, tmp_path):
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -334,6 +364,14 @@ def test_reduced_decoding_keeps_the_size_and_orientation(orientation, rng, tmp_p
     assert (record.width, record.height) == ((1000, 2000) if orientation == 6 else (2000, 1000))
     upright = image.transpose(Image.Transpose.ROTATE_270) if orientation == 6 else image
     assert mse(found.astype(int), np.asarray(upright.resize((64, 48), Image.Resampling.BICUBIC)).astype(int)) < 20
+
+
+def test_large_pictures_are_off_by_little(rng, tmp_path):
+    for number in range(3):
+        Image.fromarray(simulate_photo(rng, 4000, 3000)).save(tmp_path / "a.jpg", quality=90)
+        _, fast = read_image(str(tmp_path / "a.jpg"), 64, 64)
+        _, exact = read_image(str(tmp_path / "a.jpg"), 64, 64, exact_decode=True)
+        assert 0 < mse(fast.astype(np.int64), exact.astype(np.int64)) <= 10, number
 
 
 def test_real_photos_are_off_by_little(photos):

@@ -252,3 +252,11 @@ def test_thumbnails_are_hashed_without_warnings_in_any_layout(rng):
         warnings.simplefilter("error")
         every_other = HashSettings(image_hashes=("wavelet",)).columns(images[::2])
     assert every_other == HashSettings(image_hashes=("wavelet",)).columns(images[::2].copy())
+
+
+def test_a_hash_function_that_wants_to_end_the_process_is_an_error(rng):
+    def leave(thumbnail):
+        raise SystemExit(3)
+
+    with pytest.raises(FastDiffError, match="leave failed"):
+        HashSettings(function=leave).columns(rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8))

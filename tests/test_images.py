@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastdiff_dask.images import image_extensions, read_image
+from fastdiff_dask import images
+from fastdiff_dask.images import image_extensions, printable, read_image
 from fastdiff_dask.testing import simulate_photo
 
 
@@ -202,3 +203,85 @@ def test_a_file_that_is_gone_is_worth_another_try(tmp_path):
 def test_extensions_are_those_that_pillow_decodes():
     assert {".jpg", ".jpeg", ".png", ".gif", ".webp", ".tiff", ".bmp", ".avif"} <= image_extensions()
     assert not {".pdf", ".eps", ".mpg", ".h5", ".txt"} & image_extensions()
+
+
+def test_eps_inside_another_file_is_not_run(tmp_path, picture, monkeypatch):
+    # an IPTC record whose picture is EPS: Pillow would start Ghostscript on it
+    def field(record, number, data):
+        return bytes([0x1C, record, number]) + len(data).to_bytes(2, "big") + data
+
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    fields = field(3, 60, b"\1\0") + field(3, 20, b"\0\x0a") + field(3, 30, b"\0\x0a") + field(3, 120, b"\5")
+    (tmp_path / "a.jpg").write_bytes(fields + field(8, 10, eps))
+    record, _ = read(tmp_path / "a.jpg")
+    assert "UnidentifiedImageError" in record.error
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jpg", "tif", "jxl", "heic"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!", b"Exif\0\0II"])
+def test_a_picture_with_broken_exif_is_read(kind, exif, picture, tmp_path):
+    if f".{kind}" not in readable_extensions():
+        pytest.skip(f"no decoder for {kind} is installed here")
+    picture.save(tmp_path / f"a.{kind}", **({} if kind == "tif" else {"exif": exif}))
+    record, _ = read(tmp_path / f"a.{kind}")
+    assert record.error == ""
+    assert (record.width, record.height) == (90, 60)
+
+
+def readable_extensions():
+    return {end for end, name in Image.registered_extensions().items() if name in Image.OPEN}
+
+
+def test_broken_exif_is_a_warning(picture, tmp_path):
+    picture.save(tmp_path / "a.png", exif=b"Exif\0\0garbage!")
+    record, _ = read(tmp_path / "a.png")
+    assert "EXIF data cannot be read" in record.warnings
+
+
+@pytest.mark.parametrize(
+    ("start", "package"),
+    [(b"\xff\x0a", "jxl"), (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"), (b"\0\0\0\x18ftypheic", "heif")],
+)
+def test_a_missing_extra_is_named_and_tried_again(start, package, tmp_path, monkeypatch):
+    image_extensions()
+    for name in ("JXL", "HEIF"):
+        monkeypatch.delitem(Image.OPEN, name, raising=False)
+    monkeypatch.setattr(images, "_decoders", lambda: tuple(name for name in Image.OPEN if name != "EPS"))
+    (tmp_path / "a.jpg").write_bytes(start + bytes(100))
+    record, _ = read(tmp_path / "a.jpg")
+    assert f"pip install 'fastdiff_dask[{package}]'" in record.error
+    assert record.retry
+
+
+def test_memory_that_is_short_is_worth_another_try(picture, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    picture.save(tmp_path / "a.png")
+    monkeypatch.setattr(images, "reduce_picture", fail)
+    record, _ = read(tmp_path / "a.png")
+    assert record.error.startswith("MemoryError")
+    assert record.retry
+
+
+def test_pictures_of_several_views_are_images(picture, tmp_path):
+    picture.save(tmp_path / "a.mpo", save_all=True, append_images=[picture.rotate(180)], quality=98, subsampling=0)
+    assert ".mpo" in image_extensions()
+    record, thumbnail = read(tmp_path / "a.mpo")
+    assert (record.width, record.height) == (90, 60)
+    assert mse(thumbnail, np.asarray(picture.resize((64, 64), Image.Resampling.BICUBIC))) < 20
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (20_000, 3), (3, 20_000)])
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_thin_and_tiny_pictures(kind, size, tmp_path, rng):
+    Image.fromarray(simulate_photo(rng, *size)).save(tmp_path / f"a.{kind}")
+    record, thumbnail = read(tmp_path / f"a.{kind}")
+    assert (record.width, record.height) == size
+    _, exact = read_image(str(tmp_path / f"a.{kind}"), 64, 64, exact_decode=True)
+    assert mse(thumbnail, exact) < 100
+
+
+def test_printable_leaves_spaces_and_emoji():
+    assert printable("写真　旅行 Fam👨\u200d👩 a\u00a0b") == "写真　旅行 Fam👨\u200d👩 a\u00a0b"
+    assert printable("\u202eabc\x1b[31m\udcff") == "\\u202eabc\\x1b[31m\\udcff"

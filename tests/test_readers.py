@@ -15,9 +15,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from fastdiff_dask import FastDiffError, FastDifPy, UsageError, readers
+from fastdiff_dask import FastDiffError, FastDifPy, UsageError, decoder, readers
 from fastdiff_dask.decoder import ListedFile, Request
-from fastdiff_dask.images import open_file, read_image
+from fastdiff_dask.images import ImageRecord, open_file, read_image
 from fastdiff_dask.readers import ImageReader
 from fastdiff_dask.testing import simulate_images
 
@@ -318,6 +318,54 @@ def test_no_decoder_outlives_a_killed_process(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     child.wait(timeout=10)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_no_decoder_outlives_a_process_that_ends_while_a_picture_hangs(stop, tmp_path, bad_decoder):
+    paths = pictures(tmp_path / "photos", 20)
+    paths[0].write_bytes(b"hang")
+    command = [sys.executable, "-m", "fastdiff_dask", "find", str(tmp_path / "photos"), "--store", str(tmp_path / "s")]
+    process = subprocess.Popen([*command, "--time-limit", "0", "--quiet"], stderr=subprocess.DEVNULL)
+    decoders = []
+    deadline = time.monotonic() + 30
+    while not any(child.cpu_times().user > 0.7 for child in decoders):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        found = psutil.Process(process.pid).children()
+        decoders = [child for child in found if "fastdiff_dask.decoder" in " ".join(child.cmdline())]
+    process.send_signal(stop)
+    process.wait(10)
+    gone, alive = psutil.wait_procs(decoders, timeout=5)
+    assert gone
+    assert not alive
+
+
+def test_files_are_opened_ahead(tmp_path, monkeypatch):
+    events = []
+    monkeypatch.setattr(decoder, "open_file", lambda path: events.append(os.fsdecode(path)[-5:]) or open_file(path))
+    monkeypatch.setattr(
+        decoder, "read_opened", lambda *_, **__: events.append("read") or (ImageRecord(error="x"), None)
+    )
+    answered = list(decoder.answers(request(pictures(tmp_path / "photos", 5), ahead=2, at_once=2)))
+    assert events == ["0.png", "1.png", "2.png", "read", "3.png", "read", "4.png", "read", "read", "read"]
+    assert [len(answer.records) for answer in answered] == [2, 2, 1]
+
+
+def test_files_are_read_in_the_order_of_the_disk(tmp_path, monkeypatch):
+    asked = []
+    read = ImageReader.read
+    monkeypatch.setattr(ImageReader, "read", lambda self, request: asked.append(request) or read(self, request))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("c", "a", "d", "b"):  # numbers of files follow the order in which they are made, on most disks
+        Image.new("RGB", (20, 20)).save(folder / f"{name}.png")
+    with FastDifPy(folder, store=tmp_path / "store", verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        assert db.errors.empty
+    inodes = [os.stat(file.path).st_ino for file in asked[0].files]  # noqa: PTH116
+    assert len(inodes) == 4
+    assert inodes == sorted(inodes)
 
 
 def test_opening_tells_what_is_wrong(tmp_path):
