@@ -70,7 +70,8 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})  # of TIFF (TIFF 6.0: 258 is bits per sample, 262 that 0 is white)
     bits = tags.get(258, (16,))[0]
     values = np.asarray(image)
-    small = (values // 257 if bits == 16 else np.minimum(values * (255 / ((1 << bits) - 1)), 255)).astype(np.uint8)
+    scaled = values // 257 if bits == 16 else np.minimum(np.rint(values * (255 / ((1 << bits) - 1))), 255)
+    small = scaled.astype(np.uint8)
     if tags.get(262) == 0:
         small = 255 - small
     grey = Image.fromarray(small)
