@@ -7,12 +7,14 @@ from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageEr
 
 if TYPE_CHECKING:
     from .clusters import Cluster
+    from .estimate import Estimate
     from .pairwise import pairwise_mse
     from .project import FastDifPy, find_duplicates
     from .results import Result
 
 __all__ = [
     "Cluster",
+    "Estimate",
     "FastDifPy",
     "FastDiffError",
     "Result",
@@ -29,6 +31,7 @@ __version__ = "0.1.0"
 # Dask, Zarr and pandas take a second to import, and `fastdiff-dask --help` needs none of them.
 _HOMES = {
     "Cluster": "clusters",
+    "Estimate": "estimate",
     "FastDifPy": "project",
     "Result": "results",
     "find_duplicates": "project",

@@ -19,7 +19,18 @@ from .grid import Generation
 from .images import image_extensions, printable
 from .store import UNREAD, Store
 
-__all__ = ["IndexCounts", "Link", "Root", "describe_ignored", "full_path", "index_images", "resolve_roots"]
+__all__ = [
+    "IndexCounts",
+    "Link",
+    "ListedImage",
+    "Root",
+    "describe_ignored",
+    "full_path",
+    "index_images",
+    "list_images",
+    "resolve_roots",
+    "unread_rows",
+]
 
 _KEY = ["side", "root", "path", "path_bytes"]
 
@@ -156,7 +167,7 @@ def describe_ignored(ignored: dict[str, int]) -> str:
     return f"{sum(ignored.values())} ignored" + (f" ({rules})" if rules else "")
 
 
-class _Row(NamedTuple):
+class ListedImage(NamedTuple):
     """Metadata of a listed file; size −1 and an error for what cannot be listed."""
 
     side: str
@@ -186,7 +197,7 @@ class _Walk:
     def __init__(
         self, roots: list[Root], settings: IndexSettings, own: str | None, advance: Callable[[int], None]
     ) -> None:
-        self.rows: list[_Row] = []
+        self.rows: list[ListedImage] = []
         self.ignored: Counter[str] = Counter()
         self.links: list[Link] = []
         self._advance = advance
@@ -340,7 +351,7 @@ class _Walk:
     def _fail(self, root: Root, path: str, error: str) -> None:
         self._add(self._row(root, path, -1, 0, error))
 
-    def _add(self, row: _Row) -> None:
+    def _add(self, row: ListedImage) -> None:
         self.rows.append(row)
         if len(self.rows) % 1000 == 0:
             self._advance(1000)
@@ -348,18 +359,18 @@ class _Walk:
     @staticmethod
     def _row(
         root: Root, path: str, size: int, mtime_ns: int, error: str | None, device: int = 0, inode: int = 0
-    ) -> _Row:
+    ) -> ListedImage:
         below = path[len(root.absolute) :].lstrip(os.sep) or "."
         shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raw = b"" if shown == below else os.fsencode(below)
-        return _Row(root.side, root.absolute, shown, raw, size, mtime_ns, device, inode, error)
+        return ListedImage(root.side, root.absolute, shown, raw, size, mtime_ns, device, inode, error)
 
 
-def _version(row: _Row) -> tuple[int, int]:
+def _version(row: ListedImage) -> tuple[int, int]:
     return row.size, row.mtime_ns
 
 
-def _name(row: _Row) -> tuple[str, str, str]:
+def _name(row: ListedImage) -> tuple[str, str, str]:
     return row.side, row.root, os.fsdecode(row.path_bytes) if row.path_bytes else row.path
 
 
@@ -390,6 +401,21 @@ def full_path(root: str, path: str, path_bytes: bytes = b"") -> str:
     '/photos/2024/a.jpg'
     """
     return os.path.join(root, os.fsdecode(path_bytes) if path_bytes else path)  # noqa: PTH118
+
+
+def list_images(roots: list[Root], settings: IndexSettings, own: str | None = None) -> list[ListedImage]:
+    """List the images below the roots as `index_images` does, and write nothing.
+
+    Parameters
+    ----------
+    roots, settings
+        The folders, and which files are images.
+    own
+        Folder of the store, which is no one's picture.
+    """
+    walk = _Walk(roots, settings, None if own is None else os.path.realpath(own), lambda images: None)
+    walk.run()
+    return walk.rows
 
 
 def index_images(
@@ -428,7 +454,7 @@ def index_images(
     """
     walk = _Walk(roots, settings, os.path.realpath(store.files.root) if store.files.local else None, advance)
     walk.run()
-    listed = pd.DataFrame(walk.rows, columns=_Row._fields)
+    listed = pd.DataFrame(walk.rows, columns=ListedImage._fields)
     known = store.read_images(
         ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
     )
@@ -453,7 +479,7 @@ def index_images(
         images.append(len(rows))
         for first in range(0, len(rows), size):
             block = bounds[-1] + first // size
-            store.write_partition(block, _partition(rows.iloc[first : first + size], block * size))
+            store.write_partition(block, unread_rows(rows.iloc[first : first + size], block * size))
         bounds.append(bounds[-1] - (-len(rows) // size))
     if bounds[0] < bounds[2]:
         store.add_generation(Generation(range(bounds[0], bounds[1]), range(bounds[1], bounds[2]), *images))
@@ -485,6 +511,6 @@ def _mark_current(store: Store, known: pd.DataFrame, present: set[int]) -> None:
         store.write_partition(block, partition)
 
 
-def _partition(rows: pd.DataFrame, first_image: int) -> pd.DataFrame:
+def unread_rows(rows: pd.DataFrame, first_image: int) -> pd.DataFrame:
     """Metadata of a block whose images were not read yet."""
     return rows.assign(image=range(first_image, first_image + len(rows)), current=True, **UNREAD)

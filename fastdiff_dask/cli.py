@@ -144,6 +144,39 @@ def find(
 
 
 @commands.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
+@click.option("--sample", type=int, default=200, show_default=True, metavar="N", help="Files to read for it.")
+@click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
+@click.option("--scheduler", metavar="ADDRESS", help="Measure on this Dask cluster, tcp://host:port.")
+def estimate(
+    directories: tuple[str, ...],
+    against: tuple[str, ...],
+    sample: int,
+    thumbnail_size: str,
+    scheduler: str | None,
+) -> None:
+    """Say what a first run over DIR would take: images, bytes of the store, comparisons, time.
+
+    Lists the folders and reads a sample of the files; writes nothing.
+    """
+    from .estimate import check_sample, describe_estimate
+    from .project import FastDifPy
+
+    check_sample(sample)
+    width, height = _size(thumbnail_size)
+    client = None
+    if scheduler is not None:
+        from .cluster import connect
+
+        client = connect(scheduler)
+    with FastDifPy(
+        directories, against, client=client, thumbnail_size_x=width, thumbnail_size_y=height, verbose=False
+    ) as db:
+        click.echo(describe_estimate(db.estimate(sample)))
+
+
+@commands.command()
 @click.argument("store")
 def status(store: str) -> None:
     """Show what is done and what is left in STORE, and a map of the tiles."""

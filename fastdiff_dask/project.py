@@ -26,6 +26,7 @@ from .config import (
     ThumbnailSettings,
 )
 from .errors import UsageError
+from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files
 from .functions import check_sendable
 from .hashes import HashSettings
@@ -292,6 +293,33 @@ class FastDifPy:
             a, b = images["a"], images["b"]
             print(f"{a * b if self.store.two_sides else a * (a - 1) // 2} comparisons")
         return images["a"] * each, images["b"] * each
+
+    def estimate(self, sample: int = DEFAULT_SAMPLE) -> Estimate:
+        """Estimate what all stages will take, from a sample of the files; needs no index and writes nothing.
+
+        What a store has already is not considered: the figures are those of a first run.
+
+        Parameters
+        ----------
+        sample
+            Number of files to read, all if there are fewer; spread evenly over the folders.
+
+        Raises
+        ------
+        UsageError
+            If `sample` is no whole number from 1.
+        """
+        check_sample(sample)
+        files = Files(self.store_url)
+        return estimate_job(
+            self.client,
+            self.roots,
+            self.index_settings,
+            self.thumbnail_settings,
+            self.read_settings,
+            sample=sample,
+            own=files.root if files.local else None,
+        )
 
     def first_loop_iteration(
         self,

@@ -53,7 +53,7 @@ from .grid import Generation
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
 from .signatures import signature_length
 
-__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "UNREAD", "Store"]
+__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "UNREAD", "Store", "encode_partition"]
 
 FORMAT_VERSION = 3
 _FORMAT = "fastdiff_dask"
@@ -100,6 +100,14 @@ UNREAD: dict[str, Any] = {
     **dict.fromkeys(("warnings", "content_hash", "hash_function", *HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
     "hash_shift": 0,
 }
+
+
+def encode_partition(frame: pd.DataFrame) -> bytes:
+    """Metadata of a block, columns as in `IMAGE_SCHEMA`, as the bytes of a Parquet file."""
+    sink = io.BytesIO()
+    table = pa.Table.from_pandas(frame, schema=IMAGE_SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
+    return sink.getvalue()
 
 
 class Store:
@@ -296,10 +304,7 @@ class Store:
 
     def write_partition(self, block: int, frame: pd.DataFrame) -> None:
         """Write or replace the metadata of a block."""
-        sink = io.BytesIO()
-        table = pa.Table.from_pandas(frame, schema=IMAGE_SCHEMA, preserve_index=False)
-        pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
-        self.files.write(_partition_name(block), sink.getvalue())
+        self.files.write(_partition_name(block), encode_partition(frame))
 
     def read_index(self) -> dict[str, Any]:
         """What the last index run left out, as JSON values.

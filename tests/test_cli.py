@@ -151,6 +151,13 @@ ERRORS = {
     "file url": (["find", "{tmp}/photos", "--store", "file://{tmp}/photos/x"], 2, "inside the photo folder"),
     "chain": (["find", "{tmp}/photos", "--store", "{tmp}/a::b"], 2, "no simple address"),
     "status": (["status", "{tmp}/photos"], 2, "no store at"),
+    "estimate no folder": (["estimate", "{tmp}/nothing"], 2, "no folder"),
+    "estimate no argument": (["estimate"], 2, "Missing argument 'DIR...'"),
+    "estimate sample": (["estimate", "{tmp}/photos", "--sample", "0"], 2, "sample is 0"),
+    "estimate sample text": (["estimate", "{tmp}/photos", "--sample", "x"], 2, "'x' is not a valid int"),
+    "estimate size": (["estimate", "{tmp}/photos", "--thumbnail-size", "big"], 2, "not of the form 64x64"),
+    "estimate nested": (["estimate", "{tmp}/photos", "--against", "{tmp}"], 2, "name separate folders"),
+    "estimate scheduler": (["estimate", "{tmp}/photos", "--scheduler", "tcp://127.0.0.1:9"], 2, "no Dask scheduler"),
 }
 
 
@@ -397,6 +404,46 @@ def test_scheduler(run, tmp_path, simulated):
         assert "Dashboard" not in err
         done = client.run_on_scheduler(lambda dask_scheduler: sorted(dask_scheduler.task_prefixes))
     assert done == ["commit", "compare", "plan", "thumbnail"]
+
+
+def test_estimate(run, tmp_path, simulated):
+    simulate_images(tmp_path / "other", images=2, duplicates=0)
+    (tmp_path / "photos" / "bad.jpg").touch()
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run("estimate", tmp_path / "photos")
+    assert (code, err) == (0, "")
+    assert "Images:      18\n" in out
+    assert "18 files read, 1 of them could not be\n" in out
+    assert "thumbnails 12.6MB" in out
+    assert "Comparisons: 153\n" in out
+    assert "Time:        " in out
+    assert "5 files read" in run("estimate", tmp_path / "photos", "--sample", 5)[1]
+    assert "thumbnails 3.15MB" in run("estimate", tmp_path / "photos", "--thumbnail-size", "64x16")[1]
+    _, out, _ = run("estimate", tmp_path / "photos", "--against", tmp_path / "other")
+    assert "Images:      20 (18 and 2)\n" in out
+    assert "Comparisons: 36\n" in out
+    assert "Images:      20\n" in run("estimate", tmp_path / "photos", tmp_path / "other")[1]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_estimate_of_an_empty_folder(run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    code, out, err = run("estimate", tmp_path / "photos")
+    assert (code, err) == (0, "")
+    assert "Images:      0\n" in out
+    assert "Store:       0B" in out
+
+
+def test_estimate_on_a_scheduler(run, tmp_path, simulated):
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        assert run("estimate", tmp_path / "photos", "--scheduler", cluster.scheduler_address)[0] == 0
+        done = client.run_on_scheduler(lambda dask_scheduler: sorted(dask_scheduler.task_prefixes))
+    assert done == ["estimate-compare", "estimate-read", "estimate-start"]
 
 
 def test_help_version_and_module():

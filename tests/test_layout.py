@@ -22,7 +22,7 @@ LAYERS = [
     ["comparisons", "catalog", "cluster", "dense"],
     ["pairwise"],
     ["planning", "thumbnails", "frames"],
-    ["compare", "clusters", "status"],
+    ["compare", "clusters", "estimate", "status"],
     ["results"],
     ["table", "hash_clusters"],
     ["project"],
