@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .pairwise import pairwise_mse
     from .project import FastDifPy, find_duplicates
     from .results import Result
+    from .workers import upload_package
 
 __all__ = [
     "Cluster",
@@ -24,6 +25,7 @@ __all__ = [
     "__version__",
     "find_duplicates",
     "pairwise_mse",
+    "upload_package",
 ]
 
 __version__ = "0.1.0"
@@ -36,6 +38,7 @@ _HOMES = {
     "Result": "results",
     "find_duplicates": "project",
     "pairwise_mse": "pairwise",
+    "upload_package": "workers",
 }
 
 

@@ -54,7 +54,9 @@ def commands() -> None:
     "--pixel-limit", type=int, default=178_956_970, show_default=True, help="Largest picture to read, width × height."
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port.")
-@click.option("--workers", type=int, metavar="N", help="Threads to use here; by default as many as cores.")
+@click.option("--scheduler-file", metavar="FILE", help="Run on the Dask cluster whose scheduler wrote this file.")
+@click.option("--workers", type=int, metavar="N", help="Worker processes to start here; by default threads alone.")
+@click.option("--threads", type=int, metavar="M", help="Threads to use here, in each process; by default all cores.")
 @click.option("--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def find(
@@ -76,7 +78,9 @@ def find(
     time_limit: float,
     pixel_limit: int,
     scheduler: str | None,
+    scheduler_file: str | None,
     workers: int | None,
+    threads: int | None,
     dashboard_address: str | None,
     quiet: bool,
 ) -> None:
@@ -99,10 +103,14 @@ def find(
         _check_output(json_path)
     width, height = _size(thumbnail_size)
     client = None
-    if scheduler is not None:
-        from .cluster import connect
+    if scheduler is not None or scheduler_file is not None:
+        from .cluster import connect, connect_by_file
 
-        client = connect(scheduler)
+        if scheduler is not None and scheduler_file is not None:
+            raise UsageError("--scheduler and --scheduler-file are two ways to name one cluster; use one of them")
+        if workers is not None or threads is not None:
+            raise UsageError("--workers and --threads are for a cluster started here; leave them out with a scheduler")
+        client = connect(scheduler) if scheduler is not None else connect_by_file(str(scheduler_file))
     with (
         FastDifPy(
             directories,
@@ -110,6 +118,7 @@ def find(
             store=store,
             client=client,
             workers=workers,
+            threads=threads,
             dashboard_address=dashboard_address,
             thumbnail_size_x=width,
             thumbnail_size_y=height,

@@ -1,9 +1,12 @@
 """Where tasks run: the client that is there, or an embedded one; tasks in bounded waves; memory checked beforehand."""
 
 import contextlib
+import json
+import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from distributed import Client, Future, LocalCluster, as_completed, default_client
@@ -15,6 +18,7 @@ __all__ = [
     "capacity",
     "check_dashboard_address",
     "connect",
+    "connect_by_file",
     "current_client",
     "dashboard_link",
     "embedded_client",
@@ -41,6 +45,25 @@ def connect(address: str) -> Client:
         ) from None
 
 
+def connect_by_file(path: str) -> Client:
+    """Connect to the scheduler that wrote a file about itself (``dask scheduler --scheduler-file``).
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or nothing answers at the address that it has.
+    """
+    try:
+        address = json.loads(Path(path).read_text())["address"]
+    except OSError as error:
+        raise UsageError(
+            f"scheduler file {path} cannot be read ({error.strerror}); name the file of a running scheduler"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path} is no scheduler file; 'dask scheduler --scheduler-file FILE' writes one") from None
+    return connect(str(address))
+
+
 def current_client() -> Client | None:
     """The client that this process uses by default, as one made in a notebook does."""
     try:
@@ -49,8 +72,10 @@ def current_client() -> Client | None:
         return None
 
 
-def embedded_client(threads: int | None = None, dashboard_address: str | None = None) -> Client:
-    """Start a scheduler and a worker of threads within this process.
+def embedded_client(
+    threads: int | None = None, dashboard_address: str | None = None, *, processes: int | None = None
+) -> Client:
+    """Start a scheduler, and a worker of threads within this process or workers of their own, on this machine.
 
     Threads do as well as processes here (Pillow and BLAS release the GIL), start at once and need no ``__main__``
     guard. Everything listens on the loopback address, or the dashboard where it was asked to.
@@ -58,16 +83,21 @@ def embedded_client(threads: int | None = None, dashboard_address: str | None = 
     Parameters
     ----------
     threads
-        Tasks at a time; the number of cores by default.
+        Tasks at a time, in each process; by default, as many as make one for each core in all.
+    processes
+        Number of processes, each a worker; none by default. A script that asks for them needs a ``__main__`` guard.
     dashboard_address
         ``host:port`` of the dashboard; by default port 8787 of the loopback address, or any free one if that is taken.
     """
+    if processes and threads is None:
+        threads = max(1, (os.cpu_count() or 1) // processes)
     if dashboard_address is None:
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
     try:
         cluster = LocalCluster(
-            processes=False,
-            n_workers=1,
+            processes=bool(processes),
+            n_workers=processes or 1,
+            host=_HOST if processes else None,
             threads_per_worker=threads,
             dashboard_address=dashboard_address,
             # without it the worker's own pages are served on all interfaces

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .catalog import IndexCounts, Root, index_images, resolve_roots
+from .catalog import IndexCounts, Root, full_path, index_images, resolve_roots
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster, low_quality_of
 from .compare import compare_tiles, plan_comparison
@@ -37,6 +37,7 @@ from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, read_blocks, unhashed_blocks, unread_blocks
+from .workers import check_package, check_visible, is_embedded
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -92,8 +93,9 @@ class FastDifPy:
         Folder or fsspec URL for the work; by default a folder in the user's cache that belongs to these directories.
     client
         Dask client to use; by default the current one, else one of threads within this process is started.
-    workers
-        Threads of the client that is started here; by default the number of cores.
+    workers, threads
+        Processes of the client that is started here, and threads of each; by default threads of this process alone, as
+        many as there are cores. Processes need a ``__main__`` guard in a script.
     dashboard_address
         ``host:port`` for its dashboard; by default on the loopback address alone.
     thumbnail_size_x, thumbnail_size_y
@@ -142,6 +144,7 @@ class FastDifPy:
         store: str | os.PathLike[str] | None = None,
         client: "Client | None" = None,
         workers: int | None = None,
+        threads: int | None = None,
         dashboard_address: str | None = None,
         thumbnail_size_x: int = 64,
         thumbnail_size_y: int = 64,
@@ -165,8 +168,11 @@ class FastDifPy:
             ignore_names=(ignore_names,) if isinstance(ignore_names, str) else tuple(ignore_names),
             ignore_paths=tuple(os.fspath(path) for path in ignore_paths),
         )
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise UsageError(f"workers is {workers!r}; it must be a whole number from 1")
+        for name, value in (("workers", workers), ("threads", threads)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
+            if value is not None and client is not None:
+                raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
         if dashboard_address is not None:
             check_dashboard_address(dashboard_address)
         self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
@@ -175,7 +181,8 @@ class FastDifPy:
         self.store_url = default_store(self.roots) if store is None else self._checked_store(os.fspath(store))
         self.verbose = verbose
         self.seconds: dict[str, float] = {}
-        self._workers = workers
+        self._workers, self._threads = workers, threads
+        self._checked = False
         self._dashboard_address = dashboard_address
         self._client = client
         self._own_client: Client | None = None
@@ -219,12 +226,29 @@ class FastDifPy:
         """The Dask client in use; started now if there is none yet."""
         client = self._client or self._own_client or current_client()
         if client is None:
-            client = self._own_client = embedded_client(self._workers, self._dashboard_address)
+            client = self._own_client = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
             if self.verbose is not False:
                 print(f"Dashboard: {dashboard_link(client)}", file=sys.stderr)
         if self.store_url.startswith("memory:") and not client.scheduler.address.startswith("inproc:"):
             raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
+        if not self._checked and not is_embedded(client):
+            capacity(client)  # waits for workers
+            check_package(client)
+        self._checked = True
         return client
+
+    def _check_visible(self, store: Store, files: bool) -> None:
+        """See that workers elsewhere see the store, and, of each folder, it and a file."""
+        client = self.client
+        if is_embedded(client):
+            return
+        paths: list[str] = []
+        if files:
+            frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
+            frame = frame[frame.current & (frame["size"] >= 0)].drop_duplicates("root")
+            paths = [full_path(row.root, row.path, row.path_bytes) for row in frame.itertuples()]
+            paths = [*frame.root, *paths]
+        check_visible(client, store.url, paths)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -370,6 +394,7 @@ class FastDifPy:
             store = self.store
             unread = unread_blocks(store)
             if unread:
+                self._check_visible(store, files=True)
                 with stage_bar("thumbnail", sum(unread.values()), "images", self.verbose) as advance:
                     for images, _ in read_blocks(store, self.client, unread, self.read_settings, wanted):
                         self.images_read += images
@@ -437,6 +462,7 @@ class FastDifPy:
             comparison = choose_comparison(store, settings)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if pairs_left(comparison) or unplanned(comparison):
+                self._check_visible(store, files=False)
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
                 with stage_bar("compare", pairs_left(comparison), "pairs", self.verbose) as advance:
                     for compared, _ in compare_tiles(comparison, self.client, measure):

@@ -31,7 +31,7 @@ BLOCK_SIZE = 8
 
 def job(photos: str, store: str, out: str) -> None:
     with FastDifPy(
-        photos, store=store, block_size=BLOCK_SIZE, workers=2, dashboard_address="127.0.0.1:0", verbose=False
+        photos, store=store, block_size=BLOCK_SIZE, threads=2, dashboard_address="127.0.0.1:0", verbose=False
     ) as db:
         db.index_the_dirs()
         db.first_loop_iteration(compute_hash=True)

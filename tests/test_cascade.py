@@ -328,7 +328,7 @@ def test_what_was_stopped_goes_on_with_the_same_tiles(tmp_path, clients, monkeyp
     workers = itertools.cycle([2, 4, 1])
     for tiles in stops:
         # its own client, whose end waits for what is still running
-        own = {"workers": next(workers), "dashboard_address": "127.0.0.1:0"}
+        own = {"threads": next(workers), "dashboard_address": "127.0.0.1:0"}
         with monkeypatch.context() as patch, collection.open(store, **own) as db:
             committed = stop_after(patch, tiles)
             with pytest.raises(fd.FastDiffError, match="Stopped"):

@@ -145,6 +145,11 @@ ERRORS = {
     "store in photos": (["find", "{tmp}/photos", "--store", "{tmp}/photos/x"], 2, "inside the photo folder"),
     "scheduler": (["find", "{tmp}/photos", "--scheduler", "tcp://127.0.0.1:9"], 2, "no Dask scheduler answers"),
     "scheduler address": (["find", "{tmp}/photos", "--scheduler", "nonsense://x"], 2, "no Dask scheduler answers"),
+    "scheduler file": (["find", "{tmp}/photos", "--scheduler-file", "{tmp}/no.json"], 2, "cannot be read"),
+    "two schedulers": (["find", "{tmp}/photos", "--scheduler", "tcp://a", "--scheduler-file", "b"], 2, "two ways"),
+    "workers elsewhere": (["find", "{tmp}/photos", "--scheduler", "tcp://a", "--workers", "2"], 2, "leave them out"),
+    "threads elsewhere": (["find", "{tmp}/photos", "--scheduler-file", "a", "--threads", "2"], 2, "leave them out"),
+    "threads": (["find", "{tmp}/photos", "--threads", "0"], 2, "threads"),
     "dashboard": (["find", "{tmp}/photos", "--dashboard-address", "nonsense"], 2, "dashboard address"),
     "store url": (["find", "{tmp}/photos", "--store", "nonsense://x"], 2, "cannot be used"),
     "empty folder": (["find", ""], 2, "is empty"),
@@ -385,7 +390,7 @@ def test_workers_and_dashboard_address(run, tmp_path, simulated, monkeypatch):
         original(self, *args, **options)
 
     monkeypatch.setattr(distributed.LocalCluster, "__init__", spy)
-    code, _, err = run("find", tmp_path / "photos", "--workers", 3, "--dashboard-address", "127.0.0.2:0")
+    code, _, err = run("find", tmp_path / "photos", "--threads", 3, "--dashboard-address", "127.0.0.2:0")
     assert code == 0
     assert started[0]["threads_per_worker"] == 3
     assert "Dashboard: http://127.0.0.2:" in err

@@ -53,7 +53,7 @@ def test_the_current_client_is_used(tmp_path, simulated, capsys):
 
 
 def test_an_embedded_client_ends_and_stays_out_of_the_way(tmp_path, simulated):
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", workers=1) as db:
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", threads=1) as db:
         client = db.client
         assert db.client is client
         assert cluster.current_client() is None

@@ -17,7 +17,7 @@ from fastdiff_dask.testing import simulate_images
 def db(tmp_path):
     simulate_images(tmp_path / "photos", images=12, duplicates=5, size=(40, 30))
     with fd.FastDifPy(
-        tmp_path / "photos", store=str(tmp_path / "store"), workers=1, dashboard_address="127.0.0.1:0", verbose=False
+        tmp_path / "photos", store=str(tmp_path / "store"), threads=1, dashboard_address="127.0.0.1:0", verbose=False
     ) as db:
         db.index_the_dirs()
         db.first_loop_iteration()

@@ -148,7 +148,7 @@ def test_irregular_chunks_are_refused(tmp_path, images):
 def project(tmp_path):
     simulate_images(tmp_path / "photos", images=9, duplicates=3, size=(40, 30))
     (tmp_path / "photos" / "bad.jpg").write_text("no picture")
-    options = {"store": str(tmp_path / "store"), "block_size": 4, "workers": 2, "dashboard_address": "127.0.0.1:0"}
+    options = {"store": str(tmp_path / "store"), "block_size": 4, "threads": 2, "dashboard_address": "127.0.0.1:0"}
 
     def opened(**more):
         db = fd.FastDifPy(tmp_path / "photos", **(options | more), verbose=False)
@@ -199,7 +199,7 @@ def test_of_two_sides_has_the_one_in_rows_and_the_other_in_columns(tmp_path):
         tmp_path / "b",
         store=str(tmp_path / "store"),
         block_size=4,
-        workers=1,
+        threads=1,
         dashboard_address="127.0.0.1:0",
         verbose=False,
     ) as db:

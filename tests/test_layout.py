@@ -19,7 +19,7 @@ LAYERS = [
     ["blas", "grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
     ["copies", "measures", "search", "testing"],
     ["store"],
-    ["comparisons", "catalog", "cluster", "dense"],
+    ["comparisons", "catalog", "cluster", "dense", "workers"],
     ["pairwise"],
     ["planning", "thumbnails", "frames"],
     ["compare", "clusters", "estimate", "status"],

@@ -650,7 +650,7 @@ def test_json_of_a_measure_has_values(photos, monkeypatch, capfd):
     out = photos.folder / "out.json"
     size = ("--thumbnail-size", "8x8", "--dashboard-address", "127.0.0.1:0")
     command = ("find", photos.folder / "photos", "--compare", "ssim", "--threshold", 0.01, "--json", out, *size)
-    code, shown, _ = run_command(monkeypatch, capfd, *command, "--workers", 1)
+    code, shown, _ = run_command(monkeypatch, capfd, *command, "--threads", 1)
     assert code == 0
     content = json.loads(out.read_text())
     assert content["settings"]["measure"] == "ssim"

@@ -352,7 +352,7 @@ def test_default_store_belongs_to_the_folders(tmp_path, simulated, monkeypatch):
     assert store.is_relative_to(tmp_path / "cache")
     (tmp_path / "other").mkdir()
     assert fd.FastDifPy("photos", "other").store_url != fd.FastDifPy(["photos", "other"]).store_url != str(store)
-    result = fd.find_duplicates("photos", workers=1, dashboard_address="127.0.0.1:0", verbose=False)
+    result = fd.find_duplicates("photos", threads=1, dashboard_address="127.0.0.1:0", verbose=False)
     assert result.pairs.a[0].startswith("photos/")
     assert Store(str(store)).rows() == [17]
 
@@ -370,7 +370,10 @@ def test_a_default_store_below_the_root_is_not_searched(tmp_path, simulated, cli
         assert db.index_the_dirs().unchanged == 17
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 1.5}, {"extensions": ["jpg"]}, {"block_size": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"workers": 0}, {"workers": 1.5}, {"threads": 0}, {"threads": True}, {"extensions": ["jpg"]}, {"block_size": 0}],
+)
 def test_bad_options_are_refused_at_once(tmp_path, simulated, options):
     with pytest.raises(fd.UsageError):
         fd.FastDifPy(tmp_path / "photos", **options)

@@ -91,7 +91,7 @@ def ours(options):
     with FastDifPy(
         str(options.where),
         store=str(options.store),
-        workers=options.threads,
+        threads=options.threads,
         dashboard_address="127.0.0.1:0",
         verbose=False,
     ) as db:

@@ -1,0 +1,123 @@
+"""What the workers of a cluster have and see, found out before any work: this package, the store, the pictures."""
+
+import contextlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+from distributed.diagnostics.plugin import UploadFile
+
+from . import __version__
+from .errors import FastDiffError, UsageError
+from .files import Files
+
+__all__ = ["check_package", "check_visible", "is_embedded", "upload_package"]
+
+_SHOWN = 3
+
+
+def is_embedded(client: Client) -> bool:
+    """Whether the workers are threads of this process, which have and see what it does."""
+    return bool(client.scheduler.address.startswith("inproc:"))
+
+
+def check_package(client: Client) -> None:
+    """See that all workers have this version of the package.
+
+    Raises
+    ------
+    UsageError
+        With the workers that do not, and what to do.
+    """
+    # an expression, because a function of this package could not even be sent to a worker without it
+    for worker, found in _on_all(client, eval, "__import__('fastdiff_dask').__version__").items():
+        if found == __version__:
+            continue
+        what = f"fastdiff_dask {found}" if isinstance(found, str) else f"no fastdiff_dask ({_brief(found)})"
+        raise UsageError(
+            f"worker {worker} has {what}, this process has {__version__}; install that version on all workers, or call "
+            f"fastdiff_dask.upload_package(client)"
+        )
+
+
+def upload_package(client: Client) -> None:
+    """Give this package, as it is installed here, to all workers that are there now or come later.
+
+    What it depends on must be installed there. Workers that have used another version of it already have to be
+    restarted first (``client.restart()``). Workers that are threads of this process need nothing.
+
+    Parameters
+    ----------
+    client
+        The client of the cluster.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    ...     upload_package(client)
+    ...     check_package(client)
+    """
+    if is_embedded(client):
+        return  # they would import it anew, beside what this process uses
+    package = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / f"{package.name}.zip"
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for module in sorted(package.rglob("*.py")):
+                file.write(module, module.relative_to(package.parent))
+        # `client.upload_file` would import it in the scheduler as well, which may be this process
+        client.register_plugin(UploadFile(str(archive)), name="fastdiff_dask")
+
+
+def check_visible(client: Client, store_url: str, paths: Sequence[str]) -> None:
+    """See that all workers see the store, and some files that this process sees.
+
+    Parameters
+    ----------
+    client
+        The client of the cluster.
+    store_url
+        Address of the store.
+    paths
+        Folders and files; those that this process does not see itself are left out.
+
+    Raises
+    ------
+    UsageError
+        With a worker and what it does not see.
+    """
+    wanted = [os.fsencode(path) for path in paths if os.path.exists(path)]  # noqa: PTH110 - names may be bytes
+    for worker, unseen in _on_all(client, _unseen, store_url, wanted).items():
+        if not isinstance(unseen, list):
+            raise FastDiffError(f"worker {worker} could not be asked what it sees ({_brief(unseen)})")
+        if unseen:
+            shown = ", ".join(os.fsdecode(path).encode("unicode_escape").decode() for path in unseen[:_SHOWN])
+            raise UsageError(
+                f"worker {worker} does not see {shown}, which this process does; mount it there under the same path, "
+                f"or run without that cluster"
+            )
+
+
+def _unseen(store_url: str, paths: list[bytes]) -> list[bytes]:
+    files = Files(store_url)
+    unseen = [path for path in paths if not os.path.exists(path)]  # noqa: PTH110
+    if "arrays.zarr" not in files.names():
+        unseen.insert(0, os.fsencode(store_url))
+    return unseen
+
+
+def _on_all(client: Client, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    # a worker that goes away meanwhile is none of those that will work
+    with contextlib.suppress(OSError, TimeoutError):
+        found = client.run(function, *arguments, on_error="return")
+    return found
+
+
+def _brief(error: object) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
