@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from . import __version__
+from .config import PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError
 
 __all__ = ["main"]
@@ -49,9 +50,11 @@ def commands() -> None:
 @click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
 @click.option("--block-size", type=int, default=1024, show_default=True, help="Images in a unit of work.")
 @click.option("--exact-decode", is_flag=True, help="Decode JPEG at full scale: slower, a little more exact.")
-@click.option("--time-limit", type=float, default=60, show_default=True, help="Seconds for reading a file, 0 for any.")
 @click.option(
-    "--pixel-limit", type=int, default=178_956_970, show_default=True, help="Largest picture to read, width × height."
+    "--time-limit", type=float, default=TIME_LIMIT, show_default=True, help="Seconds for reading a file, 0 for any."
+)
+@click.option(
+    "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
 )
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port.")
 @click.option("--scheduler-file", metavar="FILE", help="Run on the Dask cluster whose scheduler wrote this file.")

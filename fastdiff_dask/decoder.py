@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from PIL import EpsImagePlugin, ImageFile
 
 from .config import PIXEL_LIMIT
-from .images import ImageRecord, open_file, read_opened
+from .images import ImageRecord, open_file, read_opened, unopened_record
 
 __all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "main"]
 
@@ -107,8 +107,7 @@ def _set_alarm(seconds: float) -> None:
 
 def _read(file: io.FileIO | OSError, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
     if isinstance(file, OSError):
-        error = f"{type(file).__name__}: {file.strerror}"
-        return ImageRecord(error=error, retry=True), b""
+        return unopened_record(file), b""
     with file:
         record, thumbnail = read_opened(
             file,

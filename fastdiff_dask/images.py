@@ -17,7 +17,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from .config import PIXEL_LIMIT
 from .pixels import reduce_picture
 
-__all__ = ["ImageRecord", "changed_record", "image_extensions", "open_file", "printable", "read_image", "read_opened"]
+__all__ = [
+    "ImageRecord",
+    "changed_record",
+    "image_extensions",
+    "open_file",
+    "printable",
+    "read_image",
+    "read_opened",
+    "unopened_record",
+]
 
 # Known to Pillow by name only (a decoder has to be brought along), or, for EPS, decoded by starting Ghostscript on the
 # file, which nobody expects of a search for duplicates in pictures from elsewhere. IPTC may hold any of them.
@@ -167,7 +176,7 @@ def read_image(
     try:
         file = open_file(path)
     except OSError as error:
-        return ImageRecord(error=_reason(error), retry=True), None
+        return unopened_record(error), None
     with file:
         return read_opened(file, None, width, height, exact_decode=exact_decode, pixel_limit=pixel_limit)
 
@@ -237,6 +246,11 @@ def read_opened(
         return ImageRecord(error=reason, retry=retry, warnings=complaints, content_hash=content_hash), None
     record, thumbnail = found
     return record._replace(warnings=complaints, content_hash=content_hash), thumbnail
+
+
+def unopened_record(error: OSError) -> ImageRecord:
+    """What is known of a file that cannot be opened."""
+    return ImageRecord(error=_reason(error), retry=True)
 
 
 def changed_record() -> ImageRecord:

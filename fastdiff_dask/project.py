@@ -229,7 +229,7 @@ class FastDifPy:
             client = self._own_client = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
             if self.verbose is not False:
                 print(f"Dashboard: {dashboard_link(client)}", file=sys.stderr)
-        if self.store_url.startswith("memory:") and not client.scheduler.address.startswith("inproc:"):
+        if self.store_url.startswith("memory:") and not is_embedded(client):
             raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
         if not self._checked and not is_embedded(client):
             capacity(client)  # waits for workers

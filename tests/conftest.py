@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import Client
 
+from fastdiff_dask.cluster import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
@@ -30,6 +32,15 @@ def photos() -> Path:
 def simulated(tmp_path: Path) -> SimulatedPhotos:
     """12 pictures and 5 altered copies in tmp_path / 'photos'."""
     return simulate_images(tmp_path / "photos", images=12, duplicates=5)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """One embedded client of two threads for a module: starting one takes longer than most jobs there."""
+    client = embedded_client(2, "127.0.0.1:0")
+    yield client
+    client.close()
+    client.cluster.close()
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster
 from fastdiff_dask.clusters import connected_clusters
 from fastdiff_dask.config import ThumbnailSettings
 from fastdiff_dask.copies import Copies, Groups, PairChunk, find_copies
@@ -29,14 +28,6 @@ pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
     "ignore:.*:pandas.errors.Pandas4Warning"
 )
-
-
-@pytest.fixture(scope="module")
-def client():
-    client = cluster.embedded_client(2, "127.0.0.1:0")
-    yield client
-    client.close()
-    client.cluster.close()
 
 
 def turned(image: np.ndarray, transform: int) -> np.ndarray:

@@ -9,17 +9,9 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster, estimate, readers
+from fastdiff_dask import estimate, readers
 from fastdiff_dask.estimate import Estimate, _comparing, _Group, _rate, _spread, describe_estimate
 from fastdiff_dask.testing import simulate_images, simulate_photo
-
-
-@pytest.fixture(scope="module")
-def client():
-    client = cluster.embedded_client(2, "127.0.0.1:0")
-    yield client
-    client.close()
-    client.cluster.close()
 
 
 def content(folder: Path) -> dict[Path, int]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster, hash_clusters
+from fastdiff_dask import hash_clusters
 from fastdiff_dask.clusters import keep_order
 
 pytestmark = pytest.mark.filterwarnings(
@@ -39,14 +39,6 @@ class Calls:
 
 
 CALLS = Calls()
-
-
-@pytest.fixture(scope="module")
-def client():
-    client = cluster.embedded_client(2, "127.0.0.1:0")
-    yield client
-    client.close()
-    client.cluster.close()
 
 
 @pytest.fixture(autouse=True)

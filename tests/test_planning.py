@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster, planning
+from fastdiff_dask import planning
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.grid import choose_tile_side
@@ -30,14 +30,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 IMAGES = 60
-
-
-@pytest.fixture(scope="module")
-def client():
-    client = cluster.embedded_client(2, "127.0.0.1:0")
-    yield client
-    client.close()
-    client.cluster.close()
 
 
 def write_noise(folder: Path, names: list[str], seed: int) -> None:

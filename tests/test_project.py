@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster
 from fastdiff_dask.cluster import Capacity
 from fastdiff_dask.hashes import thumbnail_hashes
 from fastdiff_dask.results import write_json
@@ -23,15 +22,6 @@ pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
     "ignore:.*:pandas.errors.Pandas4Warning"
 )
-
-
-@pytest.fixture(scope="module")
-def client():
-    """One embedded client for the module: starting one takes longer than most jobs here."""
-    client = cluster.embedded_client(2, "127.0.0.1:0")
-    yield client
-    client.close()
-    client.cluster.close()
 
 
 def pixels_of(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:

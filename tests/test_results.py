@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster, results
+from fastdiff_dask import results
 from fastdiff_dask.catalog import resolve_roots
 from fastdiff_dask.compare import compare_tiles, plan_comparison
 from fastdiff_dask.comparisons import Comparison
@@ -23,14 +23,6 @@ pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
     "ignore:.*:pandas.errors.Pandas4Warning"
 )
-
-
-@pytest.fixture(scope="module")
-def client():
-    client = cluster.embedded_client(2, "127.0.0.1:0")
-    yield client
-    client.close()
-    client.cluster.close()
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
