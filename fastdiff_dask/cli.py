@@ -5,15 +5,19 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from . import __version__
 from .config import PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["main"]
 
@@ -22,6 +26,22 @@ __all__ = ["main"]
 @click.version_option(__version__, prog_name="fastdiff-dask")
 def commands() -> None:
     """Find duplicate and similar images by comparing all with all, exactly."""
+
+
+def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say where tasks run; see `_cluster_client`."""
+    for option in (
+        click.option("--threads", type=int, metavar="M", help="Threads to use here, in each process; default: all."),
+        click.option(
+            "--workers", type=int, metavar="N", help="Worker processes to start here; default: threads alone."
+        ),
+        click.option(
+            "--scheduler-file", metavar="FILE", help="Run on the Dask cluster whose scheduler wrote this file."
+        ),
+        click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port."),
+    ):
+        command = option(command)
+    return command
 
 
 @commands.command()
@@ -56,10 +76,7 @@ def commands() -> None:
 @click.option(
     "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
 )
-@click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port.")
-@click.option("--scheduler-file", metavar="FILE", help="Run on the Dask cluster whose scheduler wrote this file.")
-@click.option("--workers", type=int, metavar="N", help="Worker processes to start here; by default threads alone.")
-@click.option("--threads", type=int, metavar="M", help="Threads to use here, in each process; by default all cores.")
+@_cluster_options
 @click.option("--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def find(
@@ -105,15 +122,7 @@ def find(
     if json_path is not None and json_path != "-":
         _check_output(json_path)
     width, height = _size(thumbnail_size)
-    client = None
-    if scheduler is not None or scheduler_file is not None:
-        from .cluster import connect, connect_by_file
-
-        if scheduler is not None and scheduler_file is not None:
-            raise UsageError("--scheduler and --scheduler-file are two ways to name one cluster; use one of them")
-        if workers is not None or threads is not None:
-            raise UsageError("--workers and --threads are for a cluster started here; leave them out with a scheduler")
-        client = connect(scheduler) if scheduler is not None else connect_by_file(str(scheduler_file))
+    client = _cluster_client(scheduler, scheduler_file, workers, threads)
     with (
         FastDifPy(
             directories,
@@ -160,13 +169,16 @@ def find(
 @click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
 @click.option("--sample", type=int, default=200, show_default=True, metavar="N", help="Files to read for it.")
 @click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
-@click.option("--scheduler", metavar="ADDRESS", help="Measure on this Dask cluster, tcp://host:port.")
+@_cluster_options
 def estimate(
     directories: tuple[str, ...],
     against: tuple[str, ...],
     sample: int,
     thumbnail_size: str,
     scheduler: str | None,
+    scheduler_file: str | None,
+    workers: int | None,
+    threads: int | None,
 ) -> None:
     """Say what a first run over DIR would take: images, bytes of the store, comparisons, time.
 
@@ -177,13 +189,15 @@ def estimate(
 
     check_sample(sample)
     width, height = _size(thumbnail_size)
-    client = None
-    if scheduler is not None:
-        from .cluster import connect
-
-        client = connect(scheduler)
     with FastDifPy(
-        directories, against, client=client, thumbnail_size_x=width, thumbnail_size_y=height, verbose=False
+        directories,
+        against,
+        client=_cluster_client(scheduler, scheduler_file, workers, threads),
+        workers=workers,
+        threads=threads,
+        thumbnail_size_x=width,
+        thumbnail_size_y=height,
+        verbose=False,
     ) as db:
         click.echo(describe_estimate(db.estimate(sample)))
 
@@ -195,6 +209,21 @@ def status(store: str) -> None:
     from .status import describe_store
 
     click.echo(describe_store(store))
+
+
+def _cluster_client(
+    scheduler: str | None, scheduler_file: str | None, workers: int | None, threads: int | None
+) -> "Client | None":
+    """The client of the named cluster; None if tasks run here."""
+    if scheduler is None and scheduler_file is None:
+        return None
+    from .cluster import connect, connect_by_file
+
+    if scheduler is not None and scheduler_file is not None:
+        raise UsageError("--scheduler and --scheduler-file are two ways to name one cluster; use one of them")
+    if workers is not None or threads is not None:
+        raise UsageError("--workers and --threads are for a cluster started here; leave them out with a scheduler")
+    return connect(scheduler) if scheduler is not None else connect_by_file(str(scheduler_file))
 
 
 def _check_output(path: str) -> None:
