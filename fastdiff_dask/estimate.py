@@ -29,6 +29,7 @@ from .readers import close_readers, reader
 from .search import BOX_VALUES, SearchCounts, candidate_pairs, listed_pairs
 from .signatures import leading_values, signature_error, signature_length, signatures
 from .store import encode_partition
+from .workers import check_visible, is_embedded
 
 __all__ = ["DEFAULT_SAMPLE", "Estimate", "check_sample", "describe_estimate", "estimate_job"]
 
@@ -150,12 +151,15 @@ def estimate_job(
     Raises
     ------
     UsageError
-        If `sample` is no whole number from 1.
+        If `sample` is no whole number from 1, or a worker does not see the files.
     """
     check_sample(sample)
     start = time.perf_counter()
     rows = list_images(roots, index, own)
     listing = time.perf_counter() - start
+    if not is_embedded(client):
+        first = {row.root: full_path(row.root, row.path, row.path_bytes) for row in reversed(rows) if row.size >= 0}
+        check_visible(client, None, [*first, *first.values()])
     sides = {side: sum(row.side == side for row in rows) for side in "ab"}
     two_sides = any(root.side == "b" for root in roots)
     blocks = sum(-(-number // thumbnails.block_size) for number in sides.values())

@@ -74,7 +74,7 @@ def upload_package(client: Client) -> None:
         client.register_plugin(UploadFile(str(archive)), name="fastdiff_dask")
 
 
-def check_visible(client: Client, store_url: str, paths: Sequence[str]) -> None:
+def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -> None:
     """See that all workers see the store, and some files that this process sees.
 
     Parameters
@@ -82,7 +82,7 @@ def check_visible(client: Client, store_url: str, paths: Sequence[str]) -> None:
     client
         The client of the cluster.
     store_url
-        Address of the store.
+        Address of the store; None if there is none yet.
     paths
         Folders and files; those that this process does not see itself are left out.
 
@@ -103,10 +103,9 @@ def check_visible(client: Client, store_url: str, paths: Sequence[str]) -> None:
             )
 
 
-def _unseen(store_url: str, paths: list[bytes]) -> list[bytes]:
-    files = Files(store_url)
+def _unseen(store_url: str | None, paths: list[bytes]) -> list[bytes]:
     unseen = [path for path in paths if not os.path.exists(path)]  # noqa: PTH110
-    if "arrays.zarr" not in files.names():
+    if store_url is not None and "arrays.zarr" not in Files(store_url).names():
         unseen.insert(0, os.fsencode(store_url))
     return unseen
 

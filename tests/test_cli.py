@@ -162,6 +162,10 @@ ERRORS = {
     "estimate sample text": (["estimate", "{tmp}/photos", "--sample", "x"], 2, "'x' is not a valid int"),
     "estimate size": (["estimate", "{tmp}/photos", "--thumbnail-size", "big"], 2, "not of the form 64x64"),
     "estimate nested": (["estimate", "{tmp}/photos", "--against", "{tmp}"], 2, "name separate folders"),
+    "estimate scheduler file": (["estimate", "{tmp}/photos", "--scheduler-file", "{tmp}/no.json"], 2, "cannot be read"),
+    "estimate both": (["estimate", "{tmp}/photos", "--scheduler", "tcp://h:1", "--workers", "2"], 2, "leave them out"),
+    "estimate workers": (["estimate", "{tmp}/photos", "--workers", "0"], 2, "workers is 0"),
+    "estimate threads": (["estimate", "{tmp}/photos", "--threads", "0"], 2, "threads is 0"),
     "estimate scheduler": (["estimate", "{tmp}/photos", "--scheduler", "tcp://127.0.0.1:9"], 2, "no Dask scheduler"),
 }
 
