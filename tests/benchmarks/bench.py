@@ -59,10 +59,15 @@ class Bench:
         return {name: value for name, value in os.environ.items() if name not in self.options.unset}
 
     def run(
-        self, python: str, script: str, *arguments: object, environment: dict[str, str] | None = None
+        self,
+        python: str,
+        script: str,
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        threads: int | None = None,
     ) -> dict[str, Any]:
         """Run a script, and give what its last line says."""
-        command = [python, str(HERE / script), *map(str, arguments), "--threads", str(self.options.threads)]
+        command = [python, str(HERE / script), *map(str, arguments), "--threads", str(threads or self.options.threads)]
         with tempfile.TemporaryFile("w+", dir=self.folder) as output, self.log() as log:
             # a file, not a pipe, and a session of its own: some peers leave processes behind that never end
             process = subprocess.Popen(
@@ -88,9 +93,9 @@ class Bench:
         """Where the peers may write what they like."""
         return (self.folder / "log.txt").open("a")
 
-    def ours(self, *arguments: object, script: str = "ours.py") -> dict[str, Any]:
+    def ours(self, *arguments: object, script: str = "ours.py", threads: int | None = None) -> dict[str, Any]:
         """Measure this package."""
-        return self.run(sys.executable, script, *arguments, environment=self.own_environment())
+        return self.run(sys.executable, script, *arguments, environment=self.own_environment(), threads=threads)
 
     def peer(self, name: str, *arguments: object, script: str = "peers.py") -> dict[str, Any]:
         """Measure a peer, in an environment of its own."""

@@ -17,16 +17,14 @@ import shutil
 import statistics
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bench import PACKAGES, Bench, make_parser
-from PIL import Image
 from rich.console import Console
-from simulate import simulate_range, write
-from stores import make_store
+from simulate import write
+from stores import make_pictures, make_store
 
 PARTS = ["search", "growth", "dense", "job", "memory"]
 
@@ -55,20 +53,7 @@ class ComparisonBench(Bench):
 
     def pictures(self, images: int) -> Path:
         """Give simulated pictures of 160 × 120 pixels as JPEG files."""
-        place = self.folder / f"pictures-{images}"
-        if place.exists():
-            return place
-        partial = place.with_suffix(".partial")
-        partial.mkdir(exist_ok=True)
-
-        def save(start: int) -> None:
-            for number, image in enumerate(simulate_range(start, min(start + 256, images), 0, size=(120, 160)), start):
-                Image.fromarray(image).save(partial / f"{number:07d}.jpg", quality=90)
-
-        with ThreadPoolExecutor(self.options.threads) as pool:
-            list(pool.map(save, range(0, images, 256)))
-        partial.rename(place)
-        return place
+        return make_pictures(self.folder, images, self.options.threads)
 
     # -- results -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Stores of simulated thumbnails, as the first two stages would have left them, without any image files."""
+"""Simulated collections: picture files, or stores as the first two stages would have left them, without any files."""
 
 import argparse
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from simulate import simulate_range
 
 from fastdiff_dask.blas import SINGLE_THREADED_BLAS
@@ -16,7 +17,25 @@ from fastdiff_dask.hashes import thumbnail_digests
 from fastdiff_dask.signatures import signatures
 from fastdiff_dask.store import UNREAD, Store
 
-__all__ = ["make_store"]
+__all__ = ["make_pictures", "make_store"]
+
+
+def make_pictures(folder: Path, images: int, threads: int) -> Path:
+    """Make simulated pictures of 160 × 120 pixels as JPEG files; those that are there are used again."""
+    place = folder / f"pictures-{images}"
+    if place.exists():
+        return place
+    partial = place.with_suffix(".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+
+    def save(start: int) -> None:
+        for number, image in enumerate(simulate_range(start, min(start + 256, images), 0, size=(120, 160)), start):
+            Image.fromarray(image).save(partial / f"{number:07d}.jpg", quality=90)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(save, range(0, images, 256)))
+    partial.rename(place)
+    return place
 
 
 def make_store(folder: Path, images: int, *, seed: int = 0, size: int = 64, threads: int = 2) -> Store:
