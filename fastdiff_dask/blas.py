@@ -1,10 +1,18 @@
 """BLAS held to one thread in processes that run tasks: one worker thread is one core."""
 
+import contextlib
+import ctypes
+import os
+import sys
 import threading
 
 from threadpoolctl import threadpool_limits
 
-__all__ = ["SINGLE_THREADED_BLAS"]
+__all__ = ["SINGLE_THREADED_BLAS", "own_environment"]
+
+_TRIM_VARIABLE = "MALLOC_TRIM_THRESHOLD_"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_KEPT_BYTES = 32 << 20  # the largest size that the C library would learn
 
 
 class _SingleThreadedBlas:
@@ -24,10 +32,29 @@ class _SingleThreadedBlas:
         with self._lock:
             if not self._limited:
                 threadpool_limits(1, user_api="blas")
+                _reuse_memory()
                 self._limited = True
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
+def _reuse_memory() -> None:
+    """Let the C library keep the memory of one array for the next.
+
+    It learns by itself which sizes to keep, but not where a limit is set, as Dask's nannies do for their workers: there
+    each array from 128 kB on was fresh memory, and reading took a fifth longer than in threads of one process.
+    """
+    if _TRIM_VARIABLE in os.environ and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+            mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
+
+
 SINGLE_THREADED_BLAS = _SingleThreadedBlas()
+
+
+def own_environment() -> dict[str, str]:
+    """Environment for a process that is started here, without that limit on its memory."""
+    return {name: value for name, value in os.environ.items() if name != _TRIM_VARIABLE}

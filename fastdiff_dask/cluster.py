@@ -27,6 +27,7 @@ __all__ = [
 
 _DASHBOARD_PORT = 8787
 _HOST = "127.0.0.1"
+_PRELOADED = ["fastdiff_dask.thumbnails", "fastdiff_dask.compare"]
 
 
 def connect(address: str) -> Client:
@@ -102,6 +103,8 @@ def embedded_client(
             dashboard_address=dashboard_address,
             # without it the worker's own pages are served on all interfaces
             worker_dashboard_address=f"{_HOST}:0",
+            # imported while they start, not by their first tasks
+            **({"preload": _PRELOADED} if processes else {}),
             silence_logs="CRITICAL",
         )
     except RuntimeError as error:

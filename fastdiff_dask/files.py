@@ -15,7 +15,7 @@ from .errors import UsageError
 __all__ = ["Files", "replace_file"]
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | memoryview) -> None:
     """Write a local file under a temporary name and rename it: a kill leaves the old file or the new one."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
@@ -95,7 +95,7 @@ class Files:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(f"{self.root}/{name}", recursive=True)
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | memoryview) -> None:
         """Write or replace a file; folders are made."""
         if self.local:
             path = Path(self.root) / name
@@ -103,4 +103,4 @@ class Files:
             replace_file(path, data)
         else:
             # an object store makes an object visible when it is complete
-            self._fs.pipe_file(f"{self.root}/{name}", data)
+            self._fs.pipe_file(f"{self.root}/{name}", bytes(data))

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .blas import own_environment
 from .decoder import READY, Answer, Request
 from .errors import FastDiffError
 from .images import ImageRecord
@@ -92,7 +93,12 @@ class ImageReader:
             for _ in range(_STARTS):
                 try:
                     process = subprocess.Popen(
-                        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, bufsize=1 << 16
+                        command,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=complaints,
+                        bufsize=1 << 16,
+                        env=own_environment(),
                     )
                 except (OSError, TypeError) as error:
                     raise FastDiffError(f"no process to decode pictures could be started ({error})") from None

@@ -12,6 +12,7 @@
         mse[-rotations][-mirror]/             (image, image) float64, see `dense`; if it was asked for
       index.json                              what the last index run left out: ignored files, other names of files
       writer.lock                             locked by the process that is writing
+      activity/                               what tasks are doing, for those who watch; see `activity`
 
 Image number i is row ``i % block_size`` of block ``i // block_size``; the last block of each side of a generation may
 be part empty. Every file is written under a temporary name and renamed, or is one object of an object store, so it is
@@ -62,7 +63,7 @@ _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
 # when reading so many bytes costs less than another call.
 _WHOLE_SHARE, _CALL_BYTES = 8, 8192
 _LEFTOVER = re.compile(r"(index|writer)\.json\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {"arrays.zarr", "images.parquet", "index.json", "writer.json", "writer.lock"}
+_OWN_NAMES = {"activity", "arrays.zarr", "images.parquet", "index.json", "writer.json", "writer.lock"}
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
 
@@ -433,8 +434,9 @@ class Store:
 
     def write_plain(self, name: str, chunk: int, values: NDArray[Any]) -> None:
         """Write a whole chunk of such an array, at once and in less than a millisecond; Zarr takes 5 to 10."""
-        plain = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        self.files.write(_plain_path(name, chunk, values.ndim - 1), plain.tobytes())
+        plain = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        # as they lie in memory: a copy of a block of thumbnails would take as long as writing it
+        self.files.write(_plain_path(name, chunk, values.ndim - 1), plain.view(np.uint8).data)
 
     def write_images(
         self,
@@ -452,11 +454,8 @@ class Store:
         thumbnails, signatures, digests
             (block_size, ...): see `signatures.signatures` and `hashes.thumbnail_digests`; 0 where there is no image.
         """
-        size = self.thumbnail_settings.block_size
         for name, values in ((_SIGNATURES, signatures), (_DIGESTS, digests), (_THUMBNAILS, thumbnails)):
-            # the setting belongs to the handle, is not stored, and open_array ignores it
-            array = zarr.open_array(self.zarr(), path=name, mode="r+").with_config({"write_empty_chunks": True})
-            array[block * size : (block + 1) * size] = values
+            self.write_plain(name, block, values)
 
     def zarr(self) -> LocalStore | FsspecStore:
         """Where the arrays are."""

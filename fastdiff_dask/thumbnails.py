@@ -10,6 +10,7 @@ import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
 
+from .activity import recorded, stage
 from .blas import SINGLE_THREADED_BLAS
 from .catalog import full_path
 from .cluster import capacity, run_in_waves
@@ -57,12 +58,25 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
     return 4 * settings.block_bytes
 
 
-def read_part(url: str, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None) -> Part:
+def read_part(
+    url: str, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None, run: str = ""
+) -> Part:
     """Read the files of some rows of a block; `hashing` None computes no hashes.
 
-    The pictures are decoded by a process beside this one, see `readers`, while this one hashes those before.
+    The pictures are decoded by a process beside this one, see `readers`, while this one hashes those before. `run` is
+    what `activity.stage` gave.
     """
     store = Store(url)
+    with recorded(store.files, run, "thumbnails", block=block, start=start, stop=stop) as amounts:
+        part = _read_part(store, block, start, stop, limits, hashing)
+        amounts.images = len(part.records)
+        amounts.errors = sum(record.error != "" for record in part.records)
+    return part
+
+
+def _read_part(
+    store: Store, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None
+) -> Part:
     settings = store.thumbnail_settings
     columns = ["root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error"]
     rows = store.read_partition(block, columns).iloc[start:stop]
@@ -136,6 +150,8 @@ def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
     store.write_partition(block, frame)
 
     def whole(values: list[NDArray[Any]]) -> NDArray[Any]:
+        if len(values[0]) == store.thumbnail_settings.block_size:
+            return values[0]
         result = np.zeros((store.thumbnail_settings.block_size, *values[0].shape[1:]), values[0].dtype)
         np.concatenate(values, out=result[: len(frame)])
         return result
@@ -236,17 +252,19 @@ def read_blocks(
             stop = min(start + part_size, rows)
             key = f"thumbnail-{run}-{block}-{start}"
             lengths[key] = stop - start
-            parts.append(client.submit(read_part, store.url, block, start, stop, limits, hashing, key=key))
+            arguments = (store.url, block, start, stop, limits, hashing, activity)
+            parts.append(client.submit(read_part, *arguments, key=key))
         commit = f"commit-{run}-{block}"
         # the parts travel from worker to worker, not through the scheduler
         return [*parts, client.submit(write_block, store.url, block, parts, key=commit)]
 
     try:
-        for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
-            if future.key in lengths:
-                yield lengths.pop(future.key), 0
-            else:
-                yield 0, future.result()[1]
+        with stage(store.files, "thumbnails") as activity:
+            for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
+                if future.key in lengths:
+                    yield lengths.pop(future.key), 0
+                else:
+                    yield 0, future.result()[1]
     finally:
         # of workers that are gone, the decoders are as well
         with contextlib.suppress(OSError, TimeoutError, ValueError):

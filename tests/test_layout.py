@@ -13,11 +13,11 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 # each may import from those before it
 LAYERS = [
     ["errors"],
-    ["config", "functions", "pixels"],
+    ["blas", "config", "functions", "pixels"],
     ["images"],
     ["decoder"],
-    ["blas", "grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
-    ["copies", "measures", "search", "testing"],
+    ["grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
+    ["activity", "copies", "measures", "search", "testing"],
     ["store"],
     ["comparisons", "catalog", "cluster", "dense", "workers"],
     ["pairwise"],
