@@ -10,6 +10,7 @@ import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
 
+from .activity import recorded, stage
 from .blas import SINGLE_THREADED_BLAS
 from .cluster import capacity, run_in_waves
 from .comparisons import Comparison, Part
@@ -48,9 +49,9 @@ class _Side:
 
 
 def compare_tile(
-    url: str, settings: CompareSettings, parts: list[Part], task: "_Task", measure: Measure | None
+    url: str, settings: CompareSettings, parts: list[Part], task: "_Task", measure: Measure | None, run: str = ""
 ) -> tuple[int, int]:
-    """Compare the images of a tile and commit it.
+    """Compare the images of a tile and commit it; `run` is what `activity.stage` gave.
 
     Returns
     -------
@@ -58,6 +59,14 @@ def compare_tile(
     """
     store = Store(url)
     comparison = Comparison(store, settings)
+    what = {"comparison": comparison.name, "part": parts[-1].folder, "tile": task.number}
+    with recorded(store.files, run, "compare", **what) as amounts:
+        amounts.pairs, amounts.similar = _compare_tile(comparison, parts, task, measure)
+    return amounts.pairs, amounts.similar
+
+
+def _compare_tile(comparison: Comparison, parts: list[Part], task: "_Task", measure: Measure | None) -> tuple[int, int]:
+    store, settings = comparison.store, comparison.settings
     done = comparison.committed(parts[-1], task.number)
     if done is not None:
         return done  # by a worker that died before it could say so: what is committed is never written again
@@ -236,8 +245,9 @@ def plan_comparison(
     def submit(item: tuple[Any, ...]) -> list[Future]:
         return [client.submit(plan_part, *item, key=f"plan-{uuid.uuid4().hex[:8]}")]
 
-    for _ in run_in_waves(client, [arguments], submit, in_flight=1):
-        pass
+    with stage(store.files, "plan"):
+        for _ in run_in_waves(client, [arguments], submit, in_flight=1):
+            pass
 
 
 def compare_tiles(comparison: Comparison, client: Client, measure: Measure | None = None) -> Iterator[tuple[int, int]]:
@@ -278,7 +288,7 @@ def compare_tiles(comparison: Comparison, client: Client, measure: Measure | Non
         task = _Task(number, plan.tiles[number], plan.rows, plan.columns)
         key = f"compare-{run}-{index}-{number}"
         try:
-            return [client.submit(compare_tile, store.url, settings, parts, task, measure, key=key)]
+            return [client.submit(compare_tile, store.url, settings, parts, task, measure, activity, key=key)]
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             if measure is None:
                 raise
@@ -289,5 +299,7 @@ def compare_tiles(comparison: Comparison, client: Client, measure: Measure | Non
             ) from None
 
     pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
-    for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
-        yield future.result()
+    if pending:
+        with stage(store.files, "compare") as activity:
+            for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
+                yield future.result()

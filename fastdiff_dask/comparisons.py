@@ -159,7 +159,7 @@ class Comparison:
         """The recorded parts, with their tiles and how far they are."""
         parts, plans = self.parts(), []
         for number, part in enumerate(parts):
-            rows, columns, tiles = self._tiles(parts[: number + 1])
+            rows, columns, tiles = self.tiles(parts[: number + 1])
             with self.store.reading(f"the tiles of {self._folder(part)}"):
                 counts = np.asarray(self._array(part, "compared")[:])
                 if len(counts) != len(tiles):
@@ -167,7 +167,7 @@ class Comparison:
             plans.append(Plan(part, rows, columns, tiles, counts))
         return plans
 
-    def _tiles(self, parts: list[Part]) -> tuple[Axis, Axis, list[Tile]]:
+    def tiles(self, parts: list[Part]) -> tuple[Axis, Axis, list[Tile]]:
         """Axes and tiles of the last of some parts."""
 
         def axis(several: list[Part], side: str) -> Axis:
@@ -217,7 +217,7 @@ class Comparison:
     def record_part(self, part: Part) -> None:
         """Record a part, so that a resumed run uses the same tiles; its orders are written."""
         plan = {name: getattr(part, name) for name in Part._fields[1:]}
-        _, _, tiles = self._tiles([*self.parts(), part])
+        _, _, tiles = self.tiles([*self.parts(), part])
         counts = ["similar", *SearchCounts.names()]
         # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
         zarr.create_array(
@@ -257,6 +257,16 @@ class Comparison:
         return result
 
     # -- tiles -------------------------------------------------------------------------------------------------------
+
+    def finished_tiles(self, part: Part) -> set[int]:
+        """Numbers of the finished tiles of a part, from one listing."""
+        return self.store.stored_chunks(f"{self._folder(part)}/compared")
+
+    def tile_counts(self, part: Part, tile: int) -> tuple[int, int]:
+        """Similar pairs found, and pairs compared, in a finished tile: one small file is read."""
+        name = f"{self._folder(part)}/compared"
+        counts = self.store.read_plain(name, tile, range(1), (1 + len(SearchCounts.names()),), "int64")
+        return int(counts[0, 0]), int(counts[0, 1])
 
     def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
         """Pairs compared and similar pairs found in a tile, if it is finished."""

@@ -147,7 +147,7 @@ def persist_mse(
 
     def submit(item: tuple[int, int]) -> list[Future]:
         arguments = (store.url, matrix.url, *item, transforms, symmetric)
-        return [client.submit(_write_mse, *arguments, key=f"mse-{run}-{item[0]}-{item[1]}")]
+        return [client.submit(_write_mse, *arguments, key=f"mse-tile-{run}-{item[0]}-{item[1]}")]
 
     for _ in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
         advance(1)

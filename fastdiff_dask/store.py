@@ -367,7 +367,7 @@ class Store:
 
     def finished_blocks(self) -> set[int]:
         """Numbers of the blocks whose thumbnails are committed."""
-        return {block for block in _stored_chunks(self.files, _THUMBNAILS) if block < self.blocks}
+        return {block for block in self.stored_chunks(_THUMBNAILS) if block < self.blocks}
 
     def thumbnails_array(self) -> zarr.Array:
         """All thumbnails (blocks · block_size, height, width, 3) uint8; rows without an image are 0."""
@@ -457,6 +457,11 @@ class Store:
         for name, values in ((_SIGNATURES, signatures), (_DIGESTS, digests), (_THUMBNAILS, thumbnails)):
             self.write_plain(name, block, values)
 
+    def stored_chunks(self, array: str) -> set[int]:
+        """First chunk index of every stored chunk of an array, from one listing."""
+        names = self.files.names(f"arrays.zarr/{array}")
+        return {int(name.split(".")[1]) for name in names if re.fullmatch(r"c(\.\d+)+", name)}
+
     def zarr(self) -> LocalStore | FsspecStore:
         """Where the arrays are."""
         return _zarr_store(self.files)
@@ -464,12 +469,6 @@ class Store:
 
 def _plain_path(array: str, chunk: int, more_axes: int) -> str:
     return f"arrays.zarr/{array}/" + ".".join(["c", str(chunk), *("0" * more_axes)])
-
-
-def _stored_chunks(files: Files, array: str) -> set[int]:
-    """First chunk index of every stored chunk of an array of the store, from one listing."""
-    names = files.names(f"arrays.zarr/{array}")
-    return {int(name.split(".")[1]) for name in names if re.fullmatch(r"c(\.\d+)+", name)}
 
 
 def _is_store(files: Files) -> bool:

@@ -70,7 +70,7 @@ def read_part(
     with recorded(store.files, run, "thumbnails", block=block, start=start, stop=stop) as amounts:
         part = _read_part(store, block, start, stop, limits, hashing)
         amounts.images = len(part.records)
-        amounts.errors = sum(record.error != "" for record in part.records)
+        amounts.errors = sum(bool(record.error) for record in part.records)
     return part
 
 
