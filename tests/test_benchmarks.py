@@ -119,3 +119,18 @@ def test_distances_are_like_those_of_real_photos(simulate, photos):
     simulated = simulate.pair_distances(simulate.simulate_thumbnails(1000, duplicates=0), rotations=True)
     for share in (0.001, 0.01, 0.1, 0.5, 0.9):
         assert np.quantile(simulated, share) == pytest.approx(np.quantile(real, share), rel=0.2)
+
+
+def test_many_images_are_simulated(tmp_path):
+    printed = run("scale.py", tmp_path, "--images", 100_000, "--workers", 2, "--threads", 2)
+    named = rows_of(printed)
+    assert int(named["thumbnails"][0]) == 2 * 98  # blocks of 1,024
+    assert int(named["compare"][0]) > 10
+    assert 50 < int(named["compare"][3]) < 1000
+
+
+def test_the_cost_of_a_cluster_prints_a_table(tmp_path):
+    printed = run("cluster.py", tmp_path, "--images", 600, "--rounds", 1, "--only", "processes", "overhead")
+    named = rows_of(printed)
+    assert float(named["processes / threads"][1]) > 0
+    assert named["overhead"][1].endswith("%")

@@ -1,5 +1,6 @@
 """On clients from elsewhere: given, current, processes; and what goes wrong there."""
 
+import pickle
 import re
 
 import distributed
@@ -7,6 +8,7 @@ import pytest
 
 import fastdiff_dask as fd
 from fastdiff_dask import cluster
+from fastdiff_dask.testing import simulate_images
 
 LOOPBACK = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
 
@@ -107,3 +109,35 @@ def test_a_worker_that_dies_is_replaced(tmp_path, simulated):
         db.first_loop_iteration()
         db.second_loop_iteration()
         assert len(db.get_duplicates()[0]) == 5
+
+
+def test_nothing_big_travels_through_the_scheduler(processes, tmp_path, monkeypatch):
+    simulate_images(tmp_path / "photos", images=60, duplicates=20)
+    sent, gathered = [], []
+    submit, result = distributed.Client.submit, distributed.Future.result
+
+    def spy(client, function, *arguments, **options):
+        plain = [
+            [part.key for part in argument]
+            if isinstance(argument, list) and argument and hasattr(argument[0], "key")
+            else argument
+            for argument in arguments
+        ]
+        sent.append(len(pickle.dumps((function, plain))))
+        return submit(client, function, *arguments, **options)
+
+    def spied(future, *arguments, **options):
+        value = result(future, *arguments, **options)
+        gathered.append(len(pickle.dumps(value)))
+        return value
+
+    monkeypatch.setattr(distributed.Client, "submit", spy)
+    monkeypatch.setattr(distributed.Future, "result", spied)
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=processes, block_size=40) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration(compute_hash=True)
+        db.second_loop_iteration()
+    assert len(sent) >= 6
+    assert len(gathered) >= 3
+    assert max(sent) < 2000
+    assert max(gathered) < 200
