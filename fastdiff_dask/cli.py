@@ -211,6 +211,16 @@ def status(store: str) -> None:
     click.echo(describe_store(store))
 
 
+@commands.command()
+@click.argument("store")
+@click.option("--address", metavar="HOST:PORT", help="Where to listen; by default port 8788 of this machine alone.")
+def dashboard(store: str, address: str | None) -> None:
+    """Serve a page on which to watch STORE while another process works on it; Ctrl-C ends it."""
+    from .dashboard import serve
+
+    serve(store, address, lambda page: click.echo(f"Watching {store} at {page}"))
+
+
 def _cluster_client(
     scheduler: str | None, scheduler_file: str | None, workers: int | None, threads: int | None
 ) -> "Client | None":

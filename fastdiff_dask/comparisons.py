@@ -137,6 +137,11 @@ class Comparison:
     def _array(self, part: Part, name: str) -> zarr.Array:
         return zarr.open_array(self.store.zarr(), path=f"{self._folder(part)}/{name}", mode="r")
 
+    def part_names(self) -> set[str]:
+        """Names of the folders of parts, recorded or not; from one listing."""
+        names = self.store.files.names(f"arrays.zarr/comparisons/{self.name}")
+        return {name for name in names if re.fullmatch(r"generations-\d+-\d+", name)}
+
     def parts(self) -> list[Part]:
         """The recorded parts, oldest first: together they cover the first generations of the store."""
         folder = f"comparisons/{self.name}"

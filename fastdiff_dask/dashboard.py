@@ -1,0 +1,131 @@
+"""Where the page is served: by a server of its own, from the store alone, or beside Dask's dashboard."""
+
+import asyncio
+import functools
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from bokeh.server.util import bind_sockets
+from distributed import Client
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+
+from .errors import UsageError
+from .monitor import Monitor
+from .page import make_page
+from .store import Store
+
+__all__ = ["ROUTE", "add_page", "serve"]
+
+ROUTE = "/fastdiff"
+_HOST, _PORT = "127.0.0.1", 8788
+
+
+def serve(url: str, address: str | None = None, started: Callable[[str], None] = print) -> None:
+    """Serve the page of a store until SIGINT or SIGTERM; to be called in the main thread.
+
+    Everything the page needs comes from here; its websocket answers only to pages from the address served.
+
+    Parameters
+    ----------
+    url
+        Folder or fsspec URL of the store.
+    address
+        ``host:port`` to listen at; by default port 8788 of the loopback address, or any free one if that is taken.
+    started
+        Called with the address of the page once it is there.
+
+    Raises
+    ------
+    UsageError
+        If there is no store, or the address cannot be used.
+    """
+    Store(url)
+    for name in ("bokeh", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a browser that asks for something else, or goes away
+    sockets, host, port = _sockets(address)
+    asyncio.run(_serve(url, sockets, host, port, started))
+
+
+async def _serve(url: str, sockets: list[socket.socket], host: str, port: int, started: Callable[[str], None]) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    pages = _pages("/", url, _origins(host, port))
+    http = HTTPServer(pages)
+    http.add_sockets(sockets)
+    server = BaseServer(IOLoop.current(), pages, http)
+    server.start()
+    started(f"http://{_host_name(host)}:{port}/")
+    await stopped.wait()
+    server.stop()
+
+
+def _pages(route: str, url: str, origins: set[str]) -> BokehTornado:
+    application = Application(FunctionHandler(functools.partial(make_page, monitor=Monitor(url))))
+    # no absolute address: scripts and styles come from wherever the page came from
+    return BokehTornado({route: application}, extra_websocket_origins=sorted(origins), use_index=False, absolute_url="")
+
+
+def _sockets(address: str | None) -> tuple[list[socket.socket], str, int]:
+    """Sockets that listen at an address, its host, and the port."""
+    host, ports = _HOST, [_PORT, 0]
+    if address is not None:
+        host, _, number = address.rpartition(":")
+        host = host.strip("[]")
+        if not host or not number.isdecimal() or int(number) > 65_535:
+            raise UsageError(f"address {address!r} is not of the form host:port; name one such as {_HOST}:{_PORT}")
+        ports = [int(number)]
+    for port in ports:
+        try:
+            sockets, bound = bind_sockets(host, port)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+        else:
+            return sockets, host, bound
+    raise UsageError(f"the page cannot be served at {host}:{ports[0]} ({reason}); name another --address")
+
+
+def _host_name(host: str) -> str:
+    """Host as it is in an address; that of this machine, if all of its addresses are served."""
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _origins(host: str, port: int) -> set[str]:
+    names = {_host_name(host)}
+    if host in ("localhost", "::1") or host.startswith("127."):
+        names |= {"localhost"}
+    return {f"{name}:{port}" for name in names}
+
+
+def add_page(client: Client, url: str) -> bool:
+    """Add the page of a store to the dashboard of the scheduler of a client, which is in this process.
+
+    Returns
+    -------
+    Whether it has a dashboard.
+    """
+    return bool(client.run_on_scheduler(_add_page, url=url))
+
+
+def _add_page(dask_scheduler: Any, url: str) -> bool:
+    routing = getattr(dask_scheduler, "http_application", None)
+    server = getattr(dask_scheduler, "http_server", None)
+    if routing is None or server is None or not hasattr(routing, "add_application"):
+        return False
+    sockets = [found.getsockname()[:2] for found in getattr(server, "_sockets", {}).values()]
+    origins = {origin for host, port in sockets for origin in _origins(host, port)}
+    pages = _pages(ROUTE, url, origins)
+    routing.add_application(pages)
+    pages.initialize(IOLoop.current())
+    pages.start()
+    return True
