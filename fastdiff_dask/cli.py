@@ -78,6 +78,7 @@ def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_cluster_options
 @click.option("--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback.")
+@click.option("--performance-report", metavar="FILE", help="Write Dask's performance report, an HTML page.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def find(
     directories: tuple[str, ...],
@@ -102,6 +103,7 @@ def find(
     workers: int | None,
     threads: int | None,
     dashboard_address: str | None,
+    performance_report: str | None,
     quiet: bool,
 ) -> None:
     """Find the duplicates in the images below DIR, all with all.
@@ -142,6 +144,7 @@ def find(
             extensions=extension,
             ignore_names=ignore_name,
             ignore_paths=ignore_path,
+            performance_report=performance_report,
             verbose=False if quiet else None,
         ) as db,
         db.writing(),

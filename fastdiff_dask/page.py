@@ -301,7 +301,8 @@ def _progress(snapshot: Snapshot) -> str:
             "Thumbnails",
             snapshot.images_read,
             snapshot.images,
-            f"{snapshot.images_read:,} of {snapshot.images:,} images, {snapshot.errors:,} error{'s' * (snapshot.errors != 1)}",
+            f"{snapshot.images_read:,} of {snapshot.images:,} images, "
+            f"{snapshot.errors:,} error{'s' * (snapshot.errors != 1)}",
             f"{with_unit(rates.images)} images/s, {left} left" if reading and rates else "",
         )
     ]

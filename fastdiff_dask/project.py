@@ -32,6 +32,7 @@ from .functions import check_sendable
 from .hashes import HashSettings
 from .images import printable
 from .measures import default_threshold, resolve_measure
+from .performance import PerformanceReport
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
@@ -113,6 +114,8 @@ class FastDifPy:
         errors, and tried again when a later run has a higher limit.
     recursive, extensions, ignore_names, ignore_paths
         Which files are images, see `IndexSettings`.
+    performance_report
+        File for Dask's performance report of what is computed, written when this is closed, also after a failure.
     verbose
         Show progress bars, by default on a terminal only; False keeps the dashboard's address quiet too.
 
@@ -156,6 +159,7 @@ class FastDifPy:
         extensions: Sequence[str] = (),
         ignore_names: Sequence[str] = (),
         ignore_paths: Sequence[str] = (),
+        performance_report: str | os.PathLike[str] | None = None,
         verbose: bool | None = None,
     ) -> None:
         self.thumbnail_settings = ThumbnailSettings(
@@ -179,6 +183,7 @@ class FastDifPy:
         if not any(root.side == "a" for root in self.roots):
             raise UsageError("no folder to search; name at least one")
         self.store_url = default_store(self.roots) if store is None else self._checked_store(os.fspath(store))
+        self._report = None if performance_report is None else PerformanceReport(performance_report)
         self.verbose = verbose
         self.seconds: dict[str, float] = {}
         self._workers, self._threads = workers, threads
@@ -214,7 +219,10 @@ class FastDifPy:
         self.close()
 
     def close(self) -> None:
-        """End the client that was started here, if any; clients from elsewhere go on."""
+        """Write the performance report, if it was asked for, and end the client that was started here, if any."""
+        if self._report is not None:
+            self._report.write()
+            self._report = None
         if self._own_client is not None:
             cluster = self._own_client.cluster
             self._own_client.close()
@@ -227,15 +235,27 @@ class FastDifPy:
         client = self._client or self._own_client or current_client()
         if client is None:
             client = self._own_client = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
-            if self.verbose is not False:
-                print(f"Dashboard: {dashboard_link(client)}", file=sys.stderr)
+            self._show_progress(client)
         if self.store_url.startswith("memory:") and not is_embedded(client):
             raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
         if not self._checked and not is_embedded(client):
             capacity(client)  # waits for workers
             check_package(client)
         self._checked = True
+        if self._report is not None:
+            self._report.begin(client)
         return client
+
+    def _show_progress(self, client: "Client") -> None:
+        """Serve the page of the store beside Dask's pages, and say where they are."""
+        from .dashboard import ROUTE, add_page
+
+        page = add_page(client, self.store_url)
+        if self.verbose is not False:
+            link = dashboard_link(client)
+            print(f"Dashboard: {link}", file=sys.stderr)
+            if page:
+                print(f"Progress: {link.removesuffix('/status')}{ROUTE}", file=sys.stderr)
 
     def _check_visible(self, store: Store, files: bool) -> None:
         """See that workers elsewhere see the store, and, of each folder, it and a file."""

@@ -19,7 +19,7 @@ LAYERS = [
     ["grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
     ["activity", "copies", "measures", "search", "testing", "tilemap"],
     ["store"],
-    ["comparisons", "catalog", "cluster", "dense", "workers"],
+    ["comparisons", "catalog", "cluster", "dense", "performance", "workers"],
     ["monitor", "pairwise"],
     ["page", "planning", "thumbnails", "frames"],
     ["compare", "dashboard", "clusters", "estimate", "status"],
