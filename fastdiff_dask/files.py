@@ -2,17 +2,25 @@
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-import fsspec
 import numpy as np
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from .errors import UsageError
+from .remote import as_os_errors, check_address, file_system, is_url, modified_ns
+from .trust import local_path
 
-__all__ = ["Files", "replace_file"]
+__all__ = ["Files", "check_store_address", "replace_file"]
+
+# Object stores: an object is visible when it is complete. With others, a reader may see half of a file.
+_WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory", "file", "local"}
+# Of rows from afar, what lies between them is read too if it is not more than that: another request takes as long.
+_GAP_BYTES = 1 << 19
 
 
 def replace_file(path: Path, data: bytes | memoryview) -> None:
@@ -24,6 +32,27 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_store_address(url: str) -> None:
+    """Refuse an address at which no store can be kept, before anything is connected.
+
+    Raises
+    ------
+    UsageError
+        If files there are not written as a whole, as on a server for SFTP, or the address is not a simple one.
+
+    Examples
+    --------
+    >>> check_store_address("s3://bucket/store")
+    """
+    check_address(url)
+    protocol = url.split("://", 1)[0].lower()
+    if is_url(url) and protocol not in _WHOLE_OBJECTS:
+        raise UsageError(
+            f"no store can be kept at {url}: it needs an object store (s3://, gs://, abfs://, ...) or a folder, where "
+            f"files appear as a whole; mount it and name the folder, or use another place"
+        )
 
 
 class Files:
@@ -45,33 +74,58 @@ class Files:
     ------
     UsageError
         If the kind of URL is not known or its package is missing.
+    OSError
+        By all methods, if the address cannot be reached.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        try:
-            self._fs, self.root = fsspec.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise UsageError(f"the address {url} cannot be used: {' '.join(str(error).split())}") from None
+        self._fs, self.root = file_system(url)
         self.local = isinstance(self._fs, LocalFileSystem)
+
+    def _path(self, name: str) -> str:
+        """Path of a file; names in folders of a bucket as in the bucket itself."""
+        return f"{self.root}/{name}".rstrip("/")
 
     def is_file(self) -> bool:
         """Whether the address itself is a file."""
-        return bool(self._fs.isfile(self.root))
+        if self.local:
+            return bool(self._fs.isfile(self.root))
+        with as_os_errors(self.url):
+            try:
+                return bool(self._fs.info(self.root)["type"] == "file")
+            except FileNotFoundError:
+                return False
 
     def names(self, folder: str = "") -> list[str]:
-        """Names in a folder below the address; none if there is no such folder."""
-        path = f"{self.root}/{folder}".rstrip("/")
+        """Names in a folder below the address, as they are now; none if there is no such folder."""
+        path = self._path(folder)
         try:
             if self.local:
-                return [entry.name for entry in Path(path).iterdir()]
-            return [PurePosixPath(entry).name for entry in self._fs.ls(path, detail=False)]
+                return [entry.name for entry in local_path(self.root, folder).iterdir()]
+            with as_os_errors(self.url):
+                found = self._fs.ls(path, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
+        # a listing of an object store may hold the folder itself, as an object of no bytes
+        return [PurePosixPath(entry).name for entry in found if entry.rstrip("/") != path]
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
-        return bytes(self._fs.cat_file(f"{self.root}/{name}"))
+        if self.local:
+            return local_path(self.root, name).read_bytes()
+        with as_os_errors(self.url):
+            return bytes(self._fs.cat_file(self._path(name)))
+
+    def read_several(self, names: Sequence[str]) -> list[bytes]:
+        """Contents of several small files; from afar at the same time."""
+        if self.local or not names:
+            return [self.read(name) for name in names]
+        paths = [self._path(name) for name in names]
+        with as_os_errors(self.url):
+            found: dict[str, bytes] = self._fs.cat(paths, on_error="raise")
+        # a single path may come back in another form
+        return [bytes(found[path]) for path in paths] if len(paths) > 1 else [bytes(next(iter(found.values())))]
 
     def read_rows(self, name: str, row_bytes: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Rows of a file that is made of rows of so many bytes: (n, row_bytes) uint8."""
@@ -79,28 +133,65 @@ class Files:
             # not mapped: mapping costs as much as reading a hundred rows, and threads wait for each other's unmapping
             content = np.empty((len(rows), row_bytes), np.uint8)
             breaks = np.flatnonzero(np.diff(rows) != 1) + 1  # consecutive rows are read at once
-            with (Path(self.root) / name).open("rb") as file:
+            with local_path(self.root, name).open("rb") as file:
                 for start, stop in pairwise([0, *breaks.tolist(), len(rows)]):
                     file.seek(int(rows[start]) * row_bytes)
                     if file.readinto(content[start:stop].data) != (stop - start) * row_bytes:
                         raise ValueError(f"{name} ends before row {rows[stop - 1]}")
             return content
-        starts = (rows * row_bytes).tolist()
-        path = f"{self.root}/{name}"
-        parts = self._fs.cat_ranges([path] * len(rows), starts, [start + row_bytes for start in starts])
-        return np.frombuffer(b"".join(parts), np.uint8).reshape(len(rows), row_bytes)
+        unique, places = np.unique(rows, return_inverse=True)
+        breaks = np.flatnonzero(np.diff(unique) * row_bytes > _GAP_BYTES) + 1
+        spans = [(unique[start], unique[stop - 1] + 1) for start, stop in pairwise([0, *breaks.tolist(), len(unique)])]
+        with as_os_errors(self.url):
+            parts = self._fs.cat_ranges(
+                [self._path(name)] * len(spans),
+                [int(start) * row_bytes for start, _ in spans],
+                [int(stop) * row_bytes for _, stop in spans],
+                on_error="raise",
+            )
+        for part, (start, stop) in zip(parts, spans, strict=True):
+            if len(part) != (stop - start) * row_bytes:
+                raise ValueError(f"{name} ends before row {stop - 1}")
+        read = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, row_bytes)
+        return read[np.searchsorted(np.concatenate([np.arange(*span) for span in spans]), unique)[places]]
 
     def remove(self, name: str) -> None:
-        """Remove a folder with all that is in it, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(f"{self.root}/{name}", recursive=True)
+        """Remove a file, or a folder with all that is in it, if there is one."""
+        if self.local:
+            local_path(self.root, name)
+        with contextlib.suppress(FileNotFoundError), as_os_errors(self.url):
+            self._fs.rm(self._path(name), recursive=True)
 
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Write or replace a file; folders are made."""
         if self.local:
-            path = Path(self.root) / name
+            path = local_path(self.root, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, data)
         else:
             # an object store makes an object visible when it is complete
-            self._fs.pipe_file(f"{self.root}/{name}", bytes(data))
+            with as_os_errors(self.url):
+                self._fs.pipe_file(self._path(name), bytes(data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file of an object store if there is none; False if there is one."""
+        try:
+            with as_os_errors(self.url):
+                self._fs.pipe_file(self._path(name), data, mode="create")
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # servers have different words for it
+            if name in self.names():
+                return False
+            raise
+        return True
+
+    def modified_ns(self, name: str) -> int:
+        """Time of modification by the clock of the server; 0 if it does not tell."""
+        with as_os_errors(self.url):
+            return modified_ns(self._fs.info(self._path(name)))
+
+    def asynchronous(self) -> AbstractFileSystem:
+        """The same file system for code that runs in an event loop of its own."""
+        return file_system(self.url, asynchronous=True)[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .catalog import Link, Root
+from .catalog import Link, Root, full_path
 from .clusters import Cluster, connected_clusters, low_quality_of, make_cluster
 from .comparisons import Comparison
 from .config import CompareSettings
@@ -146,7 +146,7 @@ def shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
     """Paths as the user gave the root, joined with the file's; undecodable bytes as surrogates (PEP 383)."""
     given = {(root.side, root.absolute): root.given for root in roots}
     return [
-        os.path.join(given[row.side, row.root], os.fsdecode(row.path_bytes) if row.path_bytes else row.path)  # noqa: PTH118
+        full_path(given[row.side, row.root], row.path, row.path_bytes)
         for row in frame.itertuples()
     ]
 
@@ -197,10 +197,9 @@ def collect_result(
     measured = wanted.measure != "mse"
     limit = threshold if measured else wanted.sse_limit(height, width)
     parts = [np.zeros((0, 4), np.int64)]
-    for plan in comparison.plans():
-        for pairs in comparison.read_pairs(plan):
-            values = pairs[:, 2].copy().view(np.float64) if measured else pairs[:, 2]
-            parts.append(pairs[values <= limit])
+    for pairs in comparison.read_pairs(comparison.plans()):
+        values = pairs[:, 2].copy().view(np.float64) if measured else pairs[:, 2]
+        parts.append(pairs[values <= limit])
     found = np.concatenate(parts)
 
     if store.two_sides:

@@ -150,11 +150,7 @@ def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
     store.write_partition(block, frame)
 
     def whole(values: list[NDArray[Any]]) -> NDArray[Any]:
-        if len(values[0]) == store.thumbnail_settings.block_size:
-            return values[0]
-        result = np.zeros((store.thumbnail_settings.block_size, *values[0].shape[1:]), values[0].dtype)
-        np.concatenate(values, out=result[: len(frame)])
-        return result
+        return values[0] if len(values) == 1 else np.concatenate(values)
 
     store.write_images(
         block,

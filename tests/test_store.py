@@ -105,7 +105,7 @@ def write_tile(comparison: Comparison, tile: int, *parts: np.ndarray) -> None:
 
 
 def read_all(comparison: Comparison) -> np.ndarray:
-    return np.concatenate(list(comparison.read_pairs(comparison.plans()[0])))
+    return np.concatenate(list(comparison.read_pairs(comparison.plans())))
 
 
 def test_tiles_are_finished_by_their_mark(store):
@@ -128,14 +128,16 @@ def test_tiles_are_finished_by_their_mark(store):
     assert len(read_all(comparison)) == 3
 
 
-@pytest.mark.parametrize("sizes", [[3], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
+@pytest.mark.parametrize("sizes", [[3], [2], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
 def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
     monkeypatch.setattr(comparisons, "_PAIRS_CHUNK", 4)
+    monkeypatch.setattr(comparisons, "_PLAIN_PAIRS", 2)
     comparison = begin(store)
-    pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4)
+    pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4) % 251 + 1
+    pairs[:, :2] %= 6
     write_tile(comparison, 0, *np.split(pairs, np.cumsum(sizes)[:-1]))
     np.testing.assert_array_equal(read_all(comparison), pairs)
-    assert max(len(part) for part in comparison.read_pairs(comparison.plans()[0])) <= 4
+    assert max(len(part) for part in comparison.read_pairs(comparison.plans())) <= 4
 
 
 def test_a_plan_that_was_not_recorded_does_not_count(store):
@@ -169,11 +171,33 @@ def test_rows_are_read_in_any_order(store, images, rng):
     thumbnails = rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
     for block in range(2):
         write(store, block, thumbnails[block])
-    whole = thumbnails.reshape(6, 8, 8, 3)
+    whole = thumbnails.reshape(6, 8, 8, 3)[:4]
     wanted = np.array(images, np.int64)
     np.testing.assert_array_equal(store.thumbnail_rows(wanted), whole[wanted])
     np.testing.assert_array_equal(store.signature_rows(wanted), signatures(whole[wanted]))
-    np.testing.assert_array_equal(store.read_digests(), thumbnail_digests(whole))
+    digests = store.read_digests()
+    np.testing.assert_array_equal(digests[:4], thumbnail_digests(whole))
+    assert digests.shape == (6, 4, 16)
+    assert not digests[4:].any()  # rows without an image
+
+
+def test_a_block_that_is_part_empty_takes_its_images_only(tmp_path, rng):
+    settings = ThumbnailSettings(width=8, height=8, block_size=1024)
+    store = Store.open_or_create(str(tmp_path / "store"), ROOTS, settings)
+    thumbnails = rng.integers(0, 256, (1029, 8, 8, 3), dtype=np.uint8)
+    for block, first, rows in ((0, 0, 1024), (1, 1024, 5)):
+        store.write_partition(block, partition(first, rows))
+        write(store, block, thumbnails[first : first + rows])
+    store.add_generation(Generation(range(2), range(2, 2), 1029, 0))
+    np.testing.assert_array_equal(store.thumbnail_rows(np.arange(1029)), thumbnails)
+    # and others read it as they would read any array, also what is left out
+    group = zarr.open_group(f"{tmp_path}/store/arrays.zarr", mode="r")
+    np.testing.assert_array_equal(group["thumbnails"][:1029], thumbnails)
+    np.testing.assert_array_equal(group["signatures"][:1029], signatures(thumbnails))
+    np.testing.assert_array_equal(group["digests"][:1029], thumbnail_digests(thumbnails))
+    assert not group["thumbnails"][1029:].any()
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "store/arrays.zarr/thumbnails").glob("c.*"))]
+    assert sizes == [1024 * 192 + 64 * 16, 16 * 192 + 64 * 16]
 
 
 def test_comparisons_are_told_apart(store):
