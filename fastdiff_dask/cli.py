@@ -15,6 +15,7 @@ import click
 from . import __version__
 from .config import PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError
+from .remote import is_remote_error
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -294,6 +295,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os._exit(1)  # the reader of our output has gone; flushing to it at exit would only fail again
     except (OSError, MemoryError) as error:
+        _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
+    except Exception as error:
+        if not is_remote_error(error):
+            raise
         _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
     sys.exit(0)
 

@@ -1,7 +1,8 @@
 """The process that decodes: requests come in on standard input, results go out on standard output.
 
 Decoders are written in C, and a broken picture may crash or hang them. Here that costs this process, not the one that
-has the work; `readers` starts another. Imports nothing but Pillow and NumPy, so that it starts in a tenth of a second.
+has the work; `readers` starts another. Imports nothing but Pillow and NumPy, so that it starts in a tenth of a second;
+fsspec when it has to read from a URL.
 """
 
 import io
@@ -13,27 +14,44 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
 from PIL import EpsImagePlugin, ImageFile
 
 from .config import PIXEL_LIMIT
-from .images import ImageRecord, open_file, read_opened, unopened_record
+from .images import ImageRecord, changed_record, open_file, read_opened, unopened_record
+from .remote import ChangedError, describe, fetch, is_url
 
-__all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "main"]
+__all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "fetched", "main"]
 
 READY = "ready"
+# Files from afar that are fetched while earlier ones are read, and their bytes (one may be larger): a request takes
+# some ten times as long as decoding a small picture.
+_FETCHED, _FETCHED_BYTES = 32, 1 << 26
 _FEED_BYTES = 1 << 20
 _WATCH_SECONDS = 0.5
 
 
 class ListedFile(NamedTuple):
-    """A file, and its size (bytes) and time of modification (nanoseconds) as they were listed."""
+    """A file, and its size (bytes) and time of modification (nanoseconds) as they were listed.
+
+    Attributes
+    ----------
+    path
+        Path, or URL.
+    size, mtime_ns
+        As they were listed.
+    content
+        What it holds, or what became of it, if it was read already.
+    """
 
     path: bytes
     size: int
     mtime_ns: int
+    content: bytes | ImageRecord | None = None
 
 
 class Request(NamedTuple):
@@ -48,7 +66,7 @@ class Request(NamedTuple):
     time_limit
         Seconds for a file, after which this process ends itself; 0 for no limit. Nothing on systems without alarms.
     ahead
-        Files that are opened while an earlier one is read.
+        Local files that are opened while an earlier one is read; more are fetched from afar, unless it is 0.
     at_once
         Files that are answered together.
     """
@@ -78,20 +96,20 @@ class Answer(NamedTuple):
     thumbnails: bytes
 
 
+_Opened = io.FileIO | bytes | ImageRecord
+
+
 def answers(request: Request) -> Iterator[Answer]:
     """Read the files, some at a time."""
-    opened: deque[io.FileIO | OSError] = deque()
+    opened: deque[_Opened | Future[_Opened]] = deque()
     records: list[ImageRecord] = []
     thumbnails: list[bytes] = []
     for index, listed in enumerate(request.files):
         # the default action of the alarm ends the process even in the middle of a decoder's loop
         _set_alarm(request.time_limit)
-        for soon in request.files[index + len(opened) : index + 1 + request.ahead]:
-            try:
-                opened.append(open_file(soon.path))
-            except OSError as error:
-                opened.append(error)
-        record, thumbnail = _read(opened.popleft(), listed, request)
+        _open_ahead(opened, request, index)
+        first = opened.popleft()
+        record, thumbnail = _read(first.result() if isinstance(first, Future) else first, listed, request)
         records.append(record)
         thumbnails.append(thumbnail)
         if len(records) == request.at_once or index == len(request.files) - 1:
@@ -100,18 +118,57 @@ def answers(request: Request) -> Iterator[Answer]:
             records, thumbnails = [], []
 
 
+def _open_ahead(opened: "deque[_Opened | Future[_Opened]]", request: Request, index: int) -> None:
+    """Open the file of this index, if it is not open, and some after it; those from afar by threads."""
+    while index + len(opened) < len(request.files):
+        soon = request.files[index + len(opened)]
+        remote = soon.content is None and is_url(os.fsdecode(soon.path))
+        if opened:
+            if len(opened) > (_FETCHED if remote and request.ahead else request.ahead):
+                return
+            ahead = request.files[index : index + len(opened) + 1]
+            if remote and sum(max(file.size, 0) for file in ahead) > _FETCHED_BYTES:
+                return
+        opened.append(_threads().submit(fetched, soon) if remote else _open(soon))
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_FETCHED, thread_name_prefix="fetch")
+
+
+def _open(listed: ListedFile) -> _Opened:
+    if listed.content is not None:
+        return listed.content
+    try:
+        return open_file(listed.path)
+    except OSError as error:
+        return unopened_record(error)
+
+
+def fetched(listed: ListedFile) -> bytes | ImageRecord:
+    """Content of a file at a URL, or why it cannot be had."""
+    try:
+        return fetch(os.fsdecode(listed.path), listed.size, listed.mtime_ns)
+    except ChangedError:
+        return changed_record()
+    except Exception as error:  # whatever a backend raises; one file that cannot be had costs one row
+        return unopened_record(describe(error))
+
+
 def _set_alarm(seconds: float) -> None:
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _read(file: io.FileIO | OSError, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
-    if isinstance(file, OSError):
-        return unopened_record(file), b""
-    with file:
+def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
+    if isinstance(file, ImageRecord):
+        return file, b""
+    content = isinstance(file, bytes)
+    with nullcontext() if isinstance(file, bytes) else file:
         record, thumbnail = read_opened(
             file,
-            (listed.size, listed.mtime_ns),
+            None if content else (listed.size, listed.mtime_ns),
             request.width,
             request.height,
             exact_decode=request.exact_decode,

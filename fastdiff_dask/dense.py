@@ -1,6 +1,5 @@
 """Dense matrices of MSE on disk: Zarr arrays whose stored chunks are the progress."""
 
-import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
 from .errors import StoreMismatchError, UsageError
-from .files import Files
+from .files import Files, check_store_address
+from .trust import StoredArray, decode_chunk, stored_array
 
 __all__ = ["DenseMatrix"]
 
@@ -32,12 +32,17 @@ class DenseMatrix:
     """
 
     def __init__(self, url: str) -> None:
+        check_store_address(url)
         files = Files(url)
         self._files = files
         self.url = str(Path(files.root).absolute()) if files.local else url
 
     def _store(self) -> LocalStore | FsspecStore:
-        return LocalStore(Path(self._files.root)) if self._files.local else FsspecStore.from_url(self.url)
+        return (
+            LocalStore(Path(self._files.root))
+            if self._files.local
+            else FsspecStore(self._files.asynchronous(), path=self._files.root)
+        )
 
     def open_or_create(self, shape: tuple[int, int], chunks: tuple[int, int], identity: dict[str, Any]) -> None:
         """Make the matrix, or see that the one that is there is of the same images; a longer one grows.
@@ -67,6 +72,7 @@ class DenseMatrix:
                     raise StoreMismatchError(f"{self.url} is {what}, not a matrix; name a new or an empty folder")
                 zarr.create_array(
                     self._store(),
+                    zarr_format=3,
                     shape=shape,
                     chunks=chunks,
                     dtype="float64",
@@ -76,17 +82,48 @@ class DenseMatrix:
                     attributes=attributes,
                 )
                 return
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                array = zarr.open_array(self._store(), mode="r+")
-                if dict(array.attrs) == attributes and array.chunks == chunks:
-                    if array.shape != shape:
-                        array.resize(shape)
-                    return
+            array = self._array()
+            if array is not None and array.attributes == attributes and array.chunks == chunks:
+                if array.shape != shape:
+                    zarr.open_array(self._store(), mode="r+", zarr_format=3).resize(shape)
+                return
         except OSError as error:
             raise UsageError(f"no matrix can be written at {self.url}: {error.strerror}; name another folder") from None
         raise StoreMismatchError(
             f"what is at {self.url} is no matrix of these images, chunks and transforms; name another, or delete it"
         )
+
+    def _array(self) -> StoredArray | None:
+        """What is there; None if it is no matrix that was made here."""
+        try:
+            return stored_array(self._files.read("zarr.json"), "float64", "zstd")
+        except StoreMismatchError:
+            raise
+        except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError):
+            return None
+
+    def read(self, i: int, j: int) -> NDArray[np.float64]:
+        """Read a chunk, (rows, columns) float64; NaN if it is not stored.
+
+        Raises
+        ------
+        StoreMismatchError
+            If it is damaged, or the matrix is none.
+        """
+        array = self._array()
+        try:
+            if array is None:
+                raise ValueError("it is no matrix")
+            rows, columns = (min(n, m - k * n) for k, n, m in zip((i, j), array.chunks, array.shape, strict=True))
+            try:
+                return decode_chunk(self._files.read(f"c.{i}.{j}"), array)[:rows, :columns]
+            except FileNotFoundError:
+                return np.full((rows, columns), np.nan)
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise StoreMismatchError(
+                f"chunk {i}, {j} of the matrix at {self.url} cannot be read ({reason}); delete the matrix"
+            ) from None
 
     def pending(self, wanted: list[tuple[int, int]], symmetric: bool) -> list[tuple[int, int]]:
         """Those of the wanted chunks that are not stored; of a symmetric matrix, either half counts."""
@@ -97,11 +134,21 @@ class DenseMatrix:
     def write(self, values: NDArray[np.float64], i: int, j: int, symmetric: bool) -> None:
         """Write a chunk, (rows, columns) float64; of a symmetric matrix, the transposed one too."""
         # the setting belongs to the handle; a chunk that has NaN alone is finished like any other
-        array = zarr.open_array(self._store(), mode="r+").with_config({"write_empty_chunks": True})
+        array = zarr.open_array(self._store(), mode="r+", zarr_format=3).with_config({"write_empty_chunks": True})
         for row, column, chunk in [(i, j, values), *([(j, i, values.T)] if symmetric and i != j else [])]:
             top, left = row * array.chunks[0], column * array.chunks[1]
             array[top : top + chunk.shape[0], left : left + chunk.shape[1]] = chunk
 
     def lazy(self) -> da.Array:
         """The matrix as a Dask array, a chunk a chunk."""
-        return da.from_zarr(zarr.open_array(self._store(), mode="r"))
+        array = self._array()
+        if array is None:
+            raise StoreMismatchError(f"what is at {self.url} is no matrix; name another, or delete it")
+        if 0 in array.shape:
+            return da.zeros(array.shape, chunks=array.chunks)
+        chunks = da.core.normalize_chunks(array.chunks, array.shape)
+        return da.map_blocks(_read_chunk, chunks=chunks, meta=np.zeros((0, 0)), url=self.url)
+
+
+def _read_chunk(url: str, block_id: tuple[int, int]) -> NDArray[np.float64]:
+    return DenseMatrix(url).read(*block_id)

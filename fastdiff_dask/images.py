@@ -182,7 +182,7 @@ def read_image(
 
 
 def read_opened(
-    file: io.FileIO,
+    file: io.FileIO | bytes,
     listed: tuple[int, int] | None,
     width: int,
     height: int,
@@ -200,10 +200,10 @@ def read_opened(
     Parameters
     ----------
     file
-        The file, as `open_file` gives it.
+        The file, as `open_file` gives it, or its content.
     listed
         Size in bytes and time of modification in nanoseconds that it must have, before and after it is read: another
-        content under the same name belongs to another row. None for any.
+        content under the same name belongs to another row. None for any, and for a content.
     width, height
         Size of the thumbnail in pixels.
     exact_decode
@@ -248,9 +248,9 @@ def read_opened(
     return record._replace(warnings=complaints, content_hash=content_hash), thumbnail
 
 
-def unopened_record(error: OSError) -> ImageRecord:
-    """What is known of a file that cannot be opened."""
-    return ImageRecord(error=_reason(error), retry=True)
+def unopened_record(error: OSError | str) -> ImageRecord:
+    """What is known of a file that cannot be opened; `error` may be the reason in words."""
+    return ImageRecord(error=printable(error)[:_TEXT] if isinstance(error, str) else _reason(error), retry=True)
 
 
 def changed_record() -> ImageRecord:
@@ -258,13 +258,17 @@ def changed_record() -> ImageRecord:
     return ImageRecord(error="the file changed after it was listed; run again", retry=True)
 
 
-def _state(file: io.FileIO) -> tuple[int, int] | None:
+def _state(file: io.FileIO | bytes) -> tuple[int, int] | None:
+    if isinstance(file, bytes):
+        return None
     status = os.fstat(file.fileno())
     return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
-def _content(file: io.FileIO) -> tuple[BinaryIO, str]:
+def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
     """What the decoder reads, and the SHA-256 (FIPS 180-4; most processors have instructions for it) of it all."""
+    if isinstance(file, bytes):
+        return io.BytesIO(file), hashlib.sha256(file).hexdigest()
     if os.fstat(file.fileno()).st_size <= _WHOLE_BYTES:
         content = file.read()
         return io.BytesIO(content), hashlib.sha256(content).hexdigest()

@@ -27,15 +27,17 @@ from .config import (
 )
 from .errors import UsageError
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
-from .files import Files
+from .files import Files, check_store_address
 from .functions import check_sendable
 from .hashes import HashSettings
 from .images import printable
+from .locks import Held
 from .measures import default_threshold, resolve_measure
 from .performance import PerformanceReport
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import stage_bar, with_unit
 from .results import Result, collect_errors, collect_result
+from .roots import is_within
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, read_blocks, unhashed_blocks, unread_blocks
 from .workers import check_package, check_visible, is_embedded
@@ -192,6 +194,7 @@ class FastDifPy:
         self._client = client
         self._own_client: Client | None = None
         self._locked = False
+        self._held = Held()
         self._comparison: Comparison | None = None
         self._threshold: float | None = None
         self._tiles_resumed = 0
@@ -201,9 +204,13 @@ class FastDifPy:
         """Absolute, because workers may run elsewhere; not inside the photo folders."""
         if not store or "::" in store:
             raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
+        check_store_address(store)
         files = Files(store)
         if not files.local:
-            return store
+            for root in self.roots:
+                if is_within(store, root.absolute):
+                    raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
+            return store.rstrip("/") if store.rstrip("/")[-1] != ":" else store
         path = Path(files.root)
         for root in self.roots:
             if path.resolve().is_relative_to(root.absolute):
@@ -238,6 +245,8 @@ class FastDifPy:
             self._show_progress(client)
         if self.store_url.startswith("memory:") and not is_embedded(client):
             raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
+        if any(root.absolute.startswith("memory:") for root in self.roots) and not is_embedded(client):
+            raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
         if not self._checked and not is_embedded(client):
             capacity(client)  # waits for workers
             check_package(client)
@@ -276,12 +285,23 @@ class FastDifPy:
         if self._locked:
             yield
             return
-        with Store.lock(self.store_url):
+        with Store.lock(self.store_url) as self._held:
             self._locked = True
             try:
                 yield
             finally:
                 self._locked = False
+
+    @contextlib.contextmanager
+    def _bar(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+        """A progress bar; each step sees that the store is still held."""
+        with stage_bar(name, total, unit, self.verbose) as advance:
+
+            def step(amount: int) -> None:
+                self._held.check()
+                advance(amount)
+
+            yield step
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -307,7 +327,7 @@ class FastDifPy:
 
     def index_the_dirs(self) -> IndexCounts:
         """List the images of the directories; afterwards the store knows what is new, changed and gone."""
-        with self._stage("index"), stage_bar("index", None, "images", self.verbose) as advance:
+        with self._stage("index"), self._bar("index", None, "images") as advance:
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
             if not Store.exists(self.store_url):
                 # a store keeps its block size for life, so it must not be made with one that does not fit
@@ -415,13 +435,13 @@ class FastDifPy:
             unread = unread_blocks(store)
             if unread:
                 self._check_visible(store, files=True)
-                with stage_bar("thumbnail", sum(unread.values()), "images", self.verbose) as advance:
+                with self._bar("thumbnail", sum(unread.values()), "images") as advance:
                     for images, _ in read_blocks(store, self.client, unread, self.read_settings, wanted):
                         self.images_read += images
                         advance(images)
             unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
             if unhashed:
-                with stage_bar("hash", len(unhashed), "blocks", self.verbose) as advance:
+                with self._bar("hash", len(unhashed), "blocks") as advance:
                     for _ in hash_blocks(store, self.client, unhashed, hashing):
                         advance(1)
 
@@ -484,7 +504,7 @@ class FastDifPy:
             if pairs_left(comparison) or unplanned(comparison):
                 self._check_visible(store, files=False)
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
-                with stage_bar("compare", pairs_left(comparison), "pairs", self.verbose) as advance:
+                with self._bar("compare", pairs_left(comparison), "pairs") as advance:
                     for compared, _ in compare_tiles(comparison, self.client, measure):
                         advance(compared)
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
@@ -585,7 +605,7 @@ class FastDifPy:
     def print_preprocessing_errors(self) -> None:
         """Print the files that could not be compared, and why."""
         for row in self.errors.itertuples():
-            print(f"{printable(row.path)}: {row.error}")
+            print(f"{printable(row.path)}: {printable(row.error)}")
 
     # -- as Dask collections -----------------------------------------------------------------------------------------
 
@@ -627,7 +647,7 @@ class FastDifPy:
             raise UsageError("some images were not read yet; call first_loop_iteration() first")
         if not persist:
             return mse_array(store, rotations=rotations, mirror=mirror)
-        with self.writing(), stage_bar("mse", None, "chunks", self.verbose) as advance:
+        with self.writing(), self._bar("mse", None, "chunks") as advance:
             return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .blas import own_environment
-from .decoder import READY, Answer, Request
+from .decoder import READY, Answer, ListedFile, Request, fetched
 from .errors import FastDiffError
 from .images import ImageRecord
 
@@ -24,6 +24,7 @@ _STARTS = 3
 # Some dozen thumbnails: the decoder goes on while the other side computes (F_SETPIPE_SZ of Linux).
 _SET_PIPE_SIZE, _PIPE_BYTES = 1031, 1 << 20
 _AHEAD = 8
+_MEMORY = b"memory://"
 
 
 class ImageReader:
@@ -50,6 +51,10 @@ class ImageReader:
         FastDiffError
             If no process can be started.
         """
+        for files in _parts(request):
+            yield from self._read(request._replace(files=files))
+
+    def _read(self, request: Request) -> Iterator[Answer]:
         left = request.files
         while left:
             for answer in self._answers(request._replace(files=left, ahead=_AHEAD)):
@@ -146,6 +151,16 @@ class ImageReader:
     def close(self) -> None:
         """End the process."""
         self._end()
+
+
+def _parts(request: Request) -> Iterator[list[ListedFile]]:
+    """The files of a request; what is in the memory of this process alone is read here, some at a time."""
+    if not any(file.path.startswith(_MEMORY) for file in request.files):
+        yield request.files
+        return
+    for first in range(0, len(request.files), request.at_once):
+        some = request.files[first : first + request.at_once]
+        yield [file._replace(content=fetched(file)) if file.path.startswith(_MEMORY) else file for file in some]
 
 
 def _enlarge(process: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,7 @@ from distributed.diagnostics.plugin import UploadFile
 from . import __version__
 from .errors import FastDiffError, UsageError
 from .files import Files
+from .remote import file_system, is_url
 
 __all__ = ["check_package", "check_visible", "is_embedded", "upload_package"]
 
@@ -84,15 +85,17 @@ def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -
     store_url
         Address of the store; None if there is none yet.
     paths
-        Folders and files; those that this process does not see itself are left out.
+        Folders and files, or URLs of some; those folders and files that this process does not see itself are left out.
 
     Raises
     ------
     UsageError
         With a worker and what it does not see.
     """
-    wanted = [os.fsencode(path) for path in paths if os.path.exists(path)]  # noqa: PTH110 - names may be bytes
+    wanted = [os.fsencode(path) for path in paths if is_url(path) or _exists(path)]
     for worker, unseen in _on_all(client, _unseen, store_url, wanted).items():
+        if isinstance(unseen, str):
+            raise UsageError(f"worker {worker} cannot be used: {unseen}; see that it has the packages and credentials")
         if not isinstance(unseen, list):
             raise FastDiffError(f"worker {worker} could not be asked what it sees ({_brief(unseen)})")
         if unseen:
@@ -103,11 +106,28 @@ def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -
             )
 
 
-def _unseen(store_url: str | None, paths: list[bytes]) -> list[bytes]:
-    unseen = [path for path in paths if not os.path.exists(path)]  # noqa: PTH110
-    if store_url is not None and "arrays.zarr" not in Files(store_url).names():
-        unseen.insert(0, os.fsencode(store_url))
+def _unseen(store_url: str | None, paths: list[bytes]) -> list[bytes] | str:
+    """What is not seen here; or why it cannot be told, of addresses elsewhere."""
+    try:
+        unseen = [path for path in paths if not _exists(os.fsdecode(path))]
+        if store_url is not None and "arrays.zarr" not in Files(store_url).names():
+            unseen.insert(0, os.fsencode(store_url))
+    except UsageError as error:
+        return str(error)
+    except Exception as error:  # whatever a backend raises
+        return _brief(error)
     return unseen
+
+
+def _exists(path: str) -> bool:
+    if not is_url(path):
+        return os.path.exists(path)  # noqa: PTH110 - names may be bytes
+    fs, name = file_system(path)
+    try:
+        fs.info(name)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _on_all(client: Client, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:

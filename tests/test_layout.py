@@ -13,12 +13,14 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 # each may import from those before it
 LAYERS = [
     ["errors"],
+    ["remote"],
     ["blas", "config", "functions", "pixels"],
     ["images"],
-    ["decoder"],
+    ["decoder", "roots", "trust"],
     ["grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
-    ["activity", "copies", "measures", "search", "testing", "tilemap"],
+    ["activity", "copies", "locks", "measures", "search", "testing", "tilemap", "walk"],
     ["store"],
+    ["remote_walk"],
     ["comparisons", "catalog", "cluster", "dense", "performance", "workers"],
     ["monitor", "pairwise"],
     ["page", "planning", "thumbnails", "frames"],
@@ -30,6 +32,7 @@ LAYERS = [
 ]
 KERNELS = [
     "errors",
+    "remote",
     "config",
     "grid",
     "pixels",
