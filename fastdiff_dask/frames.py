@@ -134,6 +134,7 @@ def persist_mse(
     height, width, _ = settings.shape
     transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
     name = "mse" + ("-rotations" if rotations else "") + ("-mirror" if mirror else "")
+    store.zarr(name)  # refuses a link that leads out of the store
     matrix = DenseMatrix(f"{store.url.rstrip('/')}/arrays.zarr/{name}")
     images = store.blocks * size
     matrix.open_or_create((images, images), (size, size), {"transforms": list(transforms)})

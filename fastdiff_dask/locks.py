@@ -113,7 +113,8 @@ class _Lease(Held):
             holder = _read(self._files)
             if holder is not None and not self._take_over(holder):
                 raise StoreLockedError(
-                    f"the store at {self._files.url} is being written by {_shown(holder)}; wait for it to end (a minute after it died), or name another --store"
+                    f"the store at {self._files.url} is being written by {_shown(holder)}; wait for it to end (a "
+                    f"minute after it died), or name another --store"
                 )
             # released in between, or taken over now
             if holder is not None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from .catalog import describe_ignored
 from .comparisons import Comparison, Plan
+from .images import printable
 from .planning import unplanned
 from .store import Store
 from .thumbnails import unread_blocks
@@ -31,8 +32,8 @@ def describe_store(url: str) -> str:
     read = store.blocks - len(unread)
     lines = [
         f"Store:      {url}",
-        f"Folders:    {', '.join(store.roots['a'])}",
-        *([f"Against:    {', '.join(store.roots['b'])}"] if store.two_sides else []),
+        f"Folders:    {printable(', '.join(store.roots['a']))}",
+        *([f"Against:    {printable(', '.join(store.roots['b']))}"] if store.two_sides else []),
         f"Images:     {len(current)}, of which {int(current.error.notna().sum())} could not be read so far",
         f"Others:     {describe_ignored(store.read_index()['ignored'])}",
         f"Thumbnails: {read} of {store.blocks} blocks of {settings.block_size} are done, "

@@ -108,6 +108,10 @@ IMAGE_SCHEMA = pa.schema(
         ("pixel_limit", pa.int64()),  # pixels of which the image has more, if that is the error; else 0
         ("warnings", pa.string()),  # what the decoder complained of, one line; null if nothing
         ("content_hash", pa.string()),  # SHA-256 of the file; null while it was not read
+        (
+            "source",
+            pa.int64(),
+        ),  # its number in the store that it was copied from; -1 if its file is read, see `transfer`
         ("hash_function", pa.string()),  # what made the hashes; null if nothing
         ("hash_shift", pa.int8()),  # bits by which values were shifted for the hashes
         *((name, pa.string()) for name in (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
@@ -119,6 +123,7 @@ UNREAD: dict[str, Any] = {
     **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
     **dict.fromkeys(("warnings", "content_hash", "hash_function", *HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
     "hash_shift": 0,
+    "source": -1,
 }
 
 
@@ -164,8 +169,9 @@ class Store:
             ) from None
         found = (attributes.get("format"), attributes.get("format_version"))
         if found != (_FORMAT, FORMAT_VERSION):
+            shown = printable(f"{found[0]} {found[1]}")[:50]
             raise StoreMismatchError(
-                f"the store at {url} has format {printable(f'{found[0]} {found[1]}')[:50]}, this program reads {_FORMAT} {FORMAT_VERSION}; "
+                f"the store at {url} has format {shown}, this program reads {_FORMAT} {FORMAT_VERSION}; "
                 f"name another --store, or delete it and start again"
             )
         try:

@@ -36,7 +36,7 @@ def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> 
     if len(result.clusters) > len(shown):
         console.print(f"… and {len(result.clusters) - len(shown)} more clusters; --json FILE writes all of them")
     for row in result.errors[:_SHOWN_ERRORS].itertuples():
-        console.print(Text(f"not compared: {printable(row.path)}: {row.error}"))
+        console.print(Text(f"not compared: {printable(row.path)}: {printable(row.error)}"))
     if len(result.errors) > _SHOWN_ERRORS:
         console.print(f"… and {len(result.errors) - _SHOWN_ERRORS} more errors; --json FILE writes all of them")
     compared = result.files["compared"]

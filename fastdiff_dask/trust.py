@@ -250,8 +250,9 @@ def _check_codecs(codecs: Any, chunks: list[int], item_bytes: int, kind: str) ->
         shards = codecs[0]["configuration"]
         valid = codecs[0]["name"] == "sharding_indexed" and shards["codecs"] in plain
         valid &= shards["index_codecs"] == _PLAIN and shards["index_location"] == "end"
-        # one row at the least, so that there are not more of them than rows
-        valid &= shards["chunk_shape"][1:] == chunks[1:] and _whole("a shard", shards["chunk_shape"][0], 1, chunks[0]) > 0
+        valid &= (
+            shards["chunk_shape"][1:] == chunks[1:] and _whole("a shard", shards["chunk_shape"][0], 1, chunks[0]) > 0
+        )
     elif valid:
         valid = codecs[:1] in plain and (kind == "plain" or codecs[1]["name"] == "zstd")
     if not valid:
