@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
-from bokeh.server.util import bind_sockets
 from distributed import Client
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -50,17 +50,17 @@ def serve(url: str, address: str | None = None, started: Callable[[str], None] =
     Store(url)
     for name in ("bokeh", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a browser that asks for something else, or goes away
-    sockets, host, port = _sockets(address)
-    asyncio.run(_serve(url, sockets, host, port, started))
+    asyncio.run(_serve(url, _listen(address), started))
 
 
-async def _serve(url: str, sockets: list[socket.socket], host: str, port: int, started: Callable[[str], None]) -> None:
+async def _serve(url: str, listening: socket.socket, started: Callable[[str], None]) -> None:
+    host, port = listening.getsockname()[:2]
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
     pages = _pages("/", url, _origins(host, port))
     http = HTTPServer(pages)
-    http.add_sockets(sockets)
+    http.add_socket(listening)
     server = BaseServer(IOLoop.current(), pages, http)
     server.start()
     started(f"http://{_host_name(host)}:{port}/")
@@ -74,8 +74,8 @@ def _pages(route: str, url: str, origins: set[str]) -> BokehTornado:
     return BokehTornado({route: application}, extra_websocket_origins=sorted(origins), use_index=False, absolute_url="")
 
 
-def _sockets(address: str | None) -> tuple[list[socket.socket], str, int]:
-    """Sockets that listen at an address, its host, and the port."""
+def _listen(address: str | None) -> socket.socket:
+    """Socket that listens at an address."""
     host, ports = _HOST, [_PORT, 0]
     if address is not None:
         host, _, number = address.rpartition(":")
@@ -85,11 +85,14 @@ def _sockets(address: str | None) -> tuple[list[socket.socket], str, int]:
         ports = [int(number)]
     for port in ports:
         try:
-            sockets, bound = bind_sockets(host, port)
+            listening = socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+            )
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         else:
-            return sockets, host, bound
+            listening.setblocking(False)
+            return listening
     raise UsageError(f"the page cannot be served at {host}:{ports[0]} ({reason}); name another --address")
 
 

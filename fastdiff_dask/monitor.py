@@ -21,9 +21,7 @@ from .tilemap import Cells, Tiles, block_cells
 
 __all__ = ["ComparisonProgress", "FileError", "Monitor", "Rates", "Snapshot", "WorkerProgress"]
 
-# Seconds of one refresh for errors, and for pairs found, which are read only once; the rest is read by the next ones.
-_READING = 0.15
-# Else a refresh takes one in so many seconds.
+# But for what is read only once, a refresh takes one in so many seconds.
 _SHARE, _SELDOM = 50, 30.0
 # Of a run on another machine nothing is known but what its workers write; longer than most tasks take.
 _SILENCE = 120.0
@@ -132,8 +130,8 @@ class _Compared:
         self.tiles: list[Tiles] = []
         self._unread: list[set[int]] = []
 
-    def update(self, comparison: Comparison) -> float:
-        """Look for new parts and finished tiles, and read pairs found; gives the seconds that the latter took."""
+    def update(self, comparison: Comparison, reading: float) -> float:
+        """Look for new parts and finished tiles, and read pairs found, for some seconds; gives how many it took."""
         names = comparison.part_names()
         if names != self.names or len(self.parts) < len(names):
             parts = comparison.parts()
@@ -151,7 +149,7 @@ class _Compared:
                 tiles.done[finished] = True
         start = time.monotonic()
         for part, tiles, unread in zip(self.parts, self.tiles, self._unread, strict=True):
-            while unread and time.monotonic() < start + _READING:
+            while unread and time.monotonic() < start + reading:
                 tile = unread.pop()
                 tiles.similar[tile], tiles.pairs[tile] = comparison.tile_counts(part, tile)
         return time.monotonic() - start
@@ -166,10 +164,14 @@ class Monitor:
     ----------
     url
         Folder or fsspec URL of the store; it need not exist yet.
+    reading
+        Seconds of one refresh for errors, and for pairs found, each of which is read only once; what is left then is
+        read by the next ones.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, reading: float = 0.15) -> None:
         self.url = url
+        self._reading = reading
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._refreshed = -math.inf
@@ -285,7 +287,7 @@ class Monitor:
     def _count_errors(self, store: Store, finished: list[int]) -> None:
         start = time.monotonic()
         for block in finished:
-            if time.monotonic() > start + _READING:
+            if time.monotonic() > start + self._reading:
                 break
             frame = store.read_partition(block, ["path", "error", "current"])
             frame = frame[frame.current & frame.error.notna()]
@@ -298,7 +300,7 @@ class Monitor:
         found = []
         for comparison in Comparison.all_in(store):
             compared = self._compared.setdefault(comparison.name, _Compared())
-            self._once += compared.update(comparison)
+            self._once += compared.update(comparison, self._reading)
             here = [what for what in running if what.get("comparison") == comparison.name]
             folders = {part.folder: number for number, part in enumerate(compared.parts)}
             places = [

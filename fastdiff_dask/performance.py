@@ -39,7 +39,7 @@ class PerformanceReport:
                 raise UsageError(f"{path} is a folder; name a file for the performance report")
             if not folder.is_dir():
                 raise UsageError(f"no folder for {path}; make it first")
-            if not os.access(folder, os.W_OK):
+            if not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise UsageError(
                     f"cannot write {path}: Permission denied; name another file for the performance report"
                 )

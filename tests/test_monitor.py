@@ -1,0 +1,244 @@
+"""What is seen of a store from outside equals what is in it, whatever state it is in, and costs little."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import Client
+
+import fastdiff_dask as fd
+from fastdiff_dask.activity import recorded, stage
+from fastdiff_dask.comparisons import Comparison
+from fastdiff_dask.config import CompareSettings, ThumbnailSettings
+from fastdiff_dask.grid import Axis, plan_tiles
+from fastdiff_dask.monitor import Monitor, Snapshot
+from fastdiff_dask.store import Store
+from fastdiff_dask.testing import simulate_images
+from fastdiff_dask.tilemap import MOST_CELLS, Tiles, block_cells
+
+
+def job(folder: Path, client: Client) -> fd.FastDifPy:
+    """Do a job over 29 images, two of which cannot be read."""
+    simulate_images(folder / "photos", images=20, duplicates=7, size=(40, 30))
+    (folder / "photos" / "a.jpg").touch()
+    (folder / "photos" / "b.jpg").write_text("no picture")
+    db = fd.FastDifPy(folder / "photos", store=folder / "store", client=client, block_size=8, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration(sub_block=4, tile_side=1)
+    return db
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, client):
+    folder = tmp_path_factory.mktemp("finished")
+    job(folder, client).close()
+    return folder / "store"
+
+
+@pytest.fixture
+def store(finished, tmp_path):
+    """A copy of a finished store."""
+    return Store(shutil.copytree(finished, tmp_path / "store").as_posix())
+
+
+def look(store: Store | str) -> Snapshot:
+    return Monitor(store if isinstance(store, str) else store.url, reading=60).snapshot()
+
+
+def marks(store: Store) -> Path:
+    """Folder of what marks finished tiles."""
+    return next(Path(store.url).glob("arrays.zarr/comparisons/*/*/compared"))
+
+
+def test_a_finished_store(store):
+    snapshot = look(store)
+    assert (snapshot.problem, snapshot.writing, snapshot.stage, snapshot.interrupted) == (None, False, None, False)
+    assert (snapshot.images, snapshot.images_read, snapshot.errors, snapshot.errors_of) == (29, 29, 2, 4)
+    assert {error.path for error in snapshot.latest} == {"a.jpg", "b.jpg"}
+    assert all("not an image" in error.error or "empty" in error.error for error in snapshot.latest)
+    assert snapshot.blocks.state() == ["done"] * 4
+    (one,) = snapshot.comparisons
+    (plan,) = Comparison(store, CompareSettings()).plans()
+    assert (one.tiles, one.done, one.running, one.title) == (len(plan.tiles), len(plan.tiles), 0, "MSE ≤ 200")
+    assert (one.similar, one.pairs, one.pairs_done) == (plan.counts[:, 0].sum(), 27 * 13, 27 * 13)
+    assert one.cells.pairs.tolist() == plan.counts[:, 1].tolist()
+    assert one.cells.similar.tolist() == plan.counts[:, 0].tolist()
+    assert snapshot.rates[-1][1:] == (0, 0)
+
+
+def test_only_what_is_new_is_read(store, tmp_path, monkeypatch):
+    (plan,) = Comparison(store, CompareSettings()).plans()
+    for tile in (3, 5):
+        (marks(store) / f"c.{tile}.0").rename(tmp_path / f"kept-{tile}")
+    monitor = Monitor(store.url, reading=60)
+    (one,) = monitor.snapshot().comparisons
+    assert (one.done, one.cells.state().count("pending")) == (len(plan.tiles) - 2, 2)
+    assert one.pairs_done == one.pairs - plan.pairs(3) - plan.pairs(5)
+    read: list[str] = []
+    counts = Comparison.tile_counts
+    monkeypatch.setattr(
+        Comparison, "tile_counts", lambda self, part, tile: (read.append(tile), counts(self, part, tile))[1]
+    )
+    monkeypatch.setattr(Store, "read_partition", lambda *_: pytest.fail("errors were counted already"))
+    (tmp_path / "kept-3").rename(marks(store) / "c.3.0")
+    assert monitor.snapshot(0).comparisons[0].done == len(plan.tiles) - 1
+    assert monitor.snapshot(0).comparisons[0].done == len(plan.tiles) - 1
+    assert read == [3]
+    assert monitor.snapshot(60) is monitor.snapshot(60)
+
+
+def test_a_second_generation_and_a_second_comparison(client, tmp_path):
+    done = job(tmp_path, client)
+    monitor = Monitor(done.store_url, reading=60)
+    before = monitor.snapshot().comparisons[0]
+    simulate_images(tmp_path / "photos" / "new", images=3, duplicates=0, size=(40, 30), seed=9)
+    (tmp_path / "photos" / "a.jpg").unlink()
+    done.index_the_dirs()
+    snapshot = monitor.snapshot(0)
+    assert (snapshot.images, snapshot.images_read, snapshot.errors) == (32, 29, 1)
+    assert snapshot.blocks.state() == ["done"] * 4 + ["pending"]
+    done.first_loop_iteration()
+    done.second_loop_iteration(sub_block=4, tile_side=1)
+    done.second_loop_iteration(500, sub_block=4, tile_side=1)
+    snapshot = monitor.snapshot(0)
+    assert [one.title for one in snapshot.comparisons] == ["MSE ≤ 200", "MSE ≤ 500"]
+    for one in snapshot.comparisons:
+        assert one.done == one.tiles
+        assert one.pairs == one.pairs_done == 30 * 29 // 2
+        # all of the matrix above the diagonal, once
+        area = (one.cells.right - one.cells.left) * (one.cells.bottom - one.cells.top)
+        assert one.cells.right.max() == one.cells.bottom.max() == 30
+        assert area.sum() > 30 * 30 / 2
+    assert snapshot.comparisons[0].tiles > before.tiles
+
+
+def test_what_runs_and_how_fast(store):
+    files, name = store.files, Comparison(store, CompareSettings()).name
+    for tile in (3, 5, 6):
+        (marks(store) / f"c.{tile}.0").unlink()
+    with stage(files, "compare") as run, Store.lock(store.url):
+        with recorded(files, run, "compare", tile=6) as amounts:
+            amounts.pairs = 1000
+            time.sleep(0.02)
+        with recorded(files, run, "compare", comparison=name, part="generations-0-1", tile=3):
+            monitor = Monitor(store.url, reading=60)
+            snapshot = monitor.snapshot()
+            assert (snapshot.writing, snapshot.stage, snapshot.interrupted) == (True, "compare", False)
+            (one,) = snapshot.comparisons
+            assert one.running == 1
+            assert one.cells.state()[3] == "running"
+            assert one.cells.state().count("pending") == 2
+            (worker,) = snapshot.workers
+            assert 1000 < worker.pairs_rate < 50_000
+            assert snapshot.rates[-1].pairs == worker.pairs_rate
+            assert snapshot.rates[-1].images == 0
+            assert 0 < snapshot.seconds_left < 60
+            time.sleep(0.2)
+            assert monitor.snapshot(0).workers[0].pairs_rate < worker.pairs_rate / 2  # it takes longer than the last
+        # what is not of this store, or no tile, is nowhere on the map
+        for what in ({"comparison": name, "part": "x", "tile": 3}, {"comparison": name, "tile": "3"}, {"tile": True},
+                     {"comparison": name, "part": "generations-0-1", "tile": 10**9}):  # fmt: skip
+            with recorded(files, run, "compare", **what):
+                assert monitor.snapshot(0).comparisons[0].running == 0
+    snapshot = monitor.snapshot(0)
+    assert (snapshot.writing, snapshot.stage, snapshot.seconds_left) == (False, None, None)
+
+
+def test_blocks_that_are_read(store):
+    (Path(store.url) / "arrays.zarr" / "thumbnails" / "c.2.0.0.0").unlink()
+    with stage(store.files, "thumbnails") as run:
+        with recorded(store.files, run, "thumbnails", block=2, start=0, stop=8) as amounts:
+            snapshot = look(store)
+            assert snapshot.blocks.state() == ["done", "done", "running", "done"]
+            assert snapshot.images_read == 21
+            amounts.images, amounts.errors = 8, 1
+        snapshot = look(store)
+        assert snapshot.workers[0].work.done.images == 8
+        assert snapshot.workers[0].images_rate > 0
+        assert snapshot.seconds_left > 0
+
+
+def test_a_run_that_was_killed_is_known(store):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    run = {"run": "x", "stage": "compare", "process": dead.pid, "started": time.time(), "ended": None}
+    for host, writing in ((socket.gethostname(), False), ("elsewhere", False)):
+        store.files.write("activity/run.json", json.dumps(run | {"host": host}).encode())
+        snapshot = look(store)
+        assert (snapshot.writing, snapshot.interrupted, snapshot.stage) == (writing, True, None)
+    # on another machine, a worker that was heard of
+    store.files.remove("activity")
+    with stage(store.files, "compare") as number:
+        with recorded(store.files, number, "compare", tile=1):
+            pass
+        store.files.write("activity/run.json", json.dumps(run | {"host": "elsewhere", "run": number}).encode())
+        assert look(store).writing
+
+
+def test_stores_that_come_and_go(store, tmp_path):
+    monitor = Monitor(str(tmp_path / "later"))
+    assert "no store at" in monitor.snapshot().problem
+    Store.open_or_create(str(tmp_path / "later"), {"a": ["x"], "b": []}, ThumbnailSettings())
+    snapshot = monitor.snapshot(0)
+    assert (snapshot.problem, snapshot.images, snapshot.comparisons) == (None, 0, [])
+    with Store.lock(str(tmp_path / "later")):
+        assert monitor.snapshot(0).writing
+    assert not monitor.snapshot(0).writing
+    monitor = Monitor(store.url, reading=60)
+    assert monitor.snapshot().errors == 2
+    shutil.rmtree(store.url)
+    assert "no store at" in monitor.snapshot(0).problem
+
+
+def test_a_store_behind_a_url(store):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.put(store.url, "/monitored", recursive=True)
+    try:
+        snapshot = look("memory://monitored")
+        assert (snapshot.images_read, snapshot.errors) == (29, 2)
+        assert snapshot.comparisons[0].done == snapshot.comparisons[0].tiles > 0
+    finally:
+        memory.rm("/monitored", recursive=True)
+
+
+@pytest.mark.parametrize(("parts", "side"), [([(200_000, 256)], 2), ([(100_000, 256), *[(500, 256)] * 60], 4)])
+def test_very_many_tiles_are_few_cells(parts, side):
+    maps = []
+    for number in range(len(parts)):
+        axis = Axis(tuple(parts[: number + 1]))
+        tiles = plan_tiles((Axis(tuple(parts[:number])).sub_blocks(), axis.sub_blocks()), None, side)
+        maps.append(Tiles(axis, axis, tiles))
+    total = sum(len(part.done) for part in maps)
+    images = sum(number for number, _ in parts)
+    assert sum(int(part.planned.sum()) for part in maps) == images * (images - 1) // 2
+    rng = np.random.default_rng(0)
+    for part in maps:
+        part.done[:] = rng.random(len(part.done)) < 0.5
+        part.similar[part.done] = 3
+        part.pairs[part.done] = part.planned[part.done]
+    running = int(np.flatnonzero(~maps[0].done)[0])
+    start = time.perf_counter()
+    cells = Tiles.cells(maps, [(0, running)])
+    assert time.perf_counter() - start < 1
+    assert len(cells.left) <= 2 * MOST_CELLS
+    assert cells.tiles.sum() == total > MOST_CELLS
+    done = sum(int(part.done.sum()) for part in maps)
+    assert (cells.done.sum(), cells.similar.sum(), cells.running.sum()) == (done, 3 * done, 1)
+    assert cells.pairs.sum() == sum(int(part.planned[part.done].sum()) for part in maps)
+    assert cells.state().count("running") == 1
+    assert cells.right.max() == cells.bottom.max() == images
+
+
+def test_very_many_blocks_are_few_cells():
+    cells = block_cells(10_000, set(range(5000)) | {20_000}, {4999, 5000, 5001, -1})
+    assert len(cells.left) == MOST_CELLS
+    assert (cells.tiles.sum(), cells.done.sum(), cells.running.sum()) == (10_000, 5000, 2)
+    assert len(block_cells(0, [], []).left) == 0
