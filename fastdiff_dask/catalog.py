@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "full_path",
     "index_images",
     "list_images",
+    "record_listing",
     "resolve_roots",
     "unread_rows",
 ]
@@ -154,19 +155,48 @@ def index_images(
     own = store.files.root if store.files.local else None
     rows, left_out, links = _walk(roots, settings, own, advance)
     listed = pd.DataFrame(rows, columns=ListedImage._fields)
+    return record_listing(store, listed, left_out, links, time_limit=time_limit, pixel_limit=pixel_limit)
+
+
+def record_listing(
+    store: Store,
+    listed: pd.DataFrame,
+    left_out: Mapping[str, int],
+    links: Iterable[Link],
+    *,
+    copied: bool = False,
+    time_limit: float = TIME_LIMIT,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> IndexCounts:
+    """Bring the metadata in the store up to date with what was listed, see `index_images`.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    listed
+        Columns as `ListedImage`, and with `copied` also "source": images of other stores, which are never opened.
+    left_out, links
+        Numbers of ignored files by rule, and other names of listed files.
+    copied
+        Whether images are to be copied from other stores, see `transfer`.
+    time_limit, pixel_limit
+        What reading a file may cost in this run.
+    """
     known = store.read_images(
-        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
+        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error", "source"]
     )
     for frame in (listed, known):
         # what could not even be listed has no size and time, and is the same as long as its error is
-        frame["failure"] = frame.error.where(frame["size"] < 0, "").astype(object)
+        frame["failure"] = frame.error.fillna("").where(copied | (frame["size"] < 0), "").astype(object)
 
-    identity = [*_KEY, "size", "mtime_ns", "failure"]
+    identity = [*_KEY, "size", "mtime_ns", "failure", *(["source"] if copied else [])]
     usable = known.drop_duplicates(identity, keep="last")
-    again = _readable(usable[usable.retry].itertuples())
-    beyond = (usable.time_limit > 0) & (usable.time_limit < (time_limit or math.inf))
-    beyond |= (usable.pixel_limit > 0) & (usable.pixel_limit < pixel_limit)
-    usable = usable[~usable.image.isin(again) & ~beyond]
+    if not copied:
+        again = _readable(usable[usable.retry].itertuples())
+        beyond = (usable.time_limit > 0) & (usable.time_limit < (time_limit or math.inf))
+        beyond |= (usable.pixel_limit > 0) & (usable.pixel_limit < pixel_limit)
+        usable = usable[~usable.image.isin(again) & ~beyond]
     matched = listed.merge(usable[[*identity, "image"]], on=identity, how="left", validate="one_to_one").image
     new = listed[matched.isna().to_numpy()].drop(columns="failure")
 
@@ -212,4 +242,5 @@ def _mark_current(store: Store, known: pd.DataFrame, present: set[int]) -> None:
 
 def unread_rows(rows: pd.DataFrame, first_image: int) -> pd.DataFrame:
     """Metadata of a block whose images were not read yet."""
-    return rows.assign(image=range(first_image, first_image + len(rows)), current=True, **UNREAD)
+    unread = {name: value for name, value in UNREAD.items() if name not in rows}
+    return rows.assign(image=range(first_image, first_image + len(rows)), current=True, **unread)

@@ -20,6 +20,8 @@ from .remote import is_remote_error
 if TYPE_CHECKING:
     from distributed import Client
 
+    from .project import FastDifPy
+
 __all__ = ["main"]
 
 
@@ -45,25 +47,48 @@ def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _comparison_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say what makes a pair similar, and where the result goes; see `_check_comparison`."""
+    for option in (
+        click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output."),
+        click.option("--mirror", is_flag=True, help="Look for mirrored copies as well."),
+        click.option("--no-rotations", is_flag=True, help="Do not look for turned copies."),
+        click.option(
+            "--compare",
+            type=click.Choice(["mse", "ssim", "hamming"]),
+            default="mse",
+            show_default=True,
+            help="Measure of the threshold: MSE, 1 − SSIM, or different bits of perceptual hashes.",
+        ),
+        click.option(
+            "--threshold",
+            type=float,
+            help="Largest MSE of a similar pair, or value of another measure.  "
+            "[default: 200; 0.1 for ssim, 10 for hamming]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say what is shown of a run."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="Print errors only."),
+        click.option("--performance-report", metavar="FILE", help="Write Dask's performance report, an HTML page."),
+        click.option(
+            "--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @commands.command()
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 @click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
 @click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to DIR.")
-@click.option(
-    "--threshold",
-    type=float,
-    help="Largest MSE of a similar pair, or value of another measure.  [default: 200; 0.1 for ssim, 10 for hamming]",
-)
-@click.option(
-    "--compare",
-    type=click.Choice(["mse", "ssim", "hamming"]),
-    default="mse",
-    show_default=True,
-    help="Measure of the threshold: MSE, 1 − SSIM, or different bits of perceptual hashes.",
-)
-@click.option("--no-rotations", is_flag=True, help="Do not look for turned copies.")
-@click.option("--mirror", is_flag=True, help="Look for mirrored copies as well.")
-@click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output.")
+@_comparison_options
 @click.option("--no-recursive", is_flag=True, help="Do not look into sub-folders.")
 @click.option("--extension", metavar=".EXT", multiple=True, help="Only files that end so; may be given several times.")
 @click.option("--ignore-name", metavar="PATTERN", multiple=True, help="Skip files and folders of this name.")
@@ -78,9 +103,7 @@ def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
     "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
 )
 @_cluster_options
-@click.option("--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback.")
-@click.option("--performance-report", metavar="FILE", help="Write Dask's performance report, an HTML page.")
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@_run_options
 def find(
     directories: tuple[str, ...],
     against: tuple[str, ...],
@@ -111,61 +134,81 @@ def find(
 
     Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
     """
-    from .catalog import describe_ignored
-    from .config import CompareSettings
-    from .measures import default_threshold, resolve_measure
     from .project import FastDifPy
-    from .results import write_json
-    from .table import print_result
 
-    threshold = default_threshold(compare) if threshold is None else threshold
-    CompareSettings(similarity_threshold=threshold, measure=compare)
-    if compare != "mse":
-        resolve_measure(compare)
-    if json_path is not None and json_path != "-":
-        _check_output(json_path)
+    threshold = _check_comparison(threshold, compare, json_path)
     width, height = _size(thumbnail_size)
     client = _cluster_client(scheduler, scheduler_file, workers, threads)
-    with (
-        FastDifPy(
-            directories,
-            against,
-            store=store,
-            client=client,
-            workers=workers,
-            threads=threads,
-            dashboard_address=dashboard_address,
-            thumbnail_size_x=width,
-            thumbnail_size_y=height,
-            block_size=block_size,
-            exact_decode=exact_decode,
-            time_limit=time_limit,
-            pixel_limit=pixel_limit,
-            recursive=not no_recursive,
-            extensions=extension,
-            ignore_names=ignore_name,
-            ignore_paths=ignore_path,
-            performance_report=performance_report,
-            verbose=False if quiet else None,
-        ) as db,
-        db.writing(),
-    ):
-        _say(quiet, f"Store: {db.store_url}")
-        counts = db.index_the_dirs()
-        listed = counts.new + counts.changed + counts.unchanged
-        _say(
-            quiet,
-            f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
-            f"{describe_ignored(counts.ignored)}",
-        )
-        db.first_loop_iteration()
-        db.second_loop_iteration(threshold, compare=compare, rotations=not no_rotations, mirror=mirror)
-        result = db.result()
-        seconds = sum(db.seconds.values())
-    if json_path is not None:
-        write_json(result, json_path)
-    if not quiet:
-        print_result(result, seconds, to_stderr=json_path == "-")
+    db = FastDifPy(
+        directories,
+        against,
+        store=store,
+        client=client,
+        workers=workers,
+        threads=threads,
+        dashboard_address=dashboard_address,
+        thumbnail_size_x=width,
+        thumbnail_size_y=height,
+        block_size=block_size,
+        exact_decode=exact_decode,
+        time_limit=time_limit,
+        pixel_limit=pixel_limit,
+        recursive=not no_recursive,
+        extensions=extension,
+        ignore_names=ignore_name,
+        ignore_paths=ignore_path,
+        performance_report=performance_report,
+        verbose=False if quiet else None,
+    )
+    _run(db, threshold, compare, no_rotations, mirror, json_path, quiet)
+
+
+@commands.command()
+@click.argument("store_a")
+@click.argument("store_b")
+@click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to both.")
+@_comparison_options
+@click.option("--block-size", type=int, default=1024, show_default=True, help="Images in a unit of work.")
+@_cluster_options
+@_run_options
+def compare(
+    store_a: str,
+    store_b: str,
+    store: str | None,
+    threshold: float | None,
+    compare: str,
+    no_rotations: bool,
+    mirror: bool,
+    json_path: str | None,
+    block_size: int,
+    scheduler: str | None,
+    scheduler_file: str | None,
+    workers: int | None,
+    threads: int | None,
+    dashboard_address: str | None,
+    performance_report: str | None,
+    quiet: bool,
+) -> None:
+    """Compare the images of STORE_A with those of STORE_B, which other runs made; the pictures need not be there.
+
+    The two stores are only read. Run again, the same command compares what is new in them.
+    """
+    from .project import FastDifPy
+
+    threshold = _check_comparison(threshold, compare, json_path)
+    db = FastDifPy.from_stores(
+        store_a,
+        store_b,
+        store=store,
+        client=_cluster_client(scheduler, scheduler_file, workers, threads),
+        workers=workers,
+        threads=threads,
+        dashboard_address=dashboard_address,
+        block_size=block_size,
+        performance_report=performance_report,
+        verbose=False if quiet else None,
+    )
+    _run(db, threshold, compare, no_rotations, mirror, json_path, quiet)
 
 
 @commands.command()
@@ -223,6 +266,53 @@ def dashboard(store: str, address: str | None) -> None:
     from .dashboard import serve
 
     serve(store, address, lambda page: click.echo(f"Watching {store} at {page}"))
+
+
+def _check_comparison(threshold: float | None, compare: str, json_path: str | None) -> float:
+    """Say before hours of work what of a comparison cannot be done; gives the threshold."""
+    from .config import CompareSettings
+    from .measures import default_threshold, resolve_measure
+
+    threshold = default_threshold(compare) if threshold is None else threshold
+    CompareSettings(similarity_threshold=threshold, measure=compare)
+    if compare != "mse":
+        resolve_measure(compare)
+    if json_path is not None and json_path != "-":
+        _check_output(json_path)
+    return threshold
+
+
+def _run(
+    db: "FastDifPy",
+    threshold: float,
+    compare: str,
+    no_rotations: bool,
+    mirror: bool,
+    json_path: str | None,
+    quiet: bool,
+) -> None:
+    """Run all stages, and write and print the result."""
+    from .catalog import describe_ignored
+    from .results import write_json
+    from .table import print_result
+
+    with db, db.writing():
+        _say(quiet, f"Store: {db.store_url}")
+        counts = db.index_the_dirs()
+        listed = counts.new + counts.changed + counts.unchanged
+        _say(
+            quiet,
+            f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
+            f"{describe_ignored(counts.ignored)}",
+        )
+        db.first_loop_iteration()
+        db.second_loop_iteration(threshold, compare=compare, rotations=not no_rotations, mirror=mirror)
+        result = db.result()
+        seconds = sum(db.seconds.values())
+    if json_path is not None:
+        write_json(result, json_path)
+    if not quiet:
+        print_result(result, seconds, to_stderr=json_path == "-")
 
 
 def _cluster_client(

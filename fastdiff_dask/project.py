@@ -40,6 +40,7 @@ from .results import Result, collect_errors, collect_result
 from .roots import is_within
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, read_blocks, unhashed_blocks, unread_blocks
+from .transfer import copy_blocks, index_stores, open_sources, roots_of
 from .workers import check_package, check_visible, is_embedded
 
 if TYPE_CHECKING:
@@ -68,10 +69,13 @@ def _as_tuple(values: Any) -> Any:
 
 def default_store(roots: list[Root]) -> str:
     """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
+    return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
+
+
+def _cache_place(first: str, identity: str) -> str:
     import platformdirs
 
-    identity = "\0".join(f"{root.side}:{root.absolute}" for root in roots)
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(roots[0].absolute).name)[:40] or "root"
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(first).name)[:40] or "root"
     digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
     try:
         cache = platformdirs.user_cache_dir("fastdiff_dask")
@@ -174,6 +178,90 @@ class FastDifPy:
             ignore_names=(ignore_names,) if isinstance(ignore_names, str) else tuple(ignore_names),
             ignore_paths=tuple(os.fspath(path) for path in ignore_paths),
         )
+        self.verbose = verbose
+        self._run_on(client, workers, threads, dashboard_address)
+        self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
+        if not any(root.side == "a" for root in self.roots):
+            raise UsageError("no folder to search; name at least one")
+        self.store_url = default_store(self.roots) if store is None else self._checked_store(os.fspath(store))
+        self._sources: dict[str, str] | None = None
+        self._begin(performance_report)
+
+    @classmethod
+    def from_stores(
+        cls,
+        store_a: str | os.PathLike[str],
+        store_b: str | os.PathLike[str],
+        *,
+        store: str | os.PathLike[str] | None = None,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        block_size: int = DEFAULT_BLOCK_SIZE,
+        performance_report: str | os.PathLike[str] | None = None,
+        verbose: bool | None = None,
+    ) -> Self:
+        """Compare two collections that were indexed apart, from their stores: no picture is opened.
+
+        The stages are those of any collection against another. `index_the_dirs` lists what is current in the two
+        stores, `first_loop_iteration` copies thumbnails from them; later runs copy and compare what is new. The two
+        stores are only read. Images have the paths that these have for them; if those are equal on both sides, as of
+        two machines, the side tells them apart.
+
+        Parameters
+        ----------
+        store_a, store_b
+            Folders or fsspec URLs of the two stores; all their images were read, with the same thumbnail settings.
+        store
+            Folder or fsspec URL for the work; by default a folder in the user's cache that belongs to these two.
+        client, workers, threads, dashboard_address, block_size, performance_report, verbose
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If one is no store, or their thumbnails cannot be compared.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastdiff_dask.testing import simulate_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a", "b"):
+        ...         photos = simulate_images(f"{folder}/{name}", images=4, duplicates=0)
+        ...         with FastDifPy(f"{folder}/{name}", store=f"{folder}/store-{name}") as db:
+        ...             counts = db.index_the_dirs()
+        ...             db.first_loop_iteration()
+        ...     with FastDifPy.from_stores(f"{folder}/store-a", f"{folder}/store-b", store=f"{folder}/both") as db:
+        ...         counts = db.index_the_dirs()
+        ...         db.first_loop_iteration()
+        ...         db.second_loop_iteration()
+        ...         clusters, low_quality = db.get_duplicates()
+        >>> counts.new, len(clusters)
+        (8, 4)
+        """
+        db = cls.__new__(cls)
+        db.verbose = verbose
+        db._run_on(client, workers, threads, dashboard_address)
+        db.roots = []  # no folder of pictures that a store must not be in
+        db._sources = {side: db._checked_store(os.fspath(url)) for side, url in (("a", store_a), ("b", store_b))}
+        sources = open_sources(db._sources)
+        db.roots = roots_of(sources)
+        db.thumbnail_settings = replace(sources["a"].thumbnail_settings, block_size=block_size)
+        db.read_settings, db.index_settings = ReadSettings(), IndexSettings()
+        if store is None:
+            db.store_url = _cache_place(db._sources["a"], "\0".join(("stores", *db._sources.values())))
+        else:
+            db.store_url = db._checked_store(os.fspath(store))
+        if db.store_url in db._sources.values():
+            raise UsageError(f"{db.store_url} is one of the stores to compare; name another place for the work")
+        db._begin(performance_report)
+        return db
+
+    def _run_on(
+        self, client: "Client | None", workers: int | None, threads: int | None, dashboard_address: str | None
+    ) -> None:
         for name, value in (("workers", workers), ("threads", threads)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
@@ -181,17 +269,14 @@ class FastDifPy:
                 raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
         if dashboard_address is not None:
             check_dashboard_address(dashboard_address)
-        self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
-        if not any(root.side == "a" for root in self.roots):
-            raise UsageError("no folder to search; name at least one")
-        self.store_url = default_store(self.roots) if store is None else self._checked_store(os.fspath(store))
-        self._report = None if performance_report is None else PerformanceReport(performance_report)
-        self.verbose = verbose
-        self.seconds: dict[str, float] = {}
-        self._workers, self._threads = workers, threads
-        self._checked = False
+        self._client, self._workers, self._threads = client, workers, threads
         self._dashboard_address = dashboard_address
-        self._client = client
+
+    def _begin(self, performance_report: str | os.PathLike[str] | None) -> None:
+        """Set what changes while it runs."""
+        self._report = None if performance_report is None else PerformanceReport(performance_report)
+        self.seconds: dict[str, float] = {}
+        self._checked = False
         self._own_client: Client | None = None
         self._locked = False
         self._held = Held()
@@ -243,9 +328,11 @@ class FastDifPy:
         if client is None:
             client = self._own_client = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
             self._show_progress(client)
-        if self.store_url.startswith("memory:") and not is_embedded(client):
+        stores = [self.store_url, *(self._sources or {}).values()]
+        if any(url.startswith("memory:") for url in stores) and not is_embedded(client):
             raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
-        if any(root.absolute.startswith("memory:") for root in self.roots) and not is_embedded(client):
+        pictures = self.roots if self._sources is None else []
+        if any(root.absolute.startswith("memory:") for root in pictures) and not is_embedded(client):
             raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
         if not self._checked and not is_embedded(client):
             capacity(client)  # waits for workers
@@ -272,7 +359,9 @@ class FastDifPy:
         if is_embedded(client):
             return
         paths: list[str] = []
-        if files:
+        for url in (self._sources or {}).values() if files else ():
+            check_visible(client, url, [])
+        if files and self._sources is None:
             frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
             frame = frame[frame.current & (frame["size"] >= 0)].drop_duplicates("root")
             paths = [full_path(row.root, row.path, row.path_bytes) for row in frame.itertuples()]
@@ -335,6 +424,8 @@ class FastDifPy:
                 check_memory(self.thumbnail_settings, room)
                 check_compare_memory(self.thumbnail_settings, room)
             store = Store.open_or_create(self.store_url, roots, self.thumbnail_settings)
+            if self._sources is not None:
+                return index_stores(store, open_sources(self._sources), advance)
             return index_images(
                 store,
                 self.roots,
@@ -374,6 +465,8 @@ class FastDifPy:
             If `sample` is no whole number from 1.
         """
         check_sample(sample)
+        if self._sources is not None:
+            raise UsageError("an estimate reads pictures, which are not needed here; copying takes seconds")
         files = Files(self.store_url)
         return estimate_job(
             self.client,
@@ -436,8 +529,12 @@ class FastDifPy:
             if unread:
                 self._check_visible(store, files=True)
                 with self._bar("thumbnail", sum(unread.values()), "images") as advance:
-                    for images, _ in read_blocks(store, self.client, unread, self.read_settings, wanted):
-                        self.images_read += images
+                    if self._sources is None:
+                        done = read_blocks(store, self.client, unread, self.read_settings, wanted)
+                    else:
+                        done = copy_blocks(store, self.client, unread, open_sources(self._sources))
+                    for images, _ in done:
+                        self.images_read += images if self._sources is None else 0
                         advance(images)
             unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
             if unhashed:

@@ -100,12 +100,17 @@ class Result:
 
     def similar_to(self, path: str, others: Sequence[str]) -> pd.DataFrame:
         """Give the pairs of one image with some others, as far as they are similar; columns as `pairs`."""
-        places = np.array([self._rows[other] for other in others], np.int64)
-        return self._frame(self.groups.between(self._rows[path], places))
+        places = np.array([row for other in others for row in self._rows[other]], np.int64)
+        found = [self.groups.between(row, places) for row in self._rows[path]]
+        return self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True))))
 
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {path: row for row, path in enumerate(self.images.index)}
+    def _rows(self) -> dict[str, list[int]]:
+        # stores of two machines may have the same path on either side
+        rows: dict[str, list[int]] = {}
+        for row, path in enumerate(self.images.index):
+            rows.setdefault(path, []).append(row)
+        return rows
 
     def _frame(self, chunk: PairChunk) -> pd.DataFrame:
         order = np.lexsort((chunk.b, chunk.a))
@@ -208,18 +213,18 @@ def collect_result(
         sides = [_collect_groups(store, wanted, "a", found[:, :2].ravel())]
     members = np.unique(np.concatenate([side.members for side in sides]))
     images = _read_rows(store, members)
-    shown = shown_paths(images, roots)
-    rows = {path: row for row, (path, current) in enumerate(zip(shown, images.current, strict=True)) if current}
-    paths = sorted(rows)  # in Python: pandas' own strings cannot hold undecodable names
-    rank = {path: name for name, path in enumerate(paths)}
+    # with the side, as stores of two machines may have the same path on either
+    shown = list(zip(shown_paths(images, roots), images.side, strict=True))
+    rows = {image: row for row, (image, current) in enumerate(zip(shown, images.current, strict=True)) if current}
+    ordered = sorted(rows)  # in Python: pandas' own strings cannot hold undecodable names
+    rank = {image: name for name, image in enumerate(ordered)}
     # −1 for what is not current
-    names = [rank[path] if current else -1 for path, current in zip(shown, images.current, strict=True)]
+    names = [rank[image] if current else -1 for image, current in zip(shown, images.current, strict=True)]
     groups = _make_groups(sides, found, dict(zip(members.tolist(), names, strict=True)), store.two_sides)
     used, places = np.unique(groups.members, return_inverse=True)
     groups = replace(groups, members=places)
-    paths = [paths[name] for name in used.tolist()]
-    kept = images[["width", "height", "size"]].iloc[[rows[path] for path in paths]]
-    kept = kept.set_axis(pd.Index(paths, dtype=object, name="path"))
+    kept = images[["width", "height", "size"]].iloc[[rows[ordered[name]] for name in used.tolist()]]
+    kept = kept.set_axis(pd.Index([ordered[name][0] for name in used.tolist()], dtype=object, name="path"))
     settings = {
         "directories_a": [root.given for root in roots if root.side == "a"],
         "directories_b": [root.given for root in roots if root.side == "b"],

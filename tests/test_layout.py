@@ -24,7 +24,7 @@ LAYERS = [
     ["comparisons", "catalog", "cluster", "dense", "performance", "workers"],
     ["monitor", "pairwise"],
     ["page", "planning", "thumbnails", "frames"],
-    ["compare", "dashboard", "clusters", "estimate", "status"],
+    ["compare", "dashboard", "clusters", "estimate", "status", "transfer"],
     ["results"],
     ["table", "hash_clusters"],
     ["project"],

@@ -1,0 +1,195 @@
+"""Images of other stores → this one: collections that were indexed apart are compared from their stores alone.
+
+A store made from two others has the same stages and layout as any; only where the others list folders and read
+pictures, it lists and copies rows. The pictures need not be there. The other stores are only read, and never locked: a
+row of theirs keeps its number and, once its block is finished, its thumbnail for good.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from distributed import Client, Future
+from numpy.typing import NDArray
+
+from .activity import recorded, stage
+from .catalog import IndexCounts, Link, ListedImage, record_listing
+from .cluster import capacity, run_in_waves
+from .errors import FastDiffError, UsageError
+from .images import changed_record
+from .roots import Root
+from .store import UNREAD, Store
+from .thumbnails import check_memory, unread_blocks
+
+__all__ = ["copy_blocks", "index_stores", "open_sources", "roots_of"]
+
+# What tells that a row is the one that was listed, and what is copied of it.
+_SAME = ("root", "path", "path_bytes", "size", "mtime_ns")
+_COPIED = tuple(name for name in UNREAD if name != "source")
+
+
+def open_sources(urls: dict[str, str]) -> dict[str, Store]:
+    """Open the stores of side a and side b, and see that their images can be compared.
+
+    Raises
+    ------
+    UsageError
+        If there is no store, or their thumbnails were made in different ways.
+    """
+    if urls["a"] == urls["b"]:
+        raise UsageError(f"the store at {urls['a']} would be compared with itself; name two stores")
+    sources = {side: Store(url) for side, url in urls.items()}
+    a, b = (sources[side].thumbnail_settings for side in ("a", "b"))
+    for name in ("width", "height", "exact_decode"):
+        if getattr(a, name) != getattr(b, name):
+            raise UsageError(
+                f"thumbnails cannot be compared: {name} is {getattr(a, name)} in the store at {urls['a']} and "
+                f"{getattr(b, name)} in the store at {urls['b']}; make one of them again with the other's setting"
+            )
+    return sources
+
+
+def roots_of(sources: dict[str, Store]) -> list[Root]:
+    """The folders of two stores, under the names that these have for them; each store is one side."""
+    found = {
+        Root(side, folder, folder)
+        for side, source in sources.items()
+        for folder in (*source.roots["a"], *source.roots["b"])
+    }
+    return sorted(found, key=lambda root: (root.side, root.absolute))
+
+
+def index_stores(
+    store: Store, sources: dict[str, Store], advance: Callable[[int], None] = lambda images: None
+) -> IndexCounts:
+    """List the current images of two stores as `catalog.index_images` lists those below folders.
+
+    A row of a store counts as unchanged if it is still current there, under the same number and with the same error.
+
+    Parameters
+    ----------
+    store
+        The store to list them in, locked for writing.
+    sources
+        The stores of side a and side b.
+    advance
+        Called with the number of images listed since the last call.
+
+    Raises
+    ------
+    UsageError
+        If one of the two has images that were not read yet.
+    """
+    ignored: dict[str, int] = {}
+    listed, links = [], []
+    for side, source in sources.items():
+        if unread := sum(unread_blocks(source).values()):
+            raise UsageError(
+                f"the store at {source.url} has {unread} images without thumbnails; let the command that made it run "
+                f"to its end first"
+            )
+        frame = source.read_images(["image", *ListedImage._fields, "current"])
+        frame = frame[frame.current].rename(columns={"image": "source"})
+        listed.append(frame.assign(side=side)[[*ListedImage._fields, "source"]])
+        advance(len(frame))
+        index = source.read_index()
+        for rule, number in index["ignored"].items():
+            ignored[rule] = ignored.get(rule, 0) + number
+        links += [
+            Link(side, link.root, link.path, side, link.same_root, link.same_path)
+            for link in (Link(*values) for values in index["links"])
+        ]
+    return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, copied=True)
+
+
+def copy_block(url: str, urls: dict[str, str], block: int, run: str = "") -> tuple[int, int]:
+    """Copy the images of a block from the store of its side, and commit it.
+
+    Returns
+    -------
+    Number of images and of errors.
+    """
+    store = Store(url)
+    rows = store.rows()[block]
+    with recorded(store.files, run, "thumbnails", block=block, start=0, stop=rows) as amounts:
+        frame = store.read_partition(block)
+        source = Store(urls[str(frame.side.iloc[0])])
+        numbers = frame.source.to_numpy(np.int64)
+        there, taken = _source_rows(source, frame, numbers)
+        if (frame.current.to_numpy() & ~there).any():
+            raise FastDiffError(f"the store at {source.url} was replaced meanwhile; run the same command again")
+        for name in (*_COPIED, "error"):
+            column = np.full(len(frame), UNREAD.get(name), object)
+            column[there] = taken[name].to_numpy(object)
+            frame[name] = column
+        # a row that is not current any more and whose images are gone; what is listed has no such error
+        frame.loc[~there, "error"] = changed_record().error
+        arrays = []
+        for read in (source.thumbnail_rows, source.signature_rows, source.digest_rows):
+            values = read(numbers[there])
+            whole = np.zeros((len(frame), *values.shape[1:]), values.dtype)
+            whole[there] = values
+            arrays.append(whole)
+        store.write_partition(block, frame)
+        store.write_images(block, *arrays)
+        amounts.images, amounts.errors = len(frame), int(frame.error.notna().sum())
+    return amounts.images, amounts.errors
+
+
+def _source_rows(
+    source: Store, frame: pd.DataFrame, numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], pd.DataFrame]:
+    """Which rows of a block are in the source as they were listed, and what it knows of those."""
+    size, rows = source.thumbnail_settings.block_size, source.rows()
+    wanted = [block for block in np.unique(numbers // size).tolist() if block < len(rows)]
+    frames = [source.read_partition(block) for block in wanted] or [source.read_images(["image", *_SAME])]
+    taken = pd.concat(frames, ignore_index=True).set_index("image")
+    there = np.isin(numbers, taken.index)
+    same = taken.loc[numbers[there]]
+    equal = np.ones(len(same), bool)
+    for name in _SAME:
+        equal &= same[name].to_numpy(object) == frame[name].to_numpy(object)[there]
+    there[there] = equal
+    return there, same[equal]
+
+
+def copy_blocks(
+    store: Store, client: Client, unread: dict[int, int], sources: dict[str, Store]
+) -> Iterator[tuple[int, int]]:
+    """Copy blocks of images from two other stores; each is committed as soon as it is copied.
+
+    Memory: two blocks of thumbnails a thread.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    client
+        Where to run; its workers see all three stores under the same paths.
+    unread
+        What `thumbnails.unread_blocks` found.
+    sources
+        The stores of side a and side b.
+
+    Yields
+    ------
+    Images copied since the last one, and errors.
+
+    Raises
+    ------
+    UsageError
+        If a block does not fit into a worker's memory; nothing is copied then.
+    """
+    room = capacity(client)
+    check_memory(store.thumbnail_settings, room.bytes_per_task)
+    run = uuid.uuid4().hex[:8]
+    urls = {side: source.url for side, source in sources.items()}
+
+    with stage(store.files, "thumbnails") as activity:
+
+        def submit(block: int) -> list[Future]:
+            return [client.submit(copy_block, store.url, urls, block, activity, key=f"copy-{run}-{block}")]
+
+        for future in run_in_waves(client, unread, submit, in_flight=2 * room.threads):
+            yield future.result()
