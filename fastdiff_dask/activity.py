@@ -31,8 +31,8 @@ FOLDER = "activity"
 _RUN = "run.json"
 # A worker that ended its last task so many seconds ago does nothing.
 _IDLE = 5.0
-# More of a file of someone else is not read.
-_LARGEST = 65_536
+# More is not read of what may be someone else's: bytes of a file, and files.
+_LARGEST, _MOST = 65_536, 4096
 
 
 @dataclass
@@ -213,11 +213,9 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
     """
     run: dict[str, Any] | None = None
     works = []
-    for name in sorted(files.names(FOLDER), key=lambda name: (name != _RUN, name)):
-        if not name.endswith(".json"):
-            continue
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-            content = files.read(f"{FOLDER}/{name}")
+    names = sorted(name for name in files.names(FOLDER) if name.endswith(".json") and name != _RUN)[:_MOST]
+    for name, content in _contents(files, [_RUN, *names]):
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
             values: Any = json.loads(content) if len(content) <= _LARGEST else None
             if name == _RUN:
                 ended = values["ended"]
@@ -227,6 +225,17 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
             elif run is not None and values["run"] == run["run"]:
                 works.append(_decode(values))
     return run, works
+
+
+def _contents(files: Files, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    paths = [f"{FOLDER}/{name}" for name in names]
+    if not files.local:
+        with contextlib.suppress(OSError, ValueError):  # one of them was removed meanwhile
+            yield from zip(names, files.read_several(paths), strict=True)
+            return
+    for name, path in zip(names, paths, strict=True):
+        with contextlib.suppress(OSError, ValueError):
+            yield name, files.read(path)
 
 
 def _decode(values: dict[str, Any]) -> Work:

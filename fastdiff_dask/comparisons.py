@@ -344,11 +344,11 @@ class Comparison:
         """Numbers of the finished tiles of a part, from one listing."""
         return self.store.stored_chunks(f"{self._folder(part)}/compared")
 
-    def tile_counts(self, part: Part, tile: int) -> tuple[int, int]:
-        """Similar pairs found, and pairs compared, in a finished tile: one small file is read."""
-        name = f"{self._folder(part)}/compared"
-        counts = self.store.read_plain(name, tile, range(1), (_COUNTS,), "int64")
-        return int(counts[0, 0]), int(counts[0, 1])
+    def tile_counts(self, part: Part, tiles: list[int]) -> NDArray[np.int64]:
+        """Similar pairs found, and pairs compared, in some finished tiles: (tiles, 2) int64; a small file each."""
+        with self.store.reading(f"the tiles of {self._folder(part)}"):
+            contents = self.store.files.read_several([_mark(self._folder(part), tile) for tile in tiles])
+            return np.stack([np.frombuffer(content, "<i8").reshape(_COUNTS)[:2] for content in contents])
 
     def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
         """Pairs compared and similar pairs found in a tile, if it is finished."""

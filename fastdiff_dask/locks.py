@@ -26,7 +26,7 @@ from .files import Files
 from .images import printable
 from .trust import check_own
 
-__all__ = ["Held", "check_backend", "hold", "is_leased"]
+__all__ = ["ENDED", "LEASE", "Held", "check_backend", "hold", "is_leased"]
 
 LEASE = "writer.json"
 # Seconds between two renewals, and after which a lease that was not renewed has ended.

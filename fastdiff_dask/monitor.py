@@ -16,6 +16,7 @@ from .activity import Work, read_activity
 from .comparisons import Comparison, Part
 from .errors import FastDiffError
 from .files import Files
+from .locks import ENDED, LEASE
 from .store import Store
 from .tilemap import Cells, Tiles, block_cells
 
@@ -25,6 +26,7 @@ __all__ = ["ComparisonProgress", "FileError", "Monitor", "Rates", "Snapshot", "W
 _SHARE, _SELDOM = 50, 30.0
 # Of a run on another machine nothing is known but what its workers write; longer than most tasks take.
 _SILENCE = 120.0
+_AT_ONCE = 64  # small files that are read together, which matters from afar
 _HISTORY, _LINES = 900, 20
 
 
@@ -150,8 +152,8 @@ class _Compared:
         start = time.monotonic()
         for part, tiles, unread in zip(self.parts, self.tiles, self._unread, strict=True):
             while unread and time.monotonic() < start + reading:
-                tile = unread.pop()
-                tiles.similar[tile], tiles.pairs[tile] = comparison.tile_counts(part, tile)
+                some = [unread.pop() for _ in range(min(len(unread), _AT_ONCE))]
+                tiles.similar[some], tiles.pairs[some] = comparison.tile_counts(part, some).T
         return time.monotonic() - start
 
 
@@ -186,6 +188,7 @@ class Monitor:
         self._compared: dict[str, _Compared] = {}
         self._versions: dict[str, tuple[int, float]] = {}
         self._history: deque[Rates] = deque(maxlen=_HISTORY)
+        self._lease = b"", 0.0
 
     def snapshot(self, oldest: float = 1.0) -> Snapshot:
         """Look at the store, if that was not done in the last seconds.
@@ -222,7 +225,7 @@ class Monitor:
             self._latest.clear()
         run, works = read_activity(store.files)
         quiet = self._silence(works)
-        writing = _is_writing(store.files, run, quiet)
+        writing = self._is_writing(store.files, run, quiet)
         at_work = writing and run is not None and run["ended"] is None
         stage = str(run["stage"]) if at_work and run is not None else None
         running = [work.running for work in works if work.running is not None and at_work]
@@ -272,6 +275,26 @@ class Monitor:
             if self._versions.get(work.name, (-1, 0.0))[0] != work.version:
                 self._versions[work.name] = (work.version, now)
         return min((now - seen for _, seen in self._versions.values()), default=math.inf)
+
+    def _is_writing(self, files: Files, run: dict[str, Any] | None, silence: float) -> bool:
+        """Whether a process is at work: it holds the lock, or lives; of another machine's, whether it was heard of."""
+        if not files.local:
+            # the lease is there as long as it is held, and is renewed; asking `locks` would write into the store
+            try:
+                lease = files.read(LEASE)
+            except FileNotFoundError:
+                return False
+            now = time.monotonic()
+            if lease != self._lease[0]:
+                self._lease = lease, now
+            return now - self._lease[1] < ENDED
+        if _is_locked(Path(files.root) / "writer.lock"):
+            return True
+        if run is None or run["ended"] is not None:
+            return False
+        if run["host"] == socket.gethostname():
+            return _lives(run["process"])
+        return silence < _SILENCE
 
     def _workers(self, works: list[Work], at_work: bool) -> list[WorkerProgress]:
         now = time.monotonic()
@@ -332,17 +355,6 @@ class Monitor:
 def _numbers(running: Iterable[dict[str, Any]], name: str) -> list[int]:
     """Numbers of blocks or tiles in what workers say; whatever else they say is left out."""
     return [what[name] for what in running if type(what.get(name)) is int]
-
-
-def _is_writing(files: Files, run: dict[str, Any] | None, silence: float) -> bool:
-    """Whether a process is at work: it holds the lock, or lives; of another machine's, whether it was heard of."""
-    if files.local and _is_locked(Path(files.root) / "writer.lock"):
-        return True
-    if run is None or run["ended"] is not None:
-        return False
-    if run["host"] == socket.gethostname():
-        return _lives(run["process"])
-    return silence < _SILENCE
 
 
 def _is_locked(path: Path) -> bool:

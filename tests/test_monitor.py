@@ -80,10 +80,10 @@ def test_only_what_is_new_is_read(store, tmp_path, monkeypatch):
     (one,) = monitor.snapshot().comparisons
     assert (one.done, one.cells.state().count("pending")) == (len(plan.tiles) - 2, 2)
     assert one.pairs_done == one.pairs - plan.pairs(3) - plan.pairs(5)
-    read: list[str] = []
+    read: list[int] = []
     counts = Comparison.tile_counts
     monkeypatch.setattr(
-        Comparison, "tile_counts", lambda self, part, tile: (read.append(tile), counts(self, part, tile))[1]
+        Comparison, "tile_counts", lambda self, part, tiles: (read.extend(tiles), counts(self, part, tiles))[1]
     )
     monkeypatch.setattr(Store, "read_partition", lambda *_: pytest.fail("errors were counted already"))
     (tmp_path / "kept-3").rename(marks(store) / "c.3.0")
@@ -205,6 +205,15 @@ def test_a_store_behind_a_url(store):
         snapshot = look("memory://monitored")
         assert (snapshot.images_read, snapshot.errors) == (29, 2)
         assert snapshot.comparisons[0].done == snapshot.comparisons[0].tiles > 0
+        assert snapshot.comparisons[0].similar == look(store).comparisons[0].similar > 0
+        memory.rm("/monitored/writer.json")  # which a folder keeps, and an object store does not
+        monitor = Monitor("memory://monitored")
+        assert not monitor.snapshot().writing
+        with Store.lock("memory://monitored"), stage(Store("memory://monitored").files, "compare") as run:
+            with recorded(Store("memory://monitored").files, run, "compare", tile=1):
+                snapshot = monitor.snapshot(0)
+                assert (snapshot.writing, snapshot.stage, len(snapshot.workers)) == (True, "compare", 1)
+        assert not monitor.snapshot(0).writing
     finally:
         memory.rm("/monitored", recursive=True)
 
