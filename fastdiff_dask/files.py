@@ -142,13 +142,18 @@ class Files:
         unique, places = np.unique(rows, return_inverse=True)
         breaks = np.flatnonzero(np.diff(unique) * row_bytes > _GAP_BYTES) + 1
         spans = [(unique[start], unique[stop - 1] + 1) for start, stop in pairwise([0, *breaks.tolist(), len(unique)])]
-        with as_os_errors(self.url):
-            parts = self._fs.cat_ranges(
-                [self._path(name)] * len(spans),
-                [int(start) * row_bytes for start, _ in spans],
-                [int(stop) * row_bytes for _, stop in spans],
-                on_error="raise",
-            )
+        try:
+            with as_os_errors(self.url):
+                parts = self._fs.cat_ranges(
+                    [self._path(name)] * len(spans),
+                    [int(start) * row_bytes for start, _ in spans],
+                    [int(stop) * row_bytes for _, stop in spans],
+                    on_error="raise",
+                )
+        except OSError as error:
+            if "not satisfiable" in str(error):  # S3's word for a range behind the end
+                raise ValueError(f"{name} ends before row {unique[-1]}") from None
+            raise
         for part, (start, stop) in zip(parts, spans, strict=True):
             if len(part) != (stop - start) * row_bytes:
                 raise ValueError(f"{name} ends before row {stop - 1}")

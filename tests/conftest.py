@@ -2,8 +2,15 @@
 
 import contextlib
 import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,3 +66,83 @@ def without_privileges() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+class Bucket:
+    """A bucket of an S3 server on loopback.
+
+    Attributes
+    ----------
+    url
+        "s3://..."
+    objects
+        boto3's client, which shares nothing with what is tested.
+    """
+
+    def __init__(self, objects: Any, name: str) -> None:
+        self.objects, self.name, self.url = objects, name, f"s3://{name}"
+        objects.create_bucket(Bucket=name)
+
+    def put(self, key: str, content: bytes, **options: Any) -> None:
+        self.objects.put_object(Bucket=self.name, Key=key, Body=content, **options)
+
+    def delete(self, key: str) -> None:
+        self.objects.delete_object(Bucket=self.name, Key=key)
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.objects.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Endpoint of an S3 server, a process of its own."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    pytest.importorskip("moto.server", reason="moto's server is not installed")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        endpoint = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError):
+                    urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=1).close()
+                    break
+                assert server.poll() is None, "the S3 server ended"
+                time.sleep(0.1)
+            yield endpoint
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def s3_environment(s3_server: str) -> dict[str, str]:
+    """Environment by which boto and s3fs find the server."""
+    return {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@pytest.fixture
+def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket."""
+    import boto3
+
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    return Bucket(boto3.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}")
