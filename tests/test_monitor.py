@@ -209,10 +209,14 @@ def test_a_store_behind_a_url(store):
         memory.rm("/monitored/writer.json")  # which a folder keeps, and an object store does not
         monitor = Monitor("memory://monitored")
         assert not monitor.snapshot().writing
-        with Store.lock("memory://monitored"), stage(Store("memory://monitored").files, "compare") as run:
-            with recorded(Store("memory://monitored").files, run, "compare", tile=1):
-                snapshot = monitor.snapshot(0)
-                assert (snapshot.writing, snapshot.stage, len(snapshot.workers)) == (True, "compare", 1)
+        files = Store("memory://monitored").files
+        with (
+            Store.lock("memory://monitored"),
+            stage(files, "compare") as run,
+            recorded(files, run, "compare", tile=1),
+        ):
+            snapshot = monitor.snapshot(0)
+            assert (snapshot.writing, snapshot.stage, len(snapshot.workers)) == (True, "compare", 1)
         assert not monitor.snapshot(0).writing
     finally:
         memory.rm("/monitored", recursive=True)
