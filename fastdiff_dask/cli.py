@@ -1,5 +1,6 @@
 """Command line: arguments, printing, exit codes; nothing else."""
 
+import functools
 import io
 import os
 import signal
@@ -8,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -32,8 +33,18 @@ def commands() -> None:
 
 
 def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say where tasks run; see `_cluster_client`."""
+    """Options that say where tasks run; see `_cluster_client`. The command gets those of TLS as one argument."""
+
+    @functools.wraps(command)
+    def with_tls(tls_ca_file: str | None, tls_cert: str | None, tls_key: str | None, **options: Any) -> None:
+        command(tls=(tls_ca_file, tls_cert, tls_key), **options)
+
     for option in (
+        click.option("--tls-key", metavar="FILE", help="Its key, if that is not in the same file."),
+        click.option("--tls-cert", metavar="FILE", help="Certificate to show to a scheduler at tls://."),
+        click.option(
+            "--tls-ca-file", metavar="FILE", help="Certificates of those who sign for the scheduler."
+        ),
         click.option("--threads", type=int, metavar="M", help="Threads to use here, in each process; default: all."),
         click.option(
             "--workers", type=int, metavar="N", help="Worker processes to start here; default: threads alone."
@@ -41,10 +52,10 @@ def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--scheduler-file", metavar="FILE", help="Run on the Dask cluster whose scheduler wrote this file."
         ),
-        click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp://host:port."),
+        click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp:// or tls://host:port."),
     ):
-        command = option(command)
-    return command
+        with_tls = option(with_tls)
+    return with_tls
 
 
 def _comparison_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -124,6 +135,7 @@ def find(
     pixel_limit: int,
     scheduler: str | None,
     scheduler_file: str | None,
+    tls: tuple[str | None, ...],
     workers: int | None,
     threads: int | None,
     dashboard_address: str | None,
@@ -138,7 +150,7 @@ def find(
 
     threshold = _check_comparison(threshold, compare, json_path)
     width, height = _size(thumbnail_size)
-    client = _cluster_client(scheduler, scheduler_file, workers, threads)
+    client = _cluster_client(scheduler, scheduler_file, tls, workers, threads)
     db = FastDifPy(
         directories,
         against,
@@ -183,6 +195,7 @@ def compare(
     block_size: int,
     scheduler: str | None,
     scheduler_file: str | None,
+    tls: tuple[str | None, ...],
     workers: int | None,
     threads: int | None,
     dashboard_address: str | None,
@@ -200,7 +213,7 @@ def compare(
         store_a,
         store_b,
         store=store,
-        client=_cluster_client(scheduler, scheduler_file, workers, threads),
+        client=_cluster_client(scheduler, scheduler_file, tls, workers, threads),
         workers=workers,
         threads=threads,
         dashboard_address=dashboard_address,
@@ -224,6 +237,7 @@ def estimate(
     thumbnail_size: str,
     scheduler: str | None,
     scheduler_file: str | None,
+    tls: tuple[str | None, ...],
     workers: int | None,
     threads: int | None,
 ) -> None:
@@ -239,7 +253,7 @@ def estimate(
     with FastDifPy(
         directories,
         against,
-        client=_cluster_client(scheduler, scheduler_file, workers, threads),
+        client=_cluster_client(scheduler, scheduler_file, tls, workers, threads),
         workers=workers,
         threads=threads,
         thumbnail_size_x=width,
@@ -316,18 +330,25 @@ def _run(
 
 
 def _cluster_client(
-    scheduler: str | None, scheduler_file: str | None, workers: int | None, threads: int | None
+    scheduler: str | None,
+    scheduler_file: str | None,
+    tls: tuple[str | None, ...],
+    workers: int | None,
+    threads: int | None,
 ) -> "Client | None":
     """The client of the named cluster; None if tasks run here."""
     if scheduler is None and scheduler_file is None:
+        if any(tls):
+            raise UsageError("certificates for TLS are for a scheduler; name it by --scheduler, or leave them out")
         return None
-    from .cluster import connect, connect_by_file
+    from .cluster import connect, connect_by_file, tls_security
 
     if scheduler is not None and scheduler_file is not None:
         raise UsageError("--scheduler and --scheduler-file are two ways to name one cluster; use one of them")
     if workers is not None or threads is not None:
         raise UsageError("--workers and --threads are for a cluster started here; leave them out with a scheduler")
-    return connect(scheduler) if scheduler is not None else connect_by_file(str(scheduler_file))
+    security = tls_security(*tls)
+    return connect(scheduler, security) if scheduler is not None else connect_by_file(str(scheduler_file), security)
 
 
 def _check_output(path: str) -> None:

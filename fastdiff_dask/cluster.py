@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distributed import Client, Future, LocalCluster, as_completed, default_client
+from distributed.comm import CommClosedError
+from distributed.security import Security
 
 from .errors import FastDiffError, UsageError
 
@@ -23,6 +25,7 @@ __all__ = [
     "dashboard_link",
     "embedded_client",
     "run_in_waves",
+    "tls_security",
 ]
 
 _DASHBOARD_PORT = 8787
@@ -30,8 +33,60 @@ _HOST = "127.0.0.1"
 _PRELOADED = ["fastdiff_dask.thumbnails", "fastdiff_dask.compare"]
 
 
-def connect(address: str) -> Client:
+def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Security | None:
+    """Certificates for a scheduler at ``tls://``; None, which is what Dask's configuration says, if none are named.
+
+    Parameters
+    ----------
+    ca_file
+        Certificates of the authorities that may sign the scheduler's.
+    cert, key
+        The certificate of this client, and its key if it is not in the same file.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing or has something else.
+    """
+    if ca_file is None and cert is None and key is None:
+        return None
+    if ca_file is None or cert is None:
+        raise UsageError("TLS needs --tls-ca-file and --tls-cert, and --tls-key if the key is in a file of its own")
+    security = Security(
+        require_encryption=True,
+        tls_ca_file=ca_file,
+        tls_client_cert=cert,
+        **({} if key is None else {"tls_client_key": key}),
+    )
+    try:
+        security.get_connection_args("client")
+    except (OSError, ValueError) as error:  # what ssl raises is an OSError too
+        names = ", ".join(name for name in (ca_file, cert, key) if name is not None)
+        raise UsageError(f"no certificates for TLS in {names} ({getattr(error, 'strerror', None) or error})") from None
+    return security
+
+
+def _check_protocol(address: str, security: Security | None) -> None:
+    """Refuse an address that does not go with the certificates."""
+    protocol, tls = address.partition("://")[0], (security or Security()).get_connection_args("client")
+    if protocol == "tls" and tls["ssl_context"] is None:
+        raise UsageError(
+            f"{address} needs certificates; name them by --tls-ca-file, --tls-cert and --tls-key, or in Dask's "
+            f"configuration (distributed.comm.tls)"
+        )
+    if protocol != "tls" and tls["require_encryption"]:
+        raise UsageError(f"{address} is not encrypted, and certificates for TLS are named; use a tls:// address")
+
+
+def connect(address: str, security: Security | None = None) -> Client:
     """Connect to the scheduler at an address such as ``tcp://host:8786``.
+
+    Parameters
+    ----------
+    address
+        The address, ``tls://`` for an encrypted one.
+    security
+        Certificates for that; by default those of Dask's configuration.
 
     Raises
     ------
@@ -39,14 +94,26 @@ def connect(address: str) -> Client:
         If nothing answers there.
     """
     try:
-        return Client(address, timeout=10, set_as_default=False)
+        _check_protocol(address, security)
+        return Client(address, timeout=10, set_as_default=False, security=security)
+    except UsageError:
+        raise
+    except CommClosedError:
+        reason = (
+            "it and this client do not accept each other's certificates"
+            if address.startswith("tls://")
+            else "it may be no scheduler, or one that speaks TLS (tls://)"
+        )
+        raise UsageError(
+            f"the scheduler at {address} closed the connection: {reason}; check the address and the options --tls-..."
+        ) from None
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with 'dask scheduler'"
         ) from None
 
 
-def connect_by_file(path: str) -> Client:
+def connect_by_file(path: str, security: Security | None = None) -> Client:
     """Connect to the scheduler that wrote a file about itself (``dask scheduler --scheduler-file``).
 
     Raises
@@ -62,7 +129,7 @@ def connect_by_file(path: str) -> Client:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{path} is no scheduler file; 'dask scheduler --scheduler-file FILE' writes one") from None
-    return connect(str(address))
+    return connect(str(address), security)
 
 
 def current_client() -> Client | None:
