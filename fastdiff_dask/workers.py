@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
+from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import UploadFile
 
 from . import __version__
@@ -135,7 +136,11 @@ def _on_all(client: Client, function: Callable[..., Any], *arguments: Any) -> di
     # a worker that goes away meanwhile is none of those that will work
     with contextlib.suppress(OSError, TimeoutError):
         found = client.run(function, *arguments, on_error="return")
-    return found
+    return {worker: answer for worker, answer in found.items() if not _is_gone(answer)}
+
+
+def _is_gone(answer: object) -> bool:
+    return isinstance(answer, ConnectionError | TimeoutError | CommClosedError) or type(answer) is OSError
 
 
 def _brief(error: object) -> str:

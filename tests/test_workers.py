@@ -177,3 +177,11 @@ def test_a_worker_that_goes_away_while_it_is_asked(monkeypatch):
             raise OSError("connection closed")
 
     workers.check_package(Gone())
+
+
+def test_a_worker_that_is_killed_while_it_is_asked():
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        assert workers._on_all(client, os._exit, 1) == {}
