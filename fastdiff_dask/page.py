@@ -28,6 +28,10 @@ _GREY = "#8b919a"  # text and lines of figures: readable on white and on black
 _COLOURS = {"pending": "#9aa0a6", "running": "#f28e2b", "part done": "#4c84b0", "done": "#4c84b0"}
 # a finished tile in which pairs were found, from few to many
 _FOUND = ("#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
+_EMPTY = {
+    "tiles": "Not begun: tiles are planned when all images are read.",
+    "blocks": "Nothing is listed yet.",
+}
 _FAINT = 0.25  # what is pending, and the least of what is in part
 
 _PAGE = Template(
@@ -133,7 +137,6 @@ class _Page:
         tiles = _map(self._sources["tiles"], 430, "Map of the tiles", "tiles")
         tiles.xaxis.axis_label, tiles.yaxis.axis_label = "image", "image"
         blocks = _map(self._sources["blocks"], 120, "Blocks of thumbnails", "blocks")
-        blocks.axis.visible = False
         self._maps = {"tiles": tiles, "blocks": blocks}
         curves = [self._curve("images", _FOUND[0]), self._curve("pairs", _COLOURS["done"])]
         document.title = "fastdiff_dask"
@@ -202,7 +205,10 @@ class _Page:
             return
         self._shown[name] = self._sources[name].data = columns
         plot = self._maps[name]
-        if cells is not None and len(cells.left):
+        empty = cells is None or not len(cells.left)
+        plot.title.text = _EMPTY[name] if empty else ""
+        plot.axis.visible = not empty and name == "tiles"
+        if cells is not None and not empty:
             plot.x_range.start, plot.x_range.end = 0, float(cells.right.max())
             plot.y_range.start, plot.y_range.end = float(cells.bottom.max()), 0
 
@@ -252,6 +258,7 @@ def _plain(plot: Any) -> None:
     """Colours that do on light and dark ground."""
     plot.background_fill_alpha = plot.border_fill_alpha = 0
     plot.outline_line_color = None
+    plot.title.text_color, plot.title.text_font_style = _GREY, "normal"
     plot.grid.grid_line_color, plot.grid.grid_line_alpha = _GREY, 0.25
     for axis in (*plot.xaxis, *plot.yaxis):
         axis.axis_line_color = axis.major_tick_line_color = _GREY

@@ -222,6 +222,24 @@ def test_a_store_behind_a_url(store):
         memory.rm("/monitored", recursive=True)
 
 
+def test_a_store_in_a_bucket_that_another_process_writes(store, bucket, tmp_path):
+    key = f"store/{(marks(store) / 'c.3.0').relative_to(store.url)}"
+    content = (marks(store) / "c.3.0").read_bytes()
+    (marks(store) / "c.3.0").unlink()
+    (Path(store.url) / "writer.json").unlink()
+    bucket.upload(Path(store.url), "store")
+    monitor = Monitor(f"{bucket.url}/store", reading=60)
+    snapshot = monitor.snapshot()
+    assert (snapshot.problem, snapshot.images_read, snapshot.errors, snapshot.writing) == (None, 29, 2, False)
+    assert snapshot.comparisons[0].cells.state()[3] == "pending"
+    bucket.put(key, content)
+    (one,) = monitor.snapshot(0).comparisons
+    assert (one.done, one.similar) == (one.tiles, look(str(tmp_path / "store")).comparisons[0].similar + content[0])
+    before = bucket.keys()
+    monitor.snapshot(0)
+    assert bucket.keys() == before  # it writes nothing
+
+
 @pytest.mark.parametrize(("parts", "side"), [([(200_000, 256)], 2), ([(100_000, 256), *[(500, 256)] * 60], 4)])
 def test_very_many_tiles_are_few_cells(parts, side):
     maps = []
