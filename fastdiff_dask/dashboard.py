@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.server.server import BaseServer
@@ -25,7 +26,9 @@ from .store import Store
 __all__ = ["ROUTE", "add_page", "serve"]
 
 ROUTE = "/fastdiff"
+_V4, _V6 = socket.AF_INET, socket.AF_INET6
 _HOST, _PORT = "127.0.0.1", 8788
+_ALL = ("0.0.0.0", "::")
 
 
 def serve(url: str, address: str | None = None, started: Callable[[str], None] = print) -> None:
@@ -98,16 +101,20 @@ def _listen(address: str | None) -> socket.socket:
 
 def _host_name(host: str) -> str:
     """Host as it is in an address; that of this machine, if all of its addresses are served."""
-    if host in ("0.0.0.0", "::"):
+    if host in _ALL:
         host = socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
 def _origins(host: str, port: int) -> set[str]:
-    names = {_host_name(host)}
-    if host in ("localhost", "::1") or host.startswith("127."):
-        names |= {"localhost"}
-    return {f"{name}:{port}" for name in names}
+    """Addresses from which pages may open a websocket: those under which this host is known."""
+    hosts = {host}
+    if host in _ALL or host == "::1" or host.startswith("127."):
+        hosts |= {"localhost"}
+    if host in _ALL:
+        of_machine = psutil.net_if_addrs().values()
+        hosts |= {one.address for several in of_machine for one in several if one.family in (_V4, _V6)}
+    return {f"{_host_name(one)}:{port}".lower() for one in hosts}
 
 
 def add_page(client: Client, url: str) -> bool:

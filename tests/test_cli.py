@@ -236,6 +236,11 @@ def test_compare(run, tmp_path, simulated, measure, threshold):
     assert len(result["pairs"]) == 5
 
 
+def test_performance_report(run, tmp_path, simulated):
+    found(run, tmp_path, "--performance-report", tmp_path / "report.html")
+    assert "compare-" in (tmp_path / "report.html").read_text()
+
+
 def test_threshold(run, tmp_path, simulated):
     assert found(run, tmp_path, "--threshold", "0")["pairs"] == []
     everything = found(run, tmp_path, "--threshold", "1e6")

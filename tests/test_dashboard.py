@@ -206,6 +206,22 @@ def test_only_pages_from_there_are_answered_and_only_loopback_is_listened_at(tmp
     assert listening == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize(
+    ("host", "known", "unknown"),
+    [
+        ("127.0.0.1", {"127.0.0.1:80", "localhost:80"}, socket.gethostname()),
+        ("::1", {"[::1]:80", "localhost:80"}, socket.gethostname()),
+        ("192.0.2.1", {"192.0.2.1:80"}, "localhost"),
+        ("0.0.0.0", {"127.0.0.1:80", "localhost:80", f"{socket.gethostname().lower()}:80"}, "elsewhere.example"),
+    ],
+)
+def test_pages_from_the_address_served_are_answered(host, known, unknown):
+    origins = dashboard._origins(host, 80)
+    assert origins >= known
+    assert f"{unknown.lower()}:80" not in origins
+    assert "*" not in "".join(origins)
+
+
 def test_addresses_that_cannot_be_served(tmp_path):
     store = str(tmp_path / "store")
     Store.open_or_create(store, {"a": ["x"], "b": []}, fd.config.ThumbnailSettings())
