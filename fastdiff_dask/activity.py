@@ -215,13 +215,10 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
     works = []
     names = sorted(name for name in files.names(FOLDER) if name.endswith(".json") and name != _RUN)[:_MOST]
     for name, content in _contents(files, [_RUN, *names]):
-        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             values: Any = json.loads(content) if len(content) <= _LARGEST else None
             if name == _RUN:
-                ended = values["ended"]
-                run = {key: str(values[key]) for key in ("run", "stage", "host")}
-                run |= {"process": int(values["process"]), "started": float(values["started"])}
-                run["ended"] = None if ended is None else float(ended)
+                run = _decode_run(values)
             elif run is not None and values["run"] == run["run"]:
                 works.append(_decode(values))
     return run, works
@@ -238,10 +235,25 @@ def _contents(files: Files, names: list[str]) -> Iterator[tuple[str, bytes]]:
             yield name, files.read(path)
 
 
+def _decode_run(values: dict[str, Any]) -> dict[str, Any]:
+    ended = values["ended"]
+    return {
+        **{key: str(values[key]) for key in ("run", "stage", "host")},
+        "process": int(values["process"]),
+        "started": float(values["started"]),
+        "ended": None if ended is None else float(ended),
+    }
+
+
 def _decode(values: dict[str, Any]) -> Work:
+    def number(value: Any) -> float:
+        if not isinstance(value, int | float) or not 0 <= value < 2**63:
+            raise ValueError(f"{value!r} is no amount")
+        return value
+
     def amounts(found: dict[str, Any]) -> Amounts:
-        whole = {name: int(found[name]) for name in AMOUNTS if name != "seconds"}
-        return Amounts(**whole, seconds=float(found["seconds"]))
+        whole = {name: int(number(found[name])) for name in AMOUNTS if name != "seconds"}
+        return Amounts(**whole, seconds=float(number(found["seconds"])))
 
     running = values["running"]
     return Work(
@@ -249,10 +261,10 @@ def _decode(values: dict[str, Any]) -> Work:
         stage=str(values["stage"]),
         worker=str(values["worker"]),
         host=str(values["host"]),
-        process=int(values["process"]),
-        thread=int(values["thread"]),
+        process=int(number(values["process"])),
+        thread=int(number(values["thread"])),
         running=None if running is None else dict(running),
-        version=int(values["version"]),
+        version=int(number(values["version"])),
         done=amounts(values["done"]),
         last=amounts(values["last"]),
     )

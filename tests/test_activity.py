@@ -1,5 +1,6 @@
 """What tasks tell of themselves, in the store and on Dask's own pages."""
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -75,6 +76,20 @@ def test_damaged_files_are_left_out(files, content):
         files.write("activity/other.json", content)
         assert len(read_activity(files)[1]) == 1
         files.write("activity/run.json", content)
+        assert read_activity(files) == (None, [])
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1", "NaN", "9" * 400, '"5"', "null", "[]"])
+def test_amounts_that_are_none_are_left_out(files, value):
+    with stage(files, "compare") as run, recorded(files, run, "compare", tile=1):
+        (name,) = (name for name in files.names("activity") if name != "run.json")
+        written = json.loads(files.read(f"activity/{name}"))
+        written["done"]["pairs"] = "HERE"
+        files.write(f"activity/{name}", json.dumps(written).replace('"HERE"', value).encode())
+        assert read_activity(files)[1] == []
+        files.write(
+            "activity/run.json", files.read("activity/run.json").replace(b'"process": ', b'"process": 1e999, "": ')
+        )
         assert read_activity(files) == (None, [])
 
 
