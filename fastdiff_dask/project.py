@@ -645,13 +645,8 @@ class FastDifPy:
             )
         start = time.monotonic()
         store = self.store
-        frame = store.read_images(["side", "current", "error"])
-        side_b = frame[frame.current & frame.error.isna()].side.eq("b")
-        a, b = int((~side_b).sum()), int(side_b.sum())
         stats = {
-            "images": int(frame.current.sum()),
             "images_read": self.images_read,
-            "pairs_compared": a * b if store.two_sides else a * (a - 1) // 2,
             "tiles": sum(len(plan.tiles) for plan in self._comparison.plans()),
             "tiles_resumed": self._tiles_resumed,
             "seconds": self.seconds,

@@ -150,10 +150,7 @@ def _rotations() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 def shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
     """Paths as the user gave the root, joined with the file's; undecodable bytes as surrogates (PEP 383)."""
     given = {(root.side, root.absolute): root.given for root in roots}
-    return [
-        full_path(given[row.side, row.root], row.path, row.path_bytes)
-        for row in frame.itertuples()
-    ]
+    return [full_path(given[row.side, row.root], row.path, row.path_bytes) for row in frame.itertuples()]
 
 
 def _objects(values: Sequence[str] | NDArray[np.object_]) -> pd.Series:
@@ -163,10 +160,49 @@ def _objects(values: Sequence[str] | NDArray[np.object_]) -> pd.Series:
 
 def collect_errors(store: Store, roots: list[Root]) -> pd.DataFrame:
     """Files of the collection that could not be compared, sorted: path, error."""
-    frame = store.read_images(["side", "root", "path", "path_bytes", "current", "error"])
-    frame = frame[frame.current & frame.error.notna()]
-    rows = sorted(zip(shown_paths(frame, roots), frame.error, strict=True))
-    return pd.DataFrame({"path": _objects([path for path, _ in rows]), "error": [error for _, error in rows]})
+    return _scan(store, roots, np.zeros(0, np.int64)).errors
+
+
+class _Scan(NamedTuple):
+    """What one pass over the metadata found.
+
+    Attributes
+    ----------
+    images
+        Metadata of the images that were asked for.
+    errors
+        Files that could not be compared, sorted: path, error.
+    compared
+        Number of current images of side a and of side b that could be.
+    """
+
+    images: pd.DataFrame
+    errors: pd.DataFrame
+    compared: tuple[int, int]
+
+
+def _scan(store: Store, roots: list[Root], images: NDArray[np.int64]) -> _Scan:
+    """Read the metadata of all blocks once, and keep that of some images, ascending, and of errors."""
+    size = store.thumbnail_settings.block_size
+    kept: list[pd.DataFrame] = []
+    errors: list[tuple[str, str]] = []
+    compared = {"a": 0, "b": 0}
+    bounds = np.searchsorted(images, np.arange(store.blocks + 1) * size)
+    for generation in store.generations:
+        for block in generation.blocks:
+            frame = store.read_partition(block, [*_COLUMNS, "error"])
+            broken = frame[frame.current & frame.error.notna()]
+            errors += zip(shown_paths(broken, roots), broken.error, strict=True)
+            compared["a" if block in generation.a else "b"] += int(frame.current.sum()) - len(broken)
+            here = images[bounds[block] : bounds[block + 1]] - block * size
+            if len(here) or not kept:
+                kept.append(frame.iloc[here])
+    errors.sort()
+    return _Scan(
+        pd.concat(kept, ignore_index=True) if kept else store.read_images(_COLUMNS),
+        pd.DataFrame({"path": _objects([path for path, _ in errors]), "error": [error for _, error in errors]}),
+        (compared["a"], compared["b"]),
+    )
 
 
 def _collect_links(links: list[list[str]], roots: list[Root]) -> pd.DataFrame:
@@ -212,7 +248,8 @@ def collect_result(
     else:
         sides = [_collect_groups(store, wanted, "a", found[:, :2].ravel())]
     members = np.unique(np.concatenate([side.members for side in sides]))
-    images = _read_rows(store, members)
+    scan = _scan(store, roots, members)
+    images = scan.images
     # with the side, as stores of two machines may have the same path on either
     shown = list(zip(shown_paths(images, roots), images.side, strict=True))
     rows = {image: row for row, (image, current) in enumerate(zip(shown, images.current, strict=True)) if current}
@@ -232,17 +269,21 @@ def collect_result(
         "thumbnail_size_y": height,
         **wanted.to_json(),
     }
-    stats = (stats or {}) | {"pairs": groups.count()}
-    errors, index = collect_errors(store, roots), store.read_index()
-    current = int(store.read_images(["current"]).current.sum())
+    (a, b), index = scan.compared, store.read_index()
+    stats = {
+        "images": a + b + len(scan.errors),
+        "pairs_compared": a * b if store.two_sides else a * (a - 1) // 2,
+        **(stats or {}),
+        "pairs": groups.count(),
+    }
     files = {
-        "found": current + sum(index["ignored"].values()),
-        "compared": current - len(errors),
-        "errors": len(errors),
+        "found": a + b + len(scan.errors) + sum(index["ignored"].values()),
+        "compared": a + b,
+        "errors": len(scan.errors),
         "ignored": dict(sorted(index["ignored"].items())),
     }
     links = _collect_links(index["links"], roots)
-    return Result(groups, kept, errors, files, links, None if measured else height * width, settings, stats)
+    return Result(groups, kept, scan.errors, files, links, None if measured else height * width, settings, stats)
 
 
 class _Side(NamedTuple):
@@ -321,16 +362,6 @@ def _make_groups(sides: list[_Side], found: NDArray[np.int64], names: dict[int, 
         masks=found[:, 3].astype(np.uint8),
         two_sides=two_sides,
     )
-
-
-def _read_rows(store: Store, images: NDArray[np.int64]) -> pd.DataFrame:
-    """Metadata of some images, ascending; each partition is held by itself."""
-    size = store.thumbnail_settings.block_size
-    frames = [store.read_images(_COLUMNS).iloc[:0]] if not len(images) else []
-    for block in np.unique(images // size).tolist():
-        frame = store.read_partition(block, _COLUMNS)
-        frames.append(frame[frame.image.isin(images)])
-    return pd.concat(frames, ignore_index=True)
 
 
 def write_json(result: Result, path: str) -> None:
