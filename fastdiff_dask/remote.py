@@ -131,6 +131,8 @@ def _file_system(address: str, **more: Any) -> tuple["AbstractFileSystem", str]:
         options["use_listings_cache"] = False
     if protocol in _EXTRAS:
         options["config_kwargs"] = _S3_CONFIG | conf.get("s3", {}).get("config_kwargs", {})
+        # one request for an object, not another one before it for its size, nor parts of what was replaced in between
+        options["max_concurrency"] = 1
     try:
         fs, path = url_to_fs(address, **options, **more)
     except ImportError as error:
