@@ -134,3 +134,18 @@ def test_the_cost_of_a_cluster_prints_a_table(tmp_path):
     named = rows_of(printed)
     assert float(named["processes / threads"][1]) > 0
     assert named["overhead"][1].endswith("%")
+
+
+def test_the_cost_of_additions_prints_a_table(tmp_path):
+    printed = run("additions.py", tmp_path, "--images", 120, "--new", 6, "--rounds", 1)
+    named = rows_of(printed)
+    read = {name: cells[:2] for name, cells in named.items() if name != "run"}
+    assert read == {
+        "first": ["120", "120"],
+        "new pictures": ["126", "6"],
+        "nothing new": ["126", "0"],
+        "one removed": ["125", "0"],
+        "one changed": ["125", "1"],
+    }
+    assert float(named["new pictures"][4].rstrip("%")) > 0
+    assert "6 new pictures took 0." in printed

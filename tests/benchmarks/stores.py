@@ -58,11 +58,8 @@ def make_store(folder: Path, images: int, *, seed: int = 0, size: int = 64, thre
     def write(block: int) -> None:
         start = block * settings.block_size
         stop = min(start + settings.block_size, images)
-        thumbnails = np.zeros((settings.block_size, *settings.shape), np.uint8)
-        thumbnails[: stop - start] = simulate_range(start, stop, seed, size=(size, size))
-        digests = thumbnail_digests(thumbnails)
-        digests[stop - start :] = 0
-        store.write_images(block, thumbnails, signatures(thumbnails), digests)
+        thumbnails = simulate_range(start, stop, seed, size=(size, size))
+        store.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
 
     finished = store.finished_blocks()
     with SINGLE_THREADED_BLAS, ThreadPoolExecutor(threads) as pool:
