@@ -288,3 +288,292 @@ def test_addresses_of_roots(bucket, tmp_path):
     bucket.put("other/file", b"")
     with pytest.raises(UsageError, match="a folder with other files .*not a store"), Store.lock(f"{bucket.url}/other"):
         pass
+
+
+# -- the lease -----------------------------------------------------------------------------------------------------------
+
+
+def lease_of(bucket: Bucket, **changes: object) -> dict:
+    """The lease of a store at the top of a bucket; put there with some changes."""
+    held = json.loads(bucket.objects.get_object(Bucket=bucket.name, Key="writer.json")["Body"].read())
+    if changes:
+        bucket.put("writer.json", json.dumps(held | changes).encode())
+    return held
+
+
+def test_two_clients_at_once(bucket, tmp_path):
+    """The second one is refused at once, by the command line too; afterwards nothing is left of the lease."""
+    bucket.put("photos/a.png", picture(1))
+    with Store.lock(f"{bucket.url}/store"):
+        assert locks.is_leased(Files(f"{bucket.url}/store"))
+        with pytest.raises(StoreLockedError, match=f"written by process {os.getpid()} on "):
+            Store.lock(f"{bucket.url}/store").__enter__()
+        second = find(f"{bucket.url}/photos", "--store", f"{bucket.url}/store", environment={})
+        _, said = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert said.count("\n") == 1, said
+        assert f"is being written by process {os.getpid()} on" in said
+    assert bucket.keys("store") == []
+    assert not locks.is_leased(Files(f"{bucket.url}/store"))
+    with Store.lock(f"{bucket.url}/store"):
+        pass
+
+
+def test_the_lease_of_a_dead_process_of_this_machine_ends_with_it(bucket):
+    code = "import sys, os; from fastdiff_dask.store import Store; Store.lock(sys.argv[1]).__enter__(); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, bucket.url], check=False).returncode == -signal.SIGKILL
+    dead = lease_of(bucket)
+    with Store.lock(bucket.url):
+        assert lease_of(bucket)["process"] == os.getpid()
+        # another process has its number by now
+        lease_of(bucket, process=os.getpid(), started=dead["started"] - 1000, token=dead["token"])
+        with Store.lock(bucket.url):
+            pass
+
+
+def test_the_lease_of_another_machine_ends_when_it_is_not_renewed(bucket, monkeypatch):
+    monkeypatch.setattr(locks, "ENDED", 2.0)
+    with Store.lock(bucket.url):
+        held = lease_of(bucket)
+    # its clock is of no interest
+    bucket.put("writer.json", json.dumps(held | {"host": "elsewhere", "time": 0.0}).encode())
+    with pytest.raises(StoreLockedError, match="on elsewhere; wait for it to end"):
+        Store.lock(bucket.url).__enter__()
+    time.sleep(3.5)
+    taken: list[locks.Held] = []
+    refused: list[Exception] = []
+    together, end = threading.Barrier(6), threading.Event()
+
+    def take() -> None:
+        together.wait()
+        try:
+            with Store.lock(bucket.url) as one:
+                taken.append(one)
+                end.wait(30)
+        except StoreLockedError as error:
+            refused.append(error)
+
+    takers = [threading.Thread(target=take) for _ in range(6)]
+    for taker in takers:
+        taker.start()
+    while len(refused) < 5 and any(taker.is_alive() for taker in takers):
+        time.sleep(0.05)
+    end.set()
+    for taker in takers:
+        taker.join()
+    assert (len(taken), len(refused)) == (1, 5)
+    assert bucket.keys() == []
+
+
+def test_a_lease_is_renewed_while_it_is_held(bucket, monkeypatch):
+    monkeypatch.setattr(locks, "ENDED", 3.0)
+    monkeypatch.setattr(locks, "RENEWED", 0.5)
+    with Store.lock(bucket.url) as held:
+        lease_of(bucket, host="elsewhere")  # whose life cannot be looked at from here
+        time.sleep(4.5)
+        with pytest.raises(StoreLockedError):
+            Store.lock(bucket.url).__enter__()
+        held.check()
+
+
+def test_who_lost_the_lease_writes_nothing_more(bucket, tmp_path, client, monkeypatch):
+    monkeypatch.setattr(locks, "RENEWED", 0.2)
+    for number in range(3):
+        bucket.put(f"photos/{number}.png", picture(number))
+    url = f"{bucket.url}/store"
+    with (
+        FastDifPy(f"{bucket.url}/photos", store=url, client=client, verbose=False) as db,
+        pytest.raises(StoreLockedError, match="taken from this process and is held by process 7 on elsewhere"),
+        db.writing(),
+    ):
+        db.index_the_dirs()
+        other = {"process": 7, "host": "elsewhere", "token": "0" * 32}
+        bucket.put("store/writer.json", json.dumps(other).encode())
+        time.sleep(1)
+        db.first_loop_iteration()
+    # it belongs to the other one
+    assert json.loads(Files(url).read("writer.json")) == other
+    assert Store(url).finished_blocks() == set()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"ls": lambda fs, path, detail=True, **_: []}, "what was written is not listed"),
+        ({"cat_file": lambda fs, path, **_: b""}, "what was written is not read back"),
+        ({"pipe_file": lambda fs, path, value, **_: MemoryFileSystem.pipe_file(fs, path, value)}, "is created again"),
+        ({"rm": lambda fs, path, **_: None}, "what was removed is listed"),
+        ({"info": lambda fs, path, **_: {"type": "file"}}, "does not tell when"),
+    ],
+)
+def test_what_a_backend_cannot_do_is_found_out(fault, message):
+    """Real faults of a real backend: before anything is written into a store."""
+    files = Files(f"memory://{uuid.uuid4().hex}")
+    files._fs = type("Faulty", (MemoryFileSystem,), fault | {"cachable": False})()
+    with pytest.raises(UsageError, match=f"no store can be kept at memory://.*{message}"):
+        locks.check_backend(files)
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------------
+
+
+def test_errors_are_one_line_and_come_soon(bucket, s3_environment):
+    bucket.put("photos/a.png", picture(1))
+    photos, store = f"{bucket.url}/photos", f"{bucket.url}/store"
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/", "AWS_PROFILE": ""}
+    down = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    start = time.monotonic()
+    runs = [
+        (find(*arguments, environment=environment), message)
+        for arguments, environment, message in (
+            (("s3://no-such-bucket/photos",), {}, "no folder 's3://no-such-bucket/photos', or nothing in it"),
+            ((f"{bucket.url}/nothing",), {}, "or nothing in it; check the address"),
+            ((photos, "--store", "s3://no-such-bucket/store"), {}, "no bucket or container for a store at"),
+            ((photos, "--store", store), nobody, "cannot be read (NoCredentialsError: Unable to locate credentials)"),
+            ((photos, "--store", store), down, "cannot be read (EndpointConnectionError: Could not connect"),
+            ((photos, "--store", "s3://key:word@b/store"), {}, "s3://…@b has a password in it"),
+        )
+    ]
+    for run, message in runs:
+        printed, said = run.communicate(timeout=90)
+        assert run.returncode == 2, said
+        assert message in said
+        assert said.count("\n") == 1, said
+        assert not printed
+        assert "word@" not in said
+    assert time.monotonic() - start < 60
+    # fsspec's own configuration is enough
+    names = {"AWS_ENDPOINT_URL": "FSSPEC_S3_ENDPOINT_URL"}
+    names |= {"AWS_ACCESS_KEY_ID": "FSSPEC_S3_KEY", "AWS_SECRET_ACCESS_KEY": "FSSPEC_S3_SECRET"}
+    own = {new: s3_environment[old] for old, new in names.items()} | {"AWS_CONFIG_FILE": "/", "AWS_ENDPOINT_URL": ""}
+    run = find(photos, "--store", store, "--quiet", environment=nobody | own)
+    printed, said = run.communicate(timeout=60)
+    assert (run.returncode, printed, said) == (0, "", "")
+    content = b"".join(
+        bucket.objects.get_object(Bucket=bucket.name, Key=key)["Body"].read() for key in bucket.keys("store")
+    )
+    assert s3_environment["AWS_ENDPOINT_URL"].encode() not in content
+
+
+def test_a_server_that_goes_away(bucket, tmp_path):
+    """What was finished stays; the error is one line."""
+    bucket.put("a.png", picture(1))
+    client = [
+        "-c",
+        "import sys; from fastdiff_dask.cli import main; sys.argv = ['fastdiff-dask', *sys.argv[1:]]; main()",
+    ]
+    down = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    done = subprocess.run(
+        [sys.executable, *client, "status", f"{bucket.url}/store"],
+        env=os.environ | down,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "cannot be reached (EndpointConnectionError" in done.stderr
+
+
+# -- workers -------------------------------------------------------------------------------------------------------------
+
+
+def test_workers_read_and_write_by_themselves(collection, tmp_path):
+    out = tmp_path / "there.json"
+    stats = job(f"{collection.url}/photos/2025", f"{collection.url}/store", out, workers=1, threads=2)
+    assert stats["images_read"] == 8
+    assert len(json.loads(out.read_text())["pairs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("package", r"pip install 'fastdiff_dask\[s3\]'"),
+        ("credentials", "NoCredentialsError.*see that it has the packages and credentials"),
+    ],
+)
+def test_workers_that_cannot_use_the_address(bucket, tmp_path, missing, message):
+    bucket.put("photos/a.png", picture(1))
+    environment = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/"}
+    if missing == "package":
+        (tmp_path / "s3fs.py").write_text("raise ImportError('no s3fs here')\n")
+        environment = {"PYTHONPATH": str(tmp_path)}
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, env=environment, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        Client(cluster) as client,
+        FastDifPy(f"{bucket.url}/photos", store=tmp_path / "store", client=client, verbose=False) as db,
+    ):
+        db.index_the_dirs()
+        with pytest.raises(UsageError, match=f"worker tcp://.* cannot be used: .*{message}"):
+            db.first_loop_iteration()
+        assert db.images_read == 0
+
+
+def test_pictures_in_memory(tmp_path, client):
+    """They are read by this process for its decoder."""
+    folder, fs = uuid.uuid4().hex, fsspec.filesystem("memory")
+    for number in range(70):
+        fs.pipe(f"/{folder}/{number:02}.png", picture(number % 69))
+    fs.pipe(f"/{folder}/bad.png", b"no picture")
+    store = f"memory://{folder}-store"
+    stats = job(f"memory://{folder}", store, tmp_path / "out.json", client)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert stats["images_read"] == 71
+    assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [
+        (f"memory://{folder}/00.png", f"memory://{folder}/69.png")
+    ]
+    assert [error["path"] for error in found["errors"]] == [f"memory://{folder}/bad.png"]
+    with (
+        LocalCluster(processes=False, protocol="tcp", n_workers=1, dashboard_address=None, host="127.0.0.1") as cluster,
+        Client(cluster) as other,
+    ):
+        for root, where in ((f"memory://{folder}", str(tmp_path / "store")), (str(tmp_path), store)):
+            with pytest.raises(UsageError, match="in memory; name a folder"):
+                _ = FastDifPy(root, store=where, client=other, verbose=False).client
+
+
+# -- a slow server -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(tmp_path) -> Iterator[str]:
+    """Address of tmp_path / 'web' on a web server: each file takes a fifth of a second, "hangs" ten."""
+    (tmp_path / "web").mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            if not self.path.endswith("/"):
+                time.sleep(10 if "hangs" in self.path else 0.2)
+            with contextlib.suppress(ConnectionError):
+                super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *request: Handler(*request, directory=str(tmp_path / "web"))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_files_are_fetched_ahead_and_within_the_time_limit(web, tmp_path, client):
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    for number in range(40):
+        (tmp_path / "web" / f"{number:02}.png").write_bytes(picture(number))
+    with FastDifPy(web, store=tmp_path / "store", client=client, verbose=False, time_limit=1.5) as db:
+        assert db.index_the_dirs().new == 40
+        start = time.monotonic()
+        db.first_loop_iteration()
+        assert time.monotonic() - start < 40 * 0.2 / 2
+        assert db.errors.empty
+        (tmp_path / "web" / "hangs.png").write_bytes(picture(41))
+        assert db.index_the_dirs().new == 1
+        db.first_loop_iteration()
+        error = "reading took longer than 1.5 s; a higher time limit tries again"
+        assert db.errors.error.tolist() == [error]
