@@ -16,7 +16,8 @@ from fastdiff_dask.activity import recorded, stage
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.grid import Axis, plan_tiles
-from fastdiff_dask.monitor import Monitor, Snapshot
+from fastdiff_dask.monitor import Monitor
+from fastdiff_dask.snapshot import Snapshot
 from fastdiff_dask.store import Store
 from fastdiff_dask.testing import simulate_images
 from fastdiff_dask.tilemap import MOST_CELLS, Tiles, block_cells
