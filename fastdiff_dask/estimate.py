@@ -28,7 +28,7 @@ from .progress import with_unit
 from .readers import close_readers, reader
 from .search import BOX_VALUES, SearchCounts, candidate_pairs, listed_pairs
 from .signatures import leading_values, signature_error, signature_length, signatures
-from .store import encode_partition
+from .store import encode_partition, row_array_bytes
 from .workers import check_visible, is_embedded
 
 __all__ = ["DEFAULT_SAMPLE", "Estimate", "check_sample", "describe_estimate", "estimate_job"]
@@ -164,7 +164,7 @@ def estimate_job(
     two_sides = any(root.side == "b" for root in roots)
     blocks = sum(-(-number // thumbnails.block_size) for number in sides.values())
     metadata, encoding = _metadata(rows, thumbnails.block_size)
-    parts = _bytes_by_part(thumbnails, blocks, len(rows), metadata)
+    parts = _bytes_by_part(thumbnails, sides, metadata)
     threads = capacity(client).threads
 
     readable = [row for row in rows if row.size >= 0]
@@ -259,12 +259,16 @@ def _metadata(rows: list[ListedImage], block_size: int) -> tuple[int, float]:
     return round(len(encode_partition(frame)) * share), seconds * share
 
 
-def _bytes_by_part(thumbnails: ThumbnailSettings, blocks: int, images: int, metadata: int) -> dict[str, int]:
+def _bytes_by_part(thumbnails: ThumbnailSettings, sides: dict[str, int], metadata: int) -> dict[str, int]:
     each = 4 * signature_length(*thumbnails.shape)
+
+    def arrays(row_bytes: int) -> int:
+        return sum(row_array_bytes(images, thumbnails.block_size, row_bytes) for images in sides.values())
+
     return {
-        "thumbnails": blocks * thumbnails.block_bytes,
-        "signatures": blocks * thumbnails.block_size * each + images * (each + 8),
-        "digests": blocks * thumbnails.block_size * 4 * DIGEST_BYTES,
+        "thumbnails": arrays(math.prod(thumbnails.shape)),
+        "signatures": arrays(each) + sum(sides.values()) * (each + 8),
+        "digests": arrays(4 * DIGEST_BYTES),
         "metadata": metadata,
     }
 

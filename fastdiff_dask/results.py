@@ -192,7 +192,8 @@ def _scan(store: Store, roots: list[Root], images: NDArray[np.int64]) -> _Scan:
         for block in generation.blocks:
             frame = store.read_partition(block, [*_COLUMNS, "error"])
             broken = frame[frame.current & frame.error.notna()]
-            errors += zip(shown_paths(broken, roots), broken.error, strict=True)
+            if len(broken):
+                errors += zip(shown_paths(broken, roots), broken.error, strict=True)
             compared["a" if block in generation.a else "b"] += int(frame.current.sum()) - len(broken)
             here = images[bounds[block] : bounds[block + 1]] - block * size
             if len(here) or not kept:

@@ -12,6 +12,7 @@
         mse[-rotations][-mirror]/             (image, image) float64, see `dense`; if it was asked for
       index.json                              what the last index run left out: ignored files, other names of files
       writer.lock, writer.json                locked by the process that is writing; see `locks`
+      run                                     number of the run whose tasks may write; see `Files.begin_run`
       activity/                               what tasks are doing, for those who watch; see `activity`
 
 Image number i is row ``i % block_size`` of block ``i // block_size``; the last block of each side of a generation may
@@ -52,7 +53,7 @@ from zarr.storage import FsspecStore, LocalStore, StorePath
 
 from .config import ThumbnailSettings
 from .errors import FastDiffError, StoreMismatchError, UsageError
-from .files import Files, check_store_address
+from .files import RUN, Files, check_store_address
 from .grid import Generation
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
 from .images import printable
@@ -67,11 +68,12 @@ from .trust import (
     check_rows,
     decode_chunk,
     group_attributes,
+    is_plain,
     local_path,
     stored_array,
 )
 
-__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "UNREAD", "Store", "encode_partition"]
+__all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "UNREAD", "Store", "encode_partition", "row_array_bytes"]
 
 FORMAT_VERSION = 4
 _FORMAT = "fastdiff_dask"
@@ -81,8 +83,8 @@ _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
 _WHOLE_SHARE, _CALL_BYTES = 8, 8192
 # Rows that are left out of a shard together; less would make Zarr slow, which handles them one by one.
 _SHARD_ROWS = 16
-_LEFTOVER = re.compile(r"(index|writer)\.json\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {"activity", "arrays.zarr", "images.parquet", "index.json", "writer.json", "writer.lock"}
+_LEFTOVER = re.compile(r"((index|writer)\.json|run)\.[0-9a-f]{32}\.partial")
+_OWN_NAMES = {"activity", "arrays.zarr", "images.parquet", "index.json", RUN, "writer.json", "writer.lock"}
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
 
@@ -127,6 +129,18 @@ UNREAD: dict[str, Any] = {
 }
 
 
+def row_array_bytes(images: int, block_size: int, row_bytes: int) -> int:
+    """Bytes that an array with a row an image takes for the images of one side of a generation.
+
+    Examples
+    --------
+    >>> row_array_bytes(5, 1024, 12_288), row_array_bytes(1024, 1024, 12_288)
+    (197632, 12583936)
+    """
+    inner = math.gcd(block_size, _SHARD_ROWS)
+    return -(-images // inner) * inner * row_bytes + -(-images // block_size) * (block_size // inner) * 16
+
+
 def encode_partition(frame: pd.DataFrame) -> bytes:
     """Metadata of a block, columns as in `IMAGE_SCHEMA`, as the bytes of a Parquet file."""
     sink = io.BytesIO()
@@ -144,6 +158,8 @@ class Store:
     ----------
     url
         Folder or fsspec URL.
+    run
+        For a task: the run that it is of, see `Files.begin_run`.
 
     Raises
     ------
@@ -153,9 +169,9 @@ class Store:
         If it is of another format.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, run: str = "") -> None:
         self.url = url
-        self.files = Files(url)
+        self.files = Files(url, run)
         if not _is_store(self.files):
             raise UsageError(f"no store at {url}; make one with: fastdiff-dask find DIR --store {url}")
         try:
@@ -214,7 +230,7 @@ class Store:
                 "generations": [],
             }
             # one write: the group is there with its attributes or not at all
-            zarr.create_group(_zarr_store(files), attributes=attributes)
+            zarr.create_group(_zarr_store(files), zarr_format=3, attributes=attributes)
         store = cls(url)
         for what, found, wanted in (
             ("thumbnail settings", store.thumbnail_settings, settings),
@@ -318,7 +334,7 @@ class Store:
             rows, side = self._rows_of(block)
             file = pq.ParquetFile(io.BytesIO(self.files.read(name)))
             # before any of it is read: types of its own, or more rows than there can be, are not even made
-            if not file.schema_arrow.equals(IMAGE_SCHEMA) or file.schema_arrow.metadata:
+            if not is_plain(file.schema_arrow, IMAGE_SCHEMA):
                 raise ValueError("its columns are others")
             if file.metadata.num_rows != rows and side:
                 raise ValueError(f"it has {file.metadata.num_rows} images, not {rows}")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import Bench, make_parser, median
+from PIL import Image
 from rich.console import Console
 from stores import make_pictures
 
@@ -77,7 +78,8 @@ def play(bench: AdditionsBench, source: list[Path], images: int) -> tuple[dict[s
     runs["one removed"] = bench.find()
     changed = bench.pictures / source[1].name
     changed.unlink()  # the link, not what it leads to
-    shutil.copy(source[2], changed)
+    with Image.open(source[2]) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(changed, quality=90)
     runs["one changed"] = bench.find()
     return runs, grown
 
