@@ -110,6 +110,8 @@ def _readable(rows: Iterable[Any]) -> list[int]:
 
 
 def _can_open(path: str) -> bool:
+    if not os.path.isfile(path):  # noqa: PTH113 - a pipe of that name would block
+        return False
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             file.read(1)
@@ -154,6 +156,7 @@ def index_images(
     """
     own = store.files.root if store.files.local else None
     rows, left_out, links = _walk(roots, settings, own, advance)
+    store.files.begin_run()  # no task that a dead client left behind writes what is read here
     listed = pd.DataFrame(rows, columns=ListedImage._fields)
     return record_listing(store, listed, left_out, links, time_limit=time_limit, pixel_limit=pixel_limit)
 

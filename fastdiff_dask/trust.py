@@ -36,6 +36,7 @@ __all__ = [
     "check_rows",
     "decode_chunk",
     "group_attributes",
+    "is_plain",
     "local_path",
     "stored_array",
 ]
@@ -270,6 +271,12 @@ def decode_chunk(content: bytes, array: StoredArray) -> NDArray[Any]:
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def is_plain(found: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether columns are of a schema, without types of their own and without metadata that others act on."""
+    extended = any(key.startswith(b"ARROW:") for field in found for key in field.metadata or {})
+    return bool(found.equals(schema) and not found.metadata and not extended)
 
 
 def check_below(path: object, path_bytes: object = b"") -> None:
