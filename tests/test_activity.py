@@ -62,11 +62,12 @@ def test_only_the_last_run_counts(files):
     assert read_activity(files)[1] == [work]
 
 
-def test_what_cannot_be_written_fails_no_task(tmp_path):
-    (tmp_path / "store").write_text("no folder")
-    files = Files(str(tmp_path / "store"))
-    with stage(files, "compare") as run, recorded(files, run, "compare", tile=1) as amounts:
-        amounts.pairs = 1
+def test_what_cannot_be_written_fails_no_task(files):
+    with stage(files, "compare") as run:
+        files.remove("activity")
+        files.write("activity", b"no folder")
+        with recorded(files, run, "compare", tile=1) as amounts:
+            amounts.pairs = 1
     assert read_activity(files) == (None, [])
 
 
