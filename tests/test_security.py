@@ -21,11 +21,13 @@ import zarr
 
 import fastdiff_dask as fd
 from fastdiff_dask import trust
+from fastdiff_dask.activity import AMOUNTS
 from fastdiff_dask.cluster import embedded_client
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.dense import DenseMatrix
 from fastdiff_dask.errors import FastDiffError
 from fastdiff_dask.grid import Generation
+from fastdiff_dask.monitor import Monitor
 from fastdiff_dask.search import SearchCounts
 from fastdiff_dask.status import describe_store
 from fastdiff_dask.store import Store
@@ -98,6 +100,9 @@ def use(finished, place, client):
             db.mse(persist=True).compute(scheduler="synchronous")
             db.store.thumbnails_array()[:]
 
+    watched = Monitor(str(place / "store")).snapshot(0)
+    if watched.problem is not None:
+        said.append(watched.problem)
     for step in (lambda: describe_store(str(place / "store")), job, lambda: read(place)):
         try:
             shown = step()
@@ -544,6 +549,42 @@ def test_the_writer_is_shown_without_control_characters(finished, place):
     assert done.returncode == 1
     assert "is being written by" in done.stderr
     assert not {"\x1b", "\x07", "\u202e"} & set(done.stderr)
+
+
+RUNS = [
+    {"started": float("inf")},
+    {"started": float("nan"), "process": -1},
+    {"process": 10**30},
+    {"process": 1e400},
+    {"stage": ESCAPE, "host": ESCAPE},
+    {"ended": [ESCAPE]},
+    {"run": {"a": 5}},
+]
+WORKS = [
+    {"done": {"tasks": 1e400}},
+    {"last": dict.fromkeys(AMOUNTS, -1)},
+    {"done": dict.fromkeys(AMOUNTS, 10**400)},
+    {"running": {"block": 2**70, "tile": -(2**70), "part": ESCAPE, "comparison": ESCAPE}},
+    {"running": [5]},
+    {"worker": ESCAPE, "version": True},
+]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: str(work)[:40])
+def test_what_tasks_are_said_to_do(place, run, work):
+    activity = place / "store" / "activity"
+    shutil.rmtree(activity, ignore_errors=True)
+    activity.mkdir()
+    plain = {"run": "x", "stage": "compare", "host": os.uname().nodename, "process": os.getpid(), "started": 0.0}
+    (activity / "run.json").write_text(json.dumps(plain | {"ended": None} | run))
+    amounts = dict.fromkeys(AMOUNTS, 1)
+    task = {"run": "x", "stage": "compare", "worker": "w", "host": "h", "process": 1, "thread": 1, "version": 1}
+    task |= {"running": None, "done": amounts, "last": amounts}
+    (activity / "h-1-1.json").write_text(json.dumps(task | work))
+    watched = Monitor(str(place / "store")).snapshot(0)
+    assert watched.problem is None
+    assert watched.images == 17
 
 
 # -- the package -------------------------------------------------------------------------------------------------------
