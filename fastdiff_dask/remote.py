@@ -163,7 +163,8 @@ def modified_ns(info: dict[str, Any]) -> int:
             # integers: a float has no room for nanoseconds
             return ((since.days * 86400 + since.seconds) * 10**6 + since.microseconds) * 1000
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return round(value * _SECOND)
+            # a float has no more digits, and another call may give the same time as a date
+            return round(value * 10**6) * 1000
     return 0
 
 

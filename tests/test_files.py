@@ -117,5 +117,5 @@ def test_passwords_are_not_recorded():
 
 
 def test_an_unknown_kind_of_address():
-    with pytest.raises(UsageError, match="nothing://place cannot be used.*Protocol not known"):
+    with pytest.raises(UsageError, match=r"nothing://place cannot be used.*Protocol not known"):
         Files("nothing://place")
