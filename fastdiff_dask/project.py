@@ -398,6 +398,7 @@ class FastDifPy:
         if name != "index":
             Store(self.store_url)  # that there is none is said before the lock makes its folder
         with self.writing():
+            self._held.check()
             yield
         self.seconds[name] = round(time.monotonic() - start, 3)
 
