@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from test_additions import draw, files_of, write_noise
 
 import fastdiff_dask as fd
+from fastdiff_dask.cli import commands
 from fastdiff_dask.results import write_json
 from fastdiff_dask.store import Store
 from fastdiff_dask.testing import simulate_images
@@ -335,3 +337,22 @@ def test_the_command(tmp_path, client):
     assert missing.returncode == 2
     assert "no store at" in missing.stderr
     assert missing.stderr.count("\n") == 1
+
+    def invoke(*options: str):
+        arguments = ["compare", *stores, "--store", str(tmp_path / "both"), "--block-size", "3", *options]
+        return CliRunner().invoke(commands, arguments)
+
+    # the other options are those of find, and arrive as they do there
+    report, out = str(tmp_path / "report.html"), str(tmp_path / "o.json")
+    done = invoke("--quiet", "--compare", "hamming", "--workers", "1", "--performance-report", report, "--json", out)
+    assert (done.exception, done.output) == (None, "")
+    assert json.loads(Path(out).read_text())["settings"]["measure"] == "hamming"
+    assert "distributed" in Path(report).read_text()
+    for options, message in {
+        ("--scheduler", "x", "--scheduler-file", "y"): "two ways to name one cluster",
+        ("--scheduler-file", "nowhere", "--threads", "1"): "are for a cluster started here",
+        ("--workers", "0"): "workers is 0",
+        ("--dashboard-address", "nowhere"): "dashboard address 'nowhere' cannot be used",
+        ("--compare", "mse", "--threshold", "-1"): "threshold",
+    }.items():
+        assert message in str(invoke(*options).exception)
