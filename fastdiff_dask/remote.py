@@ -37,7 +37,12 @@ _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "modified", "c
 # What other processes write must be seen, so no listing is kept.
 _LISTING_CACHE = {"s3", "gs", "gcs", "abfs", "az", "abfss", "oss", "http", "https"}
 # A server that is gone is to be told within seconds. boto's own defaults wait a minute for it, five times.
-_S3_CONFIG = {"connect_timeout": 5, "retries": {"max_attempts": 2, "mode": "standard"}, "max_pool_connections": 64}
+_S3_CONFIG = {
+    "connect_timeout": 5,
+    "read_timeout": 20,
+    "retries": {"max_attempts": 2, "mode": "standard"},
+    "max_pool_connections": 64,
+}
 # Kinds of addresses whose package is an extra of this one.
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _PACKAGES = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "s3fs")
