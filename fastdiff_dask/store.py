@@ -81,6 +81,8 @@ _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
 # A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk; if it is,
 # when reading so many bytes costs less than another call.
 _WHOLE_SHARE, _CALL_BYTES = 8, 8192
+# Partitions that are read at the same time from afar; each is some 100 kB.
+_PARTITIONS = 128
 # Rows that are left out of a shard together; less would make Zarr slow, which handles them one by one.
 _SHARD_ROWS = 16
 _LEFTOVER = re.compile(r"((index|writer)\.json|run)\.[0-9a-f]{32}\.partial")
@@ -331,8 +333,13 @@ class Store:
         """
         name = _partition_name(block)
         with self.reading(name):
+            content = self.files.read(name)
+        return self._decode_partition(block, content, columns)
+
+    def _decode_partition(self, block: int, content: bytes, columns: Sequence[str] | None) -> pd.DataFrame:
+        with self.reading(_partition_name(block)):
             rows, side = self._rows_of(block)
-            file = pq.ParquetFile(io.BytesIO(self.files.read(name)))
+            file = pq.ParquetFile(io.BytesIO(content))
             # before any of it is read: types of its own, or more rows than there can be, are not even made
             if not is_plain(file.schema_arrow, IMAGE_SCHEMA):
                 raise ValueError("its columns are others")
@@ -358,7 +365,14 @@ class Store:
     def read_images(self, columns: Sequence[str]) -> pd.DataFrame:
         """Metadata of all blocks, some columns: memory grows with the number of images."""
         names = list(columns)
-        frames = [self.read_partition(block, names) for block in range(self.blocks)]
+        # from afar, a partition takes as long as a hundred of them at the same time
+        frames, at_once = [], 1 if self.files.local else _PARTITIONS
+        for first in range(0, self.blocks, at_once):
+            blocks = range(first, min(first + at_once, self.blocks))
+            what = _partition_name(first) + (f" or one of the next {len(blocks) - 1}" if len(blocks) > 1 else "")
+            with self.reading(what):
+                contents = self.files.read_several([_partition_name(block) for block in blocks])
+            frames += [self._decode_partition(*one, names) for one in zip(blocks, contents, strict=True)]
         empty = IMAGE_SCHEMA.empty_table().select(names).to_pandas()
         return pd.concat(frames, ignore_index=True) if frames else empty
 
