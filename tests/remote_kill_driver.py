@@ -24,7 +24,6 @@ BLOCK_SIZE = 8
 # Part of the name of an object, its which write, and whether before it.
 MOMENTS = [
     ("/writer.json", 1, False),
-    ("/images.parquet/", 2, True),
     ("/arrays.zarr/zarr.json", 2, True),
     ("/thumbnails/c.", 2, False),
     ("/compared/c.", 3, True),
