@@ -16,7 +16,6 @@ import re
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,7 +118,7 @@ _here: dict[int, Work] = {}
 
 @contextlib.contextmanager
 def stage(files: Files, name: str) -> Iterator[str]:
-    """Say that a stage runs, for as long as the block takes; what an earlier run left is removed.
+    """Begin a run of a stage, and say that it runs for as long as the block takes; what an earlier one left is removed.
 
     Parameters
     ----------
@@ -130,9 +129,9 @@ def stage(files: Files, name: str) -> Iterator[str]:
 
     Yields
     ------
-    Number of the run, which its tasks need for `recorded`.
+    Number of the run, which its tasks need for `recorded`, and to write to the store.
     """
-    run = {"run": uuid.uuid4().hex[:8], "stage": name, "host": socket.gethostname(), "process": os.getpid()}
+    run = {"run": files.begin_run(), "stage": name, "host": socket.gethostname(), "process": os.getpid()}
     run |= {"started": time.time(), "ended": None}
     with contextlib.suppress(Exception):
         files.remove(FOLDER)

@@ -337,6 +337,9 @@ def _cluster_client(
     threads: int | None,
 ) -> "Client | None":
     """The client of the named cluster; None if tasks run here."""
+    from .resilience import hide_logs
+
+    hide_logs()
     if scheduler is None and scheduler_file is None:
         if any(tls):
             raise UsageError("certificates for TLS are for a scheduler; name it by --scheduler, or leave them out")

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +13,8 @@ from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from .errors import FastDiffError, UsageError
+from .probe import probe_scheduler
+from .resilience import failure
 
 __all__ = [
     "Capacity",
@@ -30,6 +31,8 @@ __all__ = [
 
 _DASHBOARD_PORT = 8787
 _HOST = "127.0.0.1"
+# Seconds to wait for a scheduler that may be starting just now.
+_ANSWERS = 10
 _PRELOADED = ["fastdiff_dask.thumbnails", "fastdiff_dask.compare"]
 
 
@@ -95,7 +98,8 @@ def connect(address: str, security: Security | None = None) -> Client:
     """
     try:
         _check_protocol(address, security)
-        return Client(address, timeout=10, set_as_default=False, security=security)
+        probe_scheduler(address, _ANSWERS, **(security or Security()).get_connection_args("client"))
+        return Client(address, timeout=_ANSWERS, set_as_default=False, security=security)
     except UsageError:
         raise
     except CommClosedError:
@@ -289,25 +293,13 @@ def run_in_waves(
         while pending:
             future = next(running)
             if future.status != "finished":
-                raise _failure(future)
+                raise failure(future)
             del pending[future.key]
             if future.key in last:
                 last.remove(future.key)
                 submit_next()
             yield future
     finally:
-        if pending:
+        # a lost scheduler would be waited for
+        if pending and client.status == "running":
             client.cancel(list(pending.values()), force=True)
-
-
-def _failure(future: Future) -> FastDiffError:
-    try:
-        error = future.exception()
-    except CancelledError:
-        return FastDiffError(
-            "the connection to the scheduler was lost; finished work is kept, the same command goes on"
-        )
-    if isinstance(error, FastDiffError):
-        return error
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return FastDiffError(f"task {future.key} failed ({reason}); finished work is kept, the same command goes on")

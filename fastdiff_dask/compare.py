@@ -20,6 +20,7 @@ from .grid import Axis, Tile
 from .measures import Measure, apply_measure
 from .metrics import available_transforms, reverse_transforms
 from .planning import LISTED_CHUNKS, check_compare_memory, plan_part, unplanned
+from .resilience import retried
 from .search import SearchCounts, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
 from .signatures import signature_error
 from .store import Store
@@ -48,6 +49,7 @@ class _Side:
         return self._comparison.store.thumbnail_rows(self.images[rows])
 
 
+@retried
 def compare_tile(
     url: str, settings: CompareSettings, parts: list[Part], task: "_Task", measure: Measure | None, run: str = ""
 ) -> tuple[int, int]:
@@ -57,7 +59,7 @@ def compare_tile(
     -------
     Pairs of images compared, and similar pairs found.
     """
-    store = Store(url)
+    store = Store(url, run)
     comparison = Comparison(store, settings)
     what = {"comparison": comparison.name, "part": parts[-1].folder, "tile": task.number}
     with recorded(store.files, run, "compare", **what) as amounts:
@@ -243,9 +245,9 @@ def plan_comparison(
     arguments = (store.url, comparison.settings, *room, tile_side, sub_block)
 
     def submit(item: tuple[Any, ...]) -> list[Future]:
-        return [client.submit(plan_part, *item, key=f"plan-{uuid.uuid4().hex[:8]}")]
+        return [client.submit(plan_part, *item, run, key=f"plan-{uuid.uuid4().hex[:8]}")]
 
-    with stage(store.files, "plan"):
+    with stage(store.files, "plan") as run:
         for _ in run_in_waves(client, [arguments], submit, in_flight=1):
             pass
 

@@ -258,6 +258,7 @@ class Comparison:
 
     def begin(self, part: Part) -> None:
         """Record the settings, and remove what a process left that was killed before it recorded this part."""
+        self.store.files.check_run()
         settings: Any = {"settings": self.settings.to_json()}
         place = self.store.zarr(f"comparisons/{self.name}")
         zarr.open_group(place, mode="a", zarr_format=3, use_consolidated=False, attributes=settings)
@@ -273,6 +274,7 @@ class Comparison:
         ):
             array, done = None, 0
             for values in parts:
+                self.store.files.check_run()
                 if array is None:
                     shape = values.shape[1:]
                     array = zarr.create_array(
@@ -296,6 +298,7 @@ class Comparison:
         self._check_tiles([*self.parts(), part])
         _, _, tiles = self.tiles([*self.parts(), part])
         counts = ["similar", *SearchCounts.names()]
+        self.store.files.check_run()
         # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
         zarr.create_array(
             self.store.zarr(f"{self._folder(part)}/compared"),
@@ -449,6 +452,7 @@ class PairWriter:
         pairs = np.concatenate(self._waiting)
         self._waiting, self._rows = [pairs[rows:]], len(pairs) - rows
         done = 0 if self._array is None else self._array.shape[0]
+        self._store.files.check_run()
         if self._array is None:
             self._array = zarr.create_array(
                 self._store.zarr(f"{self._folder}/pairs-{self._tile}"),

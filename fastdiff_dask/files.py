@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -11,11 +11,14 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
-from .errors import UsageError
+from .errors import FastDiffError, UsageError
 from .remote import as_os_errors, check_address, file_system, is_url, modified_ns
 from .trust import local_path
 
-__all__ = ["Files", "check_store_address", "replace_file"]
+__all__ = ["RUN", "Files", "check_store_address", "replace_file"]
+
+# Number of the run whose tasks may write; see `Files.begin_run`.
+RUN = "run"
 
 # Object stores: an object is visible when it is complete. With others, a reader may see half of a file.
 _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory", "file", "local"}
@@ -23,11 +26,15 @@ _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci",
 _GAP_BYTES = 1 << 19
 
 
-def replace_file(path: Path, data: bytes | memoryview) -> None:
-    """Write a local file under a temporary name and rename it: a kill leaves the old file or the new one."""
+def replace_file(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
+    """Write a local file under a temporary name and rename it: a kill leaves the old file or the new one.
+
+    `check` is called between the two, and may raise what keeps the old file.
+    """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         temporary.write_bytes(data)
+        check()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -55,6 +62,10 @@ def check_store_address(url: str) -> None:
         )
 
 
+def _run_ended() -> FastDiffError:
+    return FastDiffError("the run of this task has ended, and another one has begun to write to the store")
+
+
 class Files:
     """The files below one address.
 
@@ -62,6 +73,8 @@ class Files:
     ----------
     url
         Folder or fsspec URL; need not exist.
+    run
+        What `begin_run` gave, for writing as a task of that run only; empty writes in any case.
 
     Attributes
     ----------
@@ -78,8 +91,9 @@ class Files:
         By all methods, if the address cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, run: str = "") -> None:
         self.url = url
+        self.run = run
         self._fs, self.root = file_system(url)
         self.local = isinstance(self._fs, LocalFileSystem)
 
@@ -172,11 +186,45 @@ class Files:
         if self.local:
             path = local_path(self.root, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data)
+            replace_file(path, data, self.check_run)
         else:
+            self.check_run()
             # an object store makes an object visible when it is complete
             with as_os_errors(self.url):
                 self._fs.pipe_file(self._path(name), bytes(data))
+
+    def begin_run(self) -> str:
+        """Let only those write from now on who have the number of the new run, which is given.
+
+        The process that holds the store calls it before each stage. Tasks of a client that died, or that was
+        interrupted, may be running still, and what they read of the store may have changed since.
+        """
+        if self.run and not self._current_run().startswith(self.run):
+            raise _run_ended()
+        # a task that begins an attempt of its own stays of its run
+        run, attempt = f"{self.run}{'-' if self.run else ''}{uuid.uuid4().hex[:8]}", bool(self.run)
+        self.run = ""
+        self.write(RUN, run.encode())
+        if attempt:
+            self.run = run
+        return run
+
+    def check_run(self) -> None:
+        """See that the run of these files is the present one, if they are of any.
+
+        Raises
+        ------
+        FastDiffError
+            If it has ended; nothing more may be written.
+        """
+        if self.run and self._current_run() != self.run:
+            raise _run_ended()
+
+    def _current_run(self) -> str:
+        try:
+            return self.read(RUN).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file of an object store if there is none; False if there is one."""

@@ -14,6 +14,7 @@ from .errors import UsageError
 from .grid import choose_tile_side
 from .metrics import available_transforms
 from .ordering import kd_order
+from .resilience import retried
 from .search import BOX_VALUES, chunk_rows
 from .signatures import as_mirrored, leading_values, signature_length
 from .store import Store
@@ -117,6 +118,7 @@ def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> No
         )
 
 
+@retried
 def plan_part(
     url: str,
     settings: CompareSettings,
@@ -124,6 +126,7 @@ def plan_part(
     bytes_per_task: int,
     tile_side: int | None = None,
     sub_block: int | None = None,
+    run: str = "",
 ) -> Part:
     """Plan all generations that have no plan yet, as one part, and record it.
 
@@ -141,8 +144,12 @@ def plan_part(
         What the workers offer: tasks at a time, and memory for each (0: no limit).
     tile_side, sub_block
         Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
+    run
+        What `activity.stage` gave.
     """
-    store = Store(url)
+    store = Store(url, run)
+    if run:
+        store.files.begin_run()  # a worker that was taken for dead may be at it still, and stops at its next write
     comparison = Comparison(store, settings)
     generations = unplanned(comparison)
     parts = comparison.parts()

@@ -20,6 +20,7 @@ from .errors import UsageError
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS, HashSettings, thumbnail_digests
 from .images import ImageRecord, changed_record
 from .readers import close_readers, reader
+from .resilience import retried
 from .signatures import signature_length, signatures
 from .store import UNREAD, Store
 
@@ -58,6 +59,7 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
     return 4 * settings.block_bytes
 
 
+@retried
 def read_part(
     url: str, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None, run: str = ""
 ) -> Part:
@@ -66,7 +68,7 @@ def read_part(
     The pictures are decoded by a process beside this one, see `readers`, while this one hashes those before. `run` is
     what `activity.stage` gave.
     """
-    store = Store(url)
+    store = Store(url, run)
     with recorded(store.files, run, "thumbnails", block=block, start=start, stop=stop) as amounts:
         part = _read_part(store, block, start, stop, limits, hashing)
         amounts.images = len(part.records)
@@ -128,14 +130,15 @@ def _read_part(
     return Part(records, hashes, thumbnails, signature, digests)
 
 
-def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
+@retried
+def write_block(url: str, block: int, parts: list[Part], run: str = "") -> tuple[int, int]:
     """Commit a block of images that were read: first its metadata, then its arrays.
 
     Returns
     -------
     Number of images and of errors.
     """
-    store = Store(url)
+    store = Store(url, run)
     frame = store.read_partition(block)
     records = [record for part in parts for record in part.records]
     for field in ImageRecord._fields:
@@ -161,9 +164,10 @@ def write_block(url: str, block: int, parts: list[Part]) -> tuple[int, int]:
     return len(frame) - errors, errors
 
 
-def hash_block(url: str, block: int, hashing: HashSettings) -> bool:
+@retried
+def hash_block(url: str, block: int, hashing: HashSettings, run: str = "") -> bool:
     """Hash the thumbnails of a finished block as far as they were not, or in another way; True if it did."""
-    store = Store(url)
+    store = Store(url, run)
     frame = store.read_partition(block)
     readable = frame.error.isna().to_numpy()
     wanted = hashing.missing(frame[readable])
@@ -252,7 +256,7 @@ def read_blocks(
             parts.append(client.submit(read_part, *arguments, key=key))
         commit = f"commit-{run}-{block}"
         # the parts travel from worker to worker, not through the scheduler
-        return [*parts, client.submit(write_block, store.url, block, parts, key=commit)]
+        return [*parts, client.submit(write_block, store.url, block, parts, activity, key=commit)]
 
     try:
         with stage(store.files, "thumbnails") as activity:
@@ -262,9 +266,10 @@ def read_blocks(
                 else:
                     yield 0, future.result()[1]
     finally:
-        # of workers that are gone, the decoders are as well
-        with contextlib.suppress(OSError, TimeoutError, ValueError):
-            client.run(close_readers, on_error="ignore")
+        # of workers that are gone, the decoders are as well; a lost scheduler would be waited for
+        if client.status == "running":
+            with contextlib.suppress(OSError, TimeoutError, ValueError):
+                client.run(close_readers, on_error="ignore")
 
 
 def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:
@@ -280,10 +285,10 @@ def hash_blocks(store: Store, client: Client, blocks: list[int], hashing: HashSe
 
     Memory: a block of thumbnails for each thread.
     """
-    run = uuid.uuid4().hex[:8]
+    run = store.files.begin_run()
 
     def submit(block: int) -> list[Future]:
-        return [client.submit(hash_block, store.url, block, hashing, key=f"hash-{run}-{block}")]
+        return [client.submit(hash_block, store.url, block, hashing, run, key=f"hash-{run}-{block}")]
 
     for future in run_in_waves(client, blocks, submit, in_flight=2 * capacity(client).threads):
         yield int(future.result())

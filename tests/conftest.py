@@ -10,11 +10,12 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from distributed import Client
+from faults import Faults, command, finish, result
 
 from fastdiff_dask.cluster import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
@@ -146,3 +147,30 @@ def bucket(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> B
     for name, value in s3_environment.items():
         monkeypatch.setenv(name, value)
     return Bucket(boto3.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}")
+
+
+class Whole(NamedTuple):
+    """A collection, and the result of a run over it that nothing happened to."""
+
+    photos: Path
+    images: int
+    json: str
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """50 pictures, one of them broken, and their result as `faults.command` gives it."""
+    folder = tmp_path_factory.mktemp("whole")
+    simulate_images(folder / "photos", images=40, duplicates=9, size=(80, 60))
+    (folder / "photos" / "bad.jpg").write_text("no picture")
+    done = finish(command(folder / "photos", folder / "store", folder / "out.json"))
+    assert done.returncode == 0, done.stderr
+    return Whole(folder / "photos", 50, result(folder / "out.json")[0])
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
+    """Faults of worker processes."""
+    faults = Faults(tmp_path_factory.mktemp("faults") / "faults")
+    yield faults
+    faults.clear()

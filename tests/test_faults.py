@@ -1,0 +1,87 @@
+"""Workers, schedulers and clients that are killed: real processes, SIGKILL, and what a second run does after it."""
+
+import subprocess
+
+import pytest
+from faults import Progress, command, finish, result, scheduler, workers
+
+READING = r"activity/.*json"  # a task that reads says so first
+PARTITION, SIGNATURES, THUMBNAILS = r"block-00000003\.parquet", r"arrays\.zarr/signatures/c\.3", r"thumbnails/c\.3"
+PLAN, PAIRS, TILE = r"order-a/c\.0|order-a/c/0", r"pairs-5/zarr\.json", r"compared/c\.5"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory, faults):
+    """A scheduler and two workers that are started again when they die."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with scheduler(folder) as (_, address), workers(address, folder, faults):
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("pattern", "action"),
+    [
+        (READING, "kill after"),
+        (SIGNATURES, "kill"),
+        pytest.param(THUMBNAILS, "kill after", marks=pytest.mark.slow),
+        (PLAN, "kill after"),
+        pytest.param(PAIRS, "kill after", marks=pytest.mark.slow),
+        (TILE, "kill after"),
+    ],
+)
+def test_a_worker_is_killed(pattern, action, cluster, faults, whole, tmp_path):
+    faults.set(pattern, action)
+    done = finish(command(whole.photos, tmp_path / "store", tmp_path / "out.json", cluster))
+    assert faults.met() == 1
+    # others go on with its work, and nobody needs to know
+    assert (done.returncode, done.stderr) == (0, "")
+    assert result(tmp_path / "out.json")[0] == whole.json
+    assert Progress(tmp_path / "store", whole.images).images_left == 0
+
+
+@pytest.mark.parametrize("pattern", [PARTITION, PLAN, pytest.param(TILE, marks=pytest.mark.slow)])
+def test_the_client_is_killed_and_the_next_one_is_there_at_once(pattern, cluster, faults, whole, tmp_path):
+    faults.set(pattern, "wait")
+    arguments = command(whole.photos, tmp_path / "store", tmp_path / "out.json", cluster)
+    client = subprocess.Popen(arguments)
+    faults.wait()
+    client.kill()
+    client.wait()
+    # a task of it is in the middle of its commit, and goes on when the next client is at work
+    progress = Progress(tmp_path / "store", whole.images)
+    second = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    faults.wait_for_run(tmp_path / "store", 1)
+    faults.file.unlink()
+    assert second.communicate(timeout=60)[1] == ""
+    assert second.returncode == 0
+    content, stats = result(tmp_path / "out.json")
+    assert content == whole.json
+    # what other tasks of the dead client ended meanwhile is not done again either
+    assert progress.images_left >= stats["images_read"]
+    assert progress.tiles <= stats["tiles_resumed"]
+    assert not progress.redone()
+
+
+@pytest.mark.parametrize("pattern", [THUMBNAILS, TILE])
+def test_the_scheduler_is_killed(pattern, faults, whole, tmp_path):
+    with scheduler(tmp_path) as (process, address), workers(address, tmp_path, faults):
+        faults.set(pattern, "wait")
+        client = subprocess.Popen(
+            command(whole.photos, tmp_path / "store", tmp_path / "out.json", address), stderr=subprocess.PIPE, text=True
+        )
+        faults.wait()
+        process.kill()
+        message = client.communicate(timeout=20)[1]
+        faults.clear()
+    assert client.returncode == 1
+    assert message == (
+        "fastdiff-dask: the connection to the scheduler was lost; finished work is kept, the same command goes on\n"
+    )
+    progress = Progress(tmp_path / "store", whole.images)
+    assert progress.blocks
+    with scheduler(tmp_path) as (_, address), workers(address, tmp_path, faults, 1):
+        again = finish(command(whole.photos, tmp_path / "store", tmp_path / "out.json", address))
+    assert (again.returncode, again.stderr) == (0, "")
+    content, stats = result(tmp_path / "out.json")
+    assert content == whole.json
+    progress.check(stats)
