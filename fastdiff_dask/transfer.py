@@ -18,6 +18,7 @@ from .catalog import IndexCounts, Link, ListedImage, record_listing
 from .cluster import capacity, run_in_waves
 from .errors import FastDiffError, UsageError
 from .images import changed_record
+from .resilience import retried
 from .roots import Root
 from .store import UNREAD, Store
 from .thumbnails import check_memory, unread_blocks
@@ -103,6 +104,7 @@ def index_stores(
     return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, copied=True)
 
 
+@retried
 def copy_block(url: str, urls: dict[str, str], block: int, run: str = "") -> tuple[int, int]:
     """Copy the images of a block from the store of its side, and commit it.
 
@@ -110,7 +112,7 @@ def copy_block(url: str, urls: dict[str, str], block: int, run: str = "") -> tup
     -------
     Number of images and of errors.
     """
-    store = Store(url)
+    store = Store(url, run)
     rows = store.rows()[block]
     with recorded(store.files, run, "thumbnails", block=block, start=0, stop=rows) as amounts:
         frame = store.read_partition(block)
