@@ -225,8 +225,7 @@ def test_metadata_that_is_consolidated_is_not_looked_at(finished, place, client)
     assert attack(finished, place, client) == []
 
 
-@pytest.mark.parametrize("what", ["pairs", "mse"])
-def test_chunks_that_expand_to_more_than_a_chunk(place, what):
+def test_chunks_that_expand_to_more_than_a_chunk(place):
     folder = ARRAYS["mse"](place)
     bomb = pa.compress(bytes(1 << 28), "zstd", asbytes=True)
     assert len(bomb) < 1 << 16
