@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ from distributed.security import Security
 
 from .errors import FastDiffError, UsageError
 from .probe import probe_scheduler
-from .resilience import failure
+from .resilience import KEPT, failure
 
 __all__ = [
     "Capacity",
@@ -33,6 +35,8 @@ _DASHBOARD_PORT = 8787
 _HOST = "127.0.0.1"
 # Seconds to wait for a scheduler that may be starting just now.
 _ANSWERS = 10
+# Seconds without a worker after which nobody starts one again, and between two looks.
+_WORKERLESS, _LOOK = 120.0, 5.0
 _PRELOADED = ["fastdiff_dask.thumbnails", "fastdiff_dask.compare"]
 
 
@@ -287,11 +291,19 @@ def run_in_waves(
             pending.update((future.key, future) for future in futures)
             running.update(futures)
 
+    ended, workerless = threading.Event(), threading.Event()
+    watch = threading.Thread(target=_watch, args=(client, pending, ended, workerless), daemon=True)
+    watch.start()
     try:
         for _ in range(in_flight):
             submit_next()
         while pending:
             future = next(running)
+            if workerless.is_set():
+                raise FastDiffError(
+                    f"the scheduler at {client.scheduler.address} has had no workers for {_WORKERLESS:g} s; start some "
+                    f"with 'dask worker', with more memory if they ran out of it; {KEPT}"
+                )
             if future.status != "finished":
                 raise failure(future)
             del pending[future.key]
@@ -300,6 +312,20 @@ def run_in_waves(
                 submit_next()
             yield future
     finally:
+        ended.set()
         # a lost scheduler would be waited for
         if pending and client.status == "running":
             client.cancel(list(pending.values()), force=True)
+
+
+def _watch(client: Client, pending: dict[str, Future], ended: threading.Event, workerless: threading.Event) -> None:
+    """End the wait for futures when there has been no worker for long: Dask itself waits for ever."""
+    seen = time.monotonic()
+    while not ended.wait(min(_LOOK, _WORKERLESS / 2)):
+        with contextlib.suppress(Exception):  # a lost scheduler is noticed by its futures
+            if client.nthreads() or not pending:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > _WORKERLESS and not ended.is_set():
+                workerless.set()
+                client.cancel(list(pending.values()), force=True)
+                return

@@ -36,6 +36,7 @@ from .measures import default_threshold, resolve_measure
 from .performance import PerformanceReport
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import stage_bar, with_unit
+from .resilience import connected
 from .results import Result, collect_errors, collect_result
 from .roots import is_within
 from .store import Store
@@ -397,7 +398,7 @@ class FastDifPy:
         start = time.monotonic()
         if name != "index":
             Store(self.store_url)  # that there is none is said before the lock makes its folder
-        with self.writing():
+        with connected(self._client or self._own_client), self.writing():
             self._held.check()
             yield
         self.seconds[name] = round(time.monotonic() - start, 3)

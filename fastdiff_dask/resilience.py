@@ -1,19 +1,21 @@
 """What tasks do about faults that pass, and what is said about those that do not."""
 
+import contextlib
 import errno
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
-from distributed import Future
+from distributed import Client, Future
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from .errors import FastDiffError
 
-__all__ = ["KEPT", "failure", "hide_logs", "retried"]
+__all__ = ["KEPT", "connected", "failure", "hide_logs", "retried"]
 
 KEPT = "finished work is kept, the same command goes on"
 # Seconds before each further attempt: a file server that restarts is away longer, but then all tasks would wait.
@@ -68,21 +70,19 @@ def retried(task: _Function) -> _Function:
 
 def failure(future: Future) -> FastDiffError:
     """Why a future gave no result."""
-    lost = FastDiffError(f"the connection to the scheduler was lost; {KEPT}")
-    if future.status in ("cancelled", "lost"):
-        return lost
-    try:
-        error = future.exception()
-    except CancelledError:
-        return lost
+    error = None
+    if future.status not in ("cancelled", "lost"):
+        with contextlib.suppress(CancelledError):
+            error = future.exception()
+    if error is None:
+        return _lost()
     if isinstance(error, FastDiffError):
         return error
-    if error is None:
-        return lost
     if isinstance(error, KilledWorker):
         number = error.allowed_failures + 1
         return FastDiffError(
-            f"{number} workers died one after the other at task {error.task}, as they do when they run out of memory; use workers with more memory or fewer threads, or smaller blocks; {KEPT}"
+            f"{number} workers died one after the other at task {error.task}, as they do when they run out of memory; "
+            f"use workers with more memory or fewer threads, or smaller blocks; {KEPT}"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FastDiffError(f"no space left for the store ({error}); make room; {KEPT}")
@@ -93,6 +93,29 @@ def failure(future: Future) -> FastDiffError:
         )
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return FastDiffError(f"task {future.key} failed ({reason}); {KEPT}")
+
+
+@contextlib.contextmanager
+def connected(client: Client | None) -> Iterator[None]:
+    """Say in one line that a client lost its scheduler, whatever it raises then.
+
+    Raises
+    ------
+    FastDiffError
+        If it did.
+    """
+    try:
+        yield
+    except FastDiffError:
+        raise
+    except Exception as error:
+        if isinstance(error, CommClosedError | CancelledError) or (client is not None and client.status != "running"):
+            raise _lost() from None
+        raise
+
+
+def _lost() -> FastDiffError:
+    return FastDiffError(f"the connection to the scheduler was lost; {KEPT}")
 
 
 def hide_logs() -> None:

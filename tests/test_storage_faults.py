@@ -4,10 +4,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
-from faults import Progress, command, finish, result, scheduler, workers
+from faults import Progress, command, end, finish, result, scheduler, workers
 
 import fastdiff_dask as fd
 from fastdiff_dask.cluster import connect
@@ -208,3 +209,20 @@ def test_the_command_line_says_it_in_one_line(tmp_path, simulated):
     done = finish(command)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_all_workers_are_gone(faults, simulated, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastdiff_dask.cluster._WORKERLESS", 1.0)
+    with (
+        scheduler(tmp_path) as (_, address),
+        workers(address, tmp_path, faults, 1) as process,
+        connect(address) as client,
+    ):
+        faults.set("thumbnails/c", "wait")
+        ending = threading.Thread(target=lambda: (faults.wait(), end(process)))
+        ending.start()
+        with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+            db.index_the_dirs()
+            with pytest.raises(fd.FastDiffError, match="has had no workers for 1 s; start some with 'dask worker'"):
+                db.first_loop_iteration()
+        ending.join()
