@@ -17,6 +17,7 @@ read as the plain files that it is: Zarr takes milliseconds for each array. What
 added to, and is read once by each `Comparison`.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -427,7 +428,8 @@ class Comparison:
 class PairWriter:
     """Writes the similar pairs of a tile as they are found, so that memory does not grow with their number.
 
-    Pairs of a tile that was not committed do not count, and are overwritten.
+    Pairs of a tile that was not committed do not count, and are overwritten. Those of one that was committed meanwhile,
+    by a worker that had been taken for dead, are kept: they are the same.
     """
 
     def __init__(self, store: Store, folder: str, tile: int) -> None:
@@ -435,6 +437,7 @@ class PairWriter:
         self._array: zarr.Array | None = None
         self._waiting: list[NDArray[np.int64]] = []
         self._rows = 0
+        self._settled = False
         self.similar = 0
 
     def add(self, pairs: NDArray[np.int64]) -> None:
@@ -453,6 +456,11 @@ class PairWriter:
         self._waiting, self._rows = [pairs[rows:]], len(pairs) - rows
         done = 0 if self._array is None else self._array.shape[0]
         self._store.files.check_run()
+        if self._array is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._settled = bool(self._store.files.read(f"arrays.zarr/{self._folder}/compared/c.{self._tile}.0"))
+        if self._settled:
+            return
         if self._array is None:
             self._array = zarr.create_array(
                 self._store.zarr(f"{self._folder}/pairs-{self._tile}"),
@@ -473,5 +481,7 @@ class PairWriter:
     def commit(self, counts: SearchCounts) -> None:
         """Write the rest, and then the mark of the tile."""
         self._write(self._rows)
+        if self._settled:
+            return
         row = [self.similar, *(getattr(counts, name) for name in counts.names())]
         self._store.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))

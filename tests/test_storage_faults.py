@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 from faults import Progress, command, end, finish, result, scheduler, workers
 
@@ -16,6 +17,7 @@ from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.hashes import HashSettings
 from fastdiff_dask.planning import plan_part
+from fastdiff_dask.search import SearchCounts
 from fastdiff_dask.store import Store
 from fastdiff_dask.thumbnails import hash_block
 
@@ -226,3 +228,21 @@ def test_all_workers_are_gone(faults, simulated, tmp_path, monkeypatch):
             with pytest.raises(fd.FastDiffError, match="has had no workers for 1 s; start some with 'dask worker'"):
                 db.first_loop_iteration()
         ending.join()
+
+
+def test_a_tile_that_a_worker_taken_for_dead_committed_is_left_as_it_is(tmp_path, simulated, client):
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        found = db.pairs
+        comparison = Comparison(db.store, CompareSettings())
+        (plan,) = comparison.plans()
+        counts, pairs = plan.counts[0], np.concatenate(list(comparison.read_pairs([plan])))
+        assert len(pairs) == counts[0] == 5
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("c.*")}
+        writer = comparison.pair_writer(plan.part, 0)
+        writer.add(pairs)
+        writer.commit(SearchCounts(*counts[1:].tolist()))
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("c.*")} == before
+        assert db.pairs.equals(found)
