@@ -1,6 +1,7 @@
 """Bytes under names, in a folder or behind an fsspec URL; each write is there as a whole or not at all."""
 
 import contextlib
+import socket
 import uuid
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -11,6 +12,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
+from . import __version__
 from .errors import FastDiffError, UsageError
 from .remote import as_os_errors, check_address, file_system, is_url, modified_ns
 from .trust import local_path
@@ -87,6 +89,8 @@ class Files:
     ------
     UsageError
         If the kind of URL is not known or its package is missing.
+    FastDiffError
+        If the run was begun by another version of this package.
     OSError
         By all methods, if the address cannot be reached.
     """
@@ -94,6 +98,12 @@ class Files:
     def __init__(self, url: str, run: str = "") -> None:
         self.url = url
         self.run = run
+        # a worker that came after all others were asked
+        if run and run.partition("-")[0] != __version__:
+            raise FastDiffError(
+                f"a worker on {socket.gethostname()} has fastdiff_dask {__version__}, the client has "
+                f"{run.partition('-')[0]}; install that version on all workers"
+            )
         self._fs, self.root = file_system(url)
         self.local = isinstance(self._fs, LocalFileSystem)
 
@@ -202,7 +212,7 @@ class Files:
         if self.run and not self._current_run().startswith(self.run):
             raise _run_ended()
         # a task that begins an attempt of its own stays of its run
-        run, attempt = f"{self.run}{'-' if self.run else ''}{uuid.uuid4().hex[:8]}", bool(self.run)
+        run, attempt = f"{self.run or __version__}-{uuid.uuid4().hex[:8]}", bool(self.run)
         self.run = ""
         self.write(RUN, run.encode())
         if attempt:

@@ -37,6 +37,7 @@ import io
 import json
 import math
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -175,6 +176,11 @@ class Store:
         self.url = url
         self.files = Files(url, run)
         if not _is_store(self.files):
+            if run:
+                raise FastDiffError(
+                    f"a worker on {socket.gethostname()} does not see the store at {url}; mount it there under the "
+                    f"same path"
+                )
             raise UsageError(f"no store at {url}; make one with: fastdiff-dask find DIR --store {url}")
         try:
             attributes = group_attributes(self.files.read("arrays.zarr/zarr.json"))

@@ -19,7 +19,7 @@ from fastdiff_dask.hashes import HashSettings
 from fastdiff_dask.planning import plan_part
 from fastdiff_dask.search import SearchCounts
 from fastdiff_dask.store import Store
-from fastdiff_dask.thumbnails import hash_block
+from fastdiff_dask.thumbnails import hash_block, read_part
 
 
 @pytest.fixture
@@ -171,6 +171,19 @@ def test_tasks_of_a_run_that_has_ended_write_nothing(tmp_path, simulated, client
     with pytest.raises(fd.FastDiffError, match="run of this task has ended"):
         Comparison(Store(url, present), settings).begin(part)
     assert plan_part(url, settings, 1, 0, run=present) == part
+
+
+def test_a_worker_that_came_late(tmp_path, simulated, client):
+    url = str(tmp_path / "store")
+    with fd.FastDifPy(tmp_path / "photos", store=url, client=client, block_size=8, verbose=False) as db:
+        db.index_the_dirs()
+        run = db.store.files.begin_run()
+        arguments = (0, 0, 8, db.read_settings, None)
+    with pytest.raises(fd.FastDiffError, match=r"a worker on .* has fastdiff_dask \d.*, the client has 99\.0; install"):
+        read_part(url, *arguments, "99.0-abc")
+    with pytest.raises(fd.FastDiffError, match=r"a worker on .* does not see the store at .*unseen; mount it there"):
+        read_part(url + "unseen", *arguments, run)
+    assert len(read_part(url, *arguments, run).records) == 8
 
 
 def test_addresses_at_which_no_scheduler_listens(disturbed, monkeypatch):
