@@ -130,7 +130,10 @@ def test_a_worker_that_runs_out_of_memory(disturbed, faults, simulated, tmp_path
     assert len(clusters) == 5
 
 
-def test_two_clients_at_once(whole, tmp_path):
+@pytest.mark.parametrize(
+    "attempt", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 10))], ids=str
+)
+def test_two_clients_at_once(attempt, whole, tmp_path):
     arguments = command(whole.photos, tmp_path / "store", tmp_path / "out.json")
     both = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     messages = {process: process.communicate(timeout=60)[1] for process in both}
