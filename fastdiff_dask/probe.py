@@ -8,6 +8,7 @@ from typing import Any
 import distributed
 from distributed.comm import connect as open_comm
 from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
 
 from .errors import UsageError
 
@@ -34,6 +35,10 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
         If nothing answers.
     """
     protocol, _, _ = address.rpartition("://")
+    try:
+        get_backend(protocol or "tcp")
+    except ValueError:
+        raise UsageError(f"{address!r} is no address of a scheduler; name it like tcp://host:8786") from None
     if protocol in ("", "tcp", "tls"):
         try:
             host, port = parse_host_port(parse_address(address)[1])

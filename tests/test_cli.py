@@ -144,7 +144,7 @@ ERRORS = {
     "foreign store": (["find", "{tmp}/photos", "--store", "{tmp}/other"], 2, "a folder with other files"),
     "store in photos": (["find", "{tmp}/photos", "--store", "{tmp}/photos/x"], 2, "inside the photo folder"),
     "scheduler": (["find", "{tmp}/photos", "--scheduler", "tcp://127.0.0.1:9"], 2, "no Dask scheduler answers"),
-    "scheduler address": (["find", "{tmp}/photos", "--scheduler", "nonsense://x"], 2, "no Dask scheduler answers"),
+    "scheduler address": (["find", "{tmp}/photos", "--scheduler", "nonsense://x"], 2, "is no address of a scheduler"),
     "scheduler file": (["find", "{tmp}/photos", "--scheduler-file", "{tmp}/no.json"], 2, "cannot be read"),
     "two schedulers": (["find", "{tmp}/photos", "--scheduler", "tcp://a", "--scheduler-file", "b"], 2, "two ways"),
     "workers elsewhere": (["find", "{tmp}/photos", "--scheduler", "tcp://a", "--workers", "2"], 2, "leave them out"),
