@@ -42,9 +42,7 @@ def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--tls-key", metavar="FILE", help="Its key, if that is not in the same file."),
         click.option("--tls-cert", metavar="FILE", help="Certificate to show to a scheduler at tls://."),
-        click.option(
-            "--tls-ca-file", metavar="FILE", help="Certificates of those who sign for the scheduler."
-        ),
+        click.option("--tls-ca-file", metavar="FILE", help="Certificates of those who sign for the scheduler."),
         click.option("--threads", type=int, metavar="M", help="Threads to use here, in each process; default: all."),
         click.option(
             "--workers", type=int, metavar="N", help="Worker processes to start here; default: threads alone."
