@@ -59,5 +59,6 @@ def replace(path: Path, target: Path) -> Path:
     return result
 
 
-replace.original = _replace
-Path.replace = replace
+if "FAULTS" in os.environ:  # pytest imports this module too, to look for examples
+    replace.original = _replace
+    Path.replace = replace
