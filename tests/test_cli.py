@@ -151,7 +151,7 @@ ERRORS = {
     "threads elsewhere": (["find", "{tmp}/photos", "--scheduler-file", "a", "--threads", "2"], 2, "leave them out"),
     "threads": (["find", "{tmp}/photos", "--threads", "0"], 2, "threads"),
     "dashboard": (["find", "{tmp}/photos", "--dashboard-address", "nonsense"], 2, "dashboard address"),
-    "store url": (["find", "{tmp}/photos", "--store", "nonsense://x"], 2, "cannot be used"),
+    "store url": (["find", "{tmp}/photos", "--store", "nonsense://x"], 2, "no store can be kept"),
     "empty folder": (["find", ""], 2, "is empty"),
     "file url": (["find", "{tmp}/photos", "--store", "file://{tmp}/photos/x"], 2, "inside the photo folder"),
     "chain": (["find", "{tmp}/photos", "--store", "{tmp}/a::b"], 2, "no simple address"),

@@ -17,13 +17,15 @@ def read_part(url: str, block: int, start: int, stop: int, *_: Any) -> int:
     return stop - start
 
 
-def write_block(url: str, block: int, parts: list[int]) -> tuple[int, int]:
+def write_block(url: str, block: int, parts: list[int], run: str = "") -> tuple[int, int]:
     """Commit a block whose chunk is empty."""
-    Store(url).write_plain("thumbnails", block, np.zeros((0, 1, 1, 1), np.uint8))
+    Store(url, run).write_plain("thumbnails", block, np.zeros((0, 1, 1, 1), np.uint8))
     return sum(parts), 0
 
 
-def compare_tile(url: str, settings: CompareSettings, parts: list[Part], task: Any, *_: Any) -> tuple[int, int]:
+def compare_tile(
+    url: str, settings: CompareSettings, parts: list[Part], task: Any, measure: None, run: str = ""
+) -> tuple[int, int]:
     """Commit a tile in which nothing is similar."""
-    Comparison(Store(url), settings).pair_writer(parts[-1], task.number).commit(SearchCounts())
+    Comparison(Store(url, run), settings).pair_writer(parts[-1], task.number).commit(SearchCounts())
     return 0, 0
