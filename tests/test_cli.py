@@ -436,7 +436,7 @@ def test_estimate(run, tmp_path, simulated):
     assert "Comparisons: 153\n" in out
     assert "Time:        " in out
     assert "5 files read" in run("estimate", tmp_path / "photos", "--sample", 5)[1]
-    assert "thumbnails 3.15MB" in run("estimate", tmp_path / "photos", "--thumbnail-size", "64x16")[1]
+    assert "thumbnails 99.3kB" in run("estimate", tmp_path / "photos", "--thumbnail-size", "64x16")[1]
     _, out, _ = run("estimate", tmp_path / "photos", "--against", tmp_path / "other")
     assert "Images:      20 (18 and 2)\n" in out
     assert "Comparisons: 36\n" in out

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastdiff_dask.images import image_extensions
 from fastdiff_dask.testing import simulate_photo
 
 KINDS = {
@@ -41,6 +42,7 @@ TRUNCATIONS, FLIPS = 30, 100
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
+    image_extensions()  # registers the formats of the extras
     rng = np.random.default_rng(4)
     image = Image.fromarray(simulate_photo(rng, 48, 36))
     for kind, options in KINDS.items():
