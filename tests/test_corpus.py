@@ -87,7 +87,10 @@ def test_broken_files_of_all_formats(corpus, tmp_path):
     # of every format the empty file is an error
     assert {f"cut-0.{path.suffix[1:]}" for path in corpus.glob("good.*")} <= failed
     # nothing but our own lines: decoders complain on the terminal by themselves
-    assert all(line.startswith(("Dashboard", "Store", "Index", " ")) or not line for line in done.stderr.splitlines())
+    assert all(
+        line.startswith(("Dashboard", "Progress", "Store", "Index", " ")) or not line
+        for line in done.stderr.splitlines()
+    )
     again = run("find", corpus, "--store", tmp_path / "store", "--json", tmp_path / "again.json")
     assert "(0 new" in again.stderr
     assert json.loads((tmp_path / "again.json").read_text())["errors"] == found["errors"]
