@@ -243,9 +243,9 @@ class Files:
                 self._fs.pipe_file(self._path(name), data, mode="create")
         except FileNotFoundError:
             raise
-        except OSError:
-            # servers have different words for it
-            if name in self.names():
+        except OSError as error:
+            # servers have different words for it, and the other one may be gone again when it is looked for
+            if isinstance(error, FileExistsError) or "pre-condition" in str(error) or name in self.names():
                 return False
             raise
         return True
