@@ -10,7 +10,7 @@ import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
 
-from .activity import recorded, stage
+from .activity import Amounts, recorded, stage
 from .blas import SINGLE_THREADED_BLAS
 from .catalog import full_path
 from .cluster import capacity, run_in_waves
@@ -31,6 +31,8 @@ __all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes",
 _SMALLEST_PART, _LARGEST_PART = 16, 1024
 # Pictures that the decoder answers for together: while they are hashed and transformed, it reads the next ones.
 _ANSWERED = 32
+# What reading needs to know of an image.
+_LISTED = ("root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error")
 _HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
 
 
@@ -70,18 +72,13 @@ def read_part(
     """
     store = Store(url, run)
     with recorded(store.files, run, "thumbnails", block=block, start=start, stop=stop) as amounts:
-        part = _read_part(store, block, start, stop, limits, hashing)
-        amounts.images = len(part.records)
-        amounts.errors = sum(bool(record.error) for record in part.records)
-    return part
+        rows = store.read_partition(block, _LISTED).iloc[start:stop]
+        return _read_part(store.thumbnail_settings, rows, limits, hashing, amounts)
 
 
 def _read_part(
-    store: Store, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None
+    settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashing: HashSettings | None, amounts: Amounts
 ) -> Part:
-    settings = store.thumbnail_settings
-    columns = ["root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error"]
-    rows = store.read_partition(block, columns).iloc[start:stop]
     # what the index could not even list, and what is not there any more, is not read
     records = [ImageRecord(error=row.error) if row.size < 0 else changed_record() for row in rows.itertuples()]
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
@@ -127,17 +124,14 @@ def _read_part(
                 finish(places, np.frombuffer(answer.thumbnails, np.uint8).reshape(len(places), *settings.shape))
     order = np.argsort(hashed).tolist()
     hashes = {name: [values[k] for k in order] for name, values in hashes.items()}
+    amounts.images = len(records)
+    amounts.errors = sum(bool(record.error) for record in records)
     return Part(records, hashes, thumbnails, signature, digests)
 
 
 @retried
-def write_block(url: str, block: int, parts: list[Part], run: str = "") -> tuple[int, int]:
-    """Commit a block of images that were read: first its metadata, then its arrays.
-
-    Returns
-    -------
-    Number of images and of errors.
-    """
+def write_block(url: str, block: int, parts: list[Part], run: str = "") -> int:
+    """Commit a block of images that were read: first its metadata, then its arrays; gives the number of errors."""
     store = Store(url, run)
     frame = store.read_partition(block)
     records = [record for part in parts for record in part.records]
@@ -161,7 +155,12 @@ def write_block(url: str, block: int, parts: list[Part], run: str = "") -> tuple
         whole([part.signatures for part in parts]),
         whole([part.digests for part in parts]),
     )
-    return len(frame) - errors, errors
+    return errors
+
+
+def read_block(url: str, block: int, rows: int, limits: ReadSettings, hashing: HashSettings | None, run: str) -> int:
+    """Read and commit a block that is one part; gives the number of errors."""
+    return write_block(url, block, [read_part(url, block, 0, rows, limits, hashing, run)], run)
 
 
 @retried
@@ -243,15 +242,21 @@ def read_blocks(
     check_memory(store.thumbnail_settings, room.bytes_per_task)
     part_size = min(max(sum(unread.values()) // (4 * room.threads), _SMALLEST_PART), _LARGEST_PART)
     run = uuid.uuid4().hex[:8]
-    lengths: dict[str, int] = {}
+    lengths: dict[str, int] = {}  # images, by the key of the task that reads them
+    partial: set[str] = set()  # tasks that read a part of a block
 
     def submit(item: tuple[int, int]) -> list[Future]:
         block, rows = item
-        parts = []
+        parts: list[Future] = []
+        if rows <= part_size:
+            key = f"thumbnail-{run}-{block}"
+            lengths[key] = rows
+            return [client.submit(read_block, store.url, block, rows, limits, hashing, activity, key=key)]
         for start in range(0, rows, part_size):
             stop = min(start + part_size, rows)
             key = f"thumbnail-{run}-{block}-{start}"
             lengths[key] = stop - start
+            partial.add(key)
             arguments = (store.url, block, start, stop, limits, hashing, activity)
             parts.append(client.submit(read_part, *arguments, key=key))
         commit = f"commit-{run}-{block}"
@@ -261,10 +266,10 @@ def read_blocks(
     try:
         with stage(store.files, "thumbnails") as activity:
             for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
-                if future.key in lengths:
-                    yield lengths.pop(future.key), 0
-                else:
-                    yield 0, future.result()[1]
+                # a part stays where it is until its block is committed
+                errors = 0 if future.key in partial else future.result()
+                partial.discard(future.key)
+                yield lengths.pop(future.key, 0), errors
     finally:
         # of workers that are gone, the decoders are as well; a lost scheduler would be waited for
         if client.status == "running":

@@ -6,13 +6,13 @@ Every commit is a rename, so faults are at renames. The file named by the variab
 - ``action``: "kill" the process with SIGKILL before the rename or "kill after" it; "wait" until the file is gone;
   "error" for an OSError, EIO;
 - ``times``: how many processes and threads meet it, over all; each leaves a file ``<FAULTS>.<n>`` that says so;
-- ``share``: of the renames, one in how many meets it, at random by ``seed``; all of them if it is not there.
+- ``share``: of the renames in a process, one in how many meets it; all of them if it is not there.
 """
 
 import errno
+import itertools
 import json
 import os
-import random
 import re
 import signal
 import time
@@ -20,7 +20,8 @@ from pathlib import Path
 
 # a nanny and Dask load this more than once
 _replace = getattr(Path.replace, "original", Path.replace)
-_random = random.Random(os.getpid())
+# a task that is tried again soon after a fault does not meet the next one
+_renames = itertools.count(1)
 
 
 def _met(file: Path, times: int) -> bool:
@@ -41,7 +42,7 @@ def replace(path: Path, target: Path) -> Path:
         return _replace(path, target)
     if (
         not re.search(fault["pattern"], str(target))
-        or _random.random() * fault.get("share", 1) >= 1
+        or next(_renames) % fault.get("share", 1)
         or not _met(file, fault["times"])
     ):
         return _replace(path, target)

@@ -113,9 +113,10 @@ def test_recording_costs_less_than_a_millisecond(files):
         assert time.thread_time() - start < 0.1
 
 
-def job(tmp_path: Path, client: Client) -> None:
+def job(tmp_path: Path, client: Client, block_size: int = 8) -> None:
     """Run all stages that make tasks."""
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, block_size=8, verbose=False) as db:
+    options = {"store": tmp_path / "store", "client": client, "block_size": block_size, "verbose": False}
+    with fd.FastDifPy(tmp_path / "photos", **options) as db:
         db.index_the_dirs()
         db.first_loop_iteration()
         db.first_loop_iteration(compute_hash=True)
@@ -124,8 +125,8 @@ def job(tmp_path: Path, client: Client) -> None:
 
 
 def test_stages_have_names_and_colours_of_their_own(tmp_path, client):
-    simulate_images(tmp_path / "photos", images=12, duplicates=5, size=(40, 30))
-    job(tmp_path, client)
+    simulate_images(tmp_path / "photos", images=20, duplicates=5, size=(40, 30))
+    job(tmp_path, client, block_size=64)
 
     def names(dask_scheduler) -> tuple[set[str], set[str]]:
         return set(dask_scheduler.task_prefixes), set(dask_scheduler.task_groups)

@@ -64,7 +64,7 @@ def disturbed(tmp_path_factory, faults):
 
 
 def test_a_store_on_which_writes_fail_now_and_then(disturbed, faults, whole, tmp_path):
-    faults.set(r"arrays\.zarr|images\.parquet", "error", times=1000, share=30)
+    faults.set(r"arrays\.zarr|images\.parquet", "error", times=1000, share=10)
     done = finish(command(whole.photos, tmp_path / "store", tmp_path / "out.json", disturbed))
     assert (done.returncode, done.stderr) == (0, "")
     assert faults.met() > 0
@@ -76,7 +76,7 @@ def test_a_store_on_which_writes_fail_always(disturbed, faults, whole, tmp_path)
     faults.set(r"signatures/c\.3", "error", times=1000)
     done = finish(arguments)
     assert done.returncode == 1
-    assert done.stderr.startswith("fastdiff-dask: task commit-")
+    assert done.stderr.startswith("fastdiff-dask: task thumbnail-")
     assert "Input/output error" in done.stderr
     assert done.stderr.count("\n") == 1
     assert faults.met() == 4  # three more attempts

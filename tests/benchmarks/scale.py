@@ -83,7 +83,7 @@ def make_store(folder: Path, images: int) -> Store:
 
 def read(store: Store, client: Client) -> int:
     """Run the stage that reads; gives the number of tasks."""
-    thumbnails.read_part, thumbnails.write_block = stubs.read_part, stubs.write_block
+    thumbnails.read_block = stubs.read_block
     unread = thumbnails.unread_blocks(store)
     done = sum(1 for _ in thumbnails.read_blocks(store, client, unread, ReadSettings()))
     assert not thumbnails.unread_blocks(store)
