@@ -28,14 +28,15 @@ _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci",
 _GAP_BYTES = 1 << 19
 
 
-def replace_file(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
-    """Write a local file under a temporary name and rename it: a kill leaves the old file or the new one.
+def replace_file(path: Path, *data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
+    """Write a local file, its pieces, under a temporary name and rename it: a kill leaves the old file or the new one.
 
     `check` is called between the two, and may raise what keeps the old file.
     """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            file.writelines(data)
         check()
         temporary.replace(path)
     except BaseException:
@@ -191,17 +192,17 @@ class Files:
         with contextlib.suppress(FileNotFoundError), as_os_errors(self.url):
             self._fs.rm(self._path(name), recursive=True)
 
-    def write(self, name: str, data: bytes | memoryview) -> None:
-        """Write or replace a file; folders are made."""
+    def write(self, name: str, *data: bytes | memoryview) -> None:
+        """Write or replace a file, given in one piece or several; folders are made."""
         if self.local:
             path = local_path(self.root, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data, self.check_run)
+            replace_file(path, *data, check=self.check_run)
         else:
             self.check_run()
             # an object store makes an object visible when it is complete
             with as_os_errors(self.url):
-                self._fs.pipe_file(self._path(name), bytes(data))
+                self._fs.pipe_file(self._path(name), b"".join(data))
 
     def begin_run(self) -> str:
         """Let only those write from now on who have the number of the new run, which is given.

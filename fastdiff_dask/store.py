@@ -581,13 +581,13 @@ class Store:
             where an image could not be read.
         """
         for name, values in ((_SIGNATURES, signatures), (_DIGESTS, digests), (_THUMBNAILS, thumbnails)):
-            self.files.write(_plain_path(name, block, values.ndim - 1), self._shard(values))
+            self.files.write(_plain_path(name, block, values.ndim - 1), *self._shard(values))
 
     @property
     def _shard_rows(self) -> int:
         return math.gcd(self.thumbnail_settings.block_size, _SHARD_ROWS)
 
-    def _shard(self, values: NDArray[Any]) -> memoryview:
+    def _shard(self, values: NDArray[Any]) -> list[memoryview]:
         """Rows as a shard: padded to whole inner chunks, then the offset and the length of each, all ones for none."""
         inner, row_bytes = self._shard_rows, values[:1].nbytes
         chunks = -(-len(values) // inner)
@@ -595,11 +595,8 @@ class Store:
         index[:chunks, 0] = np.arange(chunks) * inner * row_bytes
         index[:chunks, 1] = inner * row_bytes
         plain = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-        content = np.empty(chunks * inner * row_bytes + index.nbytes, np.uint8)
-        content[: plain.nbytes] = plain.reshape(-1).view(np.uint8)
-        content[plain.nbytes : chunks * inner * row_bytes] = 0
-        content[chunks * inner * row_bytes :] = index.reshape(-1).view(np.uint8)
-        return content.data
+        padding = np.zeros(chunks * inner * row_bytes - plain.nbytes, np.uint8)
+        return [part.reshape(-1).view(np.uint8).data for part in (plain, padding, index)]
 
     def stored_chunks(self, array: str) -> set[int]:
         """First chunk index of every stored chunk of an array, from one listing."""

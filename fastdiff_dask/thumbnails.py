@@ -10,7 +10,7 @@ import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
 
-from .activity import Amounts, recorded, stage
+from .activity import recorded, stage
 from .blas import SINGLE_THREADED_BLAS
 from .catalog import full_path
 from .cluster import capacity, run_in_waves
@@ -31,8 +31,6 @@ __all__ = ["check_memory", "hash_blocks", "read_blocks", "thumbnail_task_bytes",
 _SMALLEST_PART, _LARGEST_PART = 16, 1024
 # Pictures that the decoder answers for together: while they are hashed and transformed, it reads the next ones.
 _ANSWERED = 32
-# What reading needs to know of an image.
-_LISTED = ("root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error")
 _HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
 
 
@@ -62,6 +60,12 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
 
 
 @retried
+def _block(url: str, block: int, run: str) -> tuple[Store, Any]:
+    """Open the store, and read the metadata of a block."""
+    store = Store(url, run)
+    return store, store.read_partition(block)
+
+
 def read_part(
     url: str, block: int, start: int, stop: int, limits: ReadSettings, hashing: HashSettings | None, run: str = ""
 ) -> Part:
@@ -70,15 +74,39 @@ def read_part(
     The pictures are decoded by a process beside this one, see `readers`, while this one hashes those before. `run` is
     what `activity.stage` gave.
     """
-    store = Store(url, run)
-    with recorded(store.files, run, "thumbnails", block=block, start=start, stop=stop) as amounts:
-        rows = store.read_partition(block, _LISTED).iloc[start:stop]
-        return _read_part(store.thumbnail_settings, rows, limits, hashing, amounts)
+    store, frame = _block(url, block, run)
+    return _read_part(store, block, frame, start, stop, limits, hashing)
 
 
+def write_block(url: str, block: int, parts: list[Part], run: str = "") -> int:
+    """Commit a block of images that were read; gives the number of errors."""
+    return _write_block(*_block(url, block, run), block, parts)
+
+
+def read_block(url: str, block: int, rows: int, limits: ReadSettings, hashing: HashSettings | None, run: str) -> int:
+    """Read and commit a block that is one part; gives the number of errors."""
+    store, frame = _block(url, block, run)
+    return _write_block(store, frame, block, [_read_part(store, block, frame, 0, rows, limits, hashing)])
+
+
+@retried
 def _read_part(
-    settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashing: HashSettings | None, amounts: Amounts
+    store: Store,
+    block: int,
+    frame: Any,
+    start: int,
+    stop: int,
+    limits: ReadSettings,
+    hashing: HashSettings | None,
 ) -> Part:
+    with recorded(store.files, store.files.run, "thumbnails", block=block, start=start, stop=stop) as amounts:
+        part = _decode(store.thumbnail_settings, frame.iloc[start:stop], limits, hashing)
+        amounts.images = len(part.records)
+        amounts.errors = sum(bool(record.error) for record in part.records)
+    return part
+
+
+def _decode(settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashing: HashSettings | None) -> Part:
     # what the index could not even list, and what is not there any more, is not read
     records = [ImageRecord(error=row.error) if row.size < 0 else changed_record() for row in rows.itertuples()]
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
@@ -124,23 +152,18 @@ def _read_part(
                 finish(places, np.frombuffer(answer.thumbnails, np.uint8).reshape(len(places), *settings.shape))
     order = np.argsort(hashed).tolist()
     hashes = {name: [values[k] for k in order] for name, values in hashes.items()}
-    amounts.images = len(records)
-    amounts.errors = sum(bool(record.error) for record in records)
     return Part(records, hashes, thumbnails, signature, digests)
 
 
 @retried
-def write_block(url: str, block: int, parts: list[Part], run: str = "") -> int:
-    """Commit a block of images that were read: first its metadata, then its arrays; gives the number of errors."""
-    store = Store(url, run)
-    frame = store.read_partition(block)
+def _write_block(store: Store, frame: Any, block: int, parts: list[Part]) -> int:
+    """Commit a block, whose metadata was `frame`: first that, then its arrays."""
     records = [record for part in parts for record in part.records]
-    for field in ImageRecord._fields:
-        frame[field] = [getattr(record, field) for record in records]
+    columns = dict(zip(ImageRecord._fields, map(list, zip(*records, strict=True)), strict=True))
     for field in ("error", "warnings", "content_hash"):
-        frame[field] = [getattr(record, field) or None for record in records]
+        columns[field] = [value or None for value in columns[field]]
+    frame = frame.assign(**columns, **{name: UNREAD[name] for name in _HASHES})
     errors = int(frame.error.notna().sum())
-    frame = frame.assign(**{name: UNREAD[name] for name in _HASHES})
     names = next((list(part.hashes) for part in parts if part.hashes), [])  # a part may have no readable image
     hashes = {name: [value for part in parts if part.hashes for value in part.hashes[name]] for name in names}
     _set_hashes(frame, hashes)
@@ -156,11 +179,6 @@ def write_block(url: str, block: int, parts: list[Part], run: str = "") -> int:
         whole([part.digests for part in parts]),
     )
     return errors
-
-
-def read_block(url: str, block: int, rows: int, limits: ReadSettings, hashing: HashSettings | None, run: str) -> int:
-    """Read and commit a block that is one part; gives the number of errors."""
-    return write_block(url, block, [read_part(url, block, 0, rows, limits, hashing, run)], run)
 
 
 @retried

@@ -69,9 +69,10 @@ def overhead(bench: ClusterBench) -> None:
     runs = [bench.job(bench.options.images) for _ in range(bench.options.rounds)]
     shares, notes = [], ""
     for run in runs:
+        tasks, commits = run["tasks"], run["committing"]
         computed = {
-            "thumbnails": run["tasks"]["thumbnail"],
-            "compare": run["tasks"]["compare"] - run["committing"].get("compare", 0.0),
+            "thumbnails": tasks["thumbnail"] + tasks.get("commit", 0.0) - commits["thumbnails"],
+            "compare": tasks["plan"] + tasks["compare"] - commits["compare"],
         }
         wall = {stage: run["stages"][stage] for stage in computed}
         shares.append(1 - sum(computed.values()) / (threads * sum(wall.values())))

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import fastdiff_dask as fd
+from fastdiff_dask import thumbnails
 from fastdiff_dask.comparisons import PairWriter
 
 
-def timed(spent: Counter[str], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function that adds the time that it takes to what was spent."""
+def timed(spent: Counter[str], stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that adds the time that it takes to what was spent in a stage."""
 
     @functools.wraps(function)
     def measured(*arguments: Any, **options: Any) -> Any:
@@ -27,7 +28,7 @@ def timed(spent: Counter[str], function: Callable[..., Any]) -> Callable[..., An
         try:
             return function(*arguments, **options)
         finally:
-            spent["compare"] += time.perf_counter() - start
+            spent[stage] += time.perf_counter() - start
 
     return measured
 
@@ -47,8 +48,9 @@ def main() -> None:
     options = parser.parse_args()
     shutil.rmtree(options.store, ignore_errors=True)
     committing: Counter[str] = Counter()
-    # the commits of tiles are parts of their tasks; they are seen where tasks are threads of this process
-    PairWriter.commit = timed(committing, PairWriter.commit)
+    # commits are parts of the tasks that read or compare; they are seen where tasks are threads of this process
+    PairWriter.commit = timed(committing, "compare", PairWriter.commit)
+    thumbnails._write_block = timed(committing, "thumbnails", thumbnails._write_block)
     with fd.FastDifPy(
         options.pictures,
         store=options.store,
