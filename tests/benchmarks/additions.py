@@ -89,9 +89,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = make_parser(__doc__.partition("\n")[0], RUNS[:1], [])
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--new", type=int, default=500)
+    parser.add_argument("--size", type=int, nargs=2, default=(160, 120), help="width and height of the pictures")
     options = parser.parse_args(arguments)
     bench = AdditionsBench(options)
-    source = sorted(make_pictures(bench.folder, options.images + options.new, options.threads).iterdir())
+    pictures = make_pictures(bench.folder, options.images + options.new, options.threads, tuple(options.size))
+    source = sorted(pictures.iterdir())
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in RUNS}
     grown = 0
     for _ in range(options.rounds):

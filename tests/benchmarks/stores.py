@@ -20,16 +20,17 @@ from fastdiff_dask.store import UNREAD, Store
 __all__ = ["make_pictures", "make_store"]
 
 
-def make_pictures(folder: Path, images: int, threads: int) -> Path:
-    """Make simulated pictures of 160 × 120 pixels as JPEG files; those that are there are used again."""
-    place = folder / f"pictures-{images}"
+def make_pictures(folder: Path, images: int, threads: int, size: tuple[int, int] = (160, 120)) -> Path:
+    """Make simulated pictures of so many pixels as JPEG files; those that are there are used again."""
+    width, height = size
+    place = folder / f"pictures-{images}-{width}x{height}"
     if place.exists():
         return place
     partial = place.with_suffix(".partial")
     partial.mkdir(parents=True, exist_ok=True)
 
     def save(start: int) -> None:
-        for number, image in enumerate(simulate_range(start, min(start + 256, images), 0, size=(120, 160)), start):
+        for number, image in enumerate(simulate_range(start, min(start + 256, images), 0, size=(height, width)), start):
             Image.fromarray(image).save(partial / f"{number:07d}.jpg", quality=90)
 
     with ThreadPoolExecutor(threads) as pool:
