@@ -167,7 +167,7 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
     for number in range(3):
         Image.new("RGB", (20, 20), (number * 100, 0, 0)).save(folder / f"{number}.png")
     (folder / "1.png").chmod(0)
-    for path in (tmp_path, *tmp_path.parents[:2]):
+    for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(0o755)
     if os.geteuid() == 0:
         # the superuser reads everything, so the decoder becomes somebody else as soon as it has loaded what it needs
