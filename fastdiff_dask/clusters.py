@@ -70,9 +70,13 @@ def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable,
 def make_cluster(images: Iterable[Any]) -> Cluster:
     """Choose what to keep of connected images: rows with the path as ``Index``, width, height and size."""
     best, *others = sorted(images, key=lambda image: keep_order(image.width, image.height, image.size, image.Index))
-    return Cluster(best.Index, [other.Index for other in others])
+    # two stores may know the same file, and what is to be kept is never named as what may go
+    return Cluster(best.Index, [path for path in dict.fromkeys(other.Index for other in others) if path != best.Index])
 
 
 def low_quality_of(clusters: Iterable[Cluster]) -> list[str]:
-    """Every image that is not the best of its cluster, sorted."""
-    return sorted(path for cluster in clusters for path in cluster.low_quality)
+    """Every path that is not that of the best image of a cluster, sorted."""
+    clusters = list(clusters)
+    return sorted(
+        {path for cluster in clusters for path in cluster.low_quality} - {cluster.keep for cluster in clusters}
+    )

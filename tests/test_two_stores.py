@@ -170,6 +170,22 @@ def test_equal_paths_on_two_machines(tmp_path, client):
     assert {(row.a, row.b) for row in similar.itertuples()} == {pair for pair in found if shown[0] in pair}
 
 
+def test_a_file_that_both_stores_know_is_not_both_kept_and_removed(tmp_path, client):
+    (tmp_path / "a").mkdir()
+    rng = np.random.default_rng(5)
+    pictures = [rng.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(3)]
+    for number, picture in enumerate([*pictures, pictures[0]]):
+        Image.fromarray(picture).save(tmp_path / "a" / f"{number}.png")
+    index(tmp_path, "a", client)
+    index(tmp_path, "b", client, photos=tmp_path / "a")
+    result = compare(tmp_path, client)
+    assert len(result.clusters) == 3
+    first = str(tmp_path / "a" / "0.png")
+    assert (result.clusters[0].keep, result.clusters[0].low_quality) == (first, [str(tmp_path / "a" / "3.png")])
+    assert [cluster.low_quality for cluster in result.clusters[1:]] == [[], []]
+    assert result.low_quality == [str(tmp_path / "a" / "3.png")]
+
+
 def test_a_store_that_was_replaced_meanwhile_is_said_and_then_listed_again(indexed, client):
     with open_both(indexed, client) as db:
         db.index_the_dirs()
