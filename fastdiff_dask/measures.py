@@ -179,7 +179,7 @@ def _checked(measure: Measure, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> ND
         result = measure.function(a, b)
         result = result.get() if hasattr(result, "get") and hasattr(result, "device") else result  # CuPy
         found = np.asarray(result)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # Dask ends a worker whose task exits
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise FastDiffError(f"compare function {measure.shown} failed ({reason}); the tile is not kept") from None
     wanted = (len(a), len(b))

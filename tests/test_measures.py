@@ -264,6 +264,7 @@ def one_nan(values):
 
 
 MISTAKES: dict[str, tuple[Callable, str]] = {
+    "exits": (lambda values: sys.exit(3), r"failed \(SystemExit: 3\); the tile is not kept"),
     "raises": (lambda values: {}["no such key"], r"failed \(KeyError: 'no such key'\); the tile is not kept"),
     "raises lines": (lambda values: int("x\ny"), r"failed \(ValueError: .*\); the tile is not kept"),
     "transposed": (transposed, r"gave int64 of shape \(2, 1\) for 2 and 2|gave int64 of shape \(2, 1\) for 1 and 2"),
