@@ -186,7 +186,14 @@ class Store:
             attributes = group_attributes(self.files.read("arrays.zarr/zarr.json"))
         except StoreMismatchError:
             raise
-        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        except OSError as error:
+            if run:  # a task tries it again
+                raise
+            reason = " ".join(str(error).split())
+            raise StoreMismatchError(
+                f"the store at {url} cannot be read ({reason}); check the disk and the rights, or name another --store"
+            ) from None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = " ".join(str(error).split())
             raise StoreMismatchError(
                 f"the store at {url} cannot be read ({reason}); name another --store, or delete it"

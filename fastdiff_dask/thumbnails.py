@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import socket
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +18,11 @@ from .catalog import full_path
 from .cluster import capacity, run_in_waves
 from .config import ReadSettings, ThumbnailSettings
 from .decoder import ListedFile, Request
-from .errors import UsageError
+from .errors import FastDiffError, UsageError
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS, HashSettings, thumbnail_digests
-from .images import ImageRecord, changed_record
+from .images import ImageRecord, changed_record, printable
 from .readers import close_readers, reader
+from .remote import is_url
 from .resilience import retried
 from .signatures import signature_length, signatures
 from .store import UNREAD, Store
@@ -100,10 +103,24 @@ def _read_part(
     hashing: HashSettings | None,
 ) -> Part:
     with recorded(store.files, store.files.run, "thumbnails", block=block, start=start, stop=stop) as amounts:
-        part = _decode(store.thumbnail_settings, frame.iloc[start:stop], limits, hashing)
+        rows = frame.iloc[start:stop]
+        folders = rows.root[rows.current].unique().tolist()
+        _check_folders(folders)
+        part = _decode(store.thumbnail_settings, rows, limits, hashing)
+        _check_folders(folders)  # of a disk that went away meanwhile
         amounts.images = len(part.records)
         amounts.errors = sum(bool(record.error) for record in part.records)
     return part
+
+
+def _check_folders(folders: list[str]) -> None:
+    """See that the folders are there, rather than give an error for each of their files."""
+    for folder in folders:
+        if not is_url(folder) and not Path(folder).exists():
+            raise FastDiffError(
+                f"{socket.gethostname()} does not see the folder {printable(folder)} any more, or not yet; mount it, "
+                f"or index again if it is gone"
+            )
 
 
 def _decode(settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashing: HashSettings | None) -> Part:

@@ -1,5 +1,6 @@
 """Full disks, disks that fail now and then, workers without memory, two clients at once, and strangers' ports."""
 
+import errno
 import re
 import shutil
 import socket
@@ -16,6 +17,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.cluster import connect
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
+from fastdiff_dask.files import Files
 from fastdiff_dask.hashes import HashSettings
 from fastdiff_dask.planning import plan_part
 from fastdiff_dask.search import SearchCounts
@@ -190,6 +192,43 @@ def test_a_worker_that_came_late(tmp_path, simulated, client):
     with pytest.raises(fd.FastDiffError, match=r"a worker on .* does not see the store at .*unseen; mount it there"):
         read_part(url + "unseen", *arguments, run)
     assert len(read_part(url, *arguments, run).records) == 8
+    (tmp_path / "photos").rename(tmp_path / "unmounted")
+    with pytest.raises(fd.FastDiffError, match=r"does not see the folder .*photos any more, or not yet; mount it"):
+        read_part(url, *arguments, run)
+
+
+def test_a_folder_that_goes_away_is_no_error_of_its_pictures(tmp_path, simulated, client):
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, block_size=8) as db:
+        db.index_the_dirs()
+        (tmp_path / "photos").rename(tmp_path / "unmounted")
+        with pytest.raises(fd.FastDiffError, match=r"does not see the folder .*photos any more"):
+            db.first_loop_iteration()
+        (tmp_path / "unmounted").rename(tmp_path / "photos")
+        db.first_loop_iteration()
+        assert len(db.errors) == 0
+
+
+def test_a_store_that_cannot_be_read_for_a_moment(tmp_path, simulated, client, monkeypatch):
+    url = str(tmp_path / "store")
+    with fd.FastDifPy(tmp_path / "photos", store=url, client=client, block_size=8, verbose=False) as db:
+        db.index_the_dirs()
+        run = db.store.files.begin_run()
+        limits = db.read_settings
+    read, faults = Files.read, []
+
+    def failing(files, name):
+        if not faults:
+            faults.append(name)
+            raise OSError(errno.EIO, "Input/output error")
+        return read(files, name)
+
+    monkeypatch.setattr(Files, "read", failing)
+    assert len(read_part(url, 0, 0, 8, limits, None, run).records) == 8
+    assert faults.pop() == "arrays.zarr/zarr.json"
+    with pytest.raises(
+        fd.FastDiffError, match=r"cannot be read \(.*Input/output error\); check the disk and the rights"
+    ):
+        Store(url)
 
 
 def test_addresses_at_which_no_scheduler_listens(disturbed, monkeypatch):
