@@ -117,6 +117,25 @@ def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch)
 # -- killed and resumed ------------------------------------------------------------------------------------------------
 
 
+def test_stores_there_are_compared(collection, tmp_path, client):
+    photos, out = f"{collection.url}/photos", tmp_path / "out.json"
+    job(photos, f"{collection.url}/a", out, client)
+    job(photos, str(tmp_path / "b"), out, client)
+    pairs = set()
+    for place in (f"{collection.url}/both", str(tmp_path / "both")):
+        with FastDifPy.from_stores(
+            f"{collection.url}/a", tmp_path / "b", store=place, client=client, verbose=False
+        ) as db:
+            assert db.index_the_dirs().new == 2 * 28
+            db.first_loop_iteration()
+            db.second_loop_iteration()
+            found = db.result()
+            # every picture is in both
+            assert sum(row.a == row.b and row.mse == 0 for row in found.pairs.itertuples()) == 27
+            pairs.add(tuple(zip(found.pairs.a, found.pairs.b, found.pairs.mse, strict=True)))
+    assert len(pairs) == 1
+
+
 def test_killed_at_many_moments_of_all_stages(collection, tmp_path):
     driver = Path(__file__).with_name("remote_kill_driver.py")
     command = [sys.executable, str(driver), f"{collection.url}/photos/2024", collection.url, str(tmp_path)]
