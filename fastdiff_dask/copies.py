@@ -1,16 +1,18 @@
 """Equal thumbnails: found by their digests, compared once, and expanded to pairs of images. NumPy only."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .components import Components
 from .metrics import compose_transforms, reverse_transforms
 
-__all__ = ["Copies", "Groups", "PairChunk", "find_copies"]
+__all__ = ["Copies", "GroupPairs", "Groups", "PairChunk", "find_copies"]
 
 
 class Copies(NamedTuple):
@@ -37,7 +39,7 @@ class Copies(NamedTuple):
     symmetries: NDArray[np.uint8]
 
 
-def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...]) -> Copies:
+def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...], kinds: NDArray[np.int64] | None = None) -> Copies:
     """Find thumbnails that are equal after some turn, by the smallest of the digests of all turns.
 
     Memory: about 100 bytes an image.
@@ -48,6 +50,8 @@ def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...]) -> Copies:
         (n, 4, 16) uint8: see `hashes.thumbnail_digests`; zeros for what has no thumbnail.
     turns
         The turns after which thumbnails count as equal.
+    kinds
+        (n, k): only images with equal rows are copies of each other.
     """
     words = np.ascontiguousarray(digests).view(np.uint64)  # (n, 4, 2)
     high, low = words[:, 0, 0].copy(), words[:, 0, 1].copy()
@@ -56,9 +60,11 @@ def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...]) -> Copies:
         smaller = (words[:, turn, 0] < high) | ((words[:, turn, 0] == high) & (words[:, turn, 1] < low))
         high[smaller], low[smaller], best[smaller] = words[smaller, turn, 0], words[smaller, turn, 1], turn
     rows = np.flatnonzero(words.any(axis=(1, 2)))
-    rows = rows[np.lexsort((rows, low[rows], high[rows]))]
-    first = np.ones(len(rows), bool)
-    first[1:] = (high[rows[1:]] != high[rows[:-1]]) | (low[rows[1:]] != low[rows[:-1]])
+    kinds = np.zeros((len(words), 0), np.int64) if kinds is None else kinds
+    columns = [high[rows], low[rows], *kinds[rows].T]
+    order = np.lexsort((rows, *columns[::-1]))
+    rows, first = rows[order], np.ones(len(rows), bool)
+    first[1:] = np.any([np.diff(column[order]) != 0 for column in columns], axis=0)
     original = rows[first][np.cumsum(first) - 1]
     copies, originals = rows[~first], original[~first]
     order = np.argsort(copies)
@@ -87,6 +93,25 @@ class PairChunk(NamedTuple):
 
     a: NDArray[np.int64]
     b: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+
+
+class GroupPairs(NamedTuple):
+    """Some pairs of groups of images.
+
+    Attributes
+    ----------
+    first, second
+        (k,) int64: numbers of the groups.
+    values
+        (k,) int64: what the comparison gave for them.
+    masks
+        (k,) uint8: transforms that map the first original to the second.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
     values: NDArray[np.int64]
     masks: NDArray[np.uint8]
 
@@ -129,6 +154,10 @@ class Groups:
         (p,) uint8: transforms that map the first original to the second.
     two_sides
         Images of `first` are on side a, those of `second` on side b, and the members of a group make no pairs.
+    own_pairs
+        The members of a group make pairs; never between two sides.
+    stored
+        Gives more pairs of groups, the same at each call: those that are too many to be held in memory.
     """
 
     members: NDArray[np.int64]
@@ -140,64 +169,118 @@ class Groups:
     values: NDArray[np.int64]
     masks: NDArray[np.uint8]
     two_sides: bool
+    own_pairs: bool = True
+    stored: Callable[[], Iterator[GroupPairs]] | None = None
+
+    @property
+    def _apart(self) -> bool:
+        return self.two_sides or not self.own_pairs
 
     @cached_property
     def _sizes(self) -> NDArray[np.int64]:
         return np.diff(self.starts)
 
     @cached_property
-    def _all(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-        """Pairs of groups with those of each group with itself: first, second, values, masks."""
-        if self.two_sides:
-            return self.first, self.second, self.values, self.masks
+    def _held(self) -> GroupPairs:
+        """The pairs of groups in memory, with those of each group with itself."""
+        if self._apart:
+            return GroupPairs(self.first, self.second, self.values, self.masks)
         own = np.flatnonzero(self._sizes > 1)
-        return (
+        return GroupPairs(
             np.concatenate([own, self.first]),
             np.concatenate([own, self.second]),
             np.concatenate([np.zeros(len(own), np.int64), self.values]),
             np.concatenate([self.symmetries[own], self.masks]),
         )
 
+    def _chunks(self) -> Iterator[GroupPairs]:
+        """All pairs of groups, some at a time."""
+        yield self._held
+        if self.stored is not None:
+            yield from self.stored()
+
+    def _all(self) -> GroupPairs:
+        """All pairs of groups at once."""
+        if self.stored is None:
+            return self._held
+        return GroupPairs(*(np.concatenate(parts) for parts in zip(*self._chunks(), strict=True)))
+
+    @cached_property
+    def _summary(self) -> tuple[int, NDArray[np.signedinteger]]:
+        """Number of similar pairs of images, and for each group the first one that it is connected with, or −1."""
+        count, components, paired = 0, Components(len(self._sizes)), np.zeros(len(self._sizes), bool)
+        for first, second, _, _ in self._chunks():
+            a, b = self._sizes[first], self._sizes[second]
+            # in Python's integers: 10 million equal images are beyond no limit
+            count += int(np.where(first == second, a * (a - 1) // 2, a * b).sum(dtype=object)) if len(first) else 0
+            components.add(first, second)
+            paired[first] = paired[second] = True
+        return count, np.where(paired, components.labels(), -1)
+
     def count(self) -> int:
         """Number of similar pairs of images."""
-        first, second, _, _ = self._all
-        a, b = self._sizes[first], self._sizes[second]
-        # in Python's integers: 10 million equal images are beyond no limit
-        return int(np.where(first == second, a * (a - 1) // 2, a * b).sum(dtype=object)) if len(first) else 0
+        return self._summary[0]
 
-    def _pairs(self, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]) -> PairChunk:
+    def connected(self) -> list[NDArray[np.int64]]:
+        """For each component of images that pairs connect their names, ascending; ordered by the first of them."""
+        labels = np.repeat(self._summary[1], self._sizes)
+        members, labels = self.members[labels >= 0], labels[labels >= 0]
+        order = np.lexsort((members, labels))
+        breaks = np.flatnonzero(np.diff(labels[order])) + 1
+        parts = np.split(members[order], breaks) if len(order) else []
+        return sorted(parts, key=lambda part: part[0])
+
+    def among(self, names: NDArray[np.int64]) -> "Groups":
+        """Give the same with only those pairs in memory, and none elsewhere, that are between groups of some images."""
+        if self.stored is None:
+            return self
+        wanted = np.zeros(len(self._sizes), bool)
+        wanted[np.searchsorted(self.starts, np.flatnonzero(np.isin(self.members, names)), side="right") - 1] = True
+        held = GroupPairs(self.first, self.second, self.values, self.masks)
+        parts: list[list[NDArray[Any]]] = [
+            [values[wanted[chunk.first] & wanted[chunk.second]] for values in chunk]
+            for chunk in chain([held], self.stored())
+        ]
+        first, second, values, masks = (np.concatenate(some) for some in zip(*parts, strict=True))
+        return replace(self, first=first, second=second, values=values, masks=masks, stored=None)
+
+    def _pairs(
+        self, chunk: GroupPairs, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
+    ) -> PairChunk:
         """Pairs of the members at places x and y, which belong to pairs of groups."""
-        _, _, values, masks = self._all
         a, b = self.members[x], self.members[y]
-        relation = _relations()[masks[pair], self.turns[x], self.turns[y]]
+        relation = _relations()[chunk.masks[pair], self.turns[x], self.turns[y]]
         if not self.two_sides:
             swap = a > b
             a, b = np.where(swap, b, a), np.where(swap, a, b)
             relation = np.where(swap, reverse_transforms(relation), relation).astype(np.uint8)
-        return PairChunk(a, b, values[pair], relation)
+        return PairChunk(a, b, chunk.values[pair], relation)
 
     def pairs(self, at_once: int) -> Iterator[PairChunk]:
         """Give all pairs of images, at most so many at once, in no particular order."""
-        first, second, _, _ = self._all
-        widths = self._sizes[second]
-        ends = np.cumsum(self._sizes[first] * widths)
-        for start in range(0, int(ends[-1]) if len(ends) else 0, at_once):
-            place = np.arange(start, min(start + at_once, int(ends[-1])))
-            pair = np.searchsorted(ends, place, side="right")
-            row, column = np.divmod(place - np.concatenate([[0], ends])[pair], widths[pair])
-            wanted = (first[pair] != second[pair]) | (row < column)
-            pair, row, column = pair[wanted], row[wanted], column[wanted]
-            yield self._pairs(pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
+        for chunk in self._chunks():
+            first, second, _, _ = chunk
+            widths = self._sizes[second]
+            ends = np.cumsum(self._sizes[first] * widths)
+            begins = np.concatenate([[0], ends])
+            for start in range(0, int(ends[-1]) if len(ends) else 0, at_once):
+                place = np.arange(start, min(start + at_once, int(ends[-1])))
+                pair = np.searchsorted(ends, place, side="right")
+                row, column = np.divmod(place - begins[pair], widths[pair])
+                wanted = (first[pair] != second[pair]) | (row < column)
+                pair, row, column = pair[wanted], row[wanted], column[wanted]
+                yield self._pairs(chunk, pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
 
     def stars(self) -> PairChunk:
         """Give so few pairs that each image of a pair is in one, and what is connected stays so.
 
-        The first image of a group is paired with the others of it, and with the first of other groups; between two
-        sides, where the images of a group make no pairs, the others of it with the first one of one other group.
+        The first image of a group is paired with the others of it, and with the first of other groups; where the images
+        of a group make no pairs, the others of it with the first one of one other group.
         """
-        first, second, _, _ = self._all
+        everything = self._all()
+        first, second, _, _ = everything
         sizes, pairs = self._sizes, np.arange(len(first))
-        if self.two_sides:
+        if self._apart:
             rows, columns, used = [self.starts[first]], [self.starts[second]], [pairs]
             for mine, theirs, here, there in ((first, second, rows, columns), (second, first, columns, rows)):
                 groups, places = np.unique(mine, return_index=True)
@@ -205,19 +288,20 @@ class Groups:
                 here.append(np.repeat(self.starts[groups], others) + _within(others) + 1)
                 there.append(np.repeat(self.starts[theirs[places]], others))
                 used.append(np.repeat(places, others))
-            return self._pairs(np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
+            return self._pairs(everything, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
         own = first == second
         others = np.repeat(pairs[own], sizes[first[own]] - 1)
         x = self.starts[first[np.concatenate([others, pairs[~own]])]]
         y = np.concatenate([self.starts[first[others]] + _within(sizes[first[own]] - 1) + 1, self.starts[second[~own]]])
-        return self._pairs(np.concatenate([others, pairs[~own]]), x, y)
+        return self._pairs(everything, np.concatenate([others, pairs[~own]]), x, y)
 
     def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
         """Give the pairs of one image with some others, as far as there are any."""
-        first, second, _, _ = self._all
+        everything = self._all()
+        first, second, _, _ = everything
         places = np.flatnonzero(np.isin(self.members, others))
         groups = np.searchsorted(self.starts, places, side="right") - 1
-        found = [self._pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        found = [self._pairs(everything, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
         for place in np.flatnonzero(self.members == a).tolist():
             group = int(np.searchsorted(self.starts, place, side="right")) - 1
             for mine, theirs in ((first, second), (second, first)):
@@ -228,7 +312,7 @@ class Groups:
                 hit[hit] = theirs[order[at[hit]]] == groups[hit]
                 hit &= places != place
                 x, y = np.full(int(hit.sum()), place), places[hit]
-                found.append(self._pairs(order[at[hit]], *((x, y) if mine is first else (y, x))))
+                found.append(self._pairs(everything, order[at[hit]], *((x, y) if mine is first else (y, x))))
                 if not self.two_sides and mine is first:
                     places, groups = places[~hit], groups[~hit]  # a group with itself is found from either end
         return PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

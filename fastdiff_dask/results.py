@@ -13,14 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .catalog import Link, Root, full_path
-from .clusters import Cluster, connected_clusters, low_quality_of, make_cluster
+from .clusters import Cluster, low_quality_of, make_cluster
 from .comparisons import Comparison
 from .config import CompareSettings
-from .copies import Groups, PairChunk, find_copies
+from .copies import GroupPairs, Groups, PairChunk, find_copies
 from .errors import UsageError
 from .files import replace_file
+from .found_pairs import FoundPairs
 from .metrics import rotation_of
-from .planning import turns_of
+from .planning import read_keys, turns_of
+from .shortcuts import ShortCuts
 from .store import Store
 
 __all__ = ["Result", "collect_errors", "collect_result", "shown_paths", "write_json"]
@@ -35,15 +37,16 @@ class Result:
     """The outcome of a comparison.
 
     Memory grows with the number of images in pairs, about 1 kB each, and with the pairs that are listed, about 200 B
-    each. Images with equal thumbnails are kept as groups, and their pairs made when they are asked for: 20,000 blank
-    pages are 200 million pairs.
+    each; more than four million pairs of different thumbnails are not held, but read from the store for each use.
+    Images with equal thumbnails are kept as groups, and their pairs made when they are asked for: 20,000 blank pages
+    are 200 million pairs.
 
     Attributes
     ----------
     groups
         The similar pairs in a short form; images are named by their row in `images`.
     images
-        A row an image that is in a pair, by path and sorted by it: width, height, size in bytes.
+        A row an image that is in a pair, by path and sorted by it: width, height, size in bytes, and its number.
     errors
         A row a file that could not be compared, sorted by path: path, error.
     files
@@ -104,6 +107,11 @@ class Result:
         found = [self.groups.between(row, places) for row in self._rows[path]]
         return self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True))))
 
+    def among(self, paths: Sequence[str]) -> "Result":
+        """Give the same result for `similar_to` between some images: their pairs are held, if those of all are not."""
+        places = [row for path in paths for row in self._rows[path]]
+        return replace(self, groups=self.groups.among(np.array(places, np.int64)))
+
     @cached_property
     def _rows(self) -> dict[str, list[int]]:
         # stores of two machines may have the same path on either side
@@ -131,8 +139,7 @@ class Result:
     def clusters(self) -> list[Cluster]:
         """Connected images, and which one to keep; sorted by the path to keep."""
         rows = list(self.images.itertuples())
-        stars = self.groups.stars()
-        return sorted(make_cluster(rows[i] for i in part) for part in connected_clusters(stars.a, stars.b))
+        return sorted(make_cluster(rows[i] for i in part) for part in self.groups.connected())
 
     @property
     def low_quality(self) -> list[str]:
@@ -237,17 +244,11 @@ def collect_result(
     height, width, _ = store.thumbnail_settings.shape
     wanted = replace(comparison.settings, similarity_threshold=threshold)
     measured = wanted.measure != "mse"
-    limit = threshold if measured else wanted.sse_limit(height, width)
-    parts = [np.zeros((0, 4), np.int64)]
-    for pairs in comparison.read_pairs(comparison.plans()):
-        values = pairs[:, 2].copy().view(np.float64) if measured else pairs[:, 2]
-        parts.append(pairs[values <= limit])
-    found = np.concatenate(parts)
-
+    found = FoundPairs(comparison, threshold)
     if store.two_sides:
-        sides = [_collect_groups(store, wanted, side, found[:, column]) for column, side in enumerate(("a", "b"))]
+        sides = [_collect_groups(store, wanted, side, found.numbers(side)) for side in ("a", "b")]
     else:
-        sides = [_collect_groups(store, wanted, "a", found[:, :2].ravel())]
+        sides = [_collect_groups(store, wanted, "a", found.numbers())]
     members = np.unique(np.concatenate([side.members for side in sides]))
     scan = _scan(store, roots, members)
     images = scan.images
@@ -258,10 +259,11 @@ def collect_result(
     rank = {image: name for name, image in enumerate(ordered)}
     # −1 for what is not current
     names = [rank[image] if current else -1 for image, current in zip(shown, images.current, strict=True)]
-    groups = _make_groups(sides, found, dict(zip(members.tolist(), names, strict=True)), store.two_sides)
+    by_number = dict(zip(members.tolist(), names, strict=True))
+    groups = _make_groups(sides, found, by_number, store.two_sides, not wanted.skip_matching_hash)
     used, places = np.unique(groups.members, return_inverse=True)
     groups = replace(groups, members=places)
-    kept = images[["width", "height", "size"]].iloc[[rows[ordered[name]] for name in used.tolist()]]
+    kept = images[["width", "height", "size", "image"]].iloc[[rows[ordered[name]] for name in used.tolist()]]
     kept = kept.set_axis(pd.Index([ordered[name][0] for name in used.tolist()], dtype=object, name="path"))
     settings = {
         "directories_a": [root.given for root in roots if root.side == "a"],
@@ -316,10 +318,12 @@ def _collect_groups(store: Store, settings: CompareSettings, side: str, found: N
         originals = np.unique(found)
         places = np.arange(len(originals))
         return _Side(originals, np.ones(len(originals), np.uint8), originals, places, np.zeros_like(places))
-    copies = find_copies(store.read_digests()[numbers], turns_of(settings, store.thumbnail_settings))
+    shortcuts = ShortCuts.of(settings)
+    kinds = shortcuts.kinds(read_keys(store, settings)[numbers]) if shortcuts else None
+    copies = find_copies(store.read_digests()[numbers], turns_of(settings, store.thumbnail_settings), kinds)
     wanted = np.isin(numbers[copies.representatives], found)
     of_copies = np.searchsorted(copies.representatives, copies.originals)
-    if not store.two_sides:
+    if not store.two_sides and not settings.skip_matching_hash:  # copies have equal hashes
         wanted[of_copies] = True
     originals = numbers[copies.representatives[wanted]]
     new = np.cumsum(wanted) - 1
@@ -333,35 +337,52 @@ def _collect_groups(store: Store, settings: CompareSettings, side: str, found: N
     )
 
 
-def _make_groups(sides: list[_Side], found: NDArray[np.int64], names: dict[int, int], two_sides: bool) -> Groups:
+def _make_groups(
+    sides: list[_Side], found: FoundPairs, names: dict[int, int], two_sides: bool, own_pairs: bool
+) -> Groups:
     """Groups of named images, without the images that have no name (−1), and what is empty without them."""
     offset = len(sides[0].originals) if two_sides else 0
-    first = np.searchsorted(sides[0].originals, found[:, 0])
-    second = np.searchsorted(sides[-1].originals, found[:, 1]) + offset
     members = np.array([names[number] for side in sides for number in side.members.tolist()], np.int64)
     groups = np.concatenate([side.groups + number * offset for number, side in enumerate(sides)])
     turns = np.concatenate([side.turns for side in sides])
     symmetries = np.concatenate([side.symmetries for side in sides])
 
     sizes = np.bincount(groups[members >= 0], minlength=len(symmetries))
-    pair = (sizes[first] > 0) & (sizes[second] > 0) if len(found) else np.zeros(0, bool)
-    first, second, found = first[pair], second[pair], found[pair]
-    used = np.zeros(len(symmetries), bool) if two_sides else sizes > 1
-    used[first] = used[second] = True
+    # by the number of an image the group that it stands for
+    tables: list[NDArray[Any]] = [
+        np.full(found.images, -1, np.int32 if found.images < 1 << 31 else np.int64) for _ in sides
+    ]
+    for number, (table, side) in enumerate(zip(tables, sides, strict=True)):
+        own = np.arange(len(side.originals)) + number * offset
+        table[side.originals] = np.where(sizes[own] > 0, own, -1)
+
+    def group_pairs() -> Iterator[GroupPairs]:
+        for pairs in found:
+            first, second = tables[0][pairs[:, 0]], tables[-1][pairs[:, 1]]
+            there = (first >= 0) & (second >= 0)
+            ends = first[there].astype(np.int64), second[there].astype(np.int64)
+            yield GroupPairs(*ends, pairs[there, 2], pairs[there, 3].astype(np.uint8))
+
+    used = np.zeros(len(symmetries), bool) if two_sides or not own_pairs else sizes > 1
+    for chunk in group_pairs():
+        used[chunk.first] = used[chunk.second] = True
     kept = (members >= 0) & used[groups]
     members, groups, turns = members[kept], groups[kept], turns[kept]
     order = np.lexsort((members, groups))
     new = np.cumsum(used) - 1
+    for table in tables:  # what is in a pair is used
+        table[table >= 0] = new[table[table >= 0]]
+    none = np.zeros(0, np.int64)
+    pairs = GroupPairs(none, none, none, none.astype(np.uint8)) if found.held is None else next(group_pairs())
     return Groups(
         members=members[order],
         starts=np.concatenate([[0], np.cumsum(sizes[used])]).astype(np.int64),
         turns=turns[order],
         symmetries=symmetries[used],
-        first=new[first],
-        second=new[second],
-        values=found[:, 2].copy(),
-        masks=found[:, 3].astype(np.uint8),
+        **pairs._asdict(),
         two_sides=two_sides,
+        own_pairs=own_pairs,
+        stored=group_pairs if found.held is None else None,
     )
 
 

@@ -61,10 +61,12 @@ def _clusters_table(result: Result) -> Table:
     table.add_column("image", overflow="fold")
     for heading in ("pixels", "bytes", "MSE" if result.pixels is not None else "value", "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for cluster in result.clusters[:_SHOWN_CLUSTERS]:
+    clusters = result.clusters[:_SHOWN_CLUSTERS]
+    named = result.among([path for one in clusters for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])])
+    for cluster in clusters:
         shown = cluster.low_quality[:_SHOWN_IMAGES]
         similar = {}
-        for row in result.similar_to(cluster.keep, shown).itertuples():
+        for row in named.similar_to(cluster.keep, shown).itertuples():
             turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
             value = f"{row.value:.4g}" if result.pixels is None else f"{row.mse:.2f}"
             similar[row.b if row.a == cluster.keep else row.a] = value, turned

@@ -17,12 +17,12 @@ LAYERS = [
     ["blas", "config", "functions", "pixels", "probe", "resilience"],
     ["images"],
     ["decoder", "roots", "trust"],
-    ["grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
-    ["activity", "copies", "locks", "measures", "search", "testing", "tilemap", "walk"],
+    ["components", "grid", "hashes", "readers", "metrics", "ordering", "signatures", "files", "progress"],
+    ["activity", "copies", "locks", "measures", "search", "shortcuts", "testing", "tilemap", "walk"],
     ["snapshot", "store"],
     ["remote_walk"],
     ["comparisons", "catalog", "cluster", "dense", "performance", "workers"],
-    ["monitor", "page_texts", "pairwise"],
+    ["found_pairs", "monitor", "page_texts", "pairwise"],
     ["page", "planning", "thumbnails", "frames"],
     ["compare", "dashboard", "clusters", "estimate", "status", "transfer"],
     ["results"],
@@ -44,9 +44,11 @@ KERNELS = [
     "metrics",
     "ordering",
     "signatures",
+    "components",
     "copies",
     "measures",
     "search",
+    "shortcuts",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -69,7 +69,7 @@ def test_pairs_are_sorted_and_the_first_of_two_is_turned(tmp_path, client, turne
     assert result.pairs_complete
     assert result.pixels == 64
     assert list(result.images.index) == [a, bx, c, e, m, y, z]
-    assert result.images.loc[m].to_dict() == {"width": 8, "height": 8, "size": Path(m).stat().st_size}
+    assert result.images.loc[m].to_dict() == {"width": 8, "height": 8, "size": Path(m).stat().st_size, "image": 3}
 
 
 def test_a_short_form_covers_all_and_connects_the_same(tmp_path, client, turned, monkeypatch):
