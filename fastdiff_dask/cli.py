@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_difpy import difpy
 from .config import PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError
 from .remote import is_remote_error
@@ -62,6 +63,14 @@ def _comparison_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output."),
         click.option("--mirror", is_flag=True, help="Look for mirrored copies as well."),
         click.option("--no-rotations", is_flag=True, help="Do not look for turned copies."),
+        click.option(
+            "--match-aspect-by",
+            type=float,
+            metavar="F",
+            help="Compare only pictures of the same size (0), or with aspect ratios within a factor (1: the same).",
+        ),
+        click.option("--only-matching-hash", is_flag=True, help="Compare only pictures with equal hashes."),
+        click.option("--skip-matching-hash", is_flag=True, help="Compare only pictures with different hashes."),
         click.option(
             "--compare",
             type=click.Choice(["mse", "ssim", "hamming"]),
@@ -121,6 +130,9 @@ def find(
     compare: str,
     no_rotations: bool,
     mirror: bool,
+    match_aspect_by: float | None,
+    only_matching_hash: bool,
+    skip_matching_hash: bool,
     json_path: str | None,
     no_recursive: bool,
     extension: tuple[str, ...],
@@ -146,7 +158,15 @@ def find(
     """
     from .project import FastDifPy
 
-    threshold = _check_comparison(threshold, compare, json_path)
+    comparison = {
+        "compare": compare,
+        "rotations": not no_rotations,
+        "mirror": mirror,
+        "match_aspect_by": match_aspect_by,
+        "only_matching_hash": only_matching_hash,
+        "skip_matching_hash": skip_matching_hash,
+    }
+    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, json_path)
     width, height = _size(thumbnail_size)
     client = _cluster_client(scheduler, scheduler_file, tls, workers, threads)
     db = FastDifPy(
@@ -170,7 +190,7 @@ def find(
         performance_report=performance_report,
         verbose=False if quiet else None,
     )
-    _run(db, threshold, compare, no_rotations, mirror, json_path, quiet)
+    _run(db, comparison, json_path, quiet)
 
 
 @commands.command()
@@ -189,6 +209,9 @@ def compare(
     compare: str,
     no_rotations: bool,
     mirror: bool,
+    match_aspect_by: float | None,
+    only_matching_hash: bool,
+    skip_matching_hash: bool,
     json_path: str | None,
     block_size: int,
     scheduler: str | None,
@@ -206,7 +229,15 @@ def compare(
     """
     from .project import FastDifPy
 
-    threshold = _check_comparison(threshold, compare, json_path)
+    comparison = {
+        "compare": compare,
+        "rotations": not no_rotations,
+        "mirror": mirror,
+        "match_aspect_by": match_aspect_by,
+        "only_matching_hash": only_matching_hash,
+        "skip_matching_hash": skip_matching_hash,
+    }
+    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, json_path)
     db = FastDifPy.from_stores(
         store_a,
         store_b,
@@ -219,7 +250,7 @@ def compare(
         performance_report=performance_report,
         verbose=False if quiet else None,
     )
-    _run(db, threshold, compare, no_rotations, mirror, json_path, quiet)
+    _run(db, comparison, json_path, quiet)
 
 
 @commands.command()
@@ -280,13 +311,65 @@ def dashboard(store: str, address: str | None) -> None:
     serve(store, address, lambda page: click.echo(f"Watching {store} at {page}"))
 
 
-def _check_comparison(threshold: float | None, compare: str, json_path: str | None) -> float:
+@commands.command()
+@click.argument("store")
+@click.argument("target")
+@click.option(
+    "--what",
+    type=click.Choice(["images", "pairs", "clusters", "errors"]),
+    help="Table to write; default: pairs in a file, all in a folder.",
+)
+@click.option("--format", "form", type=click.Choice(["parquet", "csv", "json"]), help="For a folder; default: parquet.")
+@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
+@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+@click.option("--password-file", metavar="FILE", help="First line: the password of the database.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password of the database.")
+@click.option("--force", is_flag=True, help="Replace a file or tables that no export wrote.")
+def export(
+    store: str,
+    target: str,
+    what: str | None,
+    form: str | None,
+    threshold: float | None,
+    comparison: str | None,
+    password_file: str | None,
+    ask_password: bool,
+    force: bool,
+) -> None:
+    """Write what is known in STORE to TARGET: a file, a folder, or a database.
+
+    TARGET ends in .parquet, .csv or .json for one table, is a folder for several, or an address like
+    sqlite:///diff.db or mysql+pymysql://user@host/database for all four. The pictures need not be there. The password
+    of a database is asked for, in a file, in the environment variable FASTDIFF_DASK_SQL_PASSWORD, or in the address,
+    where others on this machine can see it.
+    """
+    from .export import check_export, describe_counts, write_export
+    from .sql import is_database, read_password
+    from .tables import Tables
+
+    check_export(target, what, form, force)
+    password = None
+    if ask_password:
+        password = click.prompt("Password", hide_input=True, err=True)
+    if is_database(target) or password_file is not None:
+        password = read_password(target, password, password_file)
+    tables = Tables.of_store(store, comparison, threshold)
+    counts = write_export(tables, target, table=what, form=form, password=password, force=force)
+    click.echo(describe_counts(counts))
+
+
+commands.add_command(difpy)
+
+
+def _check_comparison(threshold: float | None, comparison: dict[str, Any], json_path: str | None) -> float:
     """Say before hours of work what of a comparison cannot be done; gives the threshold."""
     from .config import CompareSettings
     from .measures import default_threshold, resolve_measure
 
+    settings = dict(comparison)
+    compare = settings.pop("compare")
     threshold = default_threshold(compare) if threshold is None else threshold
-    CompareSettings(similarity_threshold=threshold, measure=compare)
+    CompareSettings(similarity_threshold=threshold, measure=compare, **settings)
     if compare != "mse":
         resolve_measure(compare)
     if json_path is not None and json_path != "-":
@@ -294,15 +377,7 @@ def _check_comparison(threshold: float | None, compare: str, json_path: str | No
     return threshold
 
 
-def _run(
-    db: "FastDifPy",
-    threshold: float,
-    compare: str,
-    no_rotations: bool,
-    mirror: bool,
-    json_path: str | None,
-    quiet: bool,
-) -> None:
+def _run(db: "FastDifPy", comparison: dict[str, Any], json_path: str | None, quiet: bool) -> None:
     """Run all stages, and write and print the result."""
     from .catalog import describe_ignored
     from .results import write_json
@@ -317,8 +392,8 @@ def _run(
             f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
             f"{describe_ignored(counts.ignored)}",
         )
-        db.first_loop_iteration()
-        db.second_loop_iteration(threshold, compare=compare, rotations=not no_rotations, mirror=mirror)
+        db.first_loop_iteration(compute_hash=comparison["only_matching_hash"] or comparison["skip_matching_hash"])
+        db.second_loop_iteration(**comparison)
         result = db.result()
         seconds = sum(db.seconds.values())
     if json_path is not None:

@@ -45,7 +45,8 @@ class IndexSettings:
     recursive
         Look into sub-folders as well.
     extensions
-        Endings that mark an image, with the dot, in any case; empty means all that Pillow can decode by itself.
+        Endings that mark an image, with the dot, in any case; empty means all that Pillow can decode by itself, ``.*``
+        all files.
     ignore_names
         Patterns (`fnmatch`) of file and folder names that are skipped.
     ignore_paths
@@ -152,12 +153,23 @@ class CompareSettings:
         Take the minimum over image a turned by 0, 90, 180 and 270 degrees (0 and 180 if thumbnails are not square).
     mirror
         Take the minimum over mirror images as well.
+    match_aspect_by
+        Compare only pictures of the same size (0), or whose aspect ratios are within a factor (from 1); with
+        `rotations`, up to a quarter turn. None: of any shape.
+    only_matching_hash, skip_matching_hash
+        Compare only pictures with equal hashes; only pictures with different ones.
+    hashes
+        How the hashes were made: their function and shift.
     """
 
     similarity_threshold: float = 200.0
     rotations: bool = True
     mirror: bool = False
     measure: str = "mse"
+    match_aspect_by: float | None = None
+    only_matching_hash: bool = False
+    skip_matching_hash: bool = False
+    hashes: str = ""
 
     def __post_init__(self) -> None:
         threshold = self.similarity_threshold
@@ -167,6 +179,20 @@ class CompareSettings:
         if not lowest <= threshold < math.inf or threshold == -math.inf:  # also refuses NaN
             raise UsageError(f"similarity threshold {threshold} is out of range; use 0 or more, for example 200")
         object.__setattr__(self, "similarity_threshold", float(threshold) + 0.0)  # −0.0 becomes 0.0
+        factor = self.match_aspect_by
+        if factor is not None:
+            number = isinstance(factor, int | float) and not isinstance(factor, bool)
+            if not number or not (factor == 0 or 1 <= factor < math.inf):
+                raise UsageError(
+                    f"match_aspect_by is {factor!r}; use 0 for the same size, 1 for the same aspect ratio, or a larger "
+                    f"number for ratios within this factor"
+                )
+            object.__setattr__(self, "match_aspect_by", float(factor) + 0.0)
+        for name in ("only_matching_hash", "skip_matching_hash"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be True or False")
+        if self.only_matching_hash and self.skip_matching_hash:
+            raise UsageError("only_matching_hash and skip_matching_hash leave no pairs; use one of them")
 
     def sse_limit(self, height: int, width: int) -> int:
         """Largest sum of squared errors that gives an MSE at or below the threshold.

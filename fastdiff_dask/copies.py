@@ -217,6 +217,10 @@ class Groups:
             paired[first] = paired[second] = True
         return count, np.where(paired, components.labels(), -1)
 
+    def group_pairs(self) -> Iterator[GroupPairs]:
+        """Give all pairs of groups, some at a time; a group whose members make pairs is paired with itself, value 0."""
+        return self._chunks()
+
     def count(self) -> int:
         """Number of similar pairs of images."""
         return self._summary[0]

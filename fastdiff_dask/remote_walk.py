@@ -1,6 +1,5 @@
 """fsspec URLs → the images below them."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from .errors import FastDiffError
 from .images import image_extensions
 from .remote import describe, file_system, modified_ns
 from .roots import Root, is_within
-from .walk import IGNORED_NAME, IGNORED_PATH, NO_IMAGE, ListedImage, ignored_names
+from .walk import IGNORED_NAME, IGNORED_PATH, NO_IMAGE, ListedImage, has_extension, ignored_names
 
 __all__ = ["RemoteWalk", "can_read"]
 
@@ -109,7 +108,7 @@ class RemoteWalk:
     def _file(self, root: Root, path: str, url: str, info: dict[str, Any]) -> None:
         if rule := self._rule(path, root.absolute):
             self.ignored[rule] += 1
-        elif os.path.splitext(path)[1].lower() not in self._extensions:  # noqa: PTH122
+        elif not has_extension(path, self._extensions):
             self.ignored[NO_IMAGE] += 1
         else:
             size = info.get("size")

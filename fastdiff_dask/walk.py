@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from .config import IndexSettings
 from .images import image_extensions
 from .roots import Root, is_within
 
-__all__ = ["IGNORED_NAME", "IGNORED_PATH", "NO_IMAGE", "Link", "ListedImage", "Walk", "ignored_names"]
+__all__ = ["IGNORED_NAME", "IGNORED_PATH", "NO_IMAGE", "Link", "ListedImage", "Walk", "has_extension", "ignored_names"]
 
 # The rules by which a file is no image of the collection.
 NO_IMAGE, _NO_FILE = "no image by its extension", "no regular file"
@@ -58,6 +58,17 @@ class ListedImage(NamedTuple):
 def ignored_names(settings: IndexSettings) -> re.Pattern[str]:
     """Pattern of the names of ignored files and folders."""
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in settings.ignore_names) or r"(?!)")
+
+
+def has_extension(path: str, extensions: Collection[str]) -> bool:
+    """Whether a name ends so; with ``.*`` among the endings, any name does.
+
+    Examples
+    --------
+    >>> has_extension("a.JPG", {".jpg"}), has_extension("notes", {".jpg"}), has_extension("notes", {".*"})
+    (True, False, True)
+    """
+    return ".*" in extensions or os.path.splitext(path)[1].lower() in extensions  # noqa: PTH122
 
 
 class Walk:
@@ -225,7 +236,7 @@ class Walk:
                 self.ignored[rule] += 1
 
     def _is_image(self, name: str) -> bool:
-        return os.path.splitext(name)[1].lower() in self._extensions  # noqa: PTH122
+        return has_extension(name, self._extensions)
 
     def _fail(self, root: Root, path: str, error: str) -> None:
         self._add(self._row(root, path, -1, 0, error))
