@@ -22,6 +22,7 @@ from .metrics import available_transforms, reverse_transforms
 from .planning import LISTED_CHUNKS, check_compare_memory, plan_part, unplanned
 from .resilience import retried
 from .search import SearchCounts, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
+from .shortcuts import KEY_VALUES, Allowed, ShortCuts
 from .signatures import signature_error
 from .store import Store
 
@@ -37,12 +38,26 @@ class _Side:
         self.cuts = axis.cuts(sub_blocks)
         numbers = [comparison.read_order(part, side, places) for part, places in self._pieces]
         self.images = np.concatenate([np.zeros(0, np.int64), *numbers])
+        self._kept: NDArray[np.bool_] | None = None
+
+    def keys(self) -> NDArray[np.int64]:
+        """Keys of the images for short cuts, (n, 4) int64."""
+        keys = [self._comparison.read_keys(part, self._side, places) for part, places in self._pieces]
+        return np.concatenate([np.zeros((0, KEY_VALUES), np.int64), *keys])
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Leave out all other images, before anything of them is read; sub-blocks shrink or vanish."""
+        self._kept, self.images = kept, self.images[kept]
+        places = np.concatenate([[0], np.cumsum(kept)]).tolist()
+        cuts = [range(places[cut.start], places[cut.stop]) for cut in self.cuts]
+        self.cuts = [cut for cut in cuts if cut]
 
     def signatures(self) -> NDArray[np.float32]:
         """Signatures of the images, (n, values) float32."""
-        return np.concatenate(
+        signatures = np.concatenate(
             [self._comparison.read_signatures(part, self._side, places) for part, places in self._pieces]
         )
+        return signatures if self._kept is None else signatures[self._kept]
 
     def thumbnails(self, rows: Any) -> NDArray[np.uint8]:
         """Thumbnails of some of the images."""
@@ -57,7 +72,7 @@ def compare_tile(
 
     Returns
     -------
-    Pairs of images compared, and similar pairs found.
+    Pairs of images that are settled, compared or left out, and similar pairs found.
     """
     store = Store(url, run)
     comparison = Comparison(store, settings)
@@ -80,15 +95,32 @@ def _compare_tile(comparison: Comparison, parts: list[Part], task: "_Task", meas
         columns = _Side(comparison, parts, side, task.columns, task.tile.columns)
     writer = comparison.pair_writer(parts[-1], task.number)
     counts = SearchCounts()
-    with SINGLE_THREADED_BLAS:
-        for pairs in (
-            _measured_pairs(store, settings, measure, rows, columns, counts)
-            if measure is not None
-            else _similar_pairs(store, settings, rows, columns, counts)
-        ):
-            writer.add(pairs if store.two_sides else _ascending(pairs))
+    pairs_of_tile = task.pairs(len(rows.images), len(columns.images))
+    allowed = _allowed(settings, rows, columns)
+    if allowed is None or len(rows.images):
+        with SINGLE_THREADED_BLAS:
+            for pairs in (
+                _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
+                if measure is not None
+                else _similar_pairs(store, settings, rows, columns, counts, allowed)
+            ):
+                writer.add(pairs if store.two_sides else _ascending(pairs))
     writer.commit(counts)
-    return counts.pairs, writer.similar
+    return pairs_of_tile, writer.similar
+
+
+def _allowed(settings: CompareSettings, rows: _Side, columns: _Side) -> Allowed | None:
+    """Which pairs of a tile short cuts leave, if there are any; images that are in none of these are left out."""
+    shortcuts = ShortCuts.of(settings)
+    if not shortcuts:
+        return None
+    triangular = columns is rows
+    allowed = shortcuts.allowed(rows.keys(), None if triangular else columns.keys())
+    some_rows, some_columns = (partners > 0 for partners in allowed.partners())
+    rows.keep(some_rows)
+    if not triangular:
+        columns.keep(some_columns)
+    return allowed.take(some_rows, some_columns)
 
 
 def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -101,7 +133,12 @@ def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _similar_pairs(
-    store: Store, settings: CompareSettings, rows: _Side, columns: _Side, counts: SearchCounts
+    store: Store,
+    settings: CompareSettings,
+    rows: _Side,
+    columns: _Side,
+    counts: SearchCounts,
+    allowed: Allowed | None,
 ) -> Iterator[NDArray[np.int64]]:
     """Similar pairs of a tile by the cascade of `search`: signatures first, then the thumbnails of the candidates."""
     height, width, channels = store.thumbnail_settings.shape
@@ -119,6 +156,7 @@ def _similar_pairs(
         radius=math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels),
         counts=counts,
         triangular=triangular,
+        allowed=allowed,
     ):
         if isinstance(i, range):
             for top in i[::at_once]:
@@ -128,6 +166,8 @@ def _similar_pairs(
                     pairs = similar_pairs(upper, lower, sse_limit=limit, transforms=transforms)
                     pairs[:, 0] += top
                     pairs[:, 1] += left
+                    if allowed is not None:
+                        pairs = pairs[allowed.wanted(pairs[:, 0], pairs[:, 1])]
                     yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
             continue
         if listed.add(i, j):
@@ -179,25 +219,37 @@ class _Listed:
 
 
 def _measured_pairs(
-    store: Store, settings: CompareSettings, measure: Measure, rows: _Side, columns: _Side, counts: SearchCounts
+    store: Store,
+    settings: CompareSettings,
+    measure: Measure,
+    rows: _Side,
+    columns: _Side,
+    counts: SearchCounts,
+    allowed: Allowed | None,
 ) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile by a function that compares all."""
+    """Similar pairs of a tile by a function that compares all, but for images without a partner in a sub-block."""
     height, width, _ = store.thumbnail_settings.shape
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     triangular = columns is rows
     for top, i in enumerate(rows.cuts):
         a = rows.thumbnails(slice(i.start, i.stop))
         for j in columns.cuts[top:] if triangular else columns.cuts:
-            values, masks = apply_measure(measure, a, columns.thumbnails(slice(j.start, j.stop)), transforms)
-            similar = values <= settings.similarity_threshold
-            counts.pairs += values.size
+            x, y = np.arange(i.start, i.stop), np.arange(j.start, j.stop)
+            wanted = np.ones((len(x), len(y)), bool)
+            if allowed is not None:
+                wanted = allowed.wanted(x[:, None], y[None, :])
+                x, y = x[wanted.any(axis=1)], y[wanted.any(axis=0)]
+                if not len(x):
+                    continue
+                wanted = allowed.wanted(x[:, None], y[None, :])
             if triangular and j == i:
-                similar = np.triu(similar, k=1)
-                counts.pairs -= len(i) * (len(i) + 1) // 2
-            x, y = np.nonzero(similar)
+                wanted &= x[:, None] < y[None, :]
+            values, masks = apply_measure(measure, a[x - i.start], columns.thumbnails(y), transforms)
+            counts.pairs += int(np.count_nonzero(wanted))
+            first, second = np.nonzero((values <= settings.similarity_threshold) & wanted)
             # −0.0 and 0.0 are one value, and have one pattern of bits after this
-            bits = (values[x, y] + 0.0).view(np.int64)
-            yield _numbered(np.stack([x + i.start, y + j.start, bits, masks[x, y]], axis=1), rows, columns)
+            bits = (values[first, second] + 0.0).view(np.int64)
+            yield _numbered(np.stack([x[first], y[second], bits, masks[first, second]], axis=1), rows, columns)
 
 
 def _numbered(pairs: NDArray[np.int64], rows: _Side, columns: _Side) -> NDArray[np.int64]:
@@ -214,6 +266,10 @@ class _Task(NamedTuple):
     tile: Tile
     rows: Axis
     columns: Axis
+
+    def pairs(self, rows: int, columns: int) -> int:
+        """Pairs of so many rows and columns."""
+        return rows * (rows - 1) // 2 if self.tile.triangular else rows * columns
 
 
 def plan_comparison(
@@ -270,7 +326,7 @@ def compare_tiles(comparison: Comparison, client: Client, measure: Measure | Non
 
     Yields
     ------
-    Pairs of images compared and similar pairs found, tile by tile as they end.
+    Pairs of images that are settled and similar pairs found, tile by tile as they end.
 
     Raises
     ------

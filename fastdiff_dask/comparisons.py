@@ -6,6 +6,7 @@
       generations-<g>-<h>/                  a part: the images of generations g to h − 1
         order-a, order-b                    (image) int64: numbers of the images, neighbours alike
         signatures-a, signatures-b          (image, value) float32: their signatures in that order
+        keys-a, keys-b                      (image, value) int64: of short cuts, see `shortcuts.picture_keys`
         compared                            (tile, count) int64: see `TileCounts`; attributes: the plan
         pairs-<tile>                        (pair, field) int64: a, b, value, transforms
 
@@ -18,6 +19,7 @@ added to, and is read once by each `Comparison`.
 """
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -31,6 +33,7 @@ from .errors import UsageError
 from .grid import Axis, Tile, plan_tiles
 from .images import printable
 from .search import SearchCounts
+from .shortcuts import KEY_VALUES
 from .signatures import signature_length
 from .store import FLAT_KEYS, Store
 from .trust import MOST_TILES, check_plan, stored_array
@@ -131,7 +134,11 @@ class Comparison:
         self.settings = settings
         rotations = "-rotations" if settings.rotations else ""
         mirror = "-mirror" if settings.mirror else ""
-        self.name = f"{settings.measure}-{settings.similarity_threshold!r}{rotations}{mirror}"
+        aspect = "" if settings.match_aspect_by is None else f"-aspect{settings.match_aspect_by!r}"
+        made = hashlib.blake2b(settings.hashes.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+        hashes = f"-samehash-{made}" if settings.only_matching_hash else ""
+        hashes = f"-otherhash-{made}" if settings.skip_matching_hash else hashes
+        self.name = f"{settings.measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}"
         self._known: dict[str, tuple[Part, int]] = {}
         self._plans: list[Plan] = []
 
@@ -266,12 +273,18 @@ class Comparison:
         self.store.files.remove(f"arrays.zarr/{self._folder(part)}")
 
     def write_order(
-        self, part: Part, side: str, order: NDArray[np.int64], signatures: Iterator[NDArray[np.float32]]
+        self,
+        part: Part,
+        side: str,
+        order: NDArray[np.int64],
+        signatures: Iterator[NDArray[np.float32]],
+        keys: NDArray[np.int64] | None = None,
     ) -> None:
-        """Write the order of the images of one side of a part, and their signatures (none, or in that order)."""
+        """Write the order of the images of one side of a part, and their signatures and keys (none, or so ordered)."""
         for name, shape, dtype, parts in (
             (f"order-{side}", (), "int64", iter([order])),
             (f"signatures-{side}", None, "float32", signatures),
+            (f"keys-{side}", None, "int64", iter([] if keys is None else [keys])),
         ):
             array, done = None, 0
             for values in parts:
@@ -327,6 +340,10 @@ class Comparison:
         """Signatures of these images: (n, values) float32."""
         shape = (signature_length(*self.store.thumbnail_settings.shape),)
         return self._read_ordered(part, f"signatures-{side}", places, shape, "float32")
+
+    def read_keys(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
+        """Keys of these images, of a comparison with short cuts: (n, 4) int64."""
+        return self._read_ordered(part, f"keys-{side}", places, (KEY_VALUES,), "int64")
 
     def _read_ordered(self, part: Part, name: str, places: range, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Rows of an array that `write_order` wrote."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["kd_order"]
+__all__ = ["binned_order", "kd_order"]
 
 # Points from which the spread along the axes is estimated; all of them would cost most of the time.
 _SAMPLE = 1024
@@ -45,4 +45,30 @@ def kd_order(values: NDArray[np.float32], size: int) -> NDArray[np.int64]:
         middle = runs // 2 * size
         order[start:stop] = part[np.argpartition(points[:, axis], middle)]
         waiting += [(start, start + middle), (start + middle, stop)]
+    return order
+
+
+def binned_order(values: NDArray[np.float32], size: int, bins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Order points by bins first, ascending, and as `kd_order` does within those that are larger than a run.
+
+    Parameters
+    ----------
+    values, size
+        As for `kd_order`.
+    bins
+        (n,) int64.
+
+    Examples
+    --------
+    >>> values = np.array([[5.0], [1.0], [4.0], [0.0], [9.0]], np.float32)
+    >>> binned_order(values, 2, np.array([3, 3, 3, 3, 1])).tolist()
+    [4, 1, 3, 0, 2]
+    """
+    order = np.argsort(bins, kind="stable")
+    starts = np.flatnonzero(np.diff(bins[order], prepend=bins[order][:1] - 1))
+    stops = np.append(starts[1:], len(order))
+    large = stops - starts > size
+    for start, stop in zip(starts[large].tolist(), stops[large].tolist(), strict=True):
+        part = order[start:stop]
+        order[start:stop] = part[kd_order(values[part], size)]
     return order

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from .copies import find_copies
 from .errors import UsageError
 from .grid import choose_tile_side
 from .metrics import available_transforms
-from .ordering import kd_order
+from .ordering import binned_order, kd_order
 from .resilience import retried
 from .search import BOX_VALUES, chunk_rows
+from .shortcuts import KEY_VALUES, ShortCuts, picture_keys
 from .signatures import as_mirrored, leading_values, signature_length
 from .store import Store
 
@@ -26,6 +28,7 @@ __all__ = [
     "compare_task_bytes",
     "pairs_left",
     "plan_part",
+    "read_keys",
     "turns_of",
     "unplanned",
 ]
@@ -71,8 +74,8 @@ def choose_comparison(store: Store, settings: CompareSettings) -> Comparison:
     are wanted.
     """
 
-    def kind(one: CompareSettings) -> tuple[str, bool, bool]:
-        return one.measure, one.rotations, one.mirror
+    def kind(one: CompareSettings) -> CompareSettings:
+        return replace(one, similarity_threshold=settings.similarity_threshold)
 
     wanted = Comparison(store, settings)
     candidates = {wanted.name: wanted} | {
@@ -133,8 +136,10 @@ def plan_part(
     Of equal thumbnails, turned or not, the first one stands for all (see `copies.find_copies`). Signatures are put into
     a k-d order, cut into sub-blocks, and kept in this order beside the plan.
 
+    With short cuts, images that are wanted together are neighbours first, and only images with equal keys are copies.
+
     Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
-    the order.
+    the order; with short cuts 32 an image of the store.
 
     Parameters
     ----------
@@ -156,7 +161,9 @@ def plan_part(
     if not generations:
         return parts[-1]  # by a worker that died before it could say so
     size = sub_block or min(_SUB_BLOCK, _direct_rows(settings, store.thumbnail_settings))
-    images = {side: _new_images(store, settings, generations, side) for side in ("a", "b")}
+    shortcuts = ShortCuts.of(settings)
+    keys = read_keys(store, settings) if shortcuts else None
+    images = {side: _new_images(store, settings, generations, side, keys) for side in ("a", "b")}
     largest = max(map(len, images.values()))
     room = bytes_per_task - _verify_bytes(store.thumbnail_settings)
     fitting = max(1, room // _sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
@@ -166,13 +173,17 @@ def plan_part(
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():
+        bins = None if keys is None else shortcuts.bins(keys[numbers])
         if settings.measure != "mse":
-            comparison.write_order(part, name, numbers, iter(()))
-            continue
-        leading = [np.zeros((0, BOX_VALUES), np.float32)]
-        leading += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, numbers)]
-        order = numbers[kd_order(np.concatenate(leading), size)]
-        comparison.write_order(part, name, order, _signatures(store, settings, order))
+            order = numbers if bins is None else numbers[np.argsort(bins, kind="stable")]
+            signatures: Iterator[Any] = iter(())
+        else:
+            some = [np.zeros((0, BOX_VALUES), np.float32)]
+            some += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, numbers)]
+            leading = np.concatenate(some)
+            order = numbers[kd_order(leading, size) if bins is None else binned_order(leading, size, bins)]
+            signatures = _signatures(store, settings, order)
+        comparison.write_order(part, name, order, signatures, None if keys is None else keys[order])
     comparison.record_part(part)
     return part
 
@@ -182,7 +193,23 @@ def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> in
     return _SUB_BLOCK if settings.measure == "mse" else chunk_rows(math.prod(thumbnails.shape))
 
 
-def _new_images(store: Store, settings: CompareSettings, generations: range, side: str) -> NDArray[np.int64]:
+def read_keys(store: Store, settings: CompareSettings) -> NDArray[np.int64]:
+    """What short cuts need to know of all images, by their number; 0 where a block has no image."""
+    size = store.thumbnail_settings.block_size
+    keys = np.zeros((store.blocks * size, KEY_VALUES), np.int64)
+    shortcuts = ShortCuts.of(settings)
+    columns = ["width", "height", *([shortcuts.hash_column] if shortcuts.hashes else [])]
+    for block in range(store.blocks):
+        frame = store.read_partition(block, columns)
+        width, height = (frame[name].to_numpy(np.int64) for name in ("width", "height"))
+        hashes = frame[shortcuts.hash_column].tolist() if shortcuts.hashes else None
+        keys[block * size : block * size + len(frame)] = picture_keys(width, height, hashes)
+    return keys
+
+
+def _new_images(
+    store: Store, settings: CompareSettings, generations: range, side: str, keys: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
     """Numbers of the images of a side that are compared and new in these generations, ascending."""
     size = store.thumbnail_settings.block_size
     of_side = np.zeros(store.blocks * size, bool)
@@ -196,7 +223,8 @@ def _new_images(store: Store, settings: CompareSettings, generations: range, sid
     if settings.measure != "mse":
         kept = np.flatnonzero(digests.any(axis=(1, 2)))
     else:
-        kept = find_copies(digests, turns_of(settings, store.thumbnail_settings)).representatives
+        kinds = None if keys is None else ShortCuts.of(settings).kinds(keys[numbers])
+        kept = find_copies(digests, turns_of(settings, store.thumbnail_settings), kinds).representatives
     return numbers[kept][numbers[kept] >= first]
 
 

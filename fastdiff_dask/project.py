@@ -40,7 +40,7 @@ from .resilience import connected
 from .results import Result, collect_errors, collect_result
 from .roots import is_within
 from .store import Store
-from .thumbnails import check_memory, hash_blocks, read_blocks, unhashed_blocks, unread_blocks
+from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
 from .transfer import copy_blocks, index_stores, open_sources, roots_of
 from .workers import check_package, check_visible, is_embedded
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
     from distributed import Client
+
+    from .tables import Tables
 
 __all__ = ["FastDifPy", "default_store", "find_duplicates"]
 
@@ -66,6 +68,17 @@ def _listed(directories: Directories | None) -> list[str]:
 
 def _as_tuple(values: Any) -> Any:
     return tuple(values) if isinstance(values, Iterable) else values
+
+
+def _aspect(only_matching_aspect: bool, match_aspect_by: float | None) -> float | None:
+    """The factor of two ways to ask for it."""
+    if not isinstance(only_matching_aspect, bool):
+        raise UsageError(f"only_matching_aspect is {only_matching_aspect!r}; it must be True or False")
+    if not only_matching_aspect:
+        return match_aspect_by
+    if match_aspect_by not in (None, 1):
+        raise UsageError(f"only_matching_aspect is match_aspect_by=1, not {match_aspect_by!r}; use one of them")
+    return 1.0
 
 
 def default_store(roots: list[Root]) -> str:
@@ -551,6 +564,10 @@ class FastDifPy:
         compare: str | Callable[[Any, Any], Any] = "mse",
         rotations: bool = True,
         mirror: bool = False,
+        only_matching_aspect: bool = False,
+        match_aspect_by: float | None = None,
+        only_matching_hash: bool = False,
+        skip_matching_hash: bool = False,
         tile_side: int | None = None,
         sub_block: int | None = None,
     ) -> None:
@@ -569,6 +586,16 @@ class FastDifPy:
         rotations, mirror
             Which transforms of an image count, see `CompareSettings`; a function is called for each of them, of
             either image.
+        only_matching_aspect
+            Compare only images of the same aspect ratio, up to a quarter turn with `rotations`: match_aspect_by=1.
+        match_aspect_by
+            0: only images of the same size; f from 1: only those whose aspect ratios are within this factor; up to a
+            quarter turn with `rotations`. By the sizes that a person sees, after the EXIF orientation.
+        only_matching_hash
+            Compare only images with equal hashes: ``hash_key``, without `rotations` ``hash_0``.
+        skip_matching_hash
+            Do not compare images with equal hashes, which are known duplicates: they are in clusters together and in
+            `Result.hash_pairs`, whatever their MSE is, and not in the pairs.
         tile_side, sub_block
             Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
             workers. The result does not depend on them.
@@ -586,6 +613,9 @@ class FastDifPy:
             rotations=rotations,
             mirror=mirror,
             measure="mse" if measure is None else measure.name,
+            match_aspect_by=_aspect(only_matching_aspect, match_aspect_by),
+            only_matching_hash=only_matching_hash,
+            skip_matching_hash=skip_matching_hash,
         )
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -598,6 +628,8 @@ class FastDifPy:
             store = self.store
             if unread_blocks(store):
                 raise UsageError("some images were not read yet; call first_loop_iteration() first")
+            if only_matching_hash or skip_matching_hash:
+                settings = replace(settings, hashes=hashing_of(store))
             comparison = choose_comparison(store, settings)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if pairs_left(comparison) or unplanned(comparison):
@@ -685,6 +717,54 @@ class FastDifPy:
             return clusters, low_quality_of(clusters)
         result = self.result(similarity)
         return result.clusters, result.low_quality
+
+    def to_sql(
+        self,
+        url: str = "sqlite:///diff.db",
+        *,
+        similarity: float | None = None,
+        password: str | None = None,
+        force: bool = False,
+    ) -> dict[str, int]:
+        """Write images, pairs, clusters and errors into a database, in place of an earlier call; see `sql.write_sql`.
+
+        Parameters
+        ----------
+        url
+            SQLAlchemy's URL of a SQLite file or a MariaDB database; by default ``diff.db`` in the current folder.
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+        password, force
+            As for `sql.write_sql`.
+
+        Returns
+        -------
+        Number of rows of each table.
+        """
+        from .sql import write_sql
+
+        return write_sql(self._tables(similarity), url, password=password, force=force)
+
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        table: str | None = None,
+        *,
+        form: str | None = None,
+        similarity: float | None = None,
+        password: str | None = None,
+        force: bool = False,
+    ) -> dict[str, int]:
+        """Write one or all of the tables into a file, a folder or a database; see `export.write_export`."""
+        from .export import write_export
+
+        options: dict[str, Any] = {"table": table, "form": form, "password": password, "force": force}
+        return write_export(self._tables(similarity), os.fspath(target), **options)
+
+    def _tables(self, similarity: float | None) -> "Tables":
+        from .tables import Tables
+
+        return Tables(self.store, self.roots, lambda: self.result(similarity))
 
     @property
     def pairs(self) -> "pd.DataFrame":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .catalog import Link, Root, full_path
 from .clusters import Cluster, low_quality_of, make_cluster
 from .comparisons import Comparison
+from .components import Components
 from .config import CompareSettings
 from .copies import GroupPairs, Groups, PairChunk, find_copies
 from .errors import UsageError
@@ -24,6 +25,7 @@ from .metrics import rotation_of
 from .planning import read_keys, turns_of
 from .shortcuts import ShortCuts
 from .store import Store
+from .wanted import Images, count_wanted, hash_partners
 
 __all__ = ["Result", "collect_errors", "collect_result", "shown_paths", "write_json"]
 
@@ -59,6 +61,9 @@ class Result:
         Pixels of a thumbnail, by which a sum of squared errors is divided; None if another measure than MSE was used.
     settings, stats
         What was asked for, and the figures of the run, as in the JSON file.
+    same_hash
+        (k, 2) int64, rows of `images`: with ``skip_matching_hash``, so few of the pairs with equal hashes, which were
+        not compared, that what all of them connect is connected.
     """
 
     groups: Groups
@@ -69,6 +74,7 @@ class Result:
     pixels: int | None
     settings: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
+    same_hash: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     @cached_property
     def pair_count(self) -> int:
@@ -92,14 +98,24 @@ class Result:
         Each image that is in a pair at all is in one of these, and clusters are the same; `pairs_complete` is False,
         `pair_count` tells how many there are, and `iter_pairs` gives them all.
         """
+        return self._frame(self._listed())
+
+    def numbered_pairs(self) -> pd.DataFrame:
+        """Give `pairs` with two columns more: a_image and b_image, the numbers of the images in the store."""
+        return self._frame(self._listed(), numbered=True)
+
+    def _listed(self) -> PairChunk:
         chunks = list(self.groups.pairs(_LISTED_PAIRS)) if self.pairs_complete else []
         chunks = chunks or [self.groups.stars()]
-        return self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True))))
+        return PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
-    def iter_pairs(self, at_once: int = 1 << 18) -> Iterator[pd.DataFrame]:
-        """Give all similar pairs, at most so many at once, each once; columns as `pairs`, sorted within a part."""
+    def iter_pairs(self, at_once: int = 1 << 18, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
+        """Give all similar pairs, at most so many at once, each once, sorted within a part.
+
+        Columns as `pairs`, or, with `numbered`, as `numbered_pairs`.
+        """
         for chunk in self.groups.pairs(at_once):
-            yield self._frame(chunk)
+            yield self._frame(chunk, numbered)
 
     def similar_to(self, path: str, others: Sequence[str]) -> pd.DataFrame:
         """Give the pairs of one image with some others, as far as they are similar; columns as `pairs`."""
@@ -120,11 +136,13 @@ class Result:
             rows.setdefault(path, []).append(row)
         return rows
 
-    def _frame(self, chunk: PairChunk) -> pd.DataFrame:
+    def _frame(self, chunk: PairChunk, numbered: bool = False) -> pd.DataFrame:
         order = np.lexsort((chunk.b, chunk.a))
         paths, masks = self.images.index.to_numpy(), chunk.masks[order]
         values = chunk.values[order]
         rotation, mirrored = _rotations()
+        numbers = self.images["image"].to_numpy() if numbered else None
+        ends = {} if numbers is None else {"a_image": numbers[chunk.a[order]], "b_image": numbers[chunk.b[order]]}
         return pd.DataFrame(
             {
                 "a": _objects(paths[chunk.a[order]]),
@@ -132,14 +150,34 @@ class Result:
                 **({"value": values.view(np.float64)} if self.pixels is None else {"mse": values / self.pixels}),
                 "rotation": rotation[masks],
                 "mirrored": mirrored[masks],
+                **ends,
             }
         )
+
+    @property
+    def hash_pairs(self) -> pd.DataFrame:
+        """Pairs of `same_hash` by path, sorted: a, b. They are not in `pairs`, and in `clusters` they are."""
+        names = self.images.index.to_numpy()
+        rows = sorted(zip(names[self.same_hash[:, 0]], names[self.same_hash[:, 1]], strict=True))
+        return pd.DataFrame({"a": _objects([a for a, _ in rows]), "b": _objects([b for _, b in rows])})
 
     @cached_property
     def clusters(self) -> list[Cluster]:
         """Connected images, and which one to keep; sorted by the path to keep."""
         rows = list(self.images.itertuples())
-        return sorted(make_cluster(rows[i] for i in part) for part in self.groups.connected())
+        return sorted(make_cluster(rows[i] for i in part) for part in self.connected())
+
+    def connected(self) -> list[NDArray[np.int64]]:
+        """Rows of `images` that are in a cluster together, for each cluster; in no particular order."""
+        parts = self.groups.connected()
+        if not len(self.same_hash):
+            return parts
+        components = Components(len(self.images))
+        chains = [np.stack([part[:-1], part[1:]], axis=1) for part in parts]
+        components.add(*np.concatenate([self.same_hash, *chains]).T)
+        labels = components.labels()
+        order = np.argsort(labels, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
     @property
     def low_quality(self) -> list[str]:
@@ -249,8 +287,10 @@ def collect_result(
         sides = [_collect_groups(store, wanted, side, found.numbers(side)) for side in ("a", "b")]
     else:
         sides = [_collect_groups(store, wanted, "a", found.numbers())]
-    members = np.unique(np.concatenate([side.members for side in sides]))
-    scan = _scan(store, roots, members)
+    known = hash_partners(store, wanted) if wanted.skip_matching_hash else None
+    members = [side.members for side in sides] + ([] if known is None else [known.numbers])
+    numbers = np.unique(np.concatenate(members))
+    scan = _scan(store, roots, numbers)
     images = scan.images
     # with the side, as stores of two machines may have the same path on either
     shown = list(zip(shown_paths(images, roots), images.side, strict=True))
@@ -259,10 +299,11 @@ def collect_result(
     rank = {image: name for name, image in enumerate(ordered)}
     # −1 for what is not current
     names = [rank[image] if current else -1 for image, current in zip(shown, images.current, strict=True)]
-    by_number = dict(zip(members.tolist(), names, strict=True))
+    by_number = dict(zip(numbers.tolist(), names, strict=True))
     groups = _make_groups(sides, found, by_number, store.two_sides, not wanted.skip_matching_hash)
-    used, places = np.unique(groups.members, return_inverse=True)
-    groups = replace(groups, members=places)
+    same_hash = np.zeros((0, 2), np.int64) if known is None else _hash_pairs(known, by_number, wanted, store.two_sides)
+    used = np.unique(np.concatenate([groups.members, same_hash.ravel()]))
+    groups = replace(groups, members=np.searchsorted(used, groups.members))
     kept = images[["width", "height", "size", "image"]].iloc[[rows[ordered[name]] for name in used.tolist()]]
     kept = kept.set_axis(pd.Index([ordered[name][0] for name in used.tolist()], dtype=object, name="path"))
     settings = {
@@ -273,9 +314,12 @@ def collect_result(
         **wanted.to_json(),
     }
     (a, b), index = scan.compared, store.read_index()
+    compared = a * b if store.two_sides else a * (a - 1) // 2
+    if ShortCuts.of(wanted):
+        compared = count_wanted(store, wanted)
     stats = {
         "images": a + b + len(scan.errors),
-        "pairs_compared": a * b if store.two_sides else a * (a - 1) // 2,
+        "pairs_compared": compared,
         **(stats or {}),
         "pairs": groups.count(),
     }
@@ -286,7 +330,17 @@ def collect_result(
         "ignored": dict(sorted(index["ignored"].items())),
     }
     links = _collect_links(index["links"], roots)
-    return Result(groups, kept, scan.errors, files, links, None if measured else height * width, settings, stats)
+    pixels = None if measured else height * width
+    return Result(groups, kept, scan.errors, files, links, pixels, settings, stats, np.searchsorted(used, same_hash))
+
+
+def _hash_pairs(known: Images, names: dict[int, int], settings: CompareSettings, two_sides: bool) -> NDArray[np.int64]:
+    """Pairs of names that connect images with equal hashes, (k, 2): the same for whatever numbers the images have."""
+    named = np.array([names[number] for number in known.numbers.tolist()], np.int64)
+    order = np.argsort(named)
+    pairs = ShortCuts.of(settings).equal_hashes(known.keys[order], known.on_b[order] if two_sides else None)
+    pairs = named[order][pairs]
+    return pairs if two_sides else np.sort(pairs, axis=1)
 
 
 class _Side(NamedTuple):
@@ -403,6 +457,7 @@ def write_json(result: Result, path: str) -> None:
         "format": 1,
         "settings": result.settings,
         "pairs": result.pairs[columns].to_dict("records"),
+        **({"hash_pairs": result.hash_pairs.to_dict("records")} if result.settings.get("skip_matching_hash") else {}),
         "clusters": [cluster._asdict() for cluster in result.clusters],
         "errors": result.errors.to_dict("records"),
         "files": result.files,

@@ -13,6 +13,7 @@ from .metrics import (
     prepare_images,
     prepared_squared_errors,
 )
+from .shortcuts import Allowed
 from .signatures import segment_energies
 
 __all__ = ["BOX_VALUES", "SearchCounts", "candidate_pairs", "chunk_rows", "listed_pairs", "similar_pairs"]
@@ -47,15 +48,16 @@ class SearchCounts:
     Attributes
     ----------
     pairs
-        All pairs.
+        All pairs; with short cuts, those that are wanted.
     near
-        Those of sub-blocks whose boxes are near each other.
+        Those of sub-blocks whose boxes are near each other; with short cuts, also pairs that are not wanted, which such
+        sub-blocks have beside others.
     leading
         Those that the first values of the signatures left.
     candidates
         Those whose thumbnails were compared one by one.
     dense
-        Those whose thumbnails were compared by matrix products, since too many were left.
+        Those whose thumbnails were compared by matrix products, since too many were left; with short cuts, as `near`.
     """
 
     pairs: int = 0
@@ -226,6 +228,7 @@ def candidate_pairs(
     radius: float,
     counts: SearchCounts,
     triangular: bool = False,
+    allowed: Allowed | None = None,
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
     """Find the pairs whose signatures are at most a radius apart, by cheaper bounds first.
 
@@ -249,6 +252,8 @@ def candidate_pairs(
         Where the pairs that each stage leaves are counted.
     triangular
         `a` and `b` are the same; only pairs with row < column count.
+    allowed
+        Which pairs are wanted, by default all; NumPy only.
 
     Yields
     ------
@@ -256,12 +261,18 @@ def candidate_pairs(
     and one of columns, in which all pairs are candidates (those with row < column if triangular).
     """
     xp = array_namespace(a, b)
-    counts.pairs += a.shape[0] * (a.shape[0] - 1) // 2 if triangular else a.shape[0] * b.shape[0]
+    if allowed is not None:
+        counts.pairs += allowed.pairs()
+    else:
+        counts.pairs += a.shape[0] * (a.shape[0] - 1) // 2 if triangular else a.shape[0] * b.shape[0]
     if not a.shape[0] or not b.shape[0]:
         return
     rows_side = _Side(a, sub_blocks_a, xp)
     columns_side = rows_side if triangular else _Side(b, sub_blocks_b, xp)
-    runs = list(_runs(_near(rows_side, columns_side, radius, xp), sub_blocks_b, triangular))
+    near = _near(rows_side, columns_side, radius, xp)
+    if allowed is not None:
+        near &= allowed.near(sub_blocks_a, sub_blocks_b)
+    runs = list(_runs(near, sub_blocks_b, triangular))
     if not runs:
         return
     first = _Product(rows_side, columns_side, _choose_count(rows_side, columns_side, runs, radius, xp), radius, xp)
@@ -273,11 +284,11 @@ def candidate_pairs(
         on_diagonal = triangular and columns.start == rows.start
         pairs = len(rows) * len(columns) - on_diagonal * (len(rows) * (len(rows) + 1) // 2)
         counts.near += pairs
-        i, j = _above_diagonal(*first.near(rows, columns), on_diagonal)
+        i, j = _wanted(*first.near(rows, columns), on_diagonal, allowed)
         counts.leading += i.shape[0]
         if i.shape[0] * _DENSE_SHARE > pairs and first.count < a.shape[1]:
             whole = whole or _Product(rows_side, columns_side, a.shape[1], radius, xp)
-            i, j = _above_diagonal(*whole.near(rows, columns), on_diagonal)
+            i, j = _wanted(*whole.near(rows, columns), on_diagonal, allowed)
         if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
             counts.dense += pairs
             yield rows, columns
@@ -291,8 +302,13 @@ def candidate_pairs(
         yield from _near_whole(a, b, waiting, radius, counts, xp)
 
 
-def _above_diagonal(i: Any, j: Any, on_diagonal: bool) -> tuple[Any, Any]:
-    return (i[i < j], j[i < j]) if on_diagonal else (i, j)
+def _wanted(i: Any, j: Any, on_diagonal: bool, allowed: Allowed | None) -> tuple[Any, Any]:
+    if on_diagonal:
+        i, j = i[i < j], j[i < j]
+    if allowed is not None:
+        wanted = allowed.wanted(i, j)
+        i, j = i[wanted], j[wanted]
+    return i, j
 
 
 def _near_whole(

@@ -61,6 +61,7 @@ def _clusters_table(result: Result) -> Table:
     table.add_column("image", overflow="fold")
     for heading in ("pixels", "bytes", "MSE" if result.pixels is not None else "value", "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
+    others = "by others" if not len(result.same_hash) else "by hash or others"
     clusters = result.clusters[:_SHOWN_CLUSTERS]
     named = result.among([path for one in clusters for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])])
     for cluster in clusters:
@@ -74,7 +75,7 @@ def _clusters_table(result: Result) -> Table:
             image = result.images.loc[path]
             first = path == cluster.keep
             # a chain of similar pairs may lead to the one to keep without being similar to it
-            mse, turned = ("", "") if first else similar.get(path, ("by others", ""))
+            mse, turned = ("", "") if first else similar.get(path, (others, ""))
             table.add_row(
                 "keep" if first else "",
                 Text(printable(path)),

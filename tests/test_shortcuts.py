@@ -1,0 +1,380 @@
+"""Short cuts leave out pairs by what is known of the pictures, and nothing else; against all pairs, one by one."""
+
+import json
+from fractions import Fraction
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.sparse.csgraph import connected_components
+
+import fastdiff_dask as fd
+from fastdiff_dask.cli import commands
+from fastdiff_dask.comparisons import Comparison
+from fastdiff_dask.copies import find_copies
+from fastdiff_dask.shortcuts import ShortCuts, picture_keys
+
+SIZES = [(16, 12), (12, 16), (32, 24), (18, 12), (16, 16), (17, 12)]
+# what is asked for: (match_aspect_by, only_matching_hash, skip_matching_hash)
+RULES = [
+    (0, False, False),
+    (1, False, False),
+    (1.2, False, False),
+    (1.5, True, False),
+    (None, True, False),
+    (None, False, True),
+    (1, False, True),
+]
+THRESHOLD = 900.0
+
+
+def write(folder: Path, numbers: range, seed: int = 3) -> None:
+    """Pictures like others, turned and of other shapes, among them plain ones whose thumbnails are equal."""
+    rng = np.random.default_rng(seed)
+    patterns = rng.integers(0, 256, (4, 4, 4, 3), np.uint8)
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        rng = np.random.default_rng((seed, number))
+        size = SIZES[rng.integers(len(SIZES))]
+        if number % 4 == 0:
+            picture = Image.new("RGB", size, (200, 200, 190 + 2 * int(rng.integers(3))))
+        else:
+            picture = Image.fromarray(patterns[rng.integers(4)]).resize(size, Image.Resampling.BICUBIC)
+            noisy = np.asarray(picture) + rng.integers(0, 1 + number % 3, (*size[::-1], 3))
+            picture = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).rotate(90 * (number % 2), expand=True)
+        picture.save(folder / f"{number:03d}.png")
+
+
+def same_aspect(a: tuple[int, int], b: tuple[int, int], factor: float, turned: bool) -> bool:
+    if factor == 0:
+        return a == b or (turned and a == b[::-1])
+    allowed = Fraction(factor)
+    ratio = Fraction(*a) / Fraction(*b)
+    turned_ratio = Fraction(*a) / Fraction(*b[::-1])
+    return 1 / allowed <= ratio <= allowed or (turned and 1 / allowed <= turned_ratio <= allowed)
+
+
+def expected(
+    db: fd.FastDifPy, rule: tuple, *, rotations: bool = True, threshold: float = THRESHOLD
+) -> set[tuple[str, str, float]]:
+    """All pairs, one by one, from the dense matrix and the metadata."""
+    factor, same, other = rule
+    frame = db.images.compute()
+    mse = db.mse(rotations=rotations).compute().tolist()
+    hashes = frame["hash_key" if rotations else "hash_0"]
+    images = [
+        (f"{row.root}/{row.path}", (int(row.width), int(row.height)), key)
+        for row, key in zip(frame.itertuples(), hashes, strict=True)
+    ]
+    side_a, side_b = ([image for image, one in zip(images, frame.side, strict=True) if one == side] for side in "ab")
+    pairs = product(enumerate(side_a), enumerate(side_b)) if side_b else combinations(enumerate(side_a), 2)
+    found = set()
+    for (i, (name_a, shape_a, hash_a)), (j, (name_b, shape_b, hash_b)) in pairs:
+        if not mse[i][j] <= threshold or (same and hash_a != hash_b) or (other and hash_a == hash_b):
+            continue
+        if factor is None or same_aspect(shape_a, shape_b, factor, rotations):
+            found.add((*((name_a, name_b) if side_b else sorted((name_a, name_b))), mse[i][j]))
+    return found
+
+
+def known_duplicates(db: fd.FastDifPy, rule: tuple) -> set[tuple[str, str]]:
+    """All pairs with equal hashes, if these are not compared."""
+    factor, _, other = rule
+    return {(a, b) for a, b, _ in expected(db, (factor, True, False), threshold=np.inf)} if other else set()
+
+
+def connected(pairs: set[tuple[str, str]]) -> set[frozenset[str]]:
+    clusters: dict[str, frozenset[str]] = {path: frozenset([path]) for pair in pairs for path in pair}
+    for a, b in pairs:
+        both = clusters[a] | clusters[b]
+        clusters |= dict.fromkeys(both, both)
+    return set(clusters.values())
+
+
+def clusters_of(result: fd.Result) -> set[frozenset[str]]:
+    return {frozenset([cluster.keep, *cluster.low_quality]) for cluster in result.clusters}
+
+
+def search(db: fd.FastDifPy, rule: tuple, **options) -> fd.Result:
+    db.index_the_dirs()
+    db.first_loop_iteration(compute_hash=True)
+    factor, same, other = rule
+    db.second_loop_iteration(
+        THRESHOLD, match_aspect_by=factor, only_matching_hash=same, skip_matching_hash=other, tile_side=2, **options
+    )
+    return db.result()
+
+
+def rows_of(pairs: pd.DataFrame) -> set[tuple[str, str, float]]:
+    return set(zip(pairs.a, pairs.b, pairs.iloc[:, 2], strict=True))
+
+
+def open_project(folder: Path, client, *sides: str, block_size: int = 16, store: str = "store") -> fd.FastDifPy:
+    return fd.FastDifPy(
+        *(folder / side for side in sides or ("a",)),
+        store=folder / store,
+        client=client,
+        block_size=block_size,
+        thumbnail_size_x=8,
+        thumbnail_size_y=8,
+        verbose=False,
+    )
+
+
+@pytest.mark.parametrize("sides", [("a",), ("a", "b")])
+def test_the_result_is_that_of_all_pairs(tmp_path, client, sides):
+    write(tmp_path / "a", range(70))
+    write(tmp_path / "b", range(100, 140))
+    with open_project(tmp_path, client, *sides) as db:
+        db.index_the_dirs()
+        everything = rows_of(search(db, (None, False, False), sub_block=8).pairs)
+        for rule in RULES:
+            result = search(db, rule, sub_block=8)
+            wanted = expected(db, rule)
+            assert rows_of(result.pairs) == wanted
+            assert 0 < len(wanted) < len(everything)
+            assert wanted <= everything
+            assert result.pair_count == len(wanted)
+            assert result.settings["match_aspect_by"] == rule[0]
+            assert result.stats["pairs_compared"] == len(expected(db, rule, threshold=np.inf))
+            assert clusters_of(result) == connected({(a, b) for a, b, _ in wanted} | known_duplicates(db, rule))
+
+
+def test_without_rotations_a_turned_shape_is_another_one(tmp_path, client):
+    write(tmp_path / "a", range(70))
+    with open_project(tmp_path, client) as db:
+        turned = rows_of(search(db, RULES[1]).pairs)
+        for rule in RULES[:3]:
+            found = rows_of(search(db, rule, rotations=False).pairs)
+            assert found == expected(db, rule, rotations=False)
+        assert found != turned
+
+
+@pytest.mark.parametrize("rule", RULES[:6])
+def test_pictures_that_are_added_and_removed(tmp_path, client, rule):
+    write(tmp_path / "a", range(40))
+    with open_project(tmp_path, client) as db:
+        search(db, rule, sub_block=8)
+    write(tmp_path / "a", range(40, 60))
+    for number in (4, 5, 8):
+        (tmp_path / "a" / f"{number:03d}.png").unlink()
+    with open_project(tmp_path, client) as db:
+        result = search(db, rule, sub_block=5)
+        assert db.images_read == 20
+    with open_project(tmp_path, client, block_size=7, store="anew") as db:
+        anew = search(db, rule, sub_block=16)
+        assert rows_of(result.pairs) == rows_of(anew.pairs) == expected(db, rule)
+    assert result.clusters == anew.clusters
+
+
+def write_alike(folder: Path, images: int) -> None:
+    """Pictures near each other, of five shapes in turn; each has an equal hash with the one ten further on, or none."""
+    folder.mkdir()
+    for number in range(images):
+        rng = np.random.default_rng(number % 10 if number < 20 else number)
+        pixels = 100 + 16 * rng.integers(0, 2, (8, 8, 3)) + number // 10 % 2
+        picture = Image.fromarray(pixels.astype(np.uint8)).resize(
+            [(8, 8), (16, 8), (8, 24), (32, 8), (40, 8)][number % 5], 0
+        )
+        picture.save(folder / f"{number:03d}.png")
+
+
+def work(db: fd.FastDifPy) -> dict[str, int]:
+    """Pairs that the stages of the cascade left, over all tiles of the comparison."""
+    totals = sum(plan.counts.sum(axis=0) for plan in db._comparison.plans())
+    return dict(zip(["similar", "pairs", "near", "leading", "candidates", "dense"], totals.tolist(), strict=True))
+
+
+PRUNED = {"shape": ((1, False, False), 5 * 20 * 19 // 2), "size": ((0, False, False), 5 * 20 * 19 // 2)}
+PRUNED |= {"hash": ((None, True, False), 10), "both": ((1.5, True, False), 10)}
+PRUNED |= {"other hash": ((None, False, True), 100 * 99 // 2 - 10), "other": ((1, False, True), 5 * 20 * 19 // 2 - 10)}
+
+
+@pytest.mark.parametrize("case", PRUNED)
+def test_they_prune_before_comparing(tmp_path, client, case):
+    rule, pairs = PRUNED[case]
+    write_alike(tmp_path / "a", 100)
+    note = str(tmp_path / "note")
+
+    def mean_error(a, b):
+        with Path(note).open("a") as log:
+            print(len(a) * len(b), file=log)
+        return ((a[:, None].astype(float) - b[None]) ** 2).sum(axis=(2, 3, 4)) / 64
+
+    with open_project(tmp_path, client) as db:
+        result = search(db, rule, sub_block=10)
+        done = work(db)
+        assert done["pairs"] == result.stats["pairs_compared"] == pairs
+        # sub-blocks have other pairs beside those that are wanted, on both sides of the diagonal
+        assert pairs <= done["near"] + 10 <= 1.2 * pairs + 100
+        assert done["leading"] <= pairs
+        assert done["candidates"] + done["dense"] <= 1.2 * pairs + 100
+        found = search(db, rule, compare=mean_error, rotations=False, sub_block=10)
+        # each pair once, as it is
+        assert work(db)["pairs"] == pairs <= sum(map(int, Path(note).read_text().split())) <= 2.4 * pairs + 60
+        assert rows_of(found.pairs) == expected(db, rule, rotations=False)
+
+
+def test_a_comparison_with_short_cuts_answers_no_other_question(tmp_path, client):
+    write(tmp_path / "a", range(30))
+    with open_project(tmp_path, client) as db:
+        names = []
+        for rule in (*RULES, (None, False, False)):
+            search(db, rule)
+            names.append(db._comparison.name)
+        assert len(set(names)) == len(names) == len(Comparison.all_in(db.store))
+        # a lower threshold is answered by it
+        db.second_loop_iteration(100.0, match_aspect_by=0)
+        assert db._comparison.name == names[0]
+        db.second_loop_iteration(THRESHOLD, only_matching_aspect=True)
+        assert db._comparison.name == names[1]
+        # other hashes are another question
+        db.first_loop_iteration(compute_hash=True, amount=0)
+        db.second_loop_iteration(THRESHOLD, only_matching_hash=True)
+        assert db._comparison.name not in names
+        assert rows_of(db.pairs) == expected(db, RULES[4])
+
+
+def test_what_cannot_be_asked_for(tmp_path, client):
+    write(tmp_path / "a", range(6))
+    with open_project(tmp_path, client) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        for options, line in (
+            ({"only_matching_hash": True}, r"not all images have hashes of one kind; call first_loop_iteration\(comp"),
+            ({"only_matching_hash": True, "skip_matching_hash": True}, "leave no pairs; use one of them"),
+            ({"match_aspect_by": 0.5}, "match_aspect_by is 0.5; use 0 for the same size, 1 for the same aspect"),
+            ({"match_aspect_by": True}, "match_aspect_by is True"),
+            ({"match_aspect_by": float("nan")}, "match_aspect_by is nan"),
+            ({"only_matching_aspect": True, "match_aspect_by": 2}, "only_matching_aspect is match_aspect_by=1, not 2"),
+            ({"only_matching_aspect": 1}, "only_matching_aspect is 1; it must be True or False"),
+            ({"skip_matching_hash": "yes"}, "skip_matching_hash is 'yes'; it must be True or False"),
+        ):
+            with pytest.raises(fd.UsageError, match=line):
+                db.second_loop_iteration(THRESHOLD, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (("--match-aspect-by", "1"), RULES[1]),
+        (("--only-matching-hash",), RULES[4]),
+        (("--skip-matching-hash",), RULES[5]),
+    ],
+)
+def test_on_the_command_line(tmp_path, client, options, rule):
+    write(tmp_path / "a", range(40))
+    out = tmp_path / "out.json"
+    arguments = ["find", tmp_path / "a", "--store", tmp_path / "store", "--thumbnail-size", "8x8", "--threads", "1"]
+    arguments += ["--threshold", THRESHOLD, "--json", out, "--quiet", *options]
+    done = CliRunner().invoke(commands, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert (done.exit_code, done.output) == (0, "")
+    with open_project(tmp_path, client, block_size=1024) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration(compute_hash=True)
+        found = {(pair["a"], pair["b"], pair["mse"]) for pair in json.loads(out.read_text())["pairs"]}
+        assert found == expected(db, rule)
+
+
+lengths = st.one_of(st.integers(1, 40), st.integers(1, 2**31 - 1))
+pictures = st.lists(st.tuples(lengths, lengths, st.sampled_from("abc")), max_size=9)
+
+
+def keys_of(some: list[tuple[int, int, str]]) -> np.ndarray:
+    width, height = (np.array([picture[number] for picture in some], np.int64) for number in (0, 1))
+    return picture_keys(width, height, [picture[2] for picture in some])
+
+
+def matrix(rows: list, columns: list, shortcuts: ShortCuts) -> np.ndarray:
+    """Which pairs are wanted, by two loops and fractions."""
+    wanted = np.ones((len(rows), len(columns)), bool)
+    for (i, a), (j, b) in product(enumerate(rows), enumerate(columns)):
+        if shortcuts.aspect is not None:
+            wanted[i, j] &= same_aspect(a[:2], b[:2], shortcuts.aspect, shortcuts.turned)
+        if shortcuts.hashes:
+            wanted[i, j] &= (a[2] == b[2]) == shortcuts.same_hash
+    return wanted
+
+
+factors = st.sampled_from([None, 0.0, 1.0, 1.1, 1.5, 2.0, 3.0, 1e300])
+rules = st.builds(
+    lambda factor, turned, hashes: ShortCuts(factor, turned, *hashes),
+    factors,
+    st.booleans(),
+    st.sampled_from([(False, False), (True, False), (False, True)]),
+)
+
+
+@given(pictures, pictures, rules)
+def test_pairs_are_those_of_two_loops(rows, columns, shortcuts):
+    wanted = matrix(rows, columns, shortcuts)
+    allowed = shortcuts.allowed(keys_of(rows), keys_of(columns))
+    i, j = np.ogrid[: len(rows), : len(columns)]
+    assert (allowed.wanted(i, j) == wanted).all()
+    partners = allowed.partners()
+    assert [count.tolist() for count in partners] == [wanted.sum(axis=1).tolist(), wanted.sum(axis=0).tolist()]
+    assert allowed.pairs() == wanted.sum()
+    # equal kinds are wanted with the same others
+    kinds = [tuple(kind) for kind in shortcuts.kinds(keys_of(rows)).tolist()]
+    for first, second in combinations(range(len(rows)), 2):
+        assert kinds[first] != kinds[second] or (wanted[first] == wanted[second]).all()
+    # without those that have no partner, the others keep theirs
+    some = partners[0] > 0
+    assert allowed.take(some, slice(None)).pairs() == wanted.sum()
+
+
+@given(pictures, rules, st.integers(1, 4))
+def test_pairs_of_one_side_are_those_of_two_loops(rows, shortcuts, size):
+    wanted = np.triu(matrix(rows, rows, shortcuts), 1)
+    allowed = shortcuts.allowed(keys_of(rows))
+    assert allowed.pairs() == wanted.sum()
+    assert allowed.partners()[0].tolist() == (wanted | wanted.T).sum(axis=0).tolist()
+    bins = shortcuts.bins(keys_of(rows))
+    order = np.arange(len(rows)) if bins is None else np.argsort(bins, kind="stable")
+    ordered = allowed.take(order, order)
+    cuts = [range(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+    near = ordered.near(cuts, cuts)
+    for (m, upper), (n, lower) in product(enumerate(cuts), repeat=2):
+        inside = (wanted | wanted.T)[np.ix_(order[upper.start : upper.stop], order[lower.start : lower.stop])]
+        assert near[m, n] or not inside.any()
+
+
+def test_sub_blocks_of_other_shapes_and_hashes_are_left_out():
+    shapes = [(4, 3, "a")] * 4 + [(4, 2, "a")] * 4 + [(4, 2, "b")] * 4
+    cuts = [range(start, start + 4) for start in (0, 4, 8)]
+    diagonal = np.eye(3, dtype=bool)
+    assert (ShortCuts(None, same_hash=True).allowed(keys_of(shapes)).near(cuts, cuts)[1:, 1:] == diagonal[1:, 1:]).all()
+    assert (ShortCuts(1.0, same_hash=True).allowed(keys_of(shapes)).near(cuts, cuts) == diagonal).all()
+    near = ShortCuts(1.1).allowed(keys_of(shapes)).near(cuts, cuts)
+    assert near.tolist() == [[True, False, False], [False, True, True], [False, True, True]]
+
+
+@given(pictures, pictures, rules, st.booleans())
+def test_equal_hashes_connect_what_all_such_pairs_connect(side_a, side_b, shortcuts, two_sides):
+    everything = side_a + side_b
+    on_b = np.arange(len(everything)) >= len(side_a)
+    equal = matrix(everything, everything, ShortCuts(shortcuts.aspect, shortcuts.turned, same_hash=True))
+    np.fill_diagonal(equal, False)
+    if two_sides:
+        equal &= on_b[:, None] != on_b[None]
+    few = np.zeros_like(equal)
+    pairs = shortcuts.equal_hashes(keys_of(everything), on_b if two_sides else None)
+    assert len(pairs) <= 2 * len(everything)
+    for i, j in pairs.tolist():
+        assert equal[i, j]
+        assert not two_sides or (not on_b[i] and on_b[j])
+        few[i, j] = True
+    if everything:
+        assert connected_components(few)[1].tolist() == connected_components(equal)[1].tolist()
+
+
+def test_copies_are_of_one_kind():
+    digests = np.ones((4, 4, 16), np.uint8)
+    found = find_copies(digests, (0, 1, 2, 3), np.array([[5, 4], [5, 3], [5, 4], [5, 3]]))
+    assert (found.representatives.tolist(), found.copies.tolist(), found.originals.tolist()) == ([0, 1], [2, 3], [0, 1])
