@@ -69,8 +69,17 @@ def _comparison_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="F",
             help="Compare only pictures of the same size (0), or with aspect ratios within a factor (1: the same).",
         ),
+        click.option("--only-matching-aspect", is_flag=True, help="The same as --match-aspect-by 1."),
+        click.option(
+            "--hash-shift",
+            type=int,
+            metavar="BITS",
+            help="For hashes: bits by which values are shifted to the right.  [default: 4]",
+        ),
+        click.option(
+            "--skip-matching-hash", is_flag=True, help="Put pictures with equal hashes into clusters uncompared."
+        ),
         click.option("--only-matching-hash", is_flag=True, help="Compare only pictures with equal hashes."),
-        click.option("--skip-matching-hash", is_flag=True, help="Compare only pictures with different hashes."),
         click.option(
             "--compare",
             type=click.Choice(["mse", "ssim", "hamming"]),
@@ -131,8 +140,10 @@ def find(
     no_rotations: bool,
     mirror: bool,
     match_aspect_by: float | None,
+    only_matching_aspect: bool,
     only_matching_hash: bool,
     skip_matching_hash: bool,
+    hash_shift: int | None,
     json_path: str | None,
     no_recursive: bool,
     extension: tuple[str, ...],
@@ -163,10 +174,11 @@ def find(
         "rotations": not no_rotations,
         "mirror": mirror,
         "match_aspect_by": match_aspect_by,
+        "only_matching_aspect": only_matching_aspect,
         "only_matching_hash": only_matching_hash,
         "skip_matching_hash": skip_matching_hash,
     }
-    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, json_path)
+    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, hash_shift, json_path)
     width, height = _size(thumbnail_size)
     client = _cluster_client(scheduler, scheduler_file, tls, workers, threads)
     db = FastDifPy(
@@ -190,7 +202,7 @@ def find(
         performance_report=performance_report,
         verbose=False if quiet else None,
     )
-    _run(db, comparison, json_path, quiet)
+    _run(db, comparison, hash_shift, json_path, quiet)
 
 
 @commands.command()
@@ -210,8 +222,10 @@ def compare(
     no_rotations: bool,
     mirror: bool,
     match_aspect_by: float | None,
+    only_matching_aspect: bool,
     only_matching_hash: bool,
     skip_matching_hash: bool,
+    hash_shift: int | None,
     json_path: str | None,
     block_size: int,
     scheduler: str | None,
@@ -234,10 +248,11 @@ def compare(
         "rotations": not no_rotations,
         "mirror": mirror,
         "match_aspect_by": match_aspect_by,
+        "only_matching_aspect": only_matching_aspect,
         "only_matching_hash": only_matching_hash,
         "skip_matching_hash": skip_matching_hash,
     }
-    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, json_path)
+    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, hash_shift, json_path)
     db = FastDifPy.from_stores(
         store_a,
         store_b,
@@ -250,7 +265,7 @@ def compare(
         performance_report=performance_report,
         verbose=False if quiet else None,
     )
-    _run(db, comparison, json_path, quiet)
+    _run(db, comparison, hash_shift, json_path, quiet)
 
 
 @commands.command()
@@ -361,13 +376,25 @@ def export(
 commands.add_command(difpy)
 
 
-def _check_comparison(threshold: float | None, comparison: dict[str, Any], json_path: str | None) -> float:
+def _needs_hashes(comparison: dict[str, Any]) -> bool:
+    return bool(comparison["only_matching_hash"] or comparison["skip_matching_hash"])
+
+
+def _check_comparison(
+    threshold: float | None, comparison: dict[str, Any], hash_shift: int | None, json_path: str | None
+) -> float:
     """Say before hours of work what of a comparison cannot be done; gives the threshold."""
-    from .config import CompareSettings
+    from .config import CompareSettings, aspect_factor
+    from .hashes import check_shift
     from .measures import default_threshold, resolve_measure
 
     settings = dict(comparison)
-    compare = settings.pop("compare")
+    compare, same_aspect = settings.pop("compare"), settings.pop("only_matching_aspect")
+    settings["match_aspect_by"] = aspect_factor(same_aspect, settings["match_aspect_by"])
+    if hash_shift is not None:
+        check_shift(hash_shift)
+        if not _needs_hashes(comparison):
+            raise UsageError("--hash-shift is for --only-matching-hash and --skip-matching-hash; use one of them, too")
     threshold = default_threshold(compare) if threshold is None else threshold
     CompareSettings(similarity_threshold=threshold, measure=compare, **settings)
     if compare != "mse":
@@ -377,7 +404,9 @@ def _check_comparison(threshold: float | None, comparison: dict[str, Any], json_
     return threshold
 
 
-def _run(db: "FastDifPy", comparison: dict[str, Any], json_path: str | None, quiet: bool) -> None:
+def _run(
+    db: "FastDifPy", comparison: dict[str, Any], hash_shift: int | None, json_path: str | None, quiet: bool
+) -> None:
     """Run all stages, and write and print the result."""
     from .catalog import describe_ignored
     from .results import write_json
@@ -392,7 +421,7 @@ def _run(db: "FastDifPy", comparison: dict[str, Any], json_path: str | None, qui
             f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
             f"{describe_ignored(counts.ignored)}",
         )
-        db.first_loop_iteration(compute_hash=comparison["only_matching_hash"] or comparison["skip_matching_hash"])
+        db.first_loop_iteration(_needs_hashes(comparison), 4 if hash_shift is None else hash_shift)
         db.second_loop_iteration(**comparison)
         result = db.result()
         seconds = sum(db.seconds.values())

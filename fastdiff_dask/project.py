@@ -24,6 +24,7 @@ from .config import (
     IndexSettings,
     ReadSettings,
     ThumbnailSettings,
+    aspect_factor,
 )
 from .errors import UsageError
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
@@ -68,17 +69,6 @@ def _listed(directories: Directories | None) -> list[str]:
 
 def _as_tuple(values: Any) -> Any:
     return tuple(values) if isinstance(values, Iterable) else values
-
-
-def _aspect(only_matching_aspect: bool, match_aspect_by: float | None) -> float | None:
-    """The factor of two ways to ask for it."""
-    if not isinstance(only_matching_aspect, bool):
-        raise UsageError(f"only_matching_aspect is {only_matching_aspect!r}; it must be True or False")
-    if not only_matching_aspect:
-        return match_aspect_by
-    if match_aspect_by not in (None, 1):
-        raise UsageError(f"only_matching_aspect is match_aspect_by=1, not {match_aspect_by!r}; use one of them")
-    return 1.0
 
 
 def default_store(roots: list[Root]) -> str:
@@ -613,7 +603,7 @@ class FastDifPy:
             rotations=rotations,
             mirror=mirror,
             measure="mse" if measure is None else measure.name,
-            match_aspect_by=_aspect(only_matching_aspect, match_aspect_by),
+            match_aspect_by=aspect_factor(only_matching_aspect, match_aspect_by),
             only_matching_hash=only_matching_hash,
             skip_matching_hash=skip_matching_hash,
         )
@@ -832,6 +822,10 @@ def find_duplicates(
     similarity_threshold: float = 200.0,
     rotations: bool = True,
     mirror: bool = False,
+    only_matching_aspect: bool = False,
+    match_aspect_by: float | None = None,
+    only_matching_hash: bool = False,
+    skip_matching_hash: bool = False,
     **options: Any,
 ) -> Result:
     """Find the duplicates of a collection, or of one against another: all stages, as far as they are not done yet.
@@ -842,6 +836,8 @@ def find_duplicates(
         Folder or folders to search, and to compare them with.
     similarity_threshold, rotations, mirror
         What makes a pair similar, see `CompareSettings`.
+    only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
+        Which pairs are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if they are needed.
     options
         As for `FastDifPy`.
 
@@ -854,9 +850,17 @@ def find_duplicates(
     UsageError
         If a directory or a setting cannot be used.
     """
-    CompareSettings(similarity_threshold=similarity_threshold, rotations=rotations, mirror=mirror)
+    comparison: dict[str, Any] = {
+        "similarity_threshold": similarity_threshold,
+        "rotations": rotations,
+        "mirror": mirror,
+        "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
+        "only_matching_hash": only_matching_hash,
+        "skip_matching_hash": skip_matching_hash,
+    }
+    CompareSettings(**comparison)
     with FastDifPy(directory_a, directory_b, **options) as db, db.writing():
         db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration(similarity_threshold, rotations=rotations, mirror=mirror)
+        db.first_loop_iteration(compute_hash=only_matching_hash or skip_matching_hash)
+        db.second_loop_iteration(**comparison)
         return db.result()

@@ -1,0 +1,193 @@
+"""The tables of a store, a part at a time: images, pairs, clusters and errors, for databases and files."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Self
+
+import pandas as pd
+import pyarrow as pa
+
+from .catalog import Root
+from .clusters import keep_order
+from .comparisons import Comparison
+from .errors import UsageError
+from .hashes import HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
+from .planning import unplanned
+from .results import Result, collect_result, shown_paths
+from .store import IMAGE_SCHEMA, Store
+
+__all__ = ["TABLES", "Tables", "decodable", "roots_of_store", "stored_result"]
+
+TABLES = ("images", "pairs", "clusters", "errors")
+_IMAGE_COLUMNS = [
+    *("image", "side", "root", "path", "path_bytes", "size", "mtime_ns", "width", "height", "format", "mode"),
+    *("content_hash", "warnings", "error", "hash_function", "hash_shift", *HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS),
+]
+_CLUSTER_ROWS = 1 << 16
+
+
+class Tables:
+    """The four tables of a store.
+
+    An image is named by its number, which is the same in all tables and as long as the store is kept, and by its path
+    as the user gave the folder. Bytes of a path that are not UTF-8 are surrogates (PEP 383), see `decodable`.
+
+    Memory: a block of metadata, or a quarter of a million pairs (one million, which are sorted, if there are no more),
+    besides what a `Result` takes.
+
+    Parameters
+    ----------
+    store, roots
+        The store, and the folders as the user gives them now.
+    result
+        Gives the result; called when pairs or clusters are asked for.
+    """
+
+    def __init__(self, store: Store, roots: list[Root], result: Callable[[], Result]) -> None:
+        self.store, self.roots = store, roots
+        self._collect = result
+
+    @classmethod
+    def of_store(cls, url: str, comparison: str | None = None, threshold: float | None = None) -> Self:
+        """The tables of a store alone, whose pictures need not be there; see `stored_result`."""
+        store = Store(url)
+        return cls(store, roots_of_store(store), lambda: stored_result(store, comparison, threshold))
+
+    @cached_property
+    def result(self) -> Result:
+        """Pairs and clusters."""
+        return self._collect()
+
+    def schema(self, table: str) -> pa.Schema:
+        """Names and types of the columns of a table."""
+        if table == "images":
+            fields = [IMAGE_SCHEMA.field(name) for name in _IMAGE_COLUMNS if name not in ("root", "path_bytes")]
+            return pa.schema([*fields, ("path_bytes", pa.binary())])
+        if table == "pairs":
+            value = "value" if self.result.pixels is None else "mse"
+            kinds = {"a": pa.string(), "b": pa.string(), value: pa.float64(), "rotation": pa.int16()}
+            return pa.schema(kinds | {"mirrored": pa.bool_(), "a_image": pa.int64(), "b_image": pa.int64()})
+        if table == "clusters":
+            numbers = {name: pa.int64() for name in ("cluster", "position")}
+            return pa.schema(numbers | {"path": pa.string(), "keep": pa.bool_(), "image": pa.int64()})
+        return pa.schema({"path": pa.string(), "error": pa.string(), "image": pa.int64()})
+
+    def parts(self, table: str) -> Iterator[pd.DataFrame]:
+        """Rows of a table, some at a time; columns as in `schema`, `path_bytes` None where the path is UTF-8."""
+        kinds = {"images": self._images, "pairs": self._pairs, "clusters": self._clusters, "errors": self._errors}
+        for part in kinds[table]():
+            if len(part):
+                yield part[self.schema(table).names]
+
+    def _images(self) -> Iterator[pd.DataFrame]:
+        for block in range(self.store.blocks):
+            frame = self.store.read_partition(block, [*_IMAGE_COLUMNS, "current"])
+            frame = frame[frame.current]
+            paths = shown_paths(frame, self.roots)
+            named = [None if text.isascii() or _is_decodable(text) else os.fsencode(text) for text in paths]
+            texts = pd.Series(paths, frame.index, dtype=object)
+            yield frame.assign(path=texts, path_bytes=pd.Series(named, frame.index, dtype=object))
+
+    def _errors(self) -> Iterator[pd.DataFrame]:
+        for part in self._images():
+            yield part[part.error.notna()]
+
+    def _pairs(self) -> Iterator[pd.DataFrame]:
+        if self.result.pairs_complete:
+            yield self.result.numbered_pairs()
+        else:
+            yield from self.result.iter_pairs(numbered=True)
+
+    def _clusters(self) -> Iterator[pd.DataFrame]:
+        # by rows, as stores of two machines may have the same path on either side
+        rows = list(self.result.images.itertuples())
+        ordered = [
+            sorted((rows[i] for i in part), key=lambda row: keep_order(row.width, row.height, row.size, row.Index))
+            for part in self.result.connected()
+        ]
+        ordered.sort(key=lambda part: [row.Index for row in part])
+        lines = [
+            (number, position, row.Index, row.Index == part[0].Index, row.image)
+            for number, part in enumerate(ordered)
+            for position, row in enumerate(part)
+        ]
+        for start in range(0, len(lines), _CLUSTER_ROWS):
+            columns = zip(*lines[start : start + _CLUSTER_ROWS], strict=True)
+            named = zip(("cluster", "position", "path", "keep", "image"), columns, strict=True)
+            yield pd.DataFrame({name: pd.Series(v, dtype=object if name == "path" else None) for name, v in named})
+
+
+def _is_decodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def decodable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Show undecodable bytes in paths as U+FFFD, for what cannot hold surrogates.
+
+    Examples
+    --------
+    >>> decodable(pd.DataFrame({"path": ["é.png", "\\udcff.png"]}, dtype=object)).path.to_list()
+    ['é.png', '�.png']
+    """
+    shown = {
+        name: pd.Series(
+            [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in frame[name]],
+            frame.index,
+            dtype=object,
+        )
+        for name in ("path", "a", "b")
+        if name in frame
+    }
+    return frame.assign(**shown)
+
+
+def roots_of_store(store: Store) -> list[Root]:
+    """The folders of a store under the names that it has for them."""
+    return [Root(side, folder, folder) for side in ("a", "b") for folder in store.roots[side]]
+
+
+def stored_result(store: Store, name: str | None = None, threshold: float | None = None) -> Result:
+    """Collect the result of a finished comparison from the store alone.
+
+    Parameters
+    ----------
+    store
+        The store.
+    name
+        Name of the comparison; needed if there are several that differ in more than the threshold.
+    threshold
+        Largest MSE, or other value, of a pair; by default that of the comparison, and the highest of several.
+
+    Raises
+    ------
+    UsageError
+        If there is no such comparison, or it is not finished.
+    """
+    begun = Comparison.all_in(store)
+    if name is not None and name not in [one.name for one in begun]:
+        known = ", ".join(one.name for one in begun) or "none"
+        raise UsageError(f"no comparison {name!r} in the store, which has: {known}")
+    found = [one for one in begun if name in (None, one.name) and not _unfinished(one)]
+    if not found:
+        folders = "DIR" if not store.two_sides else "DIR --against DIR"
+        raise UsageError(f"no finished comparison in the store; run: fastdiff-dask find {folders} --store {store.url}")
+    highest = max(one.settings.similarity_threshold for one in found)
+    if threshold is not None:
+        found = [one for one in found if one.settings.similarity_threshold >= threshold]
+        if not found:
+            raise UsageError(f"images were compared up to {highest:g}, not {threshold:g}; name a lower threshold")
+    if len({str(one.settings.to_json() | {"similarity_threshold": None}) for one in found}) > 1:
+        names = ", ".join(one.name for one in found)
+        raise UsageError(f"the store has comparisons of several kinds ({names}); name one with --comparison")
+    chosen = (max if threshold is None else min)(found, key=lambda one: one.settings.similarity_threshold)
+    limit = chosen.settings.similarity_threshold if threshold is None else threshold
+    return collect_result(store, roots_of_store(store), chosen, limit)
+
+
+def _unfinished(comparison: Comparison) -> bool:
+    return bool(unplanned(comparison)) or any(plan.pending() for plan in comparison.plans())
