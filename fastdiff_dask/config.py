@@ -15,6 +15,7 @@ __all__ = [
     "IndexSettings",
     "ReadSettings",
     "ThumbnailSettings",
+    "aspect_factor",
 ]
 
 DEFAULT_BLOCK_SIZE = 1024
@@ -222,3 +223,25 @@ class CompareSettings:
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Make the settings from what a store recorded."""
         return cls(**values)
+
+
+def aspect_factor(only_matching_aspect: bool, match_aspect_by: float | None) -> float | None:
+    """Give what `CompareSettings.match_aspect_by` is by the two ways to ask for it.
+
+    Raises
+    ------
+    UsageError
+        If they contradict each other.
+
+    Examples
+    --------
+    >>> aspect_factor(True, None), aspect_factor(False, 1.5)
+    (1.0, 1.5)
+    """
+    if not isinstance(only_matching_aspect, bool):
+        raise UsageError(f"only_matching_aspect is {only_matching_aspect!r}; it must be True or False")
+    if not only_matching_aspect:
+        return match_aspect_by
+    if match_aspect_by not in (None, 1):
+        raise UsageError(f"only_matching_aspect is match_aspect_by=1, not {match_aspect_by!r}; use one of them")
+    return 1.0

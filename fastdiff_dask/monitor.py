@@ -16,6 +16,7 @@ from .comparisons import Comparison, Part
 from .errors import FastDiffError
 from .files import Files
 from .locks import ENDED, LEASE
+from .shortcuts import ShortCuts
 from .snapshot import ComparisonProgress, FileError, Rates, Snapshot, WorkerProgress
 from .store import Store
 from .tilemap import Tiles, block_cells
@@ -242,7 +243,7 @@ class Monitor:
             cells = Tiles.cells(compared.tiles, places)
             settings = comparison.settings
             kind = "" if settings.rotations else ", without rotations"
-            kind += ", mirrored" if settings.mirror else ""
+            kind += (", mirrored" if settings.mirror else "") + ShortCuts.of(settings).shown
             name = "MSE" if settings.measure == "mse" else settings.measure
             progress = ComparisonProgress(
                 comparison.name,

@@ -158,6 +158,17 @@ class ShortCuts:
         return self.same_hash or self.other_hash
 
     @property
+    def shown(self) -> str:
+        """For people, after what else a comparison is; empty if there are none."""
+        if self.aspect is None:
+            shape = ""
+        elif self.aspect <= 1:
+            shape = ", of the same aspect ratio" if self.aspect else ", of the same size"
+        else:
+            shape = f", aspect ratios within {self.aspect:g}"
+        return shape + (", equal hashes" if self.same_hash else ", different hashes" if self.other_hash else "")
+
+    @property
     def hash_column(self) -> str:
         """Which hash counts: that of all turns, or, where a turn makes another picture, that of the picture as it is.
 

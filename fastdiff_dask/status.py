@@ -6,6 +6,7 @@ from .catalog import describe_ignored
 from .comparisons import Comparison, Plan
 from .images import printable
 from .planning import unplanned
+from .shortcuts import ShortCuts
 from .store import Store
 from .thumbnails import unread_blocks
 
@@ -53,6 +54,7 @@ def _comparison_lines(comparison: Comparison) -> list[str]:
     finished = counts[counts[:, 0] >= 0]
     settings = comparison.settings
     kind = ("with" if settings.rotations else "without") + " rotations" + (", mirrored" if settings.mirror else "")
+    kind += ShortCuts.of(settings).shown
     name = "MSE" if settings.measure == "mse" else settings.measure
     lines = [
         f"Compare:    {name} ≤ {settings.similarity_threshold:g} {kind}: {len(finished)} of {len(counts)} tiles are "

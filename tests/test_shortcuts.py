@@ -18,7 +18,9 @@ import fastdiff_dask as fd
 from fastdiff_dask.cli import commands
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.copies import find_copies
+from fastdiff_dask.results import write_json
 from fastdiff_dask.shortcuts import ShortCuts, picture_keys
+from fastdiff_dask.status import describe_store
 
 SIZES = [(16, 12), (12, 16), (32, 24), (18, 12), (16, 16), (17, 12)]
 # what is asked for: (match_aspect_by, only_matching_hash, skip_matching_hash)
@@ -260,26 +262,156 @@ def test_what_cannot_be_asked_for(tmp_path, client):
                 db.second_loop_iteration(THRESHOLD, **options)
 
 
-@pytest.mark.parametrize(
-    ("options", "rule"),
-    [
-        (("--match-aspect-by", "1"), RULES[1]),
-        (("--only-matching-hash",), RULES[4]),
-        (("--skip-matching-hash",), RULES[5]),
-    ],
-)
-def test_on_the_command_line(tmp_path, client, options, rule):
+COMMANDS = {
+    "size": (("--match-aspect-by", "0"), RULES[0]),
+    "shape": (("--only-matching-aspect",), RULES[1]),
+    "hash": (("--only-matching-hash",), RULES[4]),
+    "another hash": (("--only-matching-hash", "--hash-shift", "2"), RULES[4]),
+    "other hash": (("--skip-matching-hash",), RULES[5]),
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_on_the_command_line(tmp_path, client, case):
+    options, rule = COMMANDS[case]
     write(tmp_path / "a", range(40))
     out = tmp_path / "out.json"
     arguments = ["find", tmp_path / "a", "--store", tmp_path / "store", "--thumbnail-size", "8x8", "--threads", "1"]
     arguments += ["--threshold", THRESHOLD, "--json", out, "--quiet", *options]
     done = CliRunner().invoke(commands, [str(argument) for argument in arguments], catch_exceptions=False)
     assert (done.exit_code, done.output) == (0, "")
+    content = json.loads(out.read_text())
     with open_project(tmp_path, client, block_size=1024) as db:
         db.index_the_dirs()
-        db.first_loop_iteration(compute_hash=True)
-        found = {(pair["a"], pair["b"], pair["mse"]) for pair in json.loads(out.read_text())["pairs"]}
-        assert found == expected(db, rule)
+        hashed = db.images.compute().hash_shift
+        assert (hashed == (2 if "another" in case else 4 if "hash" in case else 0)).all()
+        assert {(pair["a"], pair["b"], pair["mse"]) for pair in content["pairs"]} == expected(db, rule)
+        known = {(pair["a"], pair["b"]) for pair in content.get("hash_pairs", [])}
+        assert ("hash_pairs" in content) == (case == "other hash")
+        assert connected(known) == connected(known_duplicates(db, rule))
+
+
+MISTAKES = {
+    "factor": (("--match-aspect-by", "0.9"), "match_aspect_by is 0.9"),
+    "both": (("--only-matching-hash", "--skip-matching-hash"), "use one of them"),
+    "two shapes": (("--only-matching-aspect", "--match-aspect-by", "2"), "use one of them"),
+    "shift": (("--only-matching-hash", "--hash-shift", "9"), "hash shift is 9"),
+    "shift of nothing": (("--hash-shift", "3"), "--hash-shift is for"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_on_the_command_line_write_nothing(tmp_path, case):
+    options, message = MISTAKES[case]
+    (tmp_path / "a").mkdir()
+    with pytest.raises(fd.UsageError, match=message):
+        CliRunner().invoke(commands, ["find", str(tmp_path / "a"), *options], catch_exceptions=False)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def in_one_call(folder: Path, client, **options) -> fd.Result:
+    options = {
+        "store": folder / "store",
+        "client": client,
+        "verbose": False,
+        "similarity_threshold": THRESHOLD,
+    } | options
+    return fd.find_duplicates(folder / "a", thumbnail_size_x=8, thumbnail_size_y=8, **options)
+
+
+def test_in_one_call(tmp_path, client):
+    write(tmp_path / "a", range(30))
+    asked = {0: {"match_aspect_by": 0}, 1: {"only_matching_aspect": True}, 4: {"only_matching_hash": True}}
+    asked[5] = {"skip_matching_hash": True}
+    found = {number: in_one_call(tmp_path, client, **options) for number, options in asked.items()}
+    with open_project(tmp_path, client, block_size=1024) as db:
+        for number, result in found.items():
+            assert rows_of(result.pairs) == expected(db, RULES[number])
+    with pytest.raises(fd.UsageError, match="use one of them"):
+        in_one_call(tmp_path, client, only_matching_hash=True, skip_matching_hash=True)
+
+
+def as_bytes(result: fd.Result, folder: Path) -> bytes:
+    write_json(result, str(folder / "result.json"))
+    content = json.loads((folder / "result.json").read_text())
+    assert content.pop("stats")["pairs_compared"] == result.stats["pairs_compared"] > 0
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize("rule", [RULES[2], RULES[3], RULES[6]])
+def test_results_are_equal_to_the_byte(tmp_path, client, rule):
+    """For all sizes of blocks and tiles, additions, and runs that were stopped."""
+    write(tmp_path / "a", range(30))
+    with open_project(tmp_path, client, store="added", block_size=4) as db:
+        search(db, rule, sub_block=3)
+    write(tmp_path / "a", range(30, 45))
+    found = []
+    with open_project(tmp_path, client, store="added", block_size=4) as db:
+        found.append(as_bytes(search(db, rule, sub_block=5), tmp_path))
+        assert len(db._comparison.plans()) == 2
+    for block_size, sub_block in ((7, 4), (64, 256), (1, 1)):
+        with open_project(tmp_path, client, store=f"store-{block_size}", block_size=block_size) as db:
+            found.append(as_bytes(search(db, rule, sub_block=sub_block), tmp_path))
+    with open_project(tmp_path, client, store="store-7", block_size=7) as db:
+        marks = sorted((tmp_path / "store-7").glob("arrays.zarr/comparisons/*/*/compared/c.*"))
+        for mark in marks[::2]:
+            mark.unlink()
+        result = search(db, rule)
+        assert result.stats["tiles_resumed"] == len(marks) // 2
+        found.append(as_bytes(result, tmp_path))
+    assert set(found) == {found[0]}
+
+
+def test_two_stores_that_were_indexed_apart(tmp_path, client):
+    write(tmp_path / "a", range(30))
+    write(tmp_path / "b", range(30, 60))
+    for side in ("a", "b"):
+        with open_project(tmp_path, client, side, store=f"store-{side}") as db:
+            db.index_the_dirs()
+            db.first_loop_iteration()
+    stores = tmp_path / "store-a", tmp_path / "store-b"
+    with fd.FastDifPy.from_stores(*stores, store=tmp_path / "both", client=client, verbose=False) as db:
+        for rule in (RULES[1], RULES[3], RULES[6]):
+            result = search(db, rule)
+            assert rows_of(result.pairs) == expected(db, rule)
+            assert clusters_of(result) == connected(
+                {(a, b) for a, b, _ in expected(db, rule)} | known_duplicates(db, rule)
+            )
+
+
+def test_a_comparison_of_an_older_version_is_still_one(tmp_path, client):
+    write(tmp_path / "a", range(20))
+    with open_project(tmp_path, client) as db:
+        found = search(db, (None, False, False))
+        (path,) = (tmp_path / "store").glob("arrays.zarr/comparisons/*/zarr.json")
+        metadata = json.loads(path.read_text())
+        for name in ("match_aspect_by", "only_matching_hash", "skip_matching_hash", "hashes"):
+            del metadata["attributes"]["settings"][name]
+        path.write_text(json.dumps(metadata))
+        assert [one.settings for one in Comparison.all_in(db.store)] == [db._comparison.settings]
+        again = search(db, (None, False, False))
+        assert again.stats["tiles_resumed"] == again.stats["tiles"] > 0
+        assert again.pairs.equals(found.pairs)
+
+
+def test_the_status_names_them(tmp_path, client):
+    write(tmp_path / "a", range(8))
+    with open_project(tmp_path, client) as db:
+        for rule in RULES:
+            search(db, rule)
+    lines = [line.partition("rotations")[2] for line in describe_store(str(tmp_path / "store")).splitlines()]
+    shown = sorted(line.partition(":")[0] for line in lines if line)
+    assert shown == sorted(
+        [
+            ", of the same size",
+            ", of the same aspect ratio",
+            ", aspect ratios within 1.2",
+            ", aspect ratios within 1.5, equal hashes",
+            ", equal hashes",
+            ", different hashes",
+            ", of the same aspect ratio, different hashes",
+        ]
+    )
 
 
 lengths = st.one_of(st.integers(1, 40), st.integers(1, 2**31 - 1))
