@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 import fastdiff_dask as fd
+from fastdiff_dask import results
 from fastdiff_dask.cli import commands
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.copies import find_copies
@@ -63,12 +64,12 @@ def same_aspect(a: tuple[int, int], b: tuple[int, int], factor: float, turned: b
 
 
 def expected(
-    db: fd.FastDifPy, rule: tuple, *, rotations: bool = True, threshold: float = THRESHOLD
+    db: fd.FastDifPy, rule: tuple, *, rotations: bool = True, mirror: bool = False, threshold: float = THRESHOLD
 ) -> set[tuple[str, str, float]]:
     """All pairs, one by one, from the dense matrix and the metadata."""
     factor, same, other = rule
     frame = db.images.compute()
-    mse = db.mse(rotations=rotations).compute().tolist()
+    mse = db.mse(rotations=rotations, mirror=mirror).compute().tolist()
     hashes = frame["hash_key" if rotations else "hash_0"]
     images = [
         (f"{row.root}/{row.path}", (int(row.width), int(row.height)), key)
@@ -85,10 +86,10 @@ def expected(
     return found
 
 
-def known_duplicates(db: fd.FastDifPy, rule: tuple) -> set[tuple[str, str]]:
+def known_duplicates(db: fd.FastDifPy, rule: tuple, **options) -> set[tuple[str, str]]:
     """All pairs with equal hashes, if these are not compared."""
     factor, _, other = rule
-    return {(a, b) for a, b, _ in expected(db, (factor, True, False), threshold=np.inf)} if other else set()
+    return {(a, b) for a, b, _ in expected(db, (factor, True, False), threshold=np.inf, **options)} if other else set()
 
 
 def connected(pairs: set[tuple[str, str]]) -> set[frozenset[str]]:
@@ -117,22 +118,24 @@ def rows_of(pairs: pd.DataFrame) -> set[tuple[str, str, float]]:
     return set(zip(pairs.a, pairs.b, pairs.iloc[:, 2], strict=True))
 
 
-def open_project(folder: Path, client, *sides: str, block_size: int = 16, store: str = "store") -> fd.FastDifPy:
+def open_project(
+    folder: Path, client, *sides: str, block_size: int = 16, store: str = "store", thumbnail_size_y: int = 8
+) -> fd.FastDifPy:
     return fd.FastDifPy(
         *(folder / side for side in sides or ("a",)),
         store=folder / store,
         client=client,
         block_size=block_size,
         thumbnail_size_x=8,
-        thumbnail_size_y=8,
+        thumbnail_size_y=thumbnail_size_y,
         verbose=False,
     )
 
 
 @pytest.mark.parametrize("sides", [("a",), ("a", "b")])
 def test_the_result_is_that_of_all_pairs(tmp_path, client, sides):
-    write(tmp_path / "a", range(70))
-    write(tmp_path / "b", range(100, 140))
+    write(tmp_path / "a", range(60))
+    write(tmp_path / "b", range(100, 135))
     with open_project(tmp_path, client, *sides) as db:
         db.index_the_dirs()
         everything = rows_of(search(db, (None, False, False), sub_block=8).pairs)
@@ -148,17 +151,45 @@ def test_the_result_is_that_of_all_pairs(tmp_path, client, sides):
             assert clusters_of(result) == connected({(a, b) for a, b, _ in wanted} | known_duplicates(db, rule))
 
 
-def test_without_rotations_a_turned_shape_is_another_one(tmp_path, client):
-    write(tmp_path / "a", range(70))
+def test_without_rotations_a_turned_picture_is_another_one(tmp_path, client):
+    write(tmp_path / "a", range(50))
     with open_project(tmp_path, client) as db:
-        turned = rows_of(search(db, RULES[1]).pairs)
-        for rule in RULES[:3]:
-            found = rows_of(search(db, rule, rotations=False).pairs)
-            assert found == expected(db, rule, rotations=False)
-        assert found != turned
+        for number in (0, 1, 2, 4, 6):
+            turned = rows_of(search(db, RULES[number]).pairs)
+            result = search(db, RULES[number], rotations=False)
+            found = rows_of(result.pairs)
+            assert found == expected(db, RULES[number], rotations=False)
+            assert found != turned
+        known = known_duplicates(db, RULES[6], rotations=False)
+        assert known < known_duplicates(db, RULES[6])
+        assert clusters_of(result) == connected({(a, b) for a, b, _ in found} | known)
 
 
-@pytest.mark.parametrize("rule", RULES[:6])
+@pytest.mark.parametrize("options", [{"mirror": True}, {"thumbnail_size_y": 16}])
+def test_other_transforms(tmp_path, client, options):
+    write(tmp_path / "a", range(40))
+    mirror = options.pop("mirror", False)
+    with open_project(tmp_path, client, **options) as db:
+        for rule in (RULES[1], RULES[3], RULES[6]):
+            found = search(db, rule, mirror=mirror, sub_block=8)
+            assert rows_of(found.pairs) == expected(db, rule, mirror=mirror)
+
+
+def test_more_pairs_than_are_listed(tmp_path, client, monkeypatch):
+    write(tmp_path / "a", range(40))
+    monkeypatch.setattr(results, "_LISTED_PAIRS", 3)
+    with open_project(tmp_path, client) as db:
+        for rule in RULES:
+            result = search(db, rule)
+            wanted = expected(db, rule)
+            assert result.pair_count == len(wanted) > 3
+            assert not result.pairs_complete
+            listed = rows_of(result.pairs)
+            assert listed <= wanted
+            assert connected({(a, b) for a, b, _ in listed}) == connected({(a, b) for a, b, _ in wanted})
+
+
+@pytest.mark.parametrize("rule", [RULES[2], RULES[3], RULES[5]])
 def test_pictures_that_are_added_and_removed(tmp_path, client, rule):
     write(tmp_path / "a", range(40))
     with open_project(tmp_path, client) as db:
@@ -338,7 +369,7 @@ def as_bytes(result: fd.Result, folder: Path) -> bytes:
     return json.dumps(content).encode()
 
 
-@pytest.mark.parametrize("rule", [RULES[2], RULES[3], RULES[6]])
+@pytest.mark.parametrize("rule", [RULES[3], RULES[6]])
 def test_results_are_equal_to_the_byte(tmp_path, client, rule):
     """For all sizes of blocks and tiles, additions, and runs that were stopped."""
     write(tmp_path / "a", range(30))
@@ -349,7 +380,7 @@ def test_results_are_equal_to_the_byte(tmp_path, client, rule):
     with open_project(tmp_path, client, store="added", block_size=4) as db:
         found.append(as_bytes(search(db, rule, sub_block=5), tmp_path))
         assert len(db._comparison.plans()) == 2
-    for block_size, sub_block in ((7, 4), (64, 256), (1, 1)):
+    for block_size, sub_block in ((7, 4), (64, 256)):
         with open_project(tmp_path, client, store=f"store-{block_size}", block_size=block_size) as db:
             found.append(as_bytes(search(db, rule, sub_block=sub_block), tmp_path))
     with open_project(tmp_path, client, store="store-7", block_size=7) as db:
