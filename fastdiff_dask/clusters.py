@@ -3,10 +3,7 @@
 from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-__all__ = ["Cluster", "connected_clusters", "keep_order", "low_quality_of", "make_cluster"]
+__all__ = ["Cluster", "keep_order", "low_quality_of", "make_cluster"]
 
 
 class Cluster(NamedTuple):
@@ -23,37 +20,6 @@ class Cluster(NamedTuple):
 
     keep: str
     low_quality: list[str]
-
-
-def connected_clusters(a: NDArray[np.int64], b: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Connected components of the graph whose edges are the pairs (SciPy's ``csgraph.connected_components``).
-
-    Parameters
-    ----------
-    a, b
-        (k,) int64: numbers of the images of each pair.
-
-    Returns
-    -------
-    For each component the numbers of its images, ascending; ordered by the first of them. Time and memory grow with the
-    number of pairs.
-
-    Examples
-    --------
-    >>> connected_clusters(np.array([7, 1]), np.array([9, 9]))
-    [array([1, 7, 9])]
-    """
-    if not len(a):
-        return []
-    from scipy.sparse import coo_array  # 0.3 s to import, and most re-runs of a clean folder never need it
-    from scipy.sparse.csgraph import connected_components
-
-    images, nodes = np.unique(np.concatenate([a, b]), return_inverse=True)
-    edges = coo_array((np.ones(len(a), bool), (nodes[: len(a)], nodes[len(a) :])), shape=(len(images), len(images)))
-    count, labels = connected_components(edges, directed=False)
-    order = np.argsort(labels, kind="stable")
-    parts = np.split(images[order], np.cumsum(np.bincount(labels, minlength=count))[:-1])
-    return sorted(parts, key=lambda part: part[0])
 
 
 def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable, ...]:

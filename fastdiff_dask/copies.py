@@ -281,23 +281,35 @@ class Groups:
         The first image of a group is paired with the others of it, and with the first of other groups; where the images
         of a group make no pairs, the others of it with the first one of one other group.
         """
-        everything = self._all()
-        first, second, _, _ = everything
-        sizes, pairs = self._sizes, np.arange(len(first))
-        if self._apart:
+        return PairChunk(*(np.concatenate(parts) for parts in zip(*self.iter_stars(), strict=True)))
+
+    def iter_stars(self) -> Iterator[PairChunk]:
+        """Give the pairs of `stars` some at a time."""
+        sizes, done = self._sizes, np.zeros((2, len(self._sizes)), bool)
+        for chunk in self._chunks():
+            first, second, _, _ = chunk
+            pairs = np.arange(len(first))
+            if not self._apart:
+                own = first == second
+                others = np.repeat(pairs[own], sizes[first[own]] - 1)
+                x = self.starts[first[np.concatenate([others, pairs[~own]])]]
+                y = self.starts[first[others]] + _within(sizes[first[own]] - 1) + 1
+                y = np.concatenate([y, self.starts[second[~own]]])
+                yield self._pairs(chunk, np.concatenate([others, pairs[~own]]), x, y)
+                continue
             rows, columns, used = [self.starts[first]], [self.starts[second]], [pairs]
-            for mine, theirs, here, there in ((first, second, rows, columns), (second, first, columns, rows)):
+            for end, mine, theirs, here, there in (
+                (0, first, second, rows, columns),
+                (1, second, first, columns, rows),
+            ):
                 groups, places = np.unique(mine, return_index=True)
+                groups, places = groups[~done[end, groups]], places[~done[end, groups]]
+                done[end, groups] = True
                 others = sizes[groups] - 1
                 here.append(np.repeat(self.starts[groups], others) + _within(others) + 1)
                 there.append(np.repeat(self.starts[theirs[places]], others))
                 used.append(np.repeat(places, others))
-            return self._pairs(everything, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
-        own = first == second
-        others = np.repeat(pairs[own], sizes[first[own]] - 1)
-        x = self.starts[first[np.concatenate([others, pairs[~own]])]]
-        y = np.concatenate([self.starts[first[others]] + _within(sizes[first[own]] - 1) + 1, self.starts[second[~own]]])
-        return self._pairs(everything, np.concatenate([others, pairs[~own]]), x, y)
+            yield self._pairs(chunk, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
 
     def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
         """Give the pairs of one image with some others, as far as there are any."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import __version__
-from .errors import UsageError
+from .errors import FastDiffError, UsageError
 from .remote import is_url
 from .sql import is_database, write_sql
 from .tables import TABLES, Tables, decodable
@@ -114,6 +114,8 @@ def write_export(
     ------
     UsageError
         See `check_export` and `write_sql`.
+    FastDiffError
+        If writing fails.
     """
     check_export(target, table, form, force)
     if is_database(target):
@@ -138,7 +140,8 @@ def write_export(
             path.rename(old)
         new.rename(path)
     except OSError as error:
-        raise UsageError(f"{target} cannot be written ({error.strerror}); name another place, or make room") from None
+        reason = error.strerror or " ".join(str(error).split())
+        raise FastDiffError(f"the export to {target} failed ({reason}); make room, or name another place") from None
     finally:
         new.unlink() if new.is_file() else shutil.rmtree(new, ignore_errors=True)
         if old.exists() and path.exists():

@@ -3,9 +3,10 @@
 import contextlib
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from fsspec import AbstractFileSystem
@@ -17,7 +18,7 @@ from .errors import FastDiffError, UsageError
 from .remote import as_os_errors, check_address, file_system, is_url, modified_ns
 from .trust import local_path
 
-__all__ = ["RUN", "Files", "check_store_address", "replace_file"]
+__all__ = ["RUN", "Files", "check_store_address", "replace_file", "replaced_file"]
 
 # Number of the run whose tasks may write; see `Files.begin_run`.
 RUN = "run"
@@ -33,10 +34,17 @@ def replace_file(path: Path, *data: bytes | memoryview, check: Callable[[], None
 
     `check` is called between the two, and may raise what keeps the old file.
     """
+    with replaced_file(path, check) as file:
+        file.writelines(data)
+
+
+@contextlib.contextmanager
+def replaced_file(path: Path, check: Callable[[], None] = lambda: None) -> Iterator[BinaryIO]:
+    """Open a local file that takes the place of another one at the end, as `replace_file`."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with temporary.open("wb") as file:
-            file.writelines(data)
+            yield file
         check()
         temporary.replace(path)
     except BaseException:

@@ -19,11 +19,12 @@ from .components import Components
 from .config import CompareSettings
 from .copies import GroupPairs, Groups, PairChunk, find_copies
 from .errors import UsageError
-from .files import replace_file
+from .files import replaced_file
 from .found_pairs import FoundPairs
 from .metrics import rotation_of
 from .planning import read_keys, turns_of
 from .shortcuts import ShortCuts
+from .sorting import sorted_chunks
 from .store import Store
 from .wanted import Images, count_wanted, hash_partners
 
@@ -32,6 +33,8 @@ __all__ = ["Result", "collect_errors", "collect_result", "shown_paths", "write_j
 _COLUMNS = ["image", "side", "root", "path", "path_bytes", "size", "current", "width", "height"]
 # Pairs that are all listed; of more, equal thumbnails are listed by their first image.
 _LISTED_PAIRS = 1_000_000
+# Pairs that are made at once.
+_PART = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,19 @@ class Result:
         chunks = chunks or [self.groups.stars()]
         return PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
-    def iter_pairs(self, at_once: int = 1 << 18, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
+    def sorted_pairs(self) -> Iterator[pd.DataFrame]:
+        """Give `pairs` a part at a time; if they are not held in memory, by way of temporary files, 25 bytes a pair."""
+        if self.pairs_complete or self.groups.stored is None:
+            chunk = self._listed()
+            order = np.lexsort((chunk.b, chunk.a))
+            for start in range(0, len(order), _PART):
+                some = order[start : start + _PART]
+                yield self._frame(PairChunk(chunk.a[some], chunk.b[some], chunk.values[some], chunk.masks[some]))
+        else:
+            for chunk in sorted_chunks(self.groups.iter_stars, len(self.images), _PART):
+                yield self._frame(chunk)
+
+    def iter_pairs(self, at_once: int = _PART, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
         """Give all similar pairs, at most so many at once, each once, sorted within a part.
 
         Columns as `pairs`, or, with `numbered`, as `numbered_pairs`.
@@ -446,17 +461,36 @@ def write_json(result: Result, path: str) -> None:
     All beyond ASCII is escaped. A byte of a file name that is no UTF-8 is a lone surrogate U+DC80 to U+DCFF, as in
     Python (PEP 383): `os.fsencode` of the string that `json` reads gives the name back.
 
+    Memory for pairs is that of a part of them, about 300 MB; see `Result.sorted_pairs`.
+
     Raises
     ------
     UsageError
         If the file cannot be written.
     """
+    pieces = (text.encode() for text in _json_texts(result))
+    if path == "-":
+        for piece in pieces:
+            print(piece.decode(), end="")
+        return
+    try:
+        target = Path(path).resolve()  # what a link leads to is written, the link stays
+        # a pipe or a device must not be replaced by a file
+        replaceable = not target.exists() or target.is_file()
+        with replaced_file(target) if replaceable else target.open("wb") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+
+
+def _json_texts(result: Result) -> Iterator[str]:
+    """The JSON file in pieces, as `json.dumps` with an indent of 1 would write all of it."""
     value = "mse" if result.pixels is not None else "value"
     columns = ["a", "b", value, "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
     content = {
         "format": 1,
         "settings": result.settings,
-        "pairs": result.pairs[columns].to_dict("records"),
+        "pairs": [],
         **({"hash_pairs": result.hash_pairs.to_dict("records")} if result.settings.get("skip_matching_hash") else {}),
         "clusters": [cluster._asdict() for cluster in result.clusters],
         "errors": result.errors.to_dict("records"),
@@ -464,15 +498,12 @@ def write_json(result: Result, path: str) -> None:
         "links": result.links.to_dict("records"),
         "stats": result.stats,
     }
-    text = json.dumps(content, indent=1) + "\n"
-    if path == "-":
-        print(text, end="")
-        return
-    try:
-        target = Path(path).resolve()  # what a link leads to is written, the link stays
-        if target.exists() and not target.is_file():
-            target.write_bytes(text.encode())  # a pipe or a device, which must not be replaced by a file
-        else:
-            replace_file(target, text.encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+    # no other line begins so: what is nested is indented more, and texts have no line breaks of their own
+    before, after = json.dumps(content, indent=1).split('\n "pairs": [', 1)
+    yield f'{before}\n "pairs": ['
+    separator = ""
+    for part in result.sorted_pairs():
+        records = json.dumps(part[columns].to_dict("records"), indent=1)
+        yield separator + records.removeprefix("[").removesuffix("\n]").replace("\n", "\n ")
+        separator = ","
+    yield ("\n " if separator else "") + after + "\n"

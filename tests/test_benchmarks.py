@@ -149,3 +149,13 @@ def test_the_cost_of_additions_prints_a_table(tmp_path):
     }
     assert float(named["new pictures"][4].rstrip("%")) > 0
     assert "6 new pictures took 0." in printed
+
+
+def test_the_cost_of_clusters_prints_a_table(tmp_path):
+    sizes = ["--families", 10, "--size", 300, "--nodes", 10_000]
+    named = rows_of(run("clusters.py", tmp_path, *sizes))
+    held = rows_of(run("clusters.py", tmp_path, *sizes, "--held"))
+    for rows in (named, held):
+        assert rows["clusters"][:2] == ["3000", "0.449"]
+        assert rows["components"][:2] == ["10000", "0.449"]
+        assert 0 < int(rows["clusters"][4]) - int(rows["import"][4]) < 1000

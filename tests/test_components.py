@@ -1,5 +1,6 @@
 """Components from parts of the edges are those of all edges at once, by SciPy; and results that hold no pairs."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,11 @@ from scipy.sparse.csgraph import connected_components
 from test_copies import Expanded, components, expanded
 from test_results import find, rows_of, turned  # noqa: F401 - a fixture
 
-from fastdiff_dask import found_pairs
+from fastdiff_dask import found_pairs, results
 from fastdiff_dask.components import Components
-from fastdiff_dask.copies import GroupPairs
+from fastdiff_dask.copies import GroupPairs, PairChunk
+from fastdiff_dask.results import write_json
+from fastdiff_dask.sorting import sorted_chunks
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -79,6 +82,46 @@ def test_pairs_that_are_not_held_give_the_same(case, part):
     names = held.members[::2]
     for one in names:
         assert sorted_pairs([parted.among(names).between(one, names)]) == sorted_pairs([held.between(one, names)])
+
+
+@given(st.integers(1, 30), st.integers(0, 200), st.integers(1, 50), st.integers(1, 60), st.integers(0, 10**6))
+@settings(max_examples=100, deadline=None)
+def test_pairs_are_sorted_by_way_of_files(names, pairs, part, at_once, seed):
+    rng = np.random.default_rng(seed)
+    # more of the low ones, so that some a have more pairs than go at once
+    places = np.unique((names * names * rng.random(pairs) ** 3).astype(np.int64))
+    chunk = PairChunk(*np.divmod(places, names), rng.integers(-(2**62), 2**62, len(places)), places.astype(np.uint8))
+    shuffled = rng.permutation(len(places))
+    parts = [shuffled[start : start + part] for start in range(0, len(places), part)]
+    found = list(sorted_chunks(lambda: (PairChunk(*(one[some] for one in chunk)) for some in parts), names, at_once))
+    whole = [np.concatenate(one) for one in zip(*found, strict=True)] if found else [np.zeros(0)] * 4
+    order = np.lexsort((chunk.b, chunk.a))
+    for one, wanted in zip(whole, chunk, strict=True):
+        assert one.tolist() == wanted[order].tolist()
+    assert all(len(one.a) <= at_once or len(set(one.a.tolist())) == 1 for one in found)
+
+
+@pytest.mark.parametrize("listed", [1, 10**6])
+@pytest.mark.parametrize("held", [0, 10**6])
+def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatch, listed, held):  # noqa: F811
+    (turned / "bad.png").touch()
+    monkeypatch.setattr(results, "_LISTED_PAIRS", listed)
+    result = find(tmp_path, client, similarity_threshold=190_000.0)
+    write_json(result, str(tmp_path / "out.json"))
+    wanted = (tmp_path / "out.json").read_text()
+    assert json.dumps(json.loads(wanted), indent=1) + "\n" == wanted
+    assert json.loads(wanted)["pairs"] == result.pairs[["a", "b", "mse", "rotation"]].to_dict("records")
+    monkeypatch.setattr(found_pairs, "_HELD_PAIRS", held)
+    monkeypatch.setattr(results, "_PART", 2)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    again = find(tmp_path, client, similarity_threshold=190_000.0)
+    assert (again.groups.stored is None) == bool(held)
+    assert len(list(again.sorted_pairs())) > 2
+    write_json(again, str(tmp_path / "out.json"))
+    assert (tmp_path / "out.json").read_text().partition('"stats"')[0] == wanted.partition('"stats"')[0]
+    assert not list(folder.iterdir())
 
 
 def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):  # noqa: F811

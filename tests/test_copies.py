@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 import fastdiff_dask as fd
-from fastdiff_dask.clusters import connected_clusters
 from fastdiff_dask.config import ThumbnailSettings
 from fastdiff_dask.copies import Copies, Groups, PairChunk, find_copies
 from fastdiff_dask.grid import Generation
@@ -219,8 +220,12 @@ def test_a_mask_between_different_thumbnails_has_the_mirror_images_too(case):
                 assert mask == case.pairs[a, b][1]
 
 
-def components(a: np.ndarray, b: np.ndarray) -> list[list[int]]:
-    return [part.tolist() for part in connected_clusters(np.array(a, np.int64), np.array(b, np.int64))]
+def components(a: list[int] | np.ndarray, b: list[int] | np.ndarray) -> list[list[int]]:
+    """Images that pairs connect, all at once, by SciPy."""
+    images, nodes = np.unique(np.concatenate([a, b]).astype(np.int64), return_inverse=True)
+    edges = coo_array((np.ones(len(a)), (nodes[: len(a)], nodes[len(a) :])), shape=(len(images), len(images)))
+    count, labels = connected_components(edges, directed=False) if len(a) else (0, nodes)
+    return sorted(images[labels == label].tolist() for label in range(count))
 
 
 @given(expanded())

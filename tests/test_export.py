@@ -176,7 +176,7 @@ def test_an_error_halfway_leaves_the_former_files(db, tmp_path, target, monkeypa
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Tables, "parts", broken)
-    with pytest.raises(fd.UsageError, match=r"cannot be written \(No space left on device\)"):
+    with pytest.raises(fd.FastDiffError, match=r"the export to .* failed \(No space left on device\)"):
         db.export(tmp_path / target)
     assert content() == before
 

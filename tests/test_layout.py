@@ -19,7 +19,7 @@ LAYERS = [
     ["decoder", "roots", "trust"],
     ["components", "grid", "hashes", "readers", "metrics", "ordering", "shortcuts", "signatures", "files", "progress"],
     ["actions", "activity", "copies", "locks", "measures", "search", "testing", "tilemap", "walk"],
-    ["snapshot", "store"],
+    ["snapshot", "sorting", "store"],
     ["remote_walk"],
     ["comparisons", "catalog", "cluster", "dense", "performance", "workers"],
     ["found_pairs", "monitor", "page_texts", "pairwise"],
@@ -54,6 +54,7 @@ KERNELS = [
     "measures",
     "search",
     "shortcuts",
+    "sorting",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
