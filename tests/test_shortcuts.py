@@ -108,8 +108,9 @@ def search(db: fd.FastDifPy, rule: tuple, **options) -> fd.Result:
     db.index_the_dirs()
     db.first_loop_iteration(compute_hash=True)
     factor, same, other = rule
+    options = {"tile_side": 2} | options
     db.second_loop_iteration(
-        THRESHOLD, match_aspect_by=factor, only_matching_hash=same, skip_matching_hash=other, tile_side=2, **options
+        THRESHOLD, match_aspect_by=factor, only_matching_hash=same, skip_matching_hash=other, **options
     )
     return db.result()
 
@@ -241,7 +242,8 @@ def test_they_prune_before_comparing(tmp_path, client, case):
         return ((a[:, None].astype(float) - b[None]) ** 2).sum(axis=(2, 3, 4)) / 64
 
     with open_project(tmp_path, client) as db:
-        result = search(db, rule, sub_block=10)
+        result = search(db, rule, sub_block=10, tile_side=20)  # one tile
+        assert result.stats["tiles"] == 1
         done = work(db)
         assert done["pairs"] == result.stats["pairs_compared"] == pairs
         # sub-blocks have other pairs beside those that are wanted, on both sides of the diagonal
