@@ -263,6 +263,7 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
             *(column("pairs", name, nullable=False) for name in (value, "rotation", "mirrored")),
             sa.Index(f"pairs_b{suffix}", "b"),
             sa.Index(f"pairs_{value}{suffix}", value),
+            sqlite_with_rowid=False,
             **options,
         ),
         sa.Table(
@@ -288,7 +289,11 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
 def _fill(
     connection: "sa.Connection", tables: Tables, targets: dict[str, "sa.Table"], commit: Callable[[], None]
 ) -> dict[str, int]:
-    """Insert all rows; `commit` is called after some of them."""
+    """Make the tables and insert all rows; `commit` is called after some of them."""
+    import sqlalchemy as sa
+
+    for table in targets.values():
+        connection.execute(sa.schema.CreateTable(table))
     counts = dict.fromkeys(TABLES, 0)
     for name in TABLES:
         target = targets[name]
@@ -300,6 +305,8 @@ def _fill(
             rows.to_sql(target.name, connection, if_exists="append", index=False, chunksize=_ROWS, dtype=kinds)
             counts[name] += len(rows)
             commit()
+        for index in target.indexes:  # at once, which is faster than row by row
+            index.create(connection)
     about = {"format": _FORMAT, "version": __version__, "settings": json.dumps(tables.result.settings)}
     connection.execute(targets[_MARK].insert(), [{"name": name, "value": str(about[name])} for name in about])
     return counts
@@ -328,10 +335,7 @@ def _write_sqlite(connection: "sa.Connection", tables: Tables, force: bool) -> d
         for name in reversed((*TABLES, _MARK)):
             if name in names:
                 connection.exec_driver_sql(f"DROP TABLE {name}")
-        targets = _metadata(tables)
-        for table in targets.values():
-            table.create(connection)
-        return _fill(connection, tables, targets, lambda: None)
+        return _fill(connection, tables, _metadata(tables), lambda: None)
 
 
 def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> dict[str, int]:
@@ -344,8 +348,6 @@ def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> 
     _drop(connection, [f"{name}{suffix}" for suffix in (_NEW, _OLD) for name in everything], names)
     targets = _metadata(tables, _NEW)
     try:
-        for table in targets.values():
-            table.create(connection)
         counts = _fill(connection, tables, targets, connection.commit)
         connection.commit()
         moves = [f"{name} TO {name}{_OLD}" for name in everything if name in names]
