@@ -135,8 +135,8 @@ def open_project(
 
 @pytest.mark.parametrize("sides", [("a",), ("a", "b")])
 def test_the_result_is_that_of_all_pairs(tmp_path, client, sides):
-    write(tmp_path / "a", range(60))
-    write(tmp_path / "b", range(100, 135))
+    write(tmp_path / "a", range(45))
+    write(tmp_path / "b", range(100, 125))
     with open_project(tmp_path, client, *sides) as db:
         db.index_the_dirs()
         everything = rows_of(search(db, (None, False, False), sub_block=8).pairs)
