@@ -167,6 +167,18 @@ def test_again_and_again_it_is_the_same(db, database):
     assert len(database.tables()["pairs"]) == 2
 
 
+def test_what_a_kill_left_behind_is_removed(db, server):
+    """After the new tables have taken their place and before the old ones are gone, or before they were full."""
+    name = f"diff_{next(DATABASES)}"
+    left = [f"{table}__fastdiff_{age}" for table in ("images", "errors") for age in ("old", "new")]
+    server.run(f"CREATE DATABASE {name}")
+    server.run(*(f"CREATE TABLE {table} (x INTEGER)" for table in left), "SELECT 1", database=name)
+    url = f"mysql://{mariadb.USER}@127.0.0.1:{server.port}/{name}"
+    assert db.to_sql(url, password=mariadb.PASSWORD)["errors"] == 2
+    names = {table for (table,) in server.run("SHOW TABLES", database=name)}
+    assert names == {"images", "pairs", "clusters", "errors", "fastdiff_dask"}
+
+
 def test_keys_refer_to_images(db, database):
     db.to_sql(database.url)
     db.to_sql(database.url)  # and still do when the tables were replaced
