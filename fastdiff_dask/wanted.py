@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import CompareSettings
+from .errors import UsageError
+from .images import printable
 from .planning import read_keys
 from .shortcuts import ShortCuts
 from .store import Store
+from .thumbnails import hashing_of
 
 __all__ = ["Images", "count_wanted", "hash_partners"]
 
@@ -22,6 +25,11 @@ class Images(NamedTuple):
 
 
 def _current(store: Store, settings: CompareSettings) -> Images:
+    if ShortCuts.of(settings).hashes and (made := hashing_of(store)) not in ("", settings.hashes):
+        raise UsageError(
+            f"pairs were compared by hashes of {printable(settings.hashes)} and the images have those of "
+            f"{printable(made)}; compare them again, or call first_loop_iteration() with the former function and amount"
+        )
     size = store.thumbnail_settings.block_size
     sides: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
     for generation in store.generations:

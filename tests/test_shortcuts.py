@@ -270,7 +270,10 @@ def test_a_comparison_with_short_cuts_answers_no_other_question(tmp_path, client
         db.second_loop_iteration(THRESHOLD, only_matching_aspect=True)
         assert db._comparison.name == names[1]
         # other hashes are another question
+        db.second_loop_iteration(THRESHOLD, skip_matching_hash=True)
         db.first_loop_iteration(compute_hash=True, amount=0)
+        with pytest.raises(fd.UsageError, match="by hashes of sha256 4 and the images have those of sha256 0; compare"):
+            db.result()
         db.second_loop_iteration(THRESHOLD, only_matching_hash=True)
         assert db._comparison.name not in names
         assert rows_of(db.pairs) == expected(db, RULES[4])
