@@ -313,7 +313,7 @@ def _fill(
 
 
 def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
-    """Names of all tables; those of something else are refused."""
+    """Names of all tables; those of something else, and keys that would be lost, are refused."""
     import sqlalchemy as sa
 
     names = set(sa.inspect(connection).get_table_names())
@@ -326,6 +326,11 @@ def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
             f"the database has tables of something else: {', '.join(sorted(foreign))}; name another database, or "
             f"replace them with force=True (--force)"
         )
+    own = {f"{name}{suffix}" for name in (*TABLES, _MARK) for suffix in ("", _NEW, _OLD)}
+    for name in sorted(names - own):
+        if {key["referred_table"] for key in sa.inspect(connection).get_foreign_keys(name)} & own:
+            # it would refer to nothing when they are replaced
+            raise UsageError(f"table {printable(name)} of the database has a foreign key to these tables; drop the key")
     return names
 
 

@@ -223,6 +223,33 @@ def test_cells_that_look_like_formulas_are_kept_and_counted(tmp_path, client, si
     assert (code, out) == (0, "Wrote pairs: 5\n")
 
 
+def test_two_stores_that_know_the_same_path(tmp_path, client, simulated):
+    options = {"client": client, "verbose": False}
+    for name in ("one", "two"):
+        with fd.FastDifPy(tmp_path / "photos", store=tmp_path / name, **options) as db:  # noqa: F811
+            db.index_the_dirs()
+            db.first_loop_iteration()
+    stores = (tmp_path / "one", tmp_path / "two")
+    with fd.FastDifPy.from_stores(*stores, store=tmp_path / "both", **options) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        result = db.result()
+        assert db.export(tmp_path / "out", form="json")["images"] == 34
+    found = {table: rows_of(tmp_path / "out" / f"{table}.json") for table in TABLES}
+    sides = {row["image"]: (row["side"], row["path"]) for row in found["images"]}
+    assert len({path for _, path in sides.values()}) == 17
+    assert len(found["pairs"]) == result.pair_count == 17 + 2 * 5
+    for row in found["pairs"]:
+        assert (sides[row["a_image"]], sides[row["b_image"]]) == (("a", row["a"]), ("b", row["b"]))
+    # what is to be kept is so on both sides
+    assert len(found["clusters"]) == 34
+    assert sorted(row["path"] for row in found["clusters"] if row["keep"]) == sorted(
+        cluster.keep for cluster in result.clusters for _ in range(2)
+    )
+    assert {row["path"] for row in found["clusters"] if not row["keep"]} == set(result.low_quality)
+
+
 # -- the command line --------------------------------------------------------------------------------------------------
 
 

@@ -287,6 +287,18 @@ def test_tables_of_something_else_are_refused(db, database):
         db.to_sql(database.url)
 
 
+def test_a_table_that_refers_to_ours_is_refused(db, database):
+    db.to_sql(database.url, similarity=0)
+    former = database.tables()
+    database.query("CREATE TABLE notes (image BIGINT, FOREIGN KEY (image) REFERENCES images (image))")
+    for force in (False, True):
+        with pytest.raises(fd.UsageError, match="table notes of the database has a foreign key to these tables"):
+            db.to_sql(database.url, force=force)
+    assert database.tables() == former
+    database.query("DROP TABLE notes")
+    db.to_sql(database.url)
+
+
 def test_values_of_another_measure(db, database, tmp_path, client):
     shutil.copytree(db.store_url, tmp_path / "store")
     options = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "block_size": 3, "verbose": False}
