@@ -1,8 +1,8 @@
 """difPy's search in difPy's terms: its settings, the structure of its results, and what of them may go.
 
 difPy 4.2.1's MSE is the mean over pixels and channels, a third of ours, of thumbnails made by the plain bicubic filter;
-`FastDifPy` gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path, that
-it is similar to.
+`FastDifPy` gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
+that it is similar to.
 """
 
 import json
