@@ -156,9 +156,8 @@ def index_images(
     """
     own = store.files.root if store.files.local else None
     rows, left_out, links = _walk(roots, settings, own, advance)
-    store.files.begin_run()  # no task that a dead client left behind writes what is read here
     listed = pd.DataFrame(rows, columns=ListedImage._fields)
-    return record_listing(store, listed, left_out, links, time_limit=time_limit, pixel_limit=pixel_limit)
+    return record_listing(store, listed, left_out, links, advance, time_limit=time_limit, pixel_limit=pixel_limit)
 
 
 def record_listing(
@@ -166,6 +165,7 @@ def record_listing(
     listed: pd.DataFrame,
     left_out: Mapping[str, int],
     links: Iterable[Link],
+    advance: Callable[[int], None] = lambda images: None,
     *,
     copied: bool = False,
     time_limit: float = TIME_LIMIT,
@@ -181,11 +181,34 @@ def record_listing(
         Columns as `ListedImage`, and with `copied` also "source": images of other stores, which are never opened.
     left_out, links
         Numbers of ignored files by rule, and other names of listed files.
+    advance
+        Called with 0 around the moment from which this process alone writes: it raises if the store is held no more.
     copied
         Whether images are to be copied from other stores, see `transfer`.
     time_limit, pixel_limit
         What reading a file may cost in this run.
     """
+    # no task that a dead client left behind writes what is read here; a process that is stopped at any of these three
+    # lines, and goes on when the store is another's, is refused by the next one or by each write
+    advance(0)
+    run = store.files.begin_run()
+    advance(0)
+    with store.files.of_run(run):
+        return _record_listing(
+            store, listed, left_out, links, copied=copied, time_limit=time_limit, pixel_limit=pixel_limit
+        )
+
+
+def _record_listing(
+    store: Store,
+    listed: pd.DataFrame,
+    left_out: Mapping[str, int],
+    links: Iterable[Link],
+    *,
+    copied: bool,
+    time_limit: float,
+    pixel_limit: int,
+) -> IndexCounts:
     known = store.read_images(
         ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error", "source"]
     )

@@ -228,6 +228,15 @@ class Files:
             self.run = run
         return run
 
+    @contextlib.contextmanager
+    def of_run(self, run: str) -> Iterator[None]:
+        """Write as a part of a run for as long as the block takes: not any more when another one has begun."""
+        former, self.run = self.run, run
+        try:
+            yield
+        finally:
+            self.run = former
+
     def check_run(self) -> None:
         """See that the run of these files is the present one, if they are of any.
 

@@ -100,6 +100,7 @@ class _Lease(Held):
         self._files = files
         self._token = uuid.uuid4().hex
         self._lost = ""
+        self._confirmed = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="fastdiff_dask-lease")
 
@@ -142,7 +143,6 @@ class _Lease(Held):
             self._files.remove(mark)
 
     def _renew(self) -> None:
-        renewed = time.monotonic()
         while not self._stopped.wait(RENEWED):
             try:
                 holder = _read(self._files)
@@ -150,13 +150,18 @@ class _Lease(Held):
                     self._lost = _shown(holder) if holder else "someone"
                     return
                 self._files.write(LEASE, self.content())
-                renewed = time.monotonic()
+                self._confirmed = time.monotonic()
             except Exception:  # whatever a backend raises: it may be back before the lease has ended
-                if time.monotonic() - renewed > ENDED - RENEWED:
+                if time.monotonic() - self._confirmed > ENDED - RENEWED:
                     self._lost = "nobody any more, as it could not be renewed"
                     return
 
     def check(self) -> None:
+        # a process that was stopped for longer than its lease goes on before its other thread does
+        if not self._lost and time.monotonic() - self._confirmed > ENDED / 2:
+            holder = _read(self._files)
+            if holder is None or holder.get("token") != self._token:
+                self._lost = _shown(holder) if holder else "someone"
         if self._lost:
             raise StoreLockedError(
                 f"the store at {self._files.url} was taken from this process and is held by {self._lost}; finished "

@@ -422,6 +422,7 @@ class Store:
         """Commit a generation whose partitions are written."""
         if generation.b.stop > MOST_BLOCKS:
             raise UsageError(f"a store has at most {MOST_BLOCKS} blocks; use a new --store with larger ones")
+        self.files.check_run()
         group = zarr.open_group(self.zarr(), mode="r+", zarr_format=3, use_consolidated=False)
         images = generation.b.stop * self.thumbnail_settings.block_size
         for name, (shape, dtype, dimensions) in self._row_arrays().items():

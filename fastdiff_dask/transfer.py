@@ -101,7 +101,7 @@ def index_stores(
             Link(side, link.root, link.path, side, link.same_root, link.same_path)
             for link in (Link(*values) for values in index["links"])
         ]
-    return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, copied=True)
+    return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, advance, copied=True)
 
 
 @retried

@@ -17,6 +17,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.cli import commands
 from fastdiff_dask.results import write_json
 from fastdiff_dask.store import Store
+from fastdiff_dask.table import print_result
 from fastdiff_dask.testing import simulate_images
 from fastdiff_dask.transfer import index_stores, open_sources
 
@@ -170,7 +171,7 @@ def test_equal_paths_on_two_machines(tmp_path, client):
     assert {(row.a, row.b) for row in similar.itertuples()} == {pair for pair in found if shown[0] in pair}
 
 
-def test_a_file_that_both_stores_know_is_not_both_kept_and_removed(tmp_path, client):
+def test_a_file_that_both_stores_know_is_not_both_kept_and_removed(tmp_path, client, capsys):
     (tmp_path / "a").mkdir()
     rng = np.random.default_rng(5)
     pictures = [rng.integers(0, 256, (8, 8, 3), np.uint8) for _ in range(3)]
@@ -184,6 +185,8 @@ def test_a_file_that_both_stores_know_is_not_both_kept_and_removed(tmp_path, cli
     assert (result.clusters[0].keep, result.clusters[0].low_quality) == (first, [str(tmp_path / "a" / "3.png")])
     assert [cluster.low_quality for cluster in result.clusters[1:]] == [[], []]
     assert result.low_quality == [str(tmp_path / "a" / "3.png")]
+    print_result(result, 1.0)
+    assert "3.png" in capsys.readouterr().out
 
 
 def test_a_store_that_was_replaced_meanwhile_is_said_and_then_listed_again(indexed, client):
@@ -267,6 +270,7 @@ def test_killed_at_many_moments(tmp_path, client):
         from fastdiff_dask.project import FastDifPy
         from fastdiff_dask.results import write_json
         from fastdiff_dask.store import Store
+from fastdiff_dask.table import print_result
 
         folder, moments = Path(sys.argv[1]), int(sys.argv[2])
 
