@@ -260,8 +260,8 @@ def run_in_waves(
 ) -> Iterator[Future]:
     """Submit the futures of each item, some items at a time, and give each future when it is done.
 
-    Memory on client and scheduler grows with `in_flight`, not with the number of items. Whatever ends the loop early
-    cancels what was submitted.
+    Memory on client and scheduler grows with `in_flight`, not with the number of items; of workers that join, the
+    number of items grows in proportion. Whatever ends the loop early cancels what was submitted.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def run_in_waves(
     submit
         Gives the futures of an item; the last one ends it.
     in_flight
-        Items submitted and not ended.
+        Items submitted and not ended, for the workers that are there now.
 
     Raises
     ------
@@ -283,20 +283,25 @@ def run_in_waves(
     running = as_completed(loop=client.loop)
     last: set[str] = set()
     pending: dict[str, Future] = {}
+    at_first = max(sum(client.nthreads().values()), 1)
+    threads = [at_first]
 
-    def submit_next() -> None:
-        with contextlib.suppress(StopIteration):
-            futures = submit(next(waiting))
+    def submit_more() -> None:
+        while len(last) < in_flight * max(threads[0], at_first) // at_first:
+            try:
+                item = next(waiting)
+            except StopIteration:
+                return
+            futures = submit(item)
             last.add(futures[-1].key)
             pending.update((future.key, future) for future in futures)
             running.update(futures)
 
     ended, workerless = threading.Event(), threading.Event()
-    watch = threading.Thread(target=_watch, args=(client, pending, ended, workerless), daemon=True)
+    watch = threading.Thread(target=_watch, args=(client, pending, threads, ended, workerless), daemon=True)
     watch.start()
     try:
-        for _ in range(in_flight):
-            submit_next()
+        submit_more()
         while pending:
             future = next(running)
             if workerless.is_set():
@@ -309,7 +314,7 @@ def run_in_waves(
             del pending[future.key]
             if future.key in last:
                 last.remove(future.key)
-                submit_next()
+                submit_more()
             yield future
     finally:
         ended.set()
@@ -318,12 +323,19 @@ def run_in_waves(
             client.cancel(list(pending.values()), force=True)
 
 
-def _watch(client: Client, pending: dict[str, Future], ended: threading.Event, workerless: threading.Event) -> None:
-    """End the wait for futures when there has been no worker for long: Dask itself waits for ever."""
+def _watch(
+    client: Client,
+    pending: dict[str, Future],
+    threads: list[int],
+    ended: threading.Event,
+    workerless: threading.Event,
+) -> None:
+    """Count the workers' threads, and end the wait for futures when there have been none for long: Dask never does."""
     seen = time.monotonic()
     while not ended.wait(min(_LOOK, _WORKERLESS / 2)):
         with contextlib.suppress(Exception):  # a lost scheduler is noticed by its futures
-            if client.nthreads() or not pending:
+            threads[0] = sum(client.nthreads().values())
+            if threads[0] or not pending:
                 seen = time.monotonic()
             elif time.monotonic() - seen > _WORKERLESS and not ended.is_set():
                 workerless.set()

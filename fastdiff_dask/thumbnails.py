@@ -124,10 +124,11 @@ def _read_part(
 def _check_folders(folders: list[str]) -> None:
     """See that the folders are there, rather than give an error for each of their files."""
     for folder in folders:
-        if not is_url(folder) and not Path(folder).exists():
+        # where a disk was, an empty folder is left
+        if not is_url(folder) and not (Path(folder).is_dir() and any(Path(folder).iterdir())):
             raise FastDiffError(
-                f"{socket.gethostname()} does not see the folder {printable(folder)} any more, or not yet; mount it, "
-                f"or index again if it is gone"
+                f"{socket.gethostname()} does not see the folder {printable(folder)} any more, or not yet, or it is "
+                f"empty; mount it, or index again if it is gone"
             )
 
 

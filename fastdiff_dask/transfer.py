@@ -116,7 +116,7 @@ def copy_block(url: str, urls: dict[str, str], block: int, run: str = "") -> tup
     rows = store.rows()[block]
     with recorded(store.files, run, "thumbnails", block=block, start=0, stop=rows) as amounts:
         frame = store.read_partition(block)
-        source = Store(urls[str(frame.side.iloc[0])])
+        source = Store(urls[str(frame.side.iloc[0])], run)  # as a task: only read, but what passes is tried again
         numbers = frame.source.to_numpy(np.int64)
         there, taken = _source_rows(source, frame, numbers)
         if (frame.current.to_numpy() & ~there).any():

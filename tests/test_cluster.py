@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import time
 
 import distributed
 import pytest
@@ -96,6 +97,28 @@ def test_waves_bound_what_is_in_flight_and_cancel_the_rest(processes):
         run()
     assert most <= 6
     assert len(submitted) < 100
+
+
+def test_workers_that_join_get_work(monkeypatch):
+    monkeypatch.setattr(cluster, "_LOOK", 0.05)
+    options = {"processes": False, "threads_per_worker": 1, **LOOPBACK}
+    with (
+        distributed.LocalCluster(n_workers=1, **options) as local,
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        submitted, most = 0, 0
+
+        def submit(number):
+            nonlocal submitted
+            submitted += 1
+            return [client.submit(time.sleep, 0.02, key=f"joined-{number}", pure=False)]
+
+        for done, _ in enumerate(cluster.run_in_waves(client, range(150), submit, in_flight=2), 1):
+            most = max(most, submitted - done)
+            if done == 10:
+                assert most <= 2
+                local.scale(4)
+        assert 6 <= most <= 8
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path, simulated):

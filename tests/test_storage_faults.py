@@ -193,7 +193,9 @@ def test_a_worker_that_came_late(tmp_path, simulated, client):
         read_part(url + "unseen", *arguments, run)
     assert len(read_part(url, *arguments, run).records) == 8
     (tmp_path / "photos").rename(tmp_path / "unmounted")
-    with pytest.raises(fd.FastDiffError, match=r"does not see the folder .*photos any more, or not yet; mount it"):
+    with pytest.raises(
+        fd.FastDiffError, match=r"does not see the folder .*photos any more, or not yet, or it is empty; mount it"
+    ):
         read_part(url, *arguments, run)
 
 
@@ -203,6 +205,10 @@ def test_a_folder_that_goes_away_is_no_error_of_its_pictures(tmp_path, simulated
         (tmp_path / "photos").rename(tmp_path / "unmounted")
         with pytest.raises(fd.FastDiffError, match=r"does not see the folder .*photos any more"):
             db.first_loop_iteration()
+        (tmp_path / "photos").mkdir()  # a mount point without its disk
+        with pytest.raises(fd.FastDiffError, match=r"photos any more, or not yet, or it is empty; mount it"):
+            db.first_loop_iteration()
+        (tmp_path / "photos").rmdir()
         (tmp_path / "unmounted").rename(tmp_path / "photos")
         db.first_loop_iteration()
         assert len(db.errors) == 0
