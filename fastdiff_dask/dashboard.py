@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,8 @@ def serve(url: str, address: str | None = None, started: Callable[[str], None] =
     Store(url)
     for name in ("bokeh", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a browser that asks for something else, or goes away
+    # of a page that is sent an update while this ends
+    warnings.filterwarnings("ignore", "coroutine 'WSHandler.send_message' was never awaited", RuntimeWarning)
     asyncio.run(_serve(url, _listen(address), started))
 
 
