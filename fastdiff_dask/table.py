@@ -72,7 +72,8 @@ def _clusters_table(result: Result) -> Table:
             value = f"{row.value:.4g}" if result.pixels is None else f"{row.mse:.2f}"
             similar[row.b if row.a == cluster.keep else row.a] = value, turned
         for path in (cluster.keep, *shown):
-            image = result.images.loc[[path]].iloc[0]  # two stores may know the same path
+            image = result.images.loc[path]
+            image = image.iloc[0] if image.ndim == 2 else image  # two stores may know the same path
             first = path == cluster.keep
             # a chain of similar pairs may lead to the one to keep without being similar to it
             mse, turned = ("", "") if first else similar.get(path, (others, ""))

@@ -270,7 +270,6 @@ def test_killed_at_many_moments(tmp_path, client):
         from fastdiff_dask.project import FastDifPy
         from fastdiff_dask.results import write_json
         from fastdiff_dask.store import Store
-from fastdiff_dask.table import print_result
 
         folder, moments = Path(sys.argv[1]), int(sys.argv[2])
 
