@@ -1,9 +1,10 @@
 """Folders → the metadata of the images in the store. Lists names and sizes only; no picture is opened."""
 
+import contextlib
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "record_listing",
     "resolve_roots",
     "unread_rows",
+    "writing_alone",
 ]
 
 _KEY = ["side", "root", "path", "path_bytes"]
@@ -157,7 +159,29 @@ def index_images(
     own = store.files.root if store.files.local else None
     rows, left_out, links = _walk(roots, settings, own, advance)
     listed = pd.DataFrame(rows, columns=ListedImage._fields)
-    return record_listing(store, listed, left_out, links, advance, time_limit=time_limit, pixel_limit=pixel_limit)
+    with writing_alone(store, advance):
+        return record_listing(store, listed, left_out, links, time_limit=time_limit, pixel_limit=pixel_limit)
+
+
+@contextlib.contextmanager
+def writing_alone(store: Store, advance: Callable[[int], None]) -> Iterator[None]:
+    """Begin a run that nobody else writes to: no task that a dead client left behind changes what is read in it.
+
+    A process that is stopped at any of the first three lines, and goes on when the store is another's, is refused by
+    the next of them, or by each write.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    advance
+        Raises, called with 0, if the store is held no more.
+    """
+    advance(0)
+    run = store.files.begin_run()
+    advance(0)
+    with store.files.of_run(run):
+        yield
 
 
 def record_listing(
@@ -165,13 +189,12 @@ def record_listing(
     listed: pd.DataFrame,
     left_out: Mapping[str, int],
     links: Iterable[Link],
-    advance: Callable[[int], None] = lambda images: None,
     *,
     copied: bool = False,
     time_limit: float = TIME_LIMIT,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> IndexCounts:
-    """Bring the metadata in the store up to date with what was listed, see `index_images`.
+    """Bring the metadata in the store up to date with what was listed, see `index_images`; `writing_alone`.
 
     Parameters
     ----------
@@ -181,34 +204,11 @@ def record_listing(
         Columns as `ListedImage`, and with `copied` also "source": images of other stores, which are never opened.
     left_out, links
         Numbers of ignored files by rule, and other names of listed files.
-    advance
-        Called with 0 around the moment from which this process alone writes: it raises if the store is held no more.
     copied
         Whether images are to be copied from other stores, see `transfer`.
     time_limit, pixel_limit
         What reading a file may cost in this run.
     """
-    # no task that a dead client left behind writes what is read here; a process that is stopped at any of these three
-    # lines, and goes on when the store is another's, is refused by the next one or by each write
-    advance(0)
-    run = store.files.begin_run()
-    advance(0)
-    with store.files.of_run(run):
-        return _record_listing(
-            store, listed, left_out, links, copied=copied, time_limit=time_limit, pixel_limit=pixel_limit
-        )
-
-
-def _record_listing(
-    store: Store,
-    listed: pd.DataFrame,
-    left_out: Mapping[str, int],
-    links: Iterable[Link],
-    *,
-    copied: bool,
-    time_limit: float,
-    pixel_limit: int,
-) -> IndexCounts:
     known = store.read_images(
         ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error", "source"]
     )

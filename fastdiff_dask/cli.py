@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+# Options of a comparison that have the names of arguments.
+_COMPARISON = (
+    "compare",
+    "mirror",
+    "match_aspect_by",
+    "only_matching_aspect",
+    "only_matching_hash",
+    "skip_matching_hash",
+)
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fastdiff-dask")
@@ -58,7 +68,17 @@ def _cluster_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _comparison_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say what makes a pair similar, and where the result goes; see `_check_comparison`."""
+    """Options that say what makes a pair similar, and where the result goes; see `_check_comparison`.
+
+    The command gets those of `FastDifPy.second_loop_iteration` as one argument.
+    """
+
+    @functools.wraps(command)
+    def with_comparison(threshold: float | None, no_rotations: bool, **options: Any) -> None:
+        comparison = {name: options.pop(name) for name in _COMPARISON}
+        comparison |= {"similarity_threshold": threshold, "rotations": not no_rotations}
+        command(comparison=comparison, **options)
+
     for option in (
         click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output."),
         click.option("--mirror", is_flag=True, help="Look for mirrored copies as well."),
@@ -94,8 +114,8 @@ def _comparison_options(command: Callable[..., None]) -> Callable[..., None]:
             "[default: 200; 0.1 for ssim, 10 for hamming]",
         ),
     ):
-        command = option(command)
-    return command
+        with_comparison = option(with_comparison)
+    return with_comparison
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -135,14 +155,7 @@ def find(
     directories: tuple[str, ...],
     against: tuple[str, ...],
     store: str | None,
-    threshold: float | None,
-    compare: str,
-    no_rotations: bool,
-    mirror: bool,
-    match_aspect_by: float | None,
-    only_matching_aspect: bool,
-    only_matching_hash: bool,
-    skip_matching_hash: bool,
+    comparison: dict[str, Any],
     hash_shift: int | None,
     json_path: str | None,
     no_recursive: bool,
@@ -169,16 +182,7 @@ def find(
     """
     from .project import FastDifPy
 
-    comparison = {
-        "compare": compare,
-        "rotations": not no_rotations,
-        "mirror": mirror,
-        "match_aspect_by": match_aspect_by,
-        "only_matching_aspect": only_matching_aspect,
-        "only_matching_hash": only_matching_hash,
-        "skip_matching_hash": skip_matching_hash,
-    }
-    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, hash_shift, json_path)
+    comparison["similarity_threshold"] = _check_comparison(comparison, hash_shift, json_path)
     width, height = _size(thumbnail_size)
     client = _cluster_client(scheduler, scheduler_file, tls, workers, threads)
     db = FastDifPy(
@@ -217,14 +221,7 @@ def compare(
     store_a: str,
     store_b: str,
     store: str | None,
-    threshold: float | None,
-    compare: str,
-    no_rotations: bool,
-    mirror: bool,
-    match_aspect_by: float | None,
-    only_matching_aspect: bool,
-    only_matching_hash: bool,
-    skip_matching_hash: bool,
+    comparison: dict[str, Any],
     hash_shift: int | None,
     json_path: str | None,
     block_size: int,
@@ -243,16 +240,7 @@ def compare(
     """
     from .project import FastDifPy
 
-    comparison = {
-        "compare": compare,
-        "rotations": not no_rotations,
-        "mirror": mirror,
-        "match_aspect_by": match_aspect_by,
-        "only_matching_aspect": only_matching_aspect,
-        "only_matching_hash": only_matching_hash,
-        "skip_matching_hash": skip_matching_hash,
-    }
-    comparison["similarity_threshold"] = _check_comparison(threshold, comparison, hash_shift, json_path)
+    comparison["similarity_threshold"] = _check_comparison(comparison, hash_shift, json_path)
     db = FastDifPy.from_stores(
         store_a,
         store_b,
@@ -380,9 +368,7 @@ def _needs_hashes(comparison: dict[str, Any]) -> bool:
     return bool(comparison["only_matching_hash"] or comparison["skip_matching_hash"])
 
 
-def _check_comparison(
-    threshold: float | None, comparison: dict[str, Any], hash_shift: int | None, json_path: str | None
-) -> float:
+def _check_comparison(comparison: dict[str, Any], hash_shift: int | None, json_path: str | None) -> float:
     """Say before hours of work what of a comparison cannot be done; gives the threshold."""
     from .config import CompareSettings, aspect_factor
     from .hashes import check_shift
@@ -390,6 +376,7 @@ def _check_comparison(
 
     settings = dict(comparison)
     compare, same_aspect = settings.pop("compare"), settings.pop("only_matching_aspect")
+    threshold = settings.pop("similarity_threshold")
     settings["match_aspect_by"] = aspect_factor(same_aspect, settings["match_aspect_by"])
     if hash_shift is not None:
         check_shift(hash_shift)

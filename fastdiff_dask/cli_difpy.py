@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import FastDiffError, UsageError
-from .images import printable
+from .errors import FastDiffError, UsageError, printable
 
 if TYPE_CHECKING:
     from .actions import Outcome, Removal

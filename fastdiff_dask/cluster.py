@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,18 +171,21 @@ def embedded_client(
     if dashboard_address is None:
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
     try:
-        cluster = LocalCluster(
-            processes=bool(processes),
-            n_workers=processes or 1,
-            host=_HOST if processes else None,
-            threads_per_worker=threads,
-            dashboard_address=dashboard_address,
-            # without it the worker's own pages are served on all interfaces
-            worker_dashboard_address=f"{_HOST}:0",
-            # imported while they start, not by their first tasks
-            **({"preload": _PRELOADED} if processes else {}),
-            silence_logs="CRITICAL",
-        )
+        with warnings.catch_warnings():
+            # another process took it just now: Dask takes another one, which is printed
+            warnings.filterwarnings("ignore", f"\\s*Port {_DASHBOARD_PORT} is already in use")
+            cluster = LocalCluster(
+                processes=bool(processes),
+                n_workers=processes or 1,
+                host=_HOST if processes else None,
+                threads_per_worker=threads,
+                dashboard_address=dashboard_address,
+                # without it the worker's own pages are served on all interfaces
+                worker_dashboard_address=f"{_HOST}:0",
+                # imported while they start, not by their first tasks
+                **({"preload": _PRELOADED} if processes else {}),
+                silence_logs="CRITICAL",
+            )
     except RuntimeError as error:
         raise FastDiffError(f"no Dask cluster could be started here ({' '.join(str(error).split())})") from None
     return Client(cluster, set_as_default=False)

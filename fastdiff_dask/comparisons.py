@@ -29,9 +29,8 @@ import zarr
 from numpy.typing import NDArray
 
 from .config import CompareSettings
-from .errors import UsageError
+from .errors import UsageError, printable
 from .grid import Axis, Tile, plan_tiles
-from .images import printable
 from .search import SearchCounts
 from .shortcuts import KEY_VALUES
 from .signatures import signature_length

@@ -363,10 +363,7 @@ def _statistics(settings: DifPySettings, parts: list[_Part]) -> dict[str, Any]:
         "process": {
             "build": {
                 "duration": _duration(begin, begin + building),
-                "parameters": {
-                    name: values[name]
-                    for name in ("recursive", "in_folder", "limit_extensions", "px_size", "processes")
-                },
+                "parameters": {name: values[name] for name in _BUILDING},
             },
             "search": {
                 "duration": _duration(begin + building, end),

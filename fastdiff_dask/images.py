@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import stat
-import unicodedata
 import warnings
 from functools import cache
 from typing import BinaryIO, NamedTuple
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .config import PIXEL_LIMIT
+from .errors import printable
 from .pixels import reduce_picture
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "changed_record",
     "image_extensions",
     "open_file",
-    "printable",
     "read_image",
     "read_opened",
     "unopened_record",
@@ -122,22 +121,6 @@ def _decoders() -> tuple[str, ...]:
     """Formats to try on a file, whatever its name: a picture called EPS by its content only must not run either."""
     _register_plugins()
     return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
-
-
-def printable(text: str) -> str:
-    """One line that a terminal can show: control characters and undecodable bytes are escaped.
-
-    Examples
-    --------
-    >>> printable('a\\nb')
-    'a\\\\nb'
-    """
-    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _is_shown(character: str) -> bool:
-    # spaces of all kinds, and what joins emoji
-    return character.isprintable() or character == "\u200d" or unicodedata.category(character) == "Zs"
 
 
 def _reason(error: Exception) -> str:

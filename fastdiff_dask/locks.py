@@ -21,9 +21,8 @@ from typing import Any
 import filelock
 import psutil
 
-from .errors import StoreLockedError, UsageError
+from .errors import StoreLockedError, UsageError, printable
 from .files import Files
-from .images import printable
 from .trust import check_own
 
 __all__ = ["ENDED", "LEASE", "Held", "check_backend", "hold", "is_leased"]
@@ -100,7 +99,7 @@ class _Lease(Held):
         self._files = files
         self._token = uuid.uuid4().hex
         self._lost = ""
-        self._confirmed = time.monotonic()
+        self._renewed = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True, name="fastdiff_dask-lease")
 
@@ -120,6 +119,7 @@ class _Lease(Held):
             # released in between, or taken over now
             if holder is not None:
                 break
+        self._renewed = time.monotonic()
         self._thread.start()
 
     def _take_over(self, holder: dict[str, Any]) -> bool:
@@ -142,26 +142,30 @@ class _Lease(Held):
         finally:
             self._files.remove(mark)
 
+    def _is_ours(self) -> bool:
+        """Look whether the lease is still this one."""
+        holder = _read(self._files)
+        if holder is None or holder.get("token") != self._token:
+            self._lost = _shown(holder) if holder else "someone"
+            return False
+        return True
+
     def _renew(self) -> None:
         while not self._stopped.wait(RENEWED):
             try:
-                holder = _read(self._files)
-                if holder is None or holder.get("token") != self._token:
-                    self._lost = _shown(holder) if holder else "someone"
+                if not self._is_ours():
                     return
                 self._files.write(LEASE, self.content())
-                self._confirmed = time.monotonic()
+                self._renewed = time.monotonic()
             except Exception:  # whatever a backend raises: it may be back before the lease has ended
-                if time.monotonic() - self._confirmed > ENDED - RENEWED:
+                if time.monotonic() - self._renewed > ENDED - RENEWED:
                     self._lost = "nobody any more, as it could not be renewed"
                     return
 
     def check(self) -> None:
         # a process that was stopped for longer than its lease goes on before its other thread does
-        if not self._lost and time.monotonic() - self._confirmed > ENDED / 2:
-            holder = _read(self._files)
-            if holder is None or holder.get("token") != self._token:
-                self._lost = _shown(holder) if holder else "someone"
+        if not self._lost and time.monotonic() - self._renewed > ENDED / 2:
+            self._is_ours()
         if self._lost:
             raise StoreLockedError(
                 f"the store at {self._files.url} was taken from this process and is held by {self._lost}; finished "

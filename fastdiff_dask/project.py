@@ -26,12 +26,11 @@ from .config import (
     ThumbnailSettings,
     aspect_factor,
 )
-from .errors import UsageError
+from .errors import UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files, check_store_address
 from .functions import check_sendable
 from .hashes import HashSettings
-from .images import printable
 from .locks import Held
 from .measures import default_threshold, resolve_measure
 from .performance import PerformanceReport

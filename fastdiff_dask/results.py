@@ -26,7 +26,7 @@ from .planning import read_keys, turns_of
 from .shortcuts import ShortCuts
 from .sorting import sorted_chunks
 from .store import Store
-from .wanted import Images, count_wanted, hash_partners
+from .wanted import Images, count_wanted, current_images, hash_partners
 
 __all__ = ["Result", "collect_errors", "collect_result", "shown_paths", "write_json"]
 
@@ -298,11 +298,17 @@ def collect_result(
     wanted = replace(comparison.settings, similarity_threshold=threshold)
     measured = wanted.measure != "mse"
     found = FoundPairs(comparison, threshold)
+    keys = current = None
+    if ShortCuts.of(wanted):
+        keys = read_keys(store, wanted)
+        current = current_images(store, wanted, keys)
     if store.two_sides:
-        sides = [_collect_groups(store, wanted, side, found.numbers(side)) for side in ("a", "b")]
+        sides = [_collect_groups(store, wanted, side, found.numbers(side), keys) for side in ("a", "b")]
     else:
-        sides = [_collect_groups(store, wanted, "a", found.numbers())]
-    known = hash_partners(store, wanted) if wanted.skip_matching_hash else None
+        sides = [_collect_groups(store, wanted, "a", found.numbers(), keys)]
+    known = None
+    if current is not None and wanted.skip_matching_hash:
+        known = hash_partners(current, wanted, store.two_sides)
     members = [side.members for side in sides] + ([] if known is None else [known.numbers])
     numbers = np.unique(np.concatenate(members))
     scan = _scan(store, roots, numbers)
@@ -330,8 +336,8 @@ def collect_result(
     }
     (a, b), index = scan.compared, store.read_index()
     compared = a * b if store.two_sides else a * (a - 1) // 2
-    if ShortCuts.of(wanted):
-        compared = count_wanted(store, wanted)
+    if current is not None:
+        compared = count_wanted(current, wanted, store.two_sides)
     stats = {
         "images": a + b + len(scan.errors),
         "pairs_compared": compared,
@@ -378,7 +384,9 @@ class _Side(NamedTuple):
     turns: NDArray[np.int64]
 
 
-def _collect_groups(store: Store, settings: CompareSettings, side: str, found: NDArray[np.int64]) -> _Side:
+def _collect_groups(
+    store: Store, settings: CompareSettings, side: str, found: NDArray[np.int64], keys: NDArray[np.int64] | None
+) -> _Side:
     """Groups of a side whose first images are among those of similar pairs, or that are pairs by themselves."""
     size = store.thumbnail_settings.block_size
     blocks = [block for g in store.generations for block in (g.a if side == "a" else g.b)]
@@ -387,8 +395,7 @@ def _collect_groups(store: Store, settings: CompareSettings, side: str, found: N
         originals = np.unique(found)
         places = np.arange(len(originals))
         return _Side(originals, np.ones(len(originals), np.uint8), originals, places, np.zeros_like(places))
-    shortcuts = ShortCuts.of(settings)
-    kinds = shortcuts.kinds(read_keys(store, settings)[numbers]) if shortcuts else None
+    kinds = None if keys is None else ShortCuts.of(settings).kinds(keys[numbers])
     copies = find_copies(store.read_digests()[numbers], turns_of(settings, store.thumbnail_settings), kinds)
     wanted = np.isin(numbers[copies.representatives], found)
     of_copies = np.searchsorted(copies.representatives, copies.originals)

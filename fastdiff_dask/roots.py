@@ -5,8 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import UsageError
-from .images import printable
+from .errors import UsageError, printable
 from .remote import check_address, describe, file_system, is_url, join
 
 __all__ = ["Root", "full_path", "is_within", "resolve_roots"]

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from . import __version__
-from .errors import FastDiffError, UsageError
-from .images import printable
+from .errors import FastDiffError, UsageError, printable
 from .tables import TABLES, Tables, decodable
 
 if TYPE_CHECKING:
@@ -358,7 +357,7 @@ def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> 
         moves = [f"{name} TO {name}{_OLD}" for name in everything if name in names]
         moves += [f"{name}{_NEW} TO {name}" for name in everything]
         connection.exec_driver_sql(f"RENAME TABLE {', '.join(moves)}")
-    except Exception:
+    except Exception:  # whatever ended it: tables that are half filled are removed, and it is raised again
         with contextlib.suppress(Exception):  # the connection may be gone, and the next run removes them
             connection.rollback()
             _drop(connection, [table.name for table in targets.values()], None)

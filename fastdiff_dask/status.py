@@ -4,7 +4,7 @@ import numpy as np
 
 from .catalog import describe_ignored
 from .comparisons import Comparison, Plan
-from .images import printable
+from .errors import printable
 from .planning import unplanned
 from .shortcuts import ShortCuts
 from .store import Store

@@ -53,11 +53,10 @@ from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 from zarr.storage import FsspecStore, LocalStore, StorePath
 
 from .config import ThumbnailSettings
-from .errors import FastDiffError, StoreMismatchError, UsageError
+from .errors import FastDiffError, StoreMismatchError, UsageError, printable
 from .files import RUN, Files, check_store_address
 from .grid import Generation
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
-from .images import printable
 from .locks import Held, hold
 from .signatures import signature_length
 from .trust import (

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .catalog import describe_ignored
-from .images import printable
+from .errors import printable
 from .progress import with_unit
 from .results import Result
 

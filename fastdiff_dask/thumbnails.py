@@ -4,8 +4,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +17,9 @@ from .catalog import full_path
 from .cluster import capacity, run_in_waves
 from .config import ReadSettings, ThumbnailSettings
 from .decoder import ListedFile, Request
-from .errors import FastDiffError, UsageError
+from .errors import FastDiffError, UsageError, printable
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS, HashSettings, thumbnail_digests
-from .images import ImageRecord, changed_record, printable
+from .images import ImageRecord, changed_record
 from .readers import close_readers, reader
 from .remote import is_url
 from .resilience import retried
@@ -42,6 +41,8 @@ __all__ = [
 _SMALLEST_PART, _LARGEST_PART = 16, 1024
 # Pictures that the decoder answers for together: while they are hashed and transformed, it reads the next ones.
 _ANSWERED = 32
+# What reading needs to know of an image.
+_LISTED = ("root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error")
 _HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
 
 
@@ -71,10 +72,10 @@ def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
 
 
 @retried
-def _block(url: str, block: int, run: str) -> tuple[Store, Any]:
+def _block(url: str, block: int, run: str, columns: Sequence[str] | None = None) -> tuple[Store, Any]:
     """Open the store, and read the metadata of a block."""
     store = Store(url, run)
-    return store, store.read_partition(block)
+    return store, store.read_partition(block, columns)
 
 
 def read_part(
@@ -85,7 +86,7 @@ def read_part(
     The pictures are decoded by a process beside this one, see `readers`, while this one hashes those before. `run` is
     what `activity.stage` gave.
     """
-    store, frame = _block(url, block, run)
+    store, frame = _block(url, block, run, _LISTED)
     return _read_part(store, block, frame, start, stop, limits, hashing)
 
 
@@ -124,12 +125,19 @@ def _read_part(
 def _check_folders(folders: list[str]) -> None:
     """See that the folders are there, rather than give an error for each of their files."""
     for folder in folders:
-        # where a disk was, an empty folder is left
-        if not is_url(folder) and not (Path(folder).is_dir() and any(Path(folder).iterdir())):
+        if not is_url(folder) and not _has_entries(folder):  # where a disk was, an empty folder is left
             raise FastDiffError(
                 f"{socket.gethostname()} does not see the folder {printable(folder)} any more, or not yet, or it is "
                 f"empty; mount it, or index again if it is gone"
             )
+
+
+def _has_entries(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:  # the first one alone is read: a folder may have millions
+            return next(entries, None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _decode(settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashing: HashSettings | None) -> Part:

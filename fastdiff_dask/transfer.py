@@ -14,7 +14,7 @@ from distributed import Client, Future
 from numpy.typing import NDArray
 
 from .activity import recorded, stage
-from .catalog import IndexCounts, Link, ListedImage, record_listing
+from .catalog import IndexCounts, Link, ListedImage, record_listing, writing_alone
 from .cluster import capacity, run_in_waves
 from .errors import FastDiffError, UsageError
 from .images import changed_record
@@ -101,7 +101,8 @@ def index_stores(
             Link(side, link.root, link.path, side, link.same_root, link.same_path)
             for link in (Link(*values) for values in index["links"])
         ]
-    return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, advance, copied=True)
+    with writing_alone(store, advance):
+        return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, copied=True)
 
 
 @retried

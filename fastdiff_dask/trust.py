@@ -19,8 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .errors import StoreMismatchError
-from .images import printable
+from .errors import StoreMismatchError, printable
 
 __all__ = [
     "MOST_BLOCKS",

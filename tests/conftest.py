@@ -17,6 +17,7 @@ import pytest
 from distributed import Client
 from faults import Faults, command, finish, result
 
+from fastdiff_dask import cluster
 from fastdiff_dask.cluster import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
 
@@ -27,6 +28,12 @@ PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's cache, and none sees another's store."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_dashboard_port() -> None:
+    """Test processes that run side by side do not race for the port that embedded clusters prefer."""
+    cluster._DASHBOARD_PORT += 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """On clients from elsewhere: given, current, processes; and what goes wrong there."""
 
+import gc
 import pickle
 import re
+import socket
 import time
+import warnings
 
 import distributed
 import pytest
@@ -63,6 +66,23 @@ def test_an_embedded_client_ends_and_stays_out_of_the_way(tmp_path, simulated):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", cluster.dashboard_link(client))
         assert cluster.capacity(client).threads == 1
     assert client.status == "closed"
+
+
+def test_a_port_that_is_taken_just_then(monkeypatch):
+    with socket.socket() as other, warnings.catch_warnings(record=True) as caught:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        warnings.simplefilter("always")
+        monkeypatch.setattr(cluster, "_DASHBOARD_PORT", other.getsockname()[1])
+        monkeypatch.setattr(cluster, "_is_free", lambda port: True)  # as it was a moment before
+        client = cluster.embedded_client(1)
+        link = cluster.dashboard_link(client)
+        client.close()
+        client.cluster.close()
+        gc.collect()  # Dask leaves the socket that could not be bound
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", link)
+    assert f":{cluster._DASHBOARD_PORT}/" not in link
+    assert not [one for one in caught if "already in use" in str(one.message)]
 
 
 def test_a_store_in_memory_needs_workers_in_this_process(processes, tmp_path, simulated):

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fastdiff_dask import images
-from fastdiff_dask.images import image_extensions, printable, read_image
+from fastdiff_dask.errors import printable
+from fastdiff_dask.images import image_extensions, read_image
 from fastdiff_dask.testing import simulate_photo
 
 
