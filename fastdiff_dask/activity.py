@@ -227,11 +227,11 @@ def _contents(files: Files, names: list[str]) -> Iterator[tuple[str, bytes]]:
     paths = [f"{FOLDER}/{name}" for name in names]
     if not files.local:
         with contextlib.suppress(OSError, ValueError):  # one of them was removed meanwhile
-            yield from zip(names, files.read_several(paths), strict=True)
+            yield from zip(names, files.read_several(paths, _LARGEST + 1), strict=True)
             return
     for name, path in zip(names, paths, strict=True):
         with contextlib.suppress(OSError, ValueError):
-            yield name, files.read(path)
+            yield name, files.read(path, _LARGEST + 1)
 
 
 def _decode_run(values: dict[str, Any]) -> dict[str, Any]:

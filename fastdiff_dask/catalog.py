@@ -201,7 +201,8 @@ def record_listing(
     store
         The store, locked for writing.
     listed
-        Columns as `ListedImage`, and with `copied` also "source": images of other stores, which are never opened.
+        Columns as `ListedImage`, and with `copied` also "source" and "content_hash": images of other stores, which are
+        never opened.
     left_out, links
         Numbers of ignored files by rule, and other names of listed files.
     copied
@@ -210,13 +211,16 @@ def record_listing(
         What reading a file may cost in this run.
     """
     known = store.read_images(
-        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error", "source"]
+        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
+        + (["source", "content_hash"] if copied else [])
     )
     for frame in (listed, known):
         # what could not even be listed has no size and time, and is the same as long as its error is
+        if copied:  # null of a file that could not be read
+            frame["content_hash"] = frame.content_hash.fillna("").astype(object)
         frame["failure"] = frame.error.fillna("").where(copied | (frame["size"] < 0), "").astype(object)
 
-    identity = [*_KEY, "size", "mtime_ns", "failure", *(["source"] if copied else [])]
+    identity = [*_KEY, "size", "mtime_ns", "failure", *(["source", "content_hash"] if copied else [])]
     usable = known.drop_duplicates(identity, keep="last")
     if not copied:
         again = _readable(usable[usable.retry].itertuples())

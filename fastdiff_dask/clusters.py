@@ -16,10 +16,14 @@ class Cluster(NamedTuple):
     low_quality
         Paths of the others, best first. A chain of similar pairs connects each to `keep`; it need not be similar to it
         directly.
+    sides
+        The side, "a" or "b", of `keep` and of each of `low_quality`; empty if there is one side only. Stores of two
+        machines may have the same path on both.
     """
 
     keep: str
     low_quality: list[str]
+    sides: tuple[str, ...] = ()
 
 
 def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable, ...]:
@@ -33,11 +37,13 @@ def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable,
     return -width * height, -size, path
 
 
-def make_cluster(images: Iterable[Any]) -> Cluster:
-    """Choose what to keep of connected images: rows with the path as ``Index``, width, height and size."""
+def make_cluster(images: Iterable[Any], two_sides: bool = False) -> Cluster:
+    """Choose what to keep of connected images: rows with the path as ``Index``, side, width, height and size."""
     best, *others = sorted(images, key=lambda image: keep_order(image.width, image.height, image.size, image.Index))
     # two stores may know the same file, and what is to be kept is never named as what may go
-    return Cluster(best.Index, [path for path in dict.fromkeys(other.Index for other in others) if path != best.Index])
+    named = dict.fromkeys((other.Index, other.side) for other in others if other.Index != best.Index)
+    sides = (best.side, *(side for _, side in named)) if two_sides else ()
+    return Cluster(best.Index, [path for path, _ in named], sides)
 
 
 def low_quality_of(clusters: Iterable[Cluster]) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import os
+import re
 import signal
 import socket
 import warnings
@@ -17,7 +18,10 @@ from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from distributed import Client
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.ioloop import IOLoop
+from tornado.routing import Router
+from tornado.web import ErrorHandler
 
 from .errors import UsageError
 from .monitor import Monitor
@@ -64,14 +68,31 @@ async def _serve(url: str, listening: socket.socket, started: Callable[[str], No
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
-    pages = _pages("/", url, _origins(host, port))
-    http = HTTPServer(pages)
+    origins = _origins(host, port)
+    pages = _pages("/", url, origins)
+    http = HTTPServer(_KnownHosts(pages, origins))
     http.add_socket(listening)
     server = BaseServer(IOLoop.current(), pages, http)
     server.start()
     started(f"http://{_host_name(host)}:{port}/")
     await stopped.wait()
     server.stop()
+
+
+class _KnownHosts(Router):
+    """Pages for requests to a name of this host only: a page from elsewhere whose name leads here is no one's to read.
+
+    The port may be another, as behind a tunnel.
+    """
+
+    def __init__(self, pages: BokehTornado, origins: set[str]) -> None:
+        self._pages = pages
+        self._hosts = {origin.rpartition(":")[0] for origin in origins}
+
+    def find_handler(self, request: HTTPServerRequest, **options: Any) -> HTTPMessageDelegate | None:
+        if re.sub(r":\d+$", "", request.host.lower()) in self._hosts:
+            return self._pages.find_handler(request, **options)
+        return self._pages.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
 
 
 def _pages(route: str, url: str, origins: set[str]) -> BokehTornado:

@@ -143,18 +143,23 @@ class Files:
         # a listing of an object store may hold the folder itself, as an object of no bytes
         return [PurePosixPath(entry).name for entry in found if entry.rstrip("/") != path]
 
-    def read(self, name: str) -> bytes:
-        """Content of a file."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """Content of a file, or its first bytes."""
         if self.local:
-            return local_path(self.root, name).read_bytes()
+            with local_path(self.root, name).open("rb") as file:
+                return file.read() if most is None else file.read(most)
         with as_os_errors(self.url):
-            return bytes(self._fs.cat_file(self._path(name)))
+            return bytes(self._fs.cat_file(self._path(name), end=most))
 
-    def read_several(self, names: Sequence[str]) -> list[bytes]:
-        """Contents of several small files; from afar at the same time."""
+    def read_several(self, names: Sequence[str], most: int | None = None) -> list[bytes]:
+        """Contents of several small files, or their first bytes; from afar at the same time."""
         if self.local or not names:
-            return [self.read(name) for name in names]
+            return [self.read(name, most) for name in names]
         paths = [self._path(name) for name in names]
+        if most is not None:
+            with as_os_errors(self.url):
+                starts = self._fs.cat_ranges(paths, [0] * len(paths), [most] * len(paths), on_error="raise")
+                return [bytes(start) for start in starts]
         with as_os_errors(self.url):
             found: dict[str, bytes] = self._fs.cat(paths, on_error="raise")
         # a single path may come back in another form

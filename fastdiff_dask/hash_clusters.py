@@ -62,7 +62,7 @@ def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> li
         return []
     rows = _compute(client, readable[_COLUMNS][readable[HASH_KEY].isin(found.index.to_list())])
     rows.index = pd.Index(shown_paths(rows, roots), dtype=object)  # what pandas' own strings hold has no surrogates
-    return sorted(make_cluster(group.itertuples()) for _, group in rows.groupby(HASH_KEY))
+    return sorted(make_cluster(group.itertuples(), store.two_sides) for _, group in rows.groupby(HASH_KEY))
 
 
 def _compute(client: Client, collection: Any) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from typing import Any
 import filelock
 import psutil
 
-from .errors import StoreLockedError, UsageError, printable
+from .errors import FastDiffError, StoreLockedError, UsageError, printable
 from .files import Files
 from .trust import check_own
 
@@ -83,7 +83,12 @@ def _hold_folder(files: Files) -> Iterator[Held]:
             f"the store cannot be written at {files.url}: {error.strerror}; name another --store"
         ) from None
     try:
-        files.write(LEASE, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
+        try:
+            files.write(LEASE, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
+        except OSError as error:
+            raise FastDiffError(
+                f"the store cannot be written at {files.url}: {error.strerror}; see to that, or name another --store"
+            ) from None
         yield Held()
     finally:
         held.release()

@@ -38,7 +38,7 @@ from .planning import check_compare_memory, choose_comparison, pairs_left, unpla
 from .progress import stage_bar, with_unit
 from .resilience import connected
 from .results import Result, collect_errors, collect_result
-from .roots import is_within
+from .roots import is_within, overlap
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
 from .transfer import copy_blocks, index_stores, open_sources, roots_of
@@ -257,8 +257,11 @@ class FastDifPy:
             db.store_url = _cache_place(db._sources["a"], "\0".join(("stores", *db._sources.values())))
         else:
             db.store_url = db._checked_store(os.fspath(store))
-        if db.store_url in db._sources.values():
-            raise UsageError(f"{db.store_url} is one of the stores to compare; name another place for the work")
+        for source in db._sources.values():
+            if overlap(db.store_url, source):
+                raise UsageError(
+                    f"{db.store_url} is one of the stores to compare, or in it; name another place for the work"
+                )
         db._begin(performance_report)
         return db
 

@@ -51,7 +51,8 @@ class Result:
     groups
         The similar pairs in a short form; images are named by their row in `images`.
     images
-        A row an image that is in a pair, by path and sorted by it: width, height, size in bytes, and its number.
+        A row an image that is in a pair, by path and sorted by it: width, height, size in bytes,
+        its number, and its side.
     errors
         A row a file that could not be compared, sorted by path: path, error.
     files
@@ -180,7 +181,7 @@ class Result:
     def clusters(self) -> list[Cluster]:
         """Connected images, and which one to keep; sorted by the path to keep."""
         rows = list(self.images.itertuples())
-        return sorted(make_cluster(rows[i] for i in part) for part in self.connected())
+        return sorted(make_cluster((rows[i] for i in part), self.groups.two_sides) for part in self.connected())
 
     def connected(self) -> list[NDArray[np.int64]]:
         """Rows of `images` that are in a cluster together, for each cluster; in no particular order."""
@@ -325,7 +326,7 @@ def collect_result(
     same_hash = np.zeros((0, 2), np.int64) if known is None else _hash_pairs(known, by_number, wanted, store.two_sides)
     used = np.unique(np.concatenate([groups.members, same_hash.ravel()]))
     groups = replace(groups, members=np.searchsorted(used, groups.members))
-    kept = images[["width", "height", "size", "image"]].iloc[[rows[ordered[name]] for name in used.tolist()]]
+    kept = images[["width", "height", "size", "image", "side"]].iloc[[rows[ordered[name]] for name in used.tolist()]]
     kept = kept.set_axis(pd.Index([ordered[name][0] for name in used.tolist()], dtype=object, name="path"))
     settings = {
         "directories_a": [root.given for root in roots if root.side == "a"],
@@ -490,6 +491,11 @@ def write_json(result: Result, path: str) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
 
 
+def _cluster_json(cluster: Cluster) -> dict[str, Any]:
+    named = cluster._asdict()
+    return named if cluster.sides else {name: value for name, value in named.items() if name != "sides"}
+
+
 def _json_texts(result: Result) -> Iterator[str]:
     """The JSON file in pieces, as `json.dumps` with an indent of 1 would write all of it."""
     value = "mse" if result.pixels is not None else "value"
@@ -499,7 +505,7 @@ def _json_texts(result: Result) -> Iterator[str]:
         "settings": result.settings,
         "pairs": [],
         **({"hash_pairs": result.hash_pairs.to_dict("records")} if result.settings.get("skip_matching_hash") else {}),
-        "clusters": [cluster._asdict() for cluster in result.clusters],
+        "clusters": [_cluster_json(cluster) for cluster in result.clusters],
         "errors": result.errors.to_dict("records"),
         "files": result.files,
         "links": result.links.to_dict("records"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .errors import UsageError, printable
 from .remote import check_address, describe, file_system, is_url, join
 
-__all__ = ["Root", "full_path", "is_within", "resolve_roots"]
+__all__ = ["Root", "full_path", "is_within", "overlap", "resolve_roots"]
 
 
 class Root(NamedTuple):
@@ -117,6 +117,18 @@ def is_within(path: str, folder: str) -> bool:
     (one, inner), (other, outer) = file_system(path), file_system(folder)
     # of servers whose name is no part of the path, the file system differs
     return one == other and f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether of two folders or URLs one is the other, or in it, whatever names they are given.
+
+    Examples
+    --------
+    >>> overlap("/photos/./2024", "/photos"), overlap("memory:///a", "memory://a/"), overlap("/photos", "/phot")
+    (True, True, False)
+    """
+    places = [str(Path(address).resolve()) if not is_url(address) else address for address in (one, other)]
+    return is_within(*places) or is_within(*places[::-1])
 
 
 def full_path(root: str, path: str, path_bytes: bytes = b"") -> str:

@@ -174,7 +174,13 @@ class Store:
     def __init__(self, url: str, run: str = "") -> None:
         self.url = url
         self.files = Files(url, run)
-        if not _is_store(self.files):
+        try:
+            there = _is_store(self.files)
+        except OSError as error:
+            if run:  # a task tries it again
+                raise
+            raise _unreachable(self.files, error) from None
+        if not there:
             if run:
                 raise FastDiffError(
                     f"a worker on {socket.gethostname()} does not see the store at {url}; mount it there under the "
@@ -259,8 +265,18 @@ class Store:
 
     @staticmethod
     def exists(url: str) -> bool:
-        """Whether there is a store, of whatever format, at an address."""
-        return _is_store(Files(url))
+        """Whether there is a store, of whatever format, at an address.
+
+        Raises
+        ------
+        UsageError
+            If that cannot be told.
+        """
+        files = Files(url)
+        try:
+            return _is_store(files)
+        except OSError as error:
+            raise _unreachable(files, error) from None
 
     @staticmethod
     @contextlib.contextmanager
@@ -279,12 +295,8 @@ class Store:
         check_store_address(url)
         try:
             files = _refuse_foreign(url)
-        except PermissionError:
-            raise UsageError(f"the store cannot be read at {url}: Permission denied; name another --store") from None
         except OSError as error:
-            if Files(url).local:
-                raise
-            raise UsageError(f"the store cannot be read: {error}") from None
+            raise _unreachable(Files(url), error) from None
         with hold(files) as held:
             if files.local:
                 # of a process that was killed while it wrote
@@ -623,6 +635,12 @@ def _plain_path(array: str, chunk: int, more_axes: int) -> str:
 
 def _is_store(files: Files) -> bool:
     return "zarr.json" in files.names("arrays.zarr")
+
+
+def _unreachable(files: Files, error: OSError) -> UsageError:
+    reason = "Permission denied" if isinstance(error, PermissionError) else error.strerror or error
+    remedy = "check its rights, or name another --store" if files.local else "check the credentials and the network"
+    return UsageError(f"the store at {files.url} cannot be read ({reason}); {remedy}")
 
 
 def _refuse_foreign(url: str) -> Files:

@@ -58,6 +58,9 @@ def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> 
 def _clusters_table(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
+    two_sides = result.groups.two_sides
+    if two_sides:
+        table.add_column("side")
     table.add_column("image", overflow="fold")
     for heading in ("pixels", "bytes", "MSE" if result.pixels is not None else "value", "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -71,14 +74,17 @@ def _clusters_table(result: Result) -> Table:
             turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
             value = f"{row.value:.4g}" if result.pixels is None else f"{row.mse:.2f}"
             similar[row.b if row.a == cluster.keep else row.a] = value, turned
-        for path in (cluster.keep, *shown):
+        for place, path in enumerate((cluster.keep, *shown)):
+            side = cluster.sides[place] if two_sides else "a"
             image = result.images.loc[path]
-            image = image.iloc[0] if image.ndim == 2 else image  # two stores may know the same path
-            first = path == cluster.keep
+            if image.ndim == 2:  # two stores may know the same path
+                image = image[image.side == side].iloc[0]
+            first = place == 0
             # a chain of similar pairs may lead to the one to keep without being similar to it
             mse, turned = ("", "") if first else similar.get(path, (others, ""))
             table.add_row(
                 "keep" if first else "",
+                *([side] if two_sides else []),
                 Text(printable(path)),
                 f"{image['width']}×{image['height']}",
                 with_unit(image["size"]),

@@ -5,6 +5,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from .errors import FastDiffError, UsageError, printable
 from .hashes import DIGEST_BYTES, HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS, HashSettings, thumbnail_digests
 from .images import ImageRecord, changed_record
 from .readers import close_readers, reader
-from .remote import is_url
+from .remote import describe, file_system, is_url
 from .resilience import retried
 from .signatures import signature_length, signatures
 from .store import UNREAD, Store
@@ -115,6 +116,9 @@ def _read_part(
         rows = frame.iloc[start:stop]
         folders = rows.root[rows.current].unique().tolist()
         _check_folders(folders)
+        for folder in folders:
+            if is_url(folder):
+                _check_reachable(folder, store.files.run)
         part = _decode(store.thumbnail_settings, rows, limits, hashing)
         _check_folders(folders)  # of a disk that went away meanwhile
         amounts.images = len(part.records)
@@ -130,6 +134,23 @@ def _check_folders(folders: list[str]) -> None:
                 f"{socket.gethostname()} does not see the folder {printable(folder)} any more, or not yet, or it is "
                 f"empty; mount it, or index again if it is gone"
             )
+
+
+@cache
+def _check_reachable(url: str, run: str) -> None:
+    """See once in a process and run that it has what is needed to read there: it may have come after all were asked."""
+    try:
+        fs, path = file_system(url)
+        fs.info(path)
+    except FileNotFoundError:
+        pass  # errors of single files
+    except OSError:
+        raise
+    except Exception as error:  # whatever a backend raises
+        raise FastDiffError(
+            f"a worker on {socket.gethostname()} cannot read {url} ({describe(error)}); see that it has the packages "
+            f"and credentials"
+        ) from None
 
 
 def _has_entries(folder: str) -> bool:

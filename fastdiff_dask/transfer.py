@@ -19,14 +19,14 @@ from .cluster import capacity, run_in_waves
 from .errors import FastDiffError, UsageError
 from .images import changed_record
 from .resilience import retried
-from .roots import Root
+from .roots import Root, overlap
 from .store import UNREAD, Store
 from .thumbnails import check_memory, unread_blocks
 
 __all__ = ["copy_blocks", "index_stores", "open_sources", "roots_of"]
 
 # What tells that a row is the one that was listed, and what is copied of it.
-_SAME = ("root", "path", "path_bytes", "size", "mtime_ns")
+_SAME = ("root", "path", "path_bytes", "size", "mtime_ns", "content_hash")
 _COPIED = tuple(name for name in UNREAD if name != "source")
 
 
@@ -38,7 +38,7 @@ def open_sources(urls: dict[str, str]) -> dict[str, Store]:
     UsageError
         If there is no store, or their thumbnails were made in different ways.
     """
-    if urls["a"] == urls["b"]:
+    if overlap(urls["a"], urls["b"]):
         raise UsageError(f"the store at {urls['a']} would be compared with itself; name two stores")
     sources = {side: Store(url) for side, url in urls.items()}
     a, b = (sources[side].thumbnail_settings for side in ("a", "b"))
@@ -90,9 +90,9 @@ def index_stores(
                 f"the store at {source.url} has {unread} images without thumbnails; let the command that made it run "
                 f"to its end first"
             )
-        frame = source.read_images(["image", *ListedImage._fields, "current"])
+        frame = source.read_images(["image", *ListedImage._fields, "content_hash", "current"])
         frame = frame[frame.current].rename(columns={"image": "source"})
-        listed.append(frame.assign(side=side)[[*ListedImage._fields, "source"]])
+        listed.append(frame.assign(side=side)[[*ListedImage._fields, "content_hash", "source"]])
         advance(len(frame))
         index = source.read_index()
         for rule, number in index["ignored"].items():
@@ -152,7 +152,8 @@ def _source_rows(
     same = taken.loc[numbers[there]]
     equal = np.ones(len(same), bool)
     for name in _SAME:
-        equal &= same[name].to_numpy(object) == frame[name].to_numpy(object)[there]
+        found, listed = (rows[name].fillna("" if name == "content_hash" else 0) for rows in (same, frame))
+        equal &= found.to_numpy(object) == listed.to_numpy(object)[there]
     there[there] = equal
     return there, same[equal]
 

@@ -94,6 +94,9 @@ class Bucket:
     def put(self, key: str, content: bytes, **options: Any) -> None:
         self.objects.put_object(Bucket=self.name, Key=key, Body=content, **options)
 
+    def get(self, key: str) -> bytes:
+        return bytes(self.objects.get_object(Bucket=self.name, Key=key)["Body"].read())
+
     def delete(self, key: str) -> None:
         self.objects.delete_object(Bucket=self.name, Key=key)
 

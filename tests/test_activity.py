@@ -164,3 +164,20 @@ def test_throughput_of_workers_elsewhere(tmp_path):
         while not any(elsewhere.run_on_scheduler(on_the_page)):  # at the next heartbeat
             assert time.monotonic() < end
             time.sleep(0.1)
+
+
+def test_not_more_is_read_than_may_be(files, monkeypatch):
+    """A file of gigabytes in a store from someone else is not loaded to find that it is too large."""
+    read = []
+
+    def first_bytes(self, name, most=None):
+        content = original(self, name, most)
+        read.append(len(content))
+        return content
+
+    original = Files.read
+    monkeypatch.setattr(Files, "read", first_bytes)
+    with stage(files, "compare") as run, recorded(files, run, "compare", tile=1):
+        files.write("activity/other.json", b" " * 10_000_000)
+        assert len(read_activity(files)[1]) == 1
+    assert max(read) < 100_000

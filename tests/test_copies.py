@@ -513,7 +513,7 @@ def test_blank_pages_are_listed_by_their_first(blank_pages):
 def test_clusters_of_blank_pages(blank_pages):
     names = blank_pages.names
     blank, copies = sorted([*names[:BLANK], names[NEAR]]), sorted(names[BLANK:NEAR])
-    wanted = sorted([(blank[0], blank[1:]), (copies[0], copies[1:])])
+    wanted = sorted([(blank[0], blank[1:], ()), (copies[0], copies[1:], ())])
     assert [tuple(one) for one in blank_pages.result.clusters] == wanted
     assert blank_pages.result.low_quality == sorted([*blank[1:], *copies[1:]])
 

@@ -238,3 +238,23 @@ def test_addresses_that_cannot_be_served(tmp_path):
         ):
             with pytest.raises(UsageError, match=re.escape(message)):
                 dashboard.serve(store, address, started=pytest.fail)
+
+
+def test_names_of_elsewhere_are_refused(tmp_path, serve):
+    """A page from elsewhere whose name was made to lead here must not read this one (DNS rebinding)."""
+    Store.open_or_create(str(tmp_path / "store"), {"a": ["x"], "b": []}, fd.config.ThumbnailSettings())
+    _, address = serve(tmp_path / "store")
+    port = address.strip("/").rpartition(":")[2]
+    for name, status in (
+        (f"127.0.0.1:{port}", 200),
+        (f"localhost:{port}", 200),
+        ("localhost:9000", 200),  # through a tunnel
+        (f"elsewhere.example:{port}", 403),
+        ("elsewhere.example", 403),
+        ("", 403),
+    ):
+        for path in ("/", "/static/js/bokeh.min.js"):
+            connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=10)
+            connection.request("GET", path, headers={"Host": name})
+            assert connection.getresponse().status == status, (name, path)
+            connection.close()

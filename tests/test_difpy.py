@@ -11,6 +11,7 @@ from PIL import Image
 
 from fastdiff_dask.cli import commands
 from fastdiff_dask.images import read_image
+from fastdiff_dask.testing import simulate_photo
 
 SIZES = [(20, 20), (20, 20), (30, 20)]
 
@@ -164,3 +165,26 @@ def test_mistakes_are_told_and_nothing_is_written(photos, tmp_path, monkeypatch,
     assert code != 0
     assert message in output
     assert not list(tmp_path.glob("difPy_*"))
+
+
+def test_thumbnails_are_those_of_difpy(tmp_path):
+    """A large JPEG is decoded at full scale, as difPy does it: its MSE to another one is the same number."""
+    (tmp_path / "photos").mkdir()
+    first = simulate_photo(np.random.default_rng(3), 1200, 900)
+    Image.fromarray(first).save(tmp_path / "photos" / "a.jpg", quality=95)
+    Image.fromarray(np.clip(first.astype(int) + 3, 0, 255).astype(np.uint8)).save(tmp_path / "photos" / "b.jpg")
+    arguments = ("-D", tmp_path / "photos", "-Z", tmp_path / "out", "-s", "200", "-p", "false", "-px", "50")
+    assert run(*arguments)[0] == 0
+    thumbnails = [
+        np.asarray(Image.open(path).convert("RGB").resize((50, 50), resample=Image.Resampling.BICUBIC), np.int64)
+        for path in sorted((tmp_path / "photos").iterdir())
+    ]
+    reduced = []
+    for path in sorted((tmp_path / "photos").iterdir()):
+        with Image.open(path) as picture:
+            picture.draft("RGB", (100, 100))
+            reduced.append(np.asarray(picture.resize((50, 50), resample=Image.Resampling.BICUBIC), np.int64))
+    mse, other = (((one[0] - one[1]) ** 2).mean() for one in (thumbnails, reduced))
+    assert mse != other
+    ((_, ((_, found),)),) = written(tmp_path / "out")["results"].items()
+    assert found == pytest.approx(mse, rel=1e-12)

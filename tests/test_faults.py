@@ -3,7 +3,11 @@
 import subprocess
 
 import pytest
+from distributed import Client
 from faults import Progress, command, finish, result, scheduler, workers
+from kill_driver import BLOCK_SIZE
+
+import fastdiff_dask as fd
 
 READING = r"activity/.*json"  # a task that reads says so first
 PARTITION, SIGNATURES, THUMBNAILS = r"block-00000003\.parquet", r"arrays\.zarr/signatures/c\.3", r"thumbnails/c\.3"
@@ -85,3 +89,49 @@ def test_the_scheduler_is_killed(pattern, faults, whole, tmp_path):
     content, stats = result(tmp_path / "out.json")
     assert content == whole.json
     progress.check(stats)
+
+
+def test_a_worker_is_killed_while_it_hashes(cluster, faults, whole, tmp_path):
+    hashes = []
+    for fault in (True, False):
+        with Client(cluster, set_as_default=False) as client:
+            options = {"store": tmp_path / str(fault), "client": client, "block_size": BLOCK_SIZE, "verbose": False}
+            with fd.FastDifPy(whole.photos, **options) as db:
+                db.index_the_dirs()
+                db.first_loop_iteration()
+                read = db.images_read
+                if fault:
+                    faults.set(PARTITION, "kill after")
+                db.first_loop_iteration(compute_hash=True)
+                assert (db.images_read, faults.met()) == (read, int(fault))
+                hashes.append(db.store.read_images(["path", "hash_key"]))
+                if fault:
+                    written = (tmp_path / "True" / "images.parquet" / "block-00000003.parquet").stat().st_mtime_ns
+                    db.first_loop_iteration(compute_hash=True)
+                    now = (tmp_path / "True" / "images.parquet" / "block-00000003.parquet").stat().st_mtime_ns
+                    assert now == written
+        faults.clear()
+    assert hashes[0].hash_key.notna().sum() == 49
+    assert hashes[0].equals(hashes[1])
+
+
+def test_a_worker_is_killed_while_it_copies(cluster, faults, whole, tmp_path):
+    results = []
+    with Client(cluster, set_as_default=False) as client:
+        options = {"client": client, "block_size": BLOCK_SIZE, "verbose": False}
+        for name in ("a", "b"):
+            with fd.FastDifPy(whole.photos, store=tmp_path / name, **options) as db:
+                db.index_the_dirs()
+                db.first_loop_iteration()
+        for fault in (True, False):
+            faults.clear()
+            if fault:
+                faults.set(rf"True/arrays\.zarr/{THUMBNAILS}", "kill after")
+            with fd.FastDifPy.from_stores(tmp_path / "a", tmp_path / "b", store=tmp_path / str(fault), **options) as db:
+                db.index_the_dirs()
+                db.first_loop_iteration()
+                db.second_loop_iteration()
+                results.append(db.pairs)
+            assert faults.met() == int(fault)
+    assert len(results[0]) > 49
+    assert results[0].equals(results[1])

@@ -86,7 +86,8 @@ def brute_force(tmp_path: Path, amount: int) -> list[fd.Cluster]:
     for group in groups.values():
         paths = [path for *_, path in sorted(group)]
         if len(paths) > 1 and not (two_sides and len({Path(path).parent for path in paths}) == 1):
-            clusters.append(fd.Cluster(paths[0], paths[1:]))
+            sides = tuple(Path(path).parent.name for path in paths) if two_sides else ()
+            clusters.append(fd.Cluster(paths[0], paths[1:], sides))
     return sorted(clusters)
 
 
@@ -207,7 +208,7 @@ def test_names_that_are_no_text(tmp_path, client, rng):
     with project(tmp_path, client) as db:
         db.index_the_dirs()
         db.first_loop_iteration(compute_hash=True)
-        ((keep, others),), _ = db.get_duplicates(dif_based=False)
+        ((keep, others, _),), _ = db.get_duplicates(dif_based=False)
         assert set(db.images.path_bytes.compute()) == {names[0], names[1], b""}
     assert {os.fsencode(Path(path).name) for path in (keep, *others)} == set(names)
 

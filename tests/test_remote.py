@@ -22,7 +22,7 @@ from distributed import Client, LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
-from fastdiff_dask import locks
+from fastdiff_dask import catalog, locks
 from fastdiff_dask.catalog import index_images, list_images
 from fastdiff_dask.config import IndexSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, UsageError
@@ -134,6 +134,32 @@ def test_stores_there_are_compared(collection, tmp_path, client):
             assert sum(row.a == row.b and row.mse == 0 for row in found.pairs.itertuples()) == 27
             pairs.add(tuple(zip(found.pairs.a, found.pairs.b, found.pairs.mse, strict=True)))
     assert len(pairs) == 1
+
+
+def test_a_comparison_of_stores_there_is_killed_and_goes_on(collection, tmp_path, client):
+    photos, both = f"{collection.url}/photos", f"{collection.url}/both"
+    for name in ("a", "b"):
+        job(photos, f"{collection.url}/{name}", tmp_path / "out.json", client)
+    command = [*COMMAND, "compare", f"{collection.url}/a", f"{collection.url}/b", "--block-size", "4"]
+    options = ["--threads", "1", "--dashboard-address", "127.0.0.1:0"]
+    for sign in ("images.parquet/", "arrays.zarr/thumbnails/c.", "arrays.zarr/comparisons/"):
+        run = subprocess.Popen([*command, *options, "--store", both], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not any(key.startswith(f"both/{sign}") for key in collection.keys("both")):
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.01)
+        run.kill()
+        run.communicate()
+    results = []
+    for store in (both, f"{collection.url}/whole"):
+        out = tmp_path / f"{len(results)}.json"
+        subprocess.run(
+            [*command, *options, "--store", store, "--json", str(out)], check=True, capture_output=True, timeout=60
+        )
+        content = json.loads(out.read_text())
+        del content["stats"]
+        results.append(content)
+    assert len(results[0]["pairs"]) > 27
+    assert results[0] == results[1]
 
 
 def test_killed_at_many_moments_of_all_stages(collection, tmp_path):
@@ -452,6 +478,42 @@ def test_who_loses_the_lease_within_a_stage_stops_there(bucket, client, monkeypa
     assert 0 < len(Store(url).finished_blocks()) < 30
 
 
+@pytest.mark.parametrize("moment", ["while folders are listed", "when rows are written"])
+def test_who_loses_the_lease_within_the_index_writes_nothing_more(bucket, client, monkeypatch, moment):
+    monkeypatch.setattr(locks, "RENEWED", 0.05)
+    bucket.put("photos/0.png", picture(0))
+    url = f"{bucket.url}/store"
+    with FastDifPy(f"{bucket.url}/photos", store=url, client=client, verbose=False) as db:
+        db.index_the_dirs()
+        before = {key: bucket.get(key) for key in bucket.keys("store") if not key.endswith("/run")}
+        bucket.put("photos/1.png", picture(1))
+
+        def lose() -> None:
+            """Another process takes the store over, as it does when this one was stopped for a minute."""
+            bucket.put("store/writer.json", json.dumps({"process": 7, "host": "elsewhere", "token": "0" * 32}).encode())
+            time.sleep(0.5)
+
+        module, name = (catalog, "_walk") if moment == "while folders are listed" else (Store, "write_partition")
+        original = getattr(module, name)
+
+        def interrupted(*arguments, **options):
+            if name == "_walk":
+                found = original(*arguments, **options)
+                lose()
+                return found
+            lose()
+            Files(url).begin_run()  # as the other one does before it writes
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(module, name, interrupted)
+        error = StoreLockedError if name == "_walk" else FastDiffError
+        with pytest.raises(error, match=r"taken from this process|another one has begun"):
+            db.index_the_dirs()
+    after = {key: bucket.get(key) for key in bucket.keys("store") if not key.endswith("/run")}
+    assert after.pop("store/writer.json")
+    assert after == before
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -523,9 +585,30 @@ def test_a_server_that_goes_away(bucket, tmp_path):
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "cannot be reached (EndpointConnectionError" in done.stderr
+    assert "check the credentials and the network" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("dashboard",), ("compare", "{store}"), ("export", "out.csv")])
+def test_commands_over_stores_without_credentials(bucket, arguments, tmp_path):
+    bucket.put("store/arrays.zarr/zarr.json", b"{}")
+    store = f"{bucket.url}/store"
+    arguments = [arguments[0], store, *(text.format(store=f"{bucket.url}/other") for text in arguments[1:])]
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=os.environ | {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "NoCredentialsError" in done.stderr
+    assert "check the credentials" in done.stderr
 
 
 # -- workers -----------------------------------------------------------------------------------------------------------
@@ -545,7 +628,7 @@ def test_workers_read_and_write_by_themselves(collection, tmp_path):
         ("credentials", "NoCredentialsError.*see that it has the packages and credentials"),
     ],
 )
-def test_workers_that_cannot_use_the_address(bucket, tmp_path, missing, message):
+def test_workers_that_cannot_use_the_address(bucket, tmp_path, monkeypatch, missing, message):
     bucket.put("photos/a.png", picture(1))
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/"}
     lacks = {"preload": "import sys; sys.modules['s3fs'] = None"} if missing == "package" else {"env": nobody}
@@ -559,7 +642,12 @@ def test_workers_that_cannot_use_the_address(bucket, tmp_path, missing, message)
         db.index_the_dirs()
         with pytest.raises(UsageError, match=f"worker tcp://.* cannot be used: .*{message}"):
             db.first_loop_iteration()
+        # a worker that came after all were asked finds out by itself
+        monkeypatch.setattr(db, "_check_visible", lambda store, files: None)
+        with pytest.raises(FastDiffError, match=f"a worker on .* cannot read s3://.*{message}"):
+            db.first_loop_iteration()
         assert db.images_read == 0
+        assert Store(str(tmp_path / "store")).finished_blocks() == set()
 
 
 def test_pictures_in_memory(tmp_path, client):

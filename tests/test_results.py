@@ -69,7 +69,13 @@ def test_pairs_are_sorted_and_the_first_of_two_is_turned(tmp_path, client, turne
     assert result.pairs_complete
     assert result.pixels == 64
     assert list(result.images.index) == [a, bx, c, e, m, y, z]
-    assert result.images.loc[m].to_dict() == {"width": 8, "height": 8, "size": Path(m).stat().st_size, "image": 3}
+    assert result.images.loc[m].to_dict() == {
+        "width": 8,
+        "height": 8,
+        "size": Path(m).stat().st_size,
+        "image": 3,
+        "side": "a",
+    }
 
 
 def test_a_short_form_covers_all_and_connects_the_same(tmp_path, client, turned, monkeypatch):
@@ -229,7 +235,7 @@ def test_json_has_the_pairs_clusters_and_errors(tmp_path, client, turned):
     assert list(content) == ["format", "settings", "pairs", "clusters", "errors", "files", "links", "stats"]
     assert [tuple(pair.values()) for pair in content["pairs"]] == [row[:4] for row in rows_of(result.pairs)]
     assert {tuple(pair) for pair in content["pairs"]} == {("a", "b", "mse", "rotation")}
-    assert [(part["keep"], part["low_quality"]) for part in content["clusters"]] == [*map(tuple, result.clusters)]
+    assert [(part["keep"], part["low_quality"]) for part in content["clusters"]] == [one[:2] for one in result.clusters]
     assert [error["path"] for error in content["errors"]] == [str(turned / "bad.png")]
     assert content["stats"]["pairs"] == 7
     assert content["settings"]["measure"] == "mse"

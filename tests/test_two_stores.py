@@ -1,6 +1,8 @@
 """Two collections that were indexed apart are compared from their stores alone, as exactly as from their pictures."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,7 +154,7 @@ def test_a_picture_that_could_be_read_at_last(indexed, client, rng):
     assert as_bytes(result, indexed) == as_bytes(reference(indexed, client, "fresh"), indexed)
 
 
-def test_equal_paths_on_two_machines(tmp_path, client):
+def test_equal_paths_on_two_machines(tmp_path, client, capsys):
     """The same folder at other times, as on two machines: the paths are equal, the pictures are not."""
     photos = tmp_path / "photos"
     write_noise(photos, 6, seed=1)
@@ -169,6 +171,20 @@ def test_equal_paths_on_two_machines(tmp_path, client):
     assert len(result.clusters) == 6
     similar = result.similar_to(shown[0], shown)
     assert {(row.a, row.b) for row in similar.itertuples()} == {pair for pair in found if shown[0] in pair}
+    # each says on which of the two machines the one to keep is, and the other
+    assert {(one.keep, *one.low_quality, one.sides) for one in result.clusters} == {
+        (a, b, ("a", "b")) if a < b else (b, a, ("b", "a")) for a, b in found
+    }
+    out = tmp_path / "out.json"
+    write_json(result, str(out))
+    assert [tuple(one["sides"]) for one in json.loads(out.read_text())["clusters"]] == [
+        one.sides for one in result.clusters
+    ]
+    assert sorted(result.images.side) == ["a"] * 6 + ["b"] * 6
+    print_result(result, 1.0)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if ".png" in line]
+    expected = [pair for one in result.clusters for pair in zip(one.sides, (one.keep, *one.low_quality), strict=True)]
+    assert [tuple(words[words[0] == "keep" :][:2]) for words in lines] == expected
 
 
 def test_a_file_that_both_stores_know_is_not_both_kept_and_removed(tmp_path, client, capsys):
@@ -182,7 +198,8 @@ def test_a_file_that_both_stores_know_is_not_both_kept_and_removed(tmp_path, cli
     result = compare(tmp_path, client)
     assert len(result.clusters) == 3
     first = str(tmp_path / "a" / "0.png")
-    assert (result.clusters[0].keep, result.clusters[0].low_quality) == (first, [str(tmp_path / "a" / "3.png")])
+    assert (result.clusters[0].keep, result.clusters[0].low_quality) == (first, [str(tmp_path / "a" / "3.png")] * 2)
+    assert result.clusters[0].sides == ("a", "a", "b")
     assert [cluster.low_quality for cluster in result.clusters[1:]] == [[], []]
     assert result.low_quality == [str(tmp_path / "a" / "3.png")]
     print_result(result, 1.0)
@@ -375,3 +392,43 @@ def test_the_command(tmp_path, client):
         ("--compare", "mse", "--threshold", "-1"): "threshold",
     }.items():
         assert message in str(invoke(*options).exception)
+
+
+def test_a_store_is_not_compared_with_itself_under_another_name(tmp_path, client, monkeypatch):
+    write_noise(tmp_path / "a", 3, seed=1)
+    write_noise(tmp_path / "b", 3, seed=2)
+    for name in ("a", "b"):
+        index(tmp_path, name, client)
+    (tmp_path / "link").symlink_to(tmp_path / "store-a")
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "store-a"
+    for name in ("link", "store-b/../store-a", f"file://{store}", f"{store}/"):
+        with pytest.raises(fd.UsageError, match="compared with itself"):
+            fd.FastDifPy.from_stores(store, name, client=client)
+    for work in ("link", "store-b/inner", "link/arrays.zarr", "."):
+        with pytest.raises(fd.UsageError, match="one of the stores to compare, or in it"):
+            fd.FastDifPy.from_stores(store, "store-b", store=work, client=client)
+    with pytest.raises(fd.UsageError, match="no store at"):
+        fd.FastDifPy.from_stores("memory:///one", "memory://two/", client=client)
+    with pytest.raises(fd.UsageError, match="compared with itself"):
+        fd.FastDifPy.from_stores("memory:///one", "memory://one/", client=client)
+
+
+def test_another_pair_of_stores_at_the_same_place(tmp_path, client):
+    """Files of equal names, sizes and times, as a camera makes them: what was copied is not that of the others."""
+    times = []
+    for seed in (1, 2):
+        for name in ("a", "b"):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+            shutil.rmtree(tmp_path / f"store-{name}", ignore_errors=True)
+            (tmp_path / name).mkdir()
+            for number in range(3):
+                # the second time, no picture of a is in b
+                pixels = np.random.default_rng([number, seed if name == "a" else 1]).integers(
+                    0, 256, (8, 8, 3), np.uint8
+                )
+                Image.fromarray(pixels).save(tmp_path / name / f"{number}.bmp")
+                os.utime(tmp_path / name / f"{number}.bmp", (1_000_000, 1_000_000))
+            index(tmp_path, name, client)
+        times.append(len(compare(tmp_path, client, 0.0).pairs))
+    assert times == [3, 0]
