@@ -476,6 +476,9 @@ def _stopped(number: int, _: FrameType | None) -> NoReturn:
     os._exit(128 + number)
 
 
+_stopped.ends_at_once = True  # type: ignore[attr-defined]  # so that a stage may end what is in flight before, see `stopping`
+
+
 def main() -> NoReturn:
     """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 for what cannot be run at all."""
     signal.signal(signal.SIGINT, _stopped)
@@ -489,6 +492,12 @@ def main() -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _stopped(signal.SIGINT, None)
+    except SystemExit as error:
+        if error.code == 128 + signal.SIGTERM:
+            _stopped(signal.SIGTERM, None)
+        raise
     except UsageError as error:
         _fail(str(error), 2)
     except FastDiffError as error:

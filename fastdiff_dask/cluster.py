@@ -18,6 +18,7 @@ from distributed.security import Security
 from .errors import FastDiffError, UsageError
 from .probe import probe_scheduler
 from .resilience import KEPT, failure
+from .stopping import check, is_asked
 
 __all__ = [
     "Capacity",
@@ -265,7 +266,8 @@ def run_in_waves(
     """Submit the futures of each item, some items at a time, and give each future when it is done.
 
     Memory on client and scheduler grows with `in_flight`, not with the number of items; of workers that join, the
-    number of items grows in proportion. Whatever ends the loop early cancels what was submitted.
+    number of items grows in proportion. Whatever ends the loop early cancels what was submitted. When it is to stop,
+    see `stopping`, items that no worker has begun are cancelled, and it stops when the others have ended.
 
     Parameters
     ----------
@@ -282,10 +284,13 @@ def run_in_waves(
     ------
     FastDiffError
         If a task failed, with its reason.
+    KeyboardInterrupt, SystemExit
+        If it was to stop.
     """
     waiting = iter(items)
     running = as_completed(loop=client.loop)
-    last: set[str] = set()
+    last: dict[str, list[Future]] = {}  # the futures of an item, by the key of the last one
+    stopped = False
     pending: dict[str, Future] = {}
     at_first = max(sum(client.nthreads().values()), 1)
     threads = [at_first]
@@ -297,7 +302,7 @@ def run_in_waves(
             except StopIteration:
                 return
             futures = submit(item)
-            last.add(futures[-1].key)
+            last[futures[-1].key] = futures
             pending.update((future.key, future) for future in futures)
             running.update(futures)
 
@@ -308,6 +313,13 @@ def run_in_waves(
         submit_more()
         while pending:
             future = next(running)
+            if future.key not in pending:
+                continue
+            if is_asked() and not stopped:
+                stopped, waiting = True, iter(())
+                _cancel_unbegun(client, last, pending)
+                if future.key not in pending:
+                    continue
             if workerless.is_set():
                 raise FastDiffError(
                     f"the scheduler at {client.scheduler.address} has had no workers for {_WORKERLESS:g} s; start some "
@@ -317,14 +329,26 @@ def run_in_waves(
                 raise failure(future)
             del pending[future.key]
             if future.key in last:
-                last.remove(future.key)
+                del last[future.key]
                 submit_more()
             yield future
+        check()
     finally:
         ended.set()
         # a lost scheduler would be waited for
         if pending and client.status == "running":
             client.cancel(list(pending.values()), force=True)
+
+
+def _cancel_unbegun(client: Client, items: dict[str, list[Future]], pending: dict[str, Future]) -> None:
+    """Cancel the items none of whose tasks has begun, and forget them."""
+    begun = {str(key) for keys in client.processing().values() for key in keys}
+    for last, futures in list(items.items()):
+        if not any(future.key in begun or future.done() for future in futures):
+            client.cancel(futures, force=True)
+            del items[last]
+            for future in futures:
+                del pending[future.key]
 
 
 def _watch(

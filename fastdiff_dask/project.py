@@ -39,6 +39,7 @@ from .progress import stage_bar, with_unit
 from .resilience import connected
 from .results import Result, collect_errors, collect_result
 from .roots import is_within, overlap
+from .stopping import check, stoppable
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
 from .transfer import copy_blocks, index_stores, open_sources, roots_of
@@ -403,7 +404,7 @@ class FastDifPy:
         start = time.monotonic()
         if name != "index":
             Store(self.store_url)  # that there is none is said before the lock makes its folder
-        with connected(self._client or self._own_client), self.writing():
+        with connected(self._client or self._own_client), self.writing(), stoppable():
             self._held.check()
             yield
         self.seconds[name] = round(time.monotonic() - start, 3)
@@ -423,7 +424,12 @@ class FastDifPy:
 
     def index_the_dirs(self) -> IndexCounts:
         """List the images of the directories; afterwards the store knows what is new, changed and gone."""
-        with self._stage("index"), self._bar("index", None, "images") as advance:
+        with self._stage("index"), self._bar("index", None, "images") as step:
+
+            def advance(images: int) -> None:
+                check()
+                step(images)
+
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
             if not Store.exists(self.store_url):
                 # a store keeps its block size for life, so it must not be made with one that does not fit

@@ -14,7 +14,7 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 LAYERS = [
     ["errors"],
     ["remote"],
-    ["blas", "config", "functions", "pixels", "probe", "resilience"],
+    ["blas", "config", "functions", "pixels", "probe", "resilience", "stopping"],
     ["images"],
     ["decoder", "roots", "trust"],
     ["components", "grid", "hashes", "readers", "metrics", "ordering", "shortcuts", "signatures", "files", "progress"],

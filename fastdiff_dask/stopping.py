@@ -1,0 +1,76 @@
+"""Ctrl-C and SIGTERM within a stage: what is in flight is ended, and then the run; a second one ends it at once."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+__all__ = ["check", "is_asked", "stoppable"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# The signal that asked to stop, of the stage that runs in the main thread; 0 for none.
+_asked: int = 0
+
+
+def is_asked() -> bool:
+    """Whether the stage of this thread is to stop."""
+    return bool(_asked) and threading.current_thread() is threading.main_thread()
+
+
+def check() -> None:
+    """Stop here if it is asked for.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After SIGINT.
+    SystemExit
+        After SIGTERM, with 143.
+    """
+    if is_asked():
+        if _asked == signal.SIGTERM:
+            raise SystemExit(128 + _asked)
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first signal ask the block to stop, and the second one do what it did before; raises as `check`.
+
+    Only in the main thread, and only where nobody handles the signal otherwise: a server that runs this knows better.
+    A handler that ends the process, whatever it does, may say so by an attribute ``ends_at_once``.
+    """
+    global _asked
+    former: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            usual = handler in (signal.default_int_handler, signal.SIG_DFL) or getattr(handler, "ends_at_once", False)
+            if usual:
+                former[number] = handler
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        global _asked
+        if _asked:
+            signal.signal(number, former[number])
+            os.kill(os.getpid(), number)
+            return
+        _asked = int(number)
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print("\nStopping when what is in flight is done; again stops at once.", file=sys.stderr, flush=True)
+
+    for replaced in former:
+        signal.signal(replaced, ask)
+    try:
+        yield
+        check()
+    finally:
+        for replaced, handler in former.items():
+            signal.signal(replaced, handler)
+        if former:
+            _asked = 0

@@ -1,0 +1,133 @@
+"""Ctrl-C and SIGTERM: real processes, whose tasks in flight end, and whose locks are released; twice, at once."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import fastdiff_dask as fd
+from fastdiff_dask import stopping
+from fastdiff_dask.store import Store
+from fastdiff_dask.testing import simulate_images
+
+# Each image is a block, and its hash takes a second; a file says when it begins.
+JOB = """
+import sys, time, uuid
+from pathlib import Path
+import fastdiff_dask as fd
+
+folder = Path(sys.argv[1])
+
+def slow(thumbnail):
+    (folder / "begun" / uuid.uuid4().hex).touch()
+    time.sleep(0.25)
+    return thumbnail.tobytes()
+
+def slow_distance(a, b):
+    slow(a)
+    return ((a[:, None].astype(float) - b[None]) ** 2).sum(axis=(2, 3, 4))
+
+try:
+    with fd.FastDifPy(folder / "photos", store=folder / "store", threads=2, block_size=1, verbose=False) as db:
+        with db.writing():
+            db.index_the_dirs()
+            db.first_loop_iteration(hash_function=slow)
+            print("read", flush=True)
+            db.second_loop_iteration(10.0, compare=slow_distance, sub_block=2, tile_side=1, rotations=False)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(7)
+"""
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "begun").mkdir()
+    simulate_images(tmp_path / "photos", images=12, duplicates=0, size=(32, 32))
+    command = [sys.executable, "-c", JOB, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def wait_for(condition, seconds=40):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def begun(folder: Path) -> int:
+    return len(list((folder / "begun").iterdir()))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 7), (signal.SIGTERM, 143)])
+def test_what_is_in_flight_is_ended(tmp_path, job, number, code):
+    wait_for(lambda: begun(tmp_path) >= 9)
+    job.send_signal(number)
+    out, err = job.communicate(timeout=30)
+    assert (job.returncode, out) == (code, "interrupted\n" if code == 7 else "")
+    assert err == "\nStopping when what is in flight is done; again stops at once.\n"
+    blocks = Store(str(tmp_path / "store")).finished_blocks()
+    # four turns of each thumbnail are hashed
+    assert begun(tmp_path) == 4 * len(blocks)
+    assert 0 < len(blocks) < 12
+    with Store.lock(str(tmp_path / "store")):  # released
+        pass
+
+
+def test_tiles_in_flight_are_ended_and_the_rest_goes_on(tmp_path, job):
+    assert job.stdout is not None
+    assert job.stdout.readline() == "read\n"
+    before = begun(tmp_path)
+    wait_for(lambda: begun(tmp_path) >= before + 4)
+    job.send_signal(signal.SIGINT)
+    assert job.communicate(timeout=30)[0] == "interrupted\n"
+    done = begun(tmp_path) - before
+    again = subprocess.run([sys.executable, "-c", JOB, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert again.stdout == "read\n"
+    # six sub-blocks make 21 tiles; none was computed twice
+    assert begun(tmp_path) - before == 21 > done >= 4
+
+
+def test_where_somebody_else_handles_signals(tmp_path):
+    """A server that runs this keeps its own handlers; and a thread cannot have any."""
+    seen = []
+    former = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        with stopping.stoppable():
+            signal.raise_signal(signal.SIGTERM)
+            assert not stopping.is_asked()
+        assert seen == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+    def elsewhere() -> None:
+        with stopping.stoppable():
+            seen.append(stopping.is_asked())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [signal.SIGTERM, False]
+
+
+def test_a_stage_without_tasks_is_stopped_at_its_end(tmp_path, client, monkeypatch, capsys):
+    simulate_images(tmp_path / "photos", images=2, duplicates=0, size=(32, 32))
+    original = Store.write_index
+    monkeypatch.setattr(Store, "write_index", lambda *a: (signal.raise_signal(signal.SIGINT), original(*a)))
+    handler = signal.getsignal(signal.SIGINT)
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        with pytest.raises(KeyboardInterrupt):
+            db.index_the_dirs()
+        assert signal.getsignal(signal.SIGINT) is handler
+        # the index came to its end
+        assert Store(str(tmp_path / "store")).read_index()["ignored"] == {}
+        assert len(db.images) == 2
+        db.first_loop_iteration()
+        assert db.images_read == 2
+    assert "Stopping when" in capsys.readouterr().err
