@@ -408,7 +408,7 @@ def _run(
             f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
             f"{describe_ignored(counts.ignored)}",
         )
-        db.first_loop_iteration(_needs_hashes(comparison), 4 if hash_shift is None else hash_shift)
+        db.first_loop_iteration(compute_hash=_needs_hashes(comparison), amount=hash_shift)
         db.second_loop_iteration(**comparison)
         result = db.result()
         seconds = sum(db.seconds.values())

@@ -261,7 +261,11 @@ def capacity(client: Client) -> Capacity:
 
 
 def run_in_waves(
-    client: Client, items: Iterable[Any], submit: Callable[[Any], list[Future]], in_flight: int
+    client: Client,
+    items: Iterable[Any],
+    submit: Callable[[Any], list[Future]],
+    in_flight: int,
+    most: int | None = None,
 ) -> Iterator[Future]:
     """Submit the futures of each item, some items at a time, and give each future when it is done.
 
@@ -279,6 +283,8 @@ def run_in_waves(
         Gives the futures of an item; the last one ends it.
     in_flight
         Items submitted and not ended, for the workers that are there now.
+    most
+        The same, at most, whatever workers there are.
 
     Raises
     ------
@@ -296,7 +302,8 @@ def run_in_waves(
     threads = [at_first]
 
     def submit_more() -> None:
-        while len(last) < in_flight * max(threads[0], at_first) // at_first:
+        wanted = in_flight * max(threads[0], at_first) // at_first
+        while len(last) < (wanted if most is None else min(wanted, most)):
             try:
                 item = next(waiting)
             except StopIteration:

@@ -308,7 +308,9 @@ def plan_comparison(
             pass
 
 
-def compare_tiles(comparison: Comparison, client: Client, measure: Measure | None = None) -> Iterator[tuple[int, int]]:
+def compare_tiles(
+    comparison: Comparison, client: Client, measure: Measure | None = None, most: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Compare the tiles that are not finished; each is committed when it is.
 
     Memory for each thread: signatures of a tile, some hundred megabytes at most, and less where `planning.plan_part`
@@ -323,6 +325,8 @@ def compare_tiles(comparison: Comparison, client: Client, measure: Measure | Non
         Where to run; its workers see the store under the same path.
     measure
         The function to compare with, if it is not MSE.
+    most
+        Tasks that run at once, at most; by default as many as there are threads.
 
     Yields
     ------
@@ -359,5 +363,5 @@ def compare_tiles(comparison: Comparison, client: Client, measure: Measure | Non
     pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
     if pending:
         with stage(store.files, "compare") as activity:
-            for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
+            for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads, most=most):
                 yield future.result()

@@ -1,6 +1,7 @@
 """Bytes under names, in a folder or behind an fsspec URL; each write is there as a whole or not at all."""
 
 import contextlib
+import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -277,6 +278,28 @@ class Files:
         """Time of modification by the clock of the server; 0 if it does not tell."""
         with as_os_errors(self.url):
             return modified_ns(self._fs.info(self._path(name)))
+
+    def tree(self) -> dict[str, tuple[int, int]]:
+        """All files below the address: size, and time of modification in nanoseconds, by their names."""
+        if self.local:
+            found = {}
+            for folder, _, names in os.walk(self.root):
+                for name in names:
+                    path = Path(folder, name)
+                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                        status = path.lstat()
+                        found[path.relative_to(self.root).as_posix()] = status.st_size, status.st_mtime_ns
+            return found
+        with as_os_errors(self.url):
+            listed = self._fs.find(self.root, detail=True)
+        start = len(self.root.rstrip("/")) + 1
+        return {path[start:]: (info["size"], modified_ns(info)) for path, info in listed.items()}
+
+    def remove_empty_folders(self) -> None:
+        """Remove the folders below the address, and itself, in which there is nothing; of a folder of this machine."""
+        for folder, _, _ in os.walk(self.root, topdown=False):
+            with contextlib.suppress(OSError):  # not empty
+                Path(folder).rmdir()
 
     def asynchronous(self) -> AbstractFileSystem:
         """The same file system for code that runs in an event loop of its own."""

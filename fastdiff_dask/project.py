@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from .catalog import IndexCounts, Root, full_path, index_images, resolve_roots
+from .cleaning import clean_store
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster, low_quality_of
 from .compare import compare_tiles, plan_comparison
@@ -21,15 +22,13 @@ from .config import (
     PIXEL_LIMIT,
     TIME_LIMIT,
     CompareSettings,
-    IndexSettings,
-    ReadSettings,
-    ThumbnailSettings,
     aspect_factor,
 )
 from .errors import UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files, check_store_address
 from .functions import check_sendable
+from .gpu import check_gpu
 from .hashes import HashSettings
 from .locks import Held
 from .measures import default_threshold, resolve_measure
@@ -39,6 +38,9 @@ from .progress import stage_bar, with_unit
 from .resilience import connected
 from .results import Result, collect_errors, collect_result
 from .roots import is_within, overlap
+from .saving import SavedCopy
+from .settings import Settings
+from .state import RunState, record_settings, recorded_settings
 from .stopping import check, stoppable
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
@@ -65,6 +67,13 @@ def _listed(directories: Directories | None) -> list[str]:
         return []
     several = [directories] if isinstance(directories, str | os.PathLike) else directories
     return [os.fspath(directory) for directory in several]
+
+
+def _given(settings: Settings, defaults: Settings, **values: Any) -> Settings:
+    """Settings with what was given, and the defaults of the rest of these."""
+    return replace(
+        settings, **{name: getattr(defaults, name) if value is None else value for name, value in values.items()}
+    )
 
 
 def _as_tuple(values: Any) -> Any:
@@ -126,8 +135,27 @@ class FastDifPy:
         Which files are images, see `IndexSettings`.
     performance_report
         File for Dask's performance report of what is computed, written when this is closed, also after a failure.
+    in_memory, update_timeout
+        Hold the store in the memory of this process, and save it to `store` every so many seconds, and after each
+        stage; a later run begins with what was saved. Memory: 14 kB an image, and what is found. Not with workers in
+        other processes.
+    cfg_path, retain_config
+        TOML file for the settings of this run, and whether to write it, at the begin of each stage; see `from_config`.
     verbose
         Show progress bars, by default on a terminal only; False keeps the dashboard's address quiet too.
+
+    Attributes
+    ----------
+    settings
+        What was asked for, see `settings.Settings`.
+    roots
+        The folders.
+    store_url
+        Address of the store.
+    seconds
+        Seconds that each stage took.
+    images_read
+        Pictures that were read, since this was made.
 
     Raises
     ------
@@ -170,26 +198,144 @@ class FastDifPy:
         ignore_names: Sequence[str] = (),
         ignore_paths: Sequence[str] = (),
         performance_report: str | os.PathLike[str] | None = None,
+        in_memory: bool = False,
+        update_timeout: float = 30.0,
+        cfg_path: str | os.PathLike[str] | None = None,
+        retain_config: bool = False,
         verbose: bool | None = None,
     ) -> None:
-        self.thumbnail_settings = ThumbnailSettings(
-            width=thumbnail_size_x, height=thumbnail_size_y, block_size=block_size, exact_decode=exact_decode
-        )
-        self.read_settings = ReadSettings(time_limit=time_limit, pixel_limit=pixel_limit)
-        self.index_settings = IndexSettings(
+        settings = Settings(
+            p_root_dir_a=tuple(_listed(directory_a)),
+            p_root_dir_b=tuple(_listed(directory_b)),
+            thumbnail_size_x=thumbnail_size_x,
+            thumbnail_size_y=thumbnail_size_y,
+            block_size=block_size,
+            exact_decode=exact_decode,
+            time_limit=time_limit,
+            pixel_limit=pixel_limit,
             recursive=recursive,
-            extensions=tuple(extensions),
+            supported_file_types=tuple(extensions),
             ignore_names=(ignore_names,) if isinstance(ignore_names, str) else tuple(ignore_names),
             ignore_paths=tuple(os.fspath(path) for path in ignore_paths),
+            store=None if store is None else os.fspath(store),
+            in_memory=in_memory,
+            update_timeout=update_timeout,
+            cfg_path=None if cfg_path is None else os.fspath(cfg_path),
+            retain_config=retain_config,
+            verbose=verbose,
         )
-        self.verbose = verbose
         self._run_on(client, workers, threads, dashboard_address)
-        self.roots = resolve_roots({"a": _listed(directory_a), "b": _listed(directory_b)})
+        self._open(settings)
+        self._begin(performance_report)
+
+    def _open(self, settings: Settings) -> None:
+        """Find the folders and the place of the store."""
+        self._defaults = self.settings = settings
+        self.verbose = settings.verbose
+        self._sources: dict[str, str] | None = None
+        self.roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
         if not any(root.side == "a" for root in self.roots):
             raise UsageError("no folder to search; name at least one")
-        self.store_url = default_store(self.roots) if store is None else self._checked_store(os.fspath(store))
-        self._sources: dict[str, str] | None = None
-        self._begin(performance_report)
+        self.store_url = default_store(self.roots) if settings.store is None else self._checked_store(settings.store)
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Make a project of the settings in a TOML file, which the stages take where they are given nothing else.
+
+        Parameters
+        ----------
+        path
+            The file: names and values of `settings.Settings`; folders and files are relative to its folder.
+        options
+            `client`, `workers`, `threads`, `dashboard_address` and `performance_report`, as for the class.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be read, or has something that is no setting, or a value that cannot be used.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastdiff_dask.testing import simulate_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photos = simulate_images(folder + "/photos", images=3, duplicates=1)
+        ...     with open(folder + "/photos.toml", "w") as file:
+        ...         _ = file.write('p_root_dir_a = "photos"\\nstore = "store"\\nsimilarity_threshold = 150')
+        ...     with FastDifPy.from_config(folder + "/photos.toml") as db:
+        ...         counts = db.index_the_dirs()
+        ...         db.first_loop_iteration()
+        ...         db.second_loop_iteration()
+        ...         print(db.result().settings["similarity_threshold"], db.config.state)
+        150.0 second_loop_done
+        """
+        db = cls.__new__(cls)
+        db._run_on(*(options.pop(name, None) for name in ("client", "workers", "threads", "dashboard_address")))
+        report = options.pop("performance_report", None)
+        for name in options:
+            raise UsageError(f"{name} is no option of from_config; write it into the file")
+        db._open(Settings.read(path))
+        db._begin(report)
+        return db
+
+    @classmethod
+    def from_store(
+        cls,
+        store: str | os.PathLike[str],
+        *,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        performance_report: str | os.PathLike[str] | None = None,
+        in_memory: bool = False,
+        verbose: bool | None = None,
+    ) -> Self:
+        """Go on with a store where a run left it, which may have been killed: every stage does what is missing.
+
+        The settings are those of the last run, also of the stages, where these are given nothing else. A store says
+        nothing about where to write besides: of another place for plots or for a settings file nothing is taken over.
+
+        Parameters
+        ----------
+        store
+            Folder or fsspec URL of the store.
+        client, workers, threads, dashboard_address, performance_report, in_memory, verbose
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If there is no store, or a folder that it is about.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastdiff_dask.testing import simulate_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photos = simulate_images(folder + "/photos", images=3, duplicates=1)
+        ...     with FastDifPy(folder + "/photos", store=folder + "/store") as db:
+        ...         counts = db.index_the_dirs()
+        ...     with FastDifPy.from_store(folder + "/store") as db:
+        ...         print(db.config.state)
+        ...         db.first_loop_iteration()
+        ...         print(db.config.state)
+        indexed_dirs
+        first_loop_done
+        """
+        db = cls.__new__(cls)
+        db._run_on(client, workers, threads, dashboard_address)
+        db.roots = []
+        url = db._checked_store(os.fspath(store))
+        found = Store(url)
+        settings, sources = recorded_settings(found)
+        settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
+        if sources:
+            db._open_sources(sources, settings)
+        else:
+            db._open(settings)
+        db._begin(performance_report)
+        return db
 
     @classmethod
     def from_stores(
@@ -246,25 +392,32 @@ class FastDifPy:
         (8, 4)
         """
         db = cls.__new__(cls)
-        db.verbose = verbose
         db._run_on(client, workers, threads, dashboard_address)
-        db.roots = []  # no folder of pictures that a store must not be in
-        db._sources = {side: db._checked_store(os.fspath(url)) for side, url in (("a", store_a), ("b", store_b))}
-        sources = open_sources(db._sources)
-        db.roots = roots_of(sources)
-        db.thumbnail_settings = replace(sources["a"].thumbnail_settings, block_size=block_size)
-        db.read_settings, db.index_settings = ReadSettings(), IndexSettings()
-        if store is None:
-            db.store_url = _cache_place(db._sources["a"], "\0".join(("stores", *db._sources.values())))
-        else:
-            db.store_url = db._checked_store(os.fspath(store))
-        for source in db._sources.values():
-            if overlap(db.store_url, source):
-                raise UsageError(
-                    f"{db.store_url} is one of the stores to compare, or in it; name another place for the work"
-                )
+        settings = Settings(block_size=block_size, store=None if store is None else os.fspath(store), verbose=verbose)
+        db._open_sources({"a": os.fspath(store_a), "b": os.fspath(store_b)}, settings)
         db._begin(performance_report)
         return db
+
+    def _open_sources(self, urls: dict[str, str], settings: Settings) -> None:
+        """Find the stores of both sides, and the place of that which compares them."""
+        self.verbose = settings.verbose
+        self.roots = []  # no folder of pictures that a store must not be in
+        self._sources = {side: self._checked_store(url) for side, url in urls.items()}
+        sources = open_sources(self._sources)
+        self.roots = roots_of(sources)
+        made = sources["a"].thumbnail_settings
+        self._defaults = self.settings = replace(
+            settings, thumbnail_size_x=made.width, thumbnail_size_y=made.height, exact_decode=made.exact_decode
+        )
+        if settings.store is None:
+            self.store_url = _cache_place(self._sources["a"], "\0".join(("stores", *self._sources.values())))
+        else:
+            self.store_url = self._checked_store(settings.store)
+        for source in self._sources.values():
+            if overlap(self.store_url, source):
+                raise UsageError(
+                    f"{self.store_url} is one of the stores to compare, or in it; name another place for the work"
+                )
 
     def _run_on(
         self, client: "Client | None", workers: int | None, threads: int | None, dashboard_address: str | None
@@ -291,6 +444,11 @@ class FastDifPy:
         self._threshold: float | None = None
         self._tiles_resumed = 0
         self.images_read = 0
+        self.saved_url = self.store_url
+        self._copy: SavedCopy | None = None
+        if self.settings.in_memory:
+            check_store_address(self.store_url)
+            self.store_url = f"memory://fastdiff_dask/{hashlib.blake2b(self.saved_url.encode()).hexdigest()[:16]}"
 
     def _checked_store(self, store: str) -> str:
         """Absolute, because workers may run elsewhere; not inside the photo folders."""
@@ -381,9 +539,12 @@ class FastDifPy:
         if self._locked:
             yield
             return
-        with Store.lock(self.store_url) as self._held:
+        with Store.lock(self.saved_url) as self._held:
             self._locked = True
             try:
+                if self.settings.in_memory and self._copy is None:
+                    self._copy = SavedCopy(self.store_url, self.saved_url)
+                    self._copy.load()
                 yield
             finally:
                 self._locked = False
@@ -396,18 +557,39 @@ class FastDifPy:
             def step(amount: int) -> None:
                 self._held.check()
                 advance(amount)
+                if self._copy is not None:
+                    self._copy.save_after(self.settings.update_timeout)
 
             yield step
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
-        if name != "index":
-            Store(self.store_url)  # that there is none is said before the lock makes its folder
+        if name != "index" and self._copy is None:
+            Store(self.saved_url)  # that there is none is said before the lock makes its folder
         with connected(self._client or self._own_client), self.writing(), stoppable():
             self._held.check()
-            yield
+            try:
+                if name != "index":
+                    self._record()
+                yield
+            finally:
+                if self._copy is not None:
+                    self._copy.save()
         self.seconds[name] = round(time.monotonic() - start, 3)
+
+    def _record(self) -> None:
+        """Keep the settings in the store, and in their file."""
+        a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
+        settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
+        record_settings(self.store, settings, self._sources or {})
+        if settings.retain_config:
+            settings.write(str(settings.cfg_path))
+
+    @property
+    def config(self) -> RunState:
+        """The settings, and how far the job is; under the names of fast_diff_py's configuration, see `RunState`."""
+        return RunState(self.settings, self.store_url if self._copy is not None else self.saved_url)
 
     @property
     def store(self) -> Store:
@@ -434,24 +616,25 @@ class FastDifPy:
             if not Store.exists(self.store_url):
                 # a store keeps its block size for life, so it must not be made with one that does not fit
                 room = capacity(self.client).bytes_per_task
-                check_memory(self.thumbnail_settings, room)
-                check_compare_memory(self.thumbnail_settings, room)
-            store = Store.open_or_create(self.store_url, roots, self.thumbnail_settings)
+                check_memory(self.settings.thumbnails, room)
+                check_compare_memory(self.settings.thumbnails, room)
+            store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
+            self._record()
             if self._sources is not None:
                 return index_stores(store, open_sources(self._sources), advance)
             return index_images(
                 store,
                 self.roots,
-                self.index_settings,
+                self.settings.index,
                 advance,
-                time_limit=self.read_settings.time_limit,
-                pixel_limit=self.read_settings.pixel_limit,
+                time_limit=self.settings.time_limit,
+                pixel_limit=self.settings.pixel_limit,
             )
 
     def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
         """Bytes that the thumbnails of side a and of side b take in the store, before compression."""
         frame = self.store.read_images(["side", "current"])
-        each = math.prod(self.thumbnail_settings.shape)
+        each = math.prod(self.settings.thumbnails.shape)
         images = {side: int((frame.current & (frame.side == side)).sum()) for side in ("a", "b")}
         if print_results:
             for side, number in images.items():
@@ -480,21 +663,23 @@ class FastDifPy:
         check_sample(sample)
         if self._sources is not None:
             raise UsageError("an estimate reads pictures, which are not needed here; copying takes seconds")
-        files = Files(self.store_url)
+        files = Files(self.saved_url)
         return estimate_job(
             self.client,
             self.roots,
-            self.index_settings,
-            self.thumbnail_settings,
-            self.read_settings,
+            self.settings.index,
+            self.settings.thumbnails,
+            self.settings.reading,
             sample=sample,
             own=files.root if files.local else None,
         )
 
     def first_loop_iteration(
         self,
-        compute_hash: bool = False,
-        amount: int = 4,
+        compute_thumbnails: bool | None = None,
+        compute_hash: bool | None = None,
+        amount: int | None = None,
+        cpu_proc: int | None = None,
         *,
         hash_function: Callable[[Any], str | bytes] | None = None,
         image_hashes: Sequence[str] = (),
@@ -504,13 +689,20 @@ class FastDifPy:
         Images that were read before get hashes from their thumbnails, if they have none, or have them of another
         function or shift; nothing is computed again that is there.
 
+        What is not given is as the settings say, see `from_config` and `from_store`; else as here.
+
         Parameters
         ----------
+        compute_thumbnails
+            True; if False, nothing is read now unless there are hashes to compute, which are made of thumbnails, and
+            `second_loop_iteration` begins with that.
         compute_hash
-            Compute ``hash_0`` to ``hash_270`` of every image, those of its thumbnail in four rotations, and
+            False; or compute ``hash_0`` to ``hash_270`` of every image, those of its thumbnail in four rotations, and
             ``hash_key``, the smallest of them.
         amount
-            Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+            4: bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+        cpu_proc
+            Tasks that run at once, at most; by default as many as the workers have threads, and never more.
         hash_function
             Used instead of SHA-256, also without `compute_hash`: a function of a thumbnail (h, w, 3) uint8, shifted and
             turned, that gives str or bytes; bytes are kept as hexadecimal digits. Its workers must be able to import
@@ -526,50 +718,72 @@ class FastDifPy:
         FastDiffError
             If the hash function fails or gives something else; blocks that were finished are kept.
         """
+        self.settings = settings = _given(
+            self.settings,
+            self._defaults,
+            fl_compute_thumbnails=compute_thumbnails,
+            fl_compute_hash=compute_hash,
+            fl_shift_amount=amount,
+            fl_cpu_proc=cpu_proc,
+        )
         hashing = HashSettings(
-            amount=amount,
+            amount=settings.fl_shift_amount,
             function=hash_function,
             # what is no sequence is refused there
             image_hashes=(image_hashes,) if isinstance(image_hashes, str) else _as_tuple(image_hashes),
-            turned=compute_hash or hash_function is not None,
+            turned=settings.fl_compute_hash or hash_function is not None,
         )
         if hash_function is not None:
             check_sendable(hash_function, "hash function")
         wanted = hashing if hashing.turned or hashing.image_hashes else None
         with self._stage("thumbnails"):
-            store = self.store
-            unread = unread_blocks(store)
-            if unread:
-                self._check_visible(store, files=True)
-                with self._bar("thumbnail", sum(unread.values()), "images") as advance:
-                    if self._sources is None:
-                        done = read_blocks(store, self.client, unread, self.read_settings, wanted)
-                    else:
-                        done = copy_blocks(store, self.client, unread, open_sources(self._sources))
-                    for images, _ in done:
-                        self.images_read += images if self._sources is None else 0
-                        advance(images)
-            unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
-            if unhashed:
-                with self._bar("hash", len(unhashed), "blocks") as advance:
-                    for _ in hash_blocks(store, self.client, unhashed, hashing):
-                        advance(1)
+            if settings.fl_compute_thumbnails or wanted is not None:
+                self._read(wanted, settings.fl_cpu_proc)
+
+    def _read(self, wanted: HashSettings | None, most: int | None) -> None:
+        """Read, or copy, what was not, and complete hashes; by so many tasks at once."""
+        store = self.store
+        unread = unread_blocks(store)
+        if unread:
+            self._check_visible(store, files=True)
+            store.forget_stale()
+            with self._bar("thumbnail", sum(unread.values()), "images") as advance:
+                if self._sources is None:
+                    done = read_blocks(store, self.client, unread, self.settings.reading, wanted, most)
+                else:
+                    done = copy_blocks(store, self.client, unread, open_sources(self._sources), most)
+                for images, _ in done:
+                    self.images_read += images if self._sources is None else 0
+                    advance(images)
+        unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
+        if unhashed and wanted is not None:
+            with self._bar("hash", len(unhashed), "blocks") as advance:
+                for _ in hash_blocks(store, self.client, unhashed, wanted, most):
+                    advance(1)
 
     def second_loop_iteration(
         self,
         similarity_threshold: float | None = None,
         *,
-        compare: str | Callable[[Any, Any], Any] = "mse",
-        rotations: bool = True,
-        mirror: bool = False,
-        only_matching_aspect: bool = False,
+        compare: str | Callable[[Any, Any], Any] | None = None,
+        rotations: bool | None = None,
+        mirror: bool | None = None,
+        only_matching_aspect: bool | None = None,
         match_aspect_by: float | None = None,
-        only_matching_hash: bool = False,
-        skip_matching_hash: bool = False,
+        only_matching_hash: bool | None = None,
+        skip_matching_hash: bool | None = None,
+        make_diff_plots: bool | None = None,
+        diff_location: str | os.PathLike[str] | None = None,
+        plot_limit: int | None = None,
+        gpu_proc: int | None = None,
+        cpu_proc: int | None = None,
         tile_side: int | None = None,
         sub_block: int | None = None,
     ) -> None:
         """Compare all images with all, as far as that is not done yet.
+
+        What is not given is as the settings say, see `from_config` and `from_store`; else MSE with rotations, of all
+        pairs, without plots.
 
         Parameters
         ----------
@@ -594,6 +808,14 @@ class FastDifPy:
         skip_matching_hash
             Do not compare images with equal hashes, which are known duplicates: they are in clusters together and in
             `Result.hash_pairs`, whatever their MSE is, and not in the pairs.
+        make_diff_plots, diff_location, plot_limit
+            Draw a picture of each similar pair, both images and where they differ, into this folder, by default
+            ``plots`` in the store; at most so many, 1,000 if nothing is said, the most similar ones first. Needs
+            Matplotlib (``pip install 'fastdiff_dask[plot]'``). See `plots.draw_plots`.
+        gpu_proc
+            Tasks that run on GPUs. Not there yet: it says what is missing.
+        cpu_proc
+            Tasks that run at once, at most; by default as many as the workers have threads, and never more.
         tile_side, sub_block
             Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
             workers. The result does not depend on them.
@@ -605,16 +827,44 @@ class FastDifPy:
         FastDiffError
             If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
         """
+        defaults = self._defaults
+        compare = defaults.sl_compare if compare is None else compare
         measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
-        settings = CompareSettings(
-            similarity_threshold=default_threshold(compare) if similarity_threshold is None else similarity_threshold,
-            rotations=rotations,
-            mirror=mirror,
-            measure="mse" if measure is None else measure.name,
-            match_aspect_by=aspect_factor(only_matching_aspect, match_aspect_by),
-            only_matching_hash=only_matching_hash,
-            skip_matching_hash=skip_matching_hash,
+        if similarity_threshold is None:
+            same = measure is None if defaults.sl_compare == "mse" else measure and measure.name == defaults.sl_compare
+            similarity_threshold = defaults.similarity_threshold if same else None
+            similarity_threshold = default_threshold(compare) if similarity_threshold is None else similarity_threshold
+        # of two options that exclude each other, that which is given counts
+        if match_aspect_by is not None and only_matching_aspect is None:
+            only_matching_aspect = False
+        if only_matching_aspect is not None and match_aspect_by is None:
+            defaults = replace(defaults, sl_matching_aspect=only_matching_aspect, sl_match_aspect_by=None)
+        if only_matching_hash and skip_matching_hash is None:
+            skip_matching_hash = False
+        if skip_matching_hash and only_matching_hash is None:
+            only_matching_hash = False
+        self.settings = asked = _given(
+            self.settings,
+            defaults,
+            similarity_threshold=similarity_threshold,
+            sl_compare="mse" if measure is None else measure.name,
+            sl_rotations=rotations,
+            sl_mirror=mirror,
+            sl_matching_aspect=only_matching_aspect,
+            sl_match_aspect_by=match_aspect_by,
+            sl_matching_hash=only_matching_hash,
+            sl_skip_matching_hash=skip_matching_hash,
+            sl_make_diff_plots=make_diff_plots,
+            sl_plot_output_dir=None if diff_location is None else os.fspath(diff_location),
+            sl_plot_limit=plot_limit,
+            sl_gpu_proc=gpu_proc,
+            sl_cpu_proc=cpu_proc,
         )
+        settings = asked.comparison
+        if asked.sl_gpu_proc:
+            check_gpu()
+            raise UsageError("comparing on a GPU is not there yet; leave out gpu_proc")
+        plot_folder = self._plot_folder() if asked.sl_make_diff_plots else None
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
@@ -624,9 +874,11 @@ class FastDifPy:
             )
         with self._stage("compare"):
             store = self.store
+            if unread_blocks(store) and not asked.fl_compute_thumbnails:
+                self._read(None, asked.fl_cpu_proc)
             if unread_blocks(store):
                 raise UsageError("some images were not read yet; call first_loop_iteration() first")
-            if only_matching_hash or skip_matching_hash:
+            if settings.only_matching_hash or settings.skip_matching_hash:
                 settings = replace(settings, hashes=hashing_of(store))
             comparison = choose_comparison(store, settings)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
@@ -634,15 +886,40 @@ class FastDifPy:
                 self._check_visible(store, files=False)
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
-                    for compared, _ in compare_tiles(comparison, self.client, measure):
+                    for compared, _ in compare_tiles(comparison, self.client, measure, asked.sl_cpu_proc):
                         advance(compared)
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
+        if plot_folder is not None:
+            self._draw(plot_folder)
+
+    def _plot_folder(self) -> Path:
+        from .plots import check_plots
+
+        folder = self.settings.sl_plot_output_dir
+        if folder is None:
+            files = Files(self.saved_url)
+            if not files.local:
+                raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
+            folder = str(Path(files.root) / "plots")
+        return check_plots(folder)
+
+    def _draw(self, folder: Path) -> None:
+        from .plots import draw_plots
+
+        result, limit = self.result(), self.settings.sl_plot_limit
+        with self._stage("plots"):
+            store = self.store
+            if not is_embedded(self.client):
+                check_visible(self.client, store.url, [str(folder)])
+            with self._bar("plots", min(limit, result.pair_count), "pairs") as advance:
+                for drawn in draw_plots(store, self.client, result, folder, limit):
+                    advance(drawn)
 
     def find_pairs(
         self,
         similarity_threshold: float | None = None,
         *,
-        compare: str | Callable[[Any, Any], Any] = "mse",
+        compare: str | Callable[[Any, Any], Any] | None = None,
         **options: Any,
     ) -> "pd.DataFrame":
         """Compare all images with all and give the similar pairs: `second_loop_iteration`, and then `pairs`."""
@@ -778,6 +1055,50 @@ class FastDifPy:
         """Print the files that could not be compared, and why."""
         for row in self.errors.itertuples():
             print(f"{printable(row.path)}: {printable(row.error)}")
+
+    def print_compare_errors(self) -> None:
+        """Print the pairs that could not be compared: none, as what has a thumbnail can be compared with all others.
+
+        A function of your own that fails ends `second_loop_iteration`.
+        """
+        print("0 pairs could not be compared")
+
+    def clean_up(self, thumbs: bool = True, db: bool = True, config: bool = True) -> None:
+        """Remove what is not needed any more from the store; never a picture, nor a file that a store does not write.
+
+        Parameters
+        ----------
+        thumbs
+            Remove the thumbnails, most of what it takes. Results can still be read; when there is something to
+            compare, all pictures are read and compared again.
+        db
+            Remove what was found and, with `thumbs`, what is known of the pictures: nothing is left.
+        config
+            Remove the settings: those in the store, and the file `cfg_path` if this wrote it.
+
+        Raises
+        ------
+        StoreLockedError
+            If another process holds the store.
+        UsageError
+            If there is no store.
+        """
+        for name, value in (("thumbs", thumbs), ("db", db), ("config", config)):
+            if not isinstance(value, bool):
+                raise UsageError(f"{name} is {value!r}; it must be True or False")
+        Store(self.saved_url)
+        with self.writing():
+            self._comparison = None if db else self._comparison
+            others = clean_store(self.saved_url, thumbs=thumbs, db=db, config=config)
+            if self._copy is not None:
+                self._copy.load()
+        if config and self.settings.retain_config:
+            Path(str(self.settings.cfg_path)).unlink(missing_ok=True)
+        if others:
+            print(
+                f"{len(others)} files in {self.saved_url} are not of a store and stay, such as {printable(others[0])}",
+                file=sys.stderr,
+            )
 
     # -- as Dask collections -----------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@
         comparisons/<comparison>/             see `comparisons`
         mse[-rotations][-mirror]/             (image, image) float64, see `dense`; if it was asked for
       index.json                              what the last index run left out: ignored files, other names of files
+      settings.json                           what the last run was asked for, see `settings`
+      cleaned                                 thumbnails were removed after they were compared, see `cleaning`
+      plots/                                  pictures of pairs, if no other folder was named, see `plots`
       writer.lock, writer.json                locked by the process that is writing; see `locks`
       run                                     number of the run whose tasks may write; see `Files.begin_run`
       activity/                               what tasks are doing, for those who watch; see `activity`
@@ -85,8 +88,15 @@ _WHOLE_SHARE, _CALL_BYTES = 8, 8192
 _PARTITIONS = 128
 # Rows that are left out of a shard together; less would make Zarr slow, which handles them one by one.
 _SHARD_ROWS = 16
-_LEFTOVER = re.compile(r"((index|writer)\.json|run)\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {"activity", "arrays.zarr", "images.parquet", "index.json", RUN, "writer.json", "writer.lock"}
+_LEFTOVER = re.compile(r"((index|writer|settings)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
+_CLEANED = "cleaned"
+_SETTINGS = "settings.json"
+_OWN_NAMES = {
+    *("activity", "arrays.zarr", _CLEANED, "images.parquet", "index.json", "plots", RUN, _SETTINGS),
+    *("writer.json", "writer.lock"),
+}
+# More than that are no settings.
+_LARGEST_SETTINGS = 1 << 22
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
 
@@ -428,6 +438,45 @@ class Store:
             if self.read_index() == index and "index.json" in self.files.names():
                 return
         self.files.write("index.json", json.dumps(index).encode())
+
+    def read_settings(self) -> dict[str, Any]:
+        """What the last run was asked for, as JSON values, see `write_settings`; empty if that is not recorded.
+
+        Raises
+        ------
+        FastDiffError
+            If it is damaged. The values are not checked here.
+        """
+        try:
+            content = self.files.read(_SETTINGS, _LARGEST_SETTINGS + 1)
+        except FileNotFoundError:
+            return {}
+        with self.reading(_SETTINGS):
+            if len(content) > _LARGEST_SETTINGS:
+                raise ValueError("it is too large")
+            return dict(json.loads(content))
+
+    def write_settings(self, values: dict[str, Any]) -> None:
+        """Record what a run is asked for, if it is not recorded so already."""
+        with contextlib.suppress(FastDiffError):  # what is damaged is replaced
+            if self.read_settings() == values:
+                return
+        self.files.write(_SETTINGS, json.dumps(values).encode())
+
+    def forget_stale(self) -> None:
+        """Remove the comparisons of thumbnails that were cleaned up, before pictures are read again.
+
+        Decoders may have changed since, and what is compared must be what is there.
+        """
+        if _CLEANED in self.files.names():
+            for name in self.zarr_names():
+                if name not in (_THUMBNAILS, _SIGNATURES, _DIGESTS):
+                    self.files.remove(f"arrays.zarr/{name}")
+            self.files.remove(_CLEANED)
+
+    def zarr_names(self) -> list[str]:
+        """Names of the arrays and groups of the store."""
+        return [name for name in self.files.names("arrays.zarr") if not name.endswith((".json", ".partial"))]
 
     def add_generation(self, generation: Generation) -> None:
         """Commit a generation whose partitions are written."""

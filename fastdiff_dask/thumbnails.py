@@ -282,7 +282,12 @@ def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
 
 
 def read_blocks(
-    store: Store, client: Client, unread: dict[int, int], limits: ReadSettings, hashing: HashSettings | None = None
+    store: Store,
+    client: Client,
+    unread: dict[int, int],
+    limits: ReadSettings,
+    hashing: HashSettings | None = None,
+    most: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Read blocks of images; each block is committed as soon as its images are read.
 
@@ -301,6 +306,8 @@ def read_blocks(
         What reading a file may cost.
     hashing
         Compute these hashes too.
+    most
+        Tasks that run at once, at most; by default as many as there are threads.
 
     Yields
     ------
@@ -314,6 +321,8 @@ def read_blocks(
     room = capacity(client)
     check_memory(store.thumbnail_settings, room.bytes_per_task)
     part_size = min(max(sum(unread.values()) // (4 * room.threads), _SMALLEST_PART), _LARGEST_PART)
+    if most is not None and most < room.threads:
+        part_size = store.thumbnail_settings.block_size  # a block is one task then
     run = uuid.uuid4().hex[:8]
     lengths: dict[str, int] = {}  # images, by the key of the task that reads them
     partial: set[str] = set()  # tasks that read a part of a block
@@ -338,7 +347,7 @@ def read_blocks(
 
     try:
         with stage(store.files, "thumbnails") as activity:
-            for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1):
+            for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1, most=most):
                 # a part stays where it is until its block is committed
                 errors = 0 if future.key in partial else future.result()
                 partial.discard(future.key)
@@ -379,8 +388,12 @@ def hashing_of(store: Store) -> str:
     return "".join(ways)
 
 
-def hash_blocks(store: Store, client: Client, blocks: list[int], hashing: HashSettings) -> Iterator[int]:
+def hash_blocks(
+    store: Store, client: Client, blocks: list[int], hashing: HashSettings, most: int | None = None
+) -> Iterator[int]:
     """Complete the hashes of finished blocks from their thumbnails; gives the number of blocks hashed each time.
+
+    At most so many tasks run at once; by default as many as there are threads.
 
     Memory: a block of thumbnails for each thread.
     """
@@ -389,5 +402,5 @@ def hash_blocks(store: Store, client: Client, blocks: list[int], hashing: HashSe
     def submit(block: int) -> list[Future]:
         return [client.submit(hash_block, store.url, block, hashing, run, key=f"hash-{run}-{block}")]
 
-    for future in run_in_waves(client, blocks, submit, in_flight=2 * capacity(client).threads):
+    for future in run_in_waves(client, blocks, submit, in_flight=2 * capacity(client).threads, most=most):
         yield int(future.result())

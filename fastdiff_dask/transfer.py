@@ -159,7 +159,7 @@ def _source_rows(
 
 
 def copy_blocks(
-    store: Store, client: Client, unread: dict[int, int], sources: dict[str, Store]
+    store: Store, client: Client, unread: dict[int, int], sources: dict[str, Store], most: int | None = None
 ) -> Iterator[tuple[int, int]]:
     """Copy blocks of images from two other stores; each is committed as soon as it is copied.
 
@@ -175,6 +175,8 @@ def copy_blocks(
         What `thumbnails.unread_blocks` found.
     sources
         The stores of side a and side b.
+    most
+        Tasks that run at once, at most; by default as many as there are threads.
 
     Yields
     ------
@@ -195,5 +197,5 @@ def copy_blocks(
         def submit(block: int) -> list[Future]:
             return [client.submit(copy_block, store.url, urls, block, activity, key=f"copy-{run}-{block}")]
 
-        for future in run_in_waves(client, unread, submit, in_flight=2 * room.threads):
+        for future in run_in_waves(client, unread, submit, in_flight=2 * room.threads, most=most):
             yield future.result()

@@ -60,7 +60,7 @@ def upload_package(client: Client) -> None:
     Examples
     --------
     >>> from distributed import Client
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address="127.0.0.1:0") as client:
     ...     upload_package(client)
     ...     check_package(client)
     """

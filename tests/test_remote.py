@@ -298,7 +298,7 @@ def test_the_rules_are_the_same_as_on_a_disk(bucket, tmp_path):
             paths = tuple(f"{root}/{path}" for path in options.get("ignore_paths", ()))
             settings = IndexSettings(**(options | {"ignore_paths": paths}))
             store = Store.open_or_create(
-                f"memory://{uuid.uuid4().hex}", {"a": [root], "b": []}, FastDifPy(root).thumbnail_settings
+                f"memory://{uuid.uuid4().hex}", {"a": [root], "b": []}, FastDifPy(root).settings.thumbnails
             )
             roots = resolve_roots({"a": [root], "b": []})
             rows = [(row.path, row.size) for row in list_images(roots, settings)]

@@ -186,7 +186,7 @@ def test_a_worker_that_came_late(tmp_path, simulated, client):
     with fd.FastDifPy(tmp_path / "photos", store=url, client=client, block_size=8, verbose=False) as db:
         db.index_the_dirs()
         run = db.store.files.begin_run()
-        arguments = (0, 0, 8, db.read_settings, None)
+        arguments = (0, 0, 8, db.settings.reading, None)
     with pytest.raises(fd.FastDiffError, match=r"a worker on .* has fastdiff_dask \d.*, the client has 99\.0; install"):
         read_part(url, *arguments, "99.0-abc")
     with pytest.raises(fd.FastDiffError, match=r"a worker on .* does not see the store at .*unseen; mount it there"):
@@ -219,7 +219,7 @@ def test_a_store_that_cannot_be_read_for_a_moment(tmp_path, simulated, client, m
     with fd.FastDifPy(tmp_path / "photos", store=url, client=client, block_size=8, verbose=False) as db:
         db.index_the_dirs()
         run = db.store.files.begin_run()
-        limits = db.read_settings
+        limits = db.settings.reading
     read, faults = Files.read, []
 
     def failing(files, name):

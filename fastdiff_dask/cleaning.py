@@ -1,0 +1,70 @@
+"""What a store is made of → away, and nothing else: no file is removed that a store does not write."""
+
+import re
+
+from .errors import UsageError
+from .files import Files
+from .store import Store
+
+__all__ = ["clean_store"]
+
+# Names that are written, by what they are for. Chunks are c.0.0.0, or c/0 for arrays that Zarr writes.
+_CHUNK, _PARTIAL = r"c((\.|/)\d+)*", r"(\.[0-9a-f]{32}\.partial)?"
+_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
+    re.compile(f"({pattern}){_PARTIAL}")
+    for pattern in (
+        rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}",
+        rf"arrays\.zarr/digests/({_CHUNK}|zarr\.json)",
+        rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})",
+        r"arrays\.zarr/zarr\.json",
+        r"arrays\.zarr/(thumbnails|signatures)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
+        r"|index\.json|run|cleaned",
+        r"settings\.json",
+    )
+)
+_OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")
+
+
+def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
+    """Remove parts of a store, which is locked for writing.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    thumbs
+        Remove the thumbnails. What was found stays: results can be read, and pictures that are read again are compared
+        again.
+    db
+        Remove what was compared; and, with `thumbs`, what is known of the pictures, so that nothing is left.
+    config
+        Remove the recorded settings.
+
+    Returns
+    -------
+    Names of files in it that it did not write, which stay.
+    """
+    files = Files(url)
+    if not Store.exists(url):
+        raise UsageError(f"no store at {url}; there is nothing to clean up")
+    wanted = []
+    if thumbs and db:
+        # what makes it a store goes first: stopped in the middle, there is none, rather than a damaged one
+        wanted = [_MARK, _THUMBNAILS, _DIGESTS, _COMPARED, _REST]
+    elif thumbs:
+        files.write("cleaned", b"")
+        wanted = [_THUMBNAILS]
+    elif db:
+        wanted = [_COMPARED]
+    if config:
+        wanted.append(_SETTINGS)
+    names = list(files.tree())
+    for pattern in wanted:
+        found = [name for name in names if pattern.fullmatch(name)]
+        # an array or a group without its metadata is none, and one without its chunks would be a damaged one
+        for name in sorted(found, key=lambda name: not name.endswith("zarr.json")):
+            files.remove(name)
+    if files.local:
+        files.remove_empty_folders()
+    known = (_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS, _OTHERS)
+    return sorted(name for name in files.tree() if not any(pattern.fullmatch(name) for pattern in known))
