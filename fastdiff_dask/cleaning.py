@@ -14,10 +14,10 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
     re.compile(f"({pattern}){_PARTIAL}")
     for pattern in (
         rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}",
-        rf"arrays\.zarr/digests/({_CHUNK}|zarr\.json)",
+        rf"arrays\.zarr/digests/{_CHUNK}",
         rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})",
         r"arrays\.zarr/zarr\.json",
-        r"arrays\.zarr/(thumbnails|signatures)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
+        r"arrays\.zarr/(thumbnails|signatures|digests)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
         r"|index\.json|run|cleaned",
         r"settings\.json",
     )
@@ -48,11 +48,13 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
     if not Store.exists(url):
         raise UsageError(f"no store at {url}; there is nothing to clean up")
     wanted = []
-    if thumbs and db:
-        # what makes it a store goes first: stopped in the middle, there is none, rather than a damaged one
-        wanted = [_MARK, _THUMBNAILS, _DIGESTS, _COMPARED, _REST]
-    elif thumbs:
+    if thumbs:
         files.write("cleaned", b"")
+    if thumbs and db:
+        # stopped in the middle, what was read and found is gone, then all of it, but nothing that is left is taken for
+        # what it is not
+        wanted = [_THUMBNAILS, _COMPARED, _DIGESTS, _MARK, _REST]
+    elif thumbs:
         wanted = [_THUMBNAILS]
     elif db:
         wanted = [_COMPARED]
@@ -61,10 +63,12 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
     names = list(files.tree())
     for pattern in wanted:
         found = [name for name in names if pattern.fullmatch(name)]
-        # an array or a group without its metadata is none, and one without its chunks would be a damaged one
-        for name in sorted(found, key=lambda name: not name.endswith("zarr.json")):
+        # what marks a thing as there, or as finished, goes before the rest of it
+        for name in sorted(found, key=lambda name: not (name.endswith("zarr.json") or "/thumbnails/" in name)):
             files.remove(name)
     if files.local:
+        if thumbs and db:
+            files.remove("writer.json")  # the lock itself stays: another process may have it open
         files.remove_empty_folders()
     known = (_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS, _OTHERS)
     return sorted(name for name in files.tree() if not any(pattern.fullmatch(name) for pattern in known))

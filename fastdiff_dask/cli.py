@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from .project import FastDifPy
+    from .settings import Settings
 
 __all__ = ["main"]
 
@@ -132,9 +133,11 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @commands.command()
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.argument("directories", metavar="DIR...", nargs=-1)
 @click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
+@click.option("--config", metavar="FILE", help="TOML file of settings; what is said here goes before.")
 @click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to DIR.")
+@click.option("--in-memory", is_flag=True, help="Hold the work in memory; it is saved to the store every 30 seconds.")
 @_comparison_options
 @click.option("--no-recursive", is_flag=True, help="Do not look into sub-folders.")
 @click.option("--extension", metavar=".EXT", multiple=True, help="Only files that end so; may be given several times.")
@@ -149,12 +152,17 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
 )
+@click.option("--diff-plots", metavar="DIR", help="Draw similar pairs into this folder, the most similar ones first.")
+@click.option("--plot-limit", type=int, metavar="N", help="Draw so many at most.  [default: 1000]")
+@click.option("--save-config", metavar="FILE", help="Write the settings of this run to a TOML file, for --config.")
 @_cluster_options
 @_run_options
 def find(
     directories: tuple[str, ...],
     against: tuple[str, ...],
+    config: str | None,
     store: str | None,
+    in_memory: bool,
     comparison: dict[str, Any],
     hash_shift: int | None,
     json_path: str | None,
@@ -167,6 +175,9 @@ def find(
     exact_decode: bool,
     time_limit: float,
     pixel_limit: int,
+    diff_plots: str | None,
+    plot_limit: int | None,
+    save_config: str | None,
     scheduler: str | None,
     scheduler_file: str | None,
     tls: tuple[str | None, ...],
@@ -180,33 +191,82 @@ def find(
 
     Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
     """
+    from .settings import PLOT_LIMIT
+
+    if not directories and config is None:
+        raise click.UsageError("Missing argument 'DIR...'.")
+    threshold: float | None = _check_comparison(comparison, hash_shift, json_path)
+    if comparison["similarity_threshold"] is None and (config is not None or comparison["compare"] == "mse"):
+        threshold = None
+    width, height = _size(thumbnail_size)
+    if plot_limit is not None and diff_plots is None and config is None:
+        raise UsageError("--plot-limit is for --diff-plots; name a folder by that, too")
+    # by the names of settings: what is said here, and under which name
+    said: dict[str, tuple[str, Any]] = {
+        "p_root_dir_a": ("directories", directories),
+        "p_root_dir_b": ("against", against),
+        "store": ("store", store),
+        "in_memory": ("in_memory", in_memory),
+        "thumbnail_size_x": ("thumbnail_size", width),
+        "thumbnail_size_y": ("thumbnail_size", height),
+        "block_size": ("block_size", block_size),
+        "exact_decode": ("exact_decode", exact_decode),
+        "time_limit": ("time_limit", time_limit),
+        "pixel_limit": ("pixel_limit", pixel_limit),
+        "recursive": ("no_recursive", not no_recursive),
+        "supported_file_types": ("extension", extension),
+        "ignore_names": ("ignore_name", ignore_name),
+        "ignore_paths": ("ignore_path", ignore_path),
+        "fl_shift_amount": ("hash_shift", 4 if hash_shift is None else hash_shift),
+        "similarity_threshold": ("threshold", threshold),
+        "sl_compare": ("compare", comparison["compare"]),
+        "sl_rotations": ("no_rotations", comparison["rotations"]),
+        "sl_mirror": ("mirror", comparison["mirror"]),
+        "sl_matching_aspect": ("only_matching_aspect", comparison["only_matching_aspect"]),
+        "sl_match_aspect_by": ("match_aspect_by", comparison["match_aspect_by"]),
+        "sl_matching_hash": ("only_matching_hash", comparison["only_matching_hash"]),
+        "sl_skip_matching_hash": ("skip_matching_hash", comparison["skip_matching_hash"]),
+        "sl_make_diff_plots": ("diff_plots", diff_plots is not None),
+        "sl_plot_output_dir": ("diff_plots", diff_plots),
+        "sl_plot_limit": ("plot_limit", PLOT_LIMIT if plot_limit is None else plot_limit),
+        "cfg_path": ("save_config", save_config),
+        "retain_config": ("save_config", save_config is not None),
+        "verbose": ("quiet", False if quiet else None),
+    }
+    settings = _settings(config, said)
+    if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
+        from .plots import check_plots
+
+        check_plots(settings.sl_plot_output_dir)
     from .project import FastDifPy
 
-    comparison["similarity_threshold"] = _check_comparison(comparison, hash_shift, json_path)
-    width, height = _size(thumbnail_size)
-    client = _cluster_client(scheduler, scheduler_file, tls, workers, threads)
-    db = FastDifPy(
-        directories,
-        against,
-        store=store,
-        client=client,
+    db = FastDifPy.from_settings(
+        settings,
+        client=_cluster_client(scheduler, scheduler_file, tls, workers, threads),
         workers=workers,
         threads=threads,
         dashboard_address=dashboard_address,
-        thumbnail_size_x=width,
-        thumbnail_size_y=height,
-        block_size=block_size,
-        exact_decode=exact_decode,
-        time_limit=time_limit,
-        pixel_limit=pixel_limit,
-        recursive=not no_recursive,
-        extensions=extension,
-        ignore_names=ignore_name,
-        ignore_paths=ignore_path,
         performance_report=performance_report,
-        verbose=False if quiet else None,
     )
-    _run(db, comparison, hash_shift, json_path, quiet)
+    by_hash = settings.fl_compute_hash or settings.sl_matching_hash or settings.sl_skip_matching_hash
+    _run(db, {}, by_hash, None, json_path, quiet)
+
+
+def _settings(config: str | None, said: "dict[str, tuple[str, Any]]") -> "Settings":
+    """Settings of a file, with what is said on the command line in their place."""
+    from dataclasses import replace
+
+    from .settings import Settings
+
+    if config is None:
+        return Settings(**{name: value for name, (_, value) in said.items()})
+    source = click.get_current_context().get_parameter_source
+    default = (click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
+    settings = Settings.read(config)
+    given = {name: value for name, (option, value) in said.items() if source(option) not in default}
+    if "sl_compare" in given:  # with a threshold of its own
+        given.setdefault("similarity_threshold", None)
+    return replace(settings, **given)
 
 
 @commands.command()
@@ -253,7 +313,7 @@ def compare(
         performance_report=performance_report,
         verbose=False if quiet else None,
     )
-    _run(db, comparison, hash_shift, json_path, quiet)
+    _run(db, comparison, _needs_hashes(comparison), hash_shift, json_path, quiet)
 
 
 @commands.command()
@@ -392,7 +452,12 @@ def _check_comparison(comparison: dict[str, Any], hash_shift: int | None, json_p
 
 
 def _run(
-    db: "FastDifPy", comparison: dict[str, Any], hash_shift: int | None, json_path: str | None, quiet: bool
+    db: "FastDifPy",
+    comparison: dict[str, Any],
+    by_hash: bool,
+    hash_shift: int | None,
+    json_path: str | None,
+    quiet: bool,
 ) -> None:
     """Run all stages, and write and print the result."""
     from .catalog import describe_ignored
@@ -400,7 +465,7 @@ def _run(
     from .table import print_result
 
     with db, db.writing():
-        _say(quiet, f"Store: {db.store_url}")
+        _say(quiet, f"Store: {db.saved_url}")
         counts = db.index_the_dirs()
         listed = counts.new + counts.changed + counts.unchanged
         _say(
@@ -408,7 +473,7 @@ def _run(
             f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
             f"{describe_ignored(counts.ignored)}",
         )
-        db.first_loop_iteration(compute_hash=_needs_hashes(comparison), amount=hash_shift)
+        db.first_loop_iteration(compute_hash=by_hash, amount=hash_shift)
         db.second_loop_iteration(**comparison)
         result = db.result()
         seconds = sum(db.seconds.values())

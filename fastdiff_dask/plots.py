@@ -28,6 +28,7 @@ from .readers import reader
 from .resilience import retried
 from .results import Result
 from .store import Store
+from .thumbnails import end_readers
 
 __all__ = ["check_plots", "draw_plots"]
 
@@ -130,13 +131,16 @@ def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit
     yield len(pairs) - len(missing)
     run = uuid.uuid4().hex[:8]
     tasks = {start: missing[start : start + _AT_ONCE] for start in range(0, len(missing), _AT_ONCE)}
-    for future in run_in_waves(
-        client,
-        tasks,
-        lambda start: [client.submit(draw_pairs, store.url, tasks[start], key=f"plot-{run}-{start}")],
-        in_flight=2 * capacity(client).threads,
-    ):
-        yield future.result()
+    try:
+        for future in run_in_waves(
+            client,
+            tasks,
+            lambda start: [client.submit(draw_pairs, store.url, tasks[start], key=f"plot-{run}-{start}")],
+            in_flight=2 * capacity(client).threads,
+        ):
+            yield future.result()
+    finally:
+        end_readers(client)
 
 
 @retried
@@ -187,9 +191,7 @@ def _draw(
     from matplotlib.figure import Figure
 
     transform = pair.rotation // 90 + (4 if pair.mirrored else 0)
-    turned = (
-        "as it is" if not transform else f"turned by {pair.rotation}°" + (" after mirroring" if pair.mirrored else "")
-    )
+    turned = f", a turned by {pair.rotation}°" + (" after mirroring" if pair.mirrored else "") if transform else ""
     first = apply_transform(pictures[0][0][None], transform)[0]
     # the MSE is a sum over channels, so this map has it as its mean
     same = apply_transform(thumbnails[:1], transform)[0].astype(np.int64)
@@ -198,7 +200,7 @@ def _draw(
     figure = Figure(figsize=(13.2, 5.6), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
     named = "MSE" if pair.measure == "mse" else pair.measure
-    figure.text(0.5, 0.955, f"{named} {pair.value:.4g}, a {turned}", ha="center", fontsize=14, parse_math=False)
+    figure.text(0.5, 0.955, f"{named} {pair.value:.4g}{turned}", ha="center", fontsize=14, parse_math=False)
     for number, (image, name) in enumerate(((first, "a"), (pictures[1][0], "b"))):
         axes = figure.add_axes((0.015 + 0.33 * number, 0.26, 0.31, 0.64))
         # a thumbnail is shown in the shape of its picture

@@ -269,13 +269,41 @@ class FastDifPy:
         ...         print(db.result().settings["similarity_threshold"], db.config.state)
         150.0 second_loop_done
         """
-        db = cls.__new__(cls)
-        db._run_on(*(options.pop(name, None) for name in ("client", "workers", "threads", "dashboard_address")))
-        report = options.pop("performance_report", None)
+        known = ("client", "workers", "threads", "dashboard_address", "performance_report")
         for name in options:
-            raise UsageError(f"{name} is no option of from_config; write it into the file")
-        db._open(Settings.read(path))
-        db._begin(report)
+            if name not in known:
+                raise UsageError(f"{name} is no option of from_config; write it into the file")
+        return cls.from_settings(Settings.read(path), **options)
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        performance_report: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Make a project of settings, which the stages take where they are given nothing else.
+
+        Parameters
+        ----------
+        settings
+            All options, see `settings.Settings`.
+        client, workers, threads, dashboard_address, performance_report
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If a folder or an option cannot be used.
+        """
+        db = cls.__new__(cls)
+        db._run_on(client, workers, threads, dashboard_address)
+        db._open(settings)
+        db._begin(performance_report)
         return db
 
     @classmethod

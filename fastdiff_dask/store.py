@@ -259,6 +259,8 @@ class Store:
                 "thumbnails": settings.to_json(),
                 "generations": [],
             }
+            for name in (_THUMBNAILS, _SIGNATURES, _DIGESTS):  # of one that was not removed to the end
+                files.remove(f"arrays.zarr/{name}/zarr.json")
             # one write: the group is there with its attributes or not at all
             zarr.create_group(_zarr_store(files), zarr_format=3, attributes=attributes)
         store = cls(url)

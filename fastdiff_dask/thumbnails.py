@@ -29,6 +29,7 @@ from .store import UNREAD, Store
 
 __all__ = [
     "check_memory",
+    "end_readers",
     "hash_blocks",
     "hashing_of",
     "read_blocks",
@@ -353,10 +354,15 @@ def read_blocks(
                 partial.discard(future.key)
                 yield lengths.pop(future.key, 0), errors
     finally:
-        # of workers that are gone, the decoders are as well; a lost scheduler would be waited for
-        if client.status == "running":
-            with contextlib.suppress(OSError, TimeoutError, ValueError):
-                client.run(close_readers, on_error="ignore")
+        end_readers(client)
+
+
+def end_readers(client: Client) -> None:
+    """End the decoder processes of all workers that nobody uses."""
+    # of workers that are gone, the decoders are as well; a lost scheduler would be waited for
+    if client.status == "running":
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            client.run(close_readers, on_error="ignore")
 
 
 def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:

@@ -1,0 +1,391 @@
+"""Settings: checked, kept in the store, read from files; and the table of the README that names each of them."""
+
+import json
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastdiff_dask as fd
+from fastdiff_dask.cli import commands
+from fastdiff_dask.settings import Settings
+from fastdiff_dask.state import RunState
+from fastdiff_dask.store import Store
+from fastdiff_dask.testing import simulate_images
+
+README = Path(__file__).parents[1] / "README.md"
+NEEDLESS = {
+    *("database", "retain_db", "less_optimized", "sl_use_special_b_algo", "sl_base_a", "max_queue_size"),
+    *("retry_limit", "fl_use_workers", "sl_use_workers", "cli_args"),
+}
+# fast_diff_py 0.2.0: the options in the table of its README, besides those
+ITS_OPTIONS = {
+    *("cfg_path", "update_timeout", "retain_config", "thumbnail_size_x", "thumbnail_size_y", "p_root_dir_a"),
+    *("p_root_dir_b", "thumb_dir_a", "thumb_dir_b", "has_dir_b", "similarity_threshold", "ignore_names"),
+    *("ignore_paths", "enough_images_to_compare", "supported_file_types", "verbose", "state", "fl_compute_thumbnails"),
+    *("fl_compute_hash", "fl_shift_amount", "fl_cpu_proc", "fl_inserted_counter", "sl_matching_hash", "sl_has_thumb"),
+    *("sl_matching_aspect", "sl_make_diff_plots", "sl_plot_output_dir", "sl_gpu_proc", "sl_cpu_proc"),
+    "sl_queue_status",
+}
+# A value for each setting that is not its default.
+OTHER = {
+    "p_root_dir_a": ("a",),
+    "p_root_dir_b": ("b",),
+    "thumbnail_size_x": 32,
+    "thumbnail_size_y": 48,
+    "block_size": 7,
+    "exact_decode": True,
+    "time_limit": 5.0,
+    "pixel_limit": 1000,
+    "recursive": False,
+    "supported_file_types": (".png", ".jpg"),
+    "ignore_names": ("copy_*",),
+    "ignore_paths": ("a/x",),
+    "verbose": False,
+    "fl_compute_thumbnails": False,
+    "fl_compute_hash": True,
+    "fl_shift_amount": 2,
+    "fl_cpu_proc": 3,
+    "similarity_threshold": 12.5,
+    "sl_compare": "hamming",
+    "sl_rotations": False,
+    "sl_mirror": True,
+    "sl_matching_aspect": True,
+    "sl_match_aspect_by": 1.0,
+    "sl_matching_hash": True,
+    "sl_skip_matching_hash": True,
+    "sl_cpu_proc": 5,
+    "sl_gpu_proc": 1,
+    "sl_make_diff_plots": True,
+    "sl_plot_output_dir": "plots",
+    "sl_plot_limit": 9,
+    "store": "store",
+    "in_memory": True,
+    "update_timeout": 1.5,
+    "cfg_path": "settings.toml",
+    "retain_config": True,
+}
+
+
+def names_of_settings() -> set[str]:
+    return {field.name for field in fields(Settings)}
+
+
+def test_each_option_is_in_the_table():
+    text = README.read_text()
+    section = text[text.index("## Coming from fast_diff_py") : text.index("## Limits")]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(named) == len(set(named))
+    assert set(named) == ITS_OPTIONS | NEEDLESS
+    also = section[section.index("Also here") : section.index("`get_duplicates()`")]
+    assert set(re.findall(r"`(\w+)`", also)) == names_of_settings() - ITS_OPTIONS
+    # each is there: as a setting, or as what is known of a run
+    state = {name for name, value in vars(RunState).items() if isinstance(value, property)}
+    assert state | names_of_settings() >= ITS_OPTIONS
+    assert not NEEDLESS & (state | names_of_settings())
+    # and documented
+    documented = set(re.findall(r"\w+", str(Settings.__doc__)))
+    assert documented >= names_of_settings()
+    assert all(getattr(RunState, name).__doc__ for name in state)
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_each_setting_survives_json_and_toml(tmp_path, name):
+    assert OTHER.keys() == names_of_settings()
+    more = {"cfg_path": "x.toml"} if name == "retain_config" else {}
+    settings = Settings(**{name: OTHER[name]}, **more)
+    assert settings != Settings(**more)
+    assert Settings.from_values(json.loads(json.dumps(settings.to_values()))) == settings
+    placed = settings.placed(tmp_path)
+    placed.write(tmp_path / "settings.toml")
+    assert Settings.read(tmp_path / "settings.toml") == placed
+
+
+names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=9)
+
+
+@given(
+    folders=st.lists(names, min_size=1, max_size=3),
+    ignored=st.lists(names, max_size=3),
+    threshold=st.none() | st.floats(0, 1e5),
+    seconds=st.floats(0.001, 1e6),
+)
+def test_whatever_names_and_numbers(tmp_path_factory, folders, ignored, threshold, seconds):
+    folder = tmp_path_factory.mktemp("settings")
+    settings = Settings(
+        p_root_dir_a=tuple(f"/{name}" for name in folders),
+        ignore_names=tuple(ignored),
+        similarity_threshold=threshold,
+        update_timeout=seconds,
+    )
+    settings.write(folder / "s.toml")
+    assert Settings.read(folder / "s.toml") == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"p_root_dir_a": 3}, "p_root_dir_a is 3; it must be a folder or a list of folders"),
+        ({"p_root_dir_b": [1]}, "p_root_dir_b"),
+        ({"recursive": 1}, "recursive is 1; it must be True or False"),
+        ({"verbose": "yes"}, "verbose"),
+        ({"fl_cpu_proc": 0}, "fl_cpu_proc is 0; it must be a whole number from 1"),
+        ({"sl_cpu_proc": True}, "sl_cpu_proc"),
+        ({"sl_gpu_proc": -1}, "sl_gpu_proc is -1; it must be a whole number from 0"),
+        ({"sl_plot_limit": 0}, "sl_plot_limit"),
+        ({"sl_plot_limit": None}, "sl_plot_limit"),
+        ({"update_timeout": 0}, "update_timeout is 0; it must be seconds"),
+        ({"update_timeout": "1"}, "update_timeout"),
+        ({"retain_config": True}, "name it by cfg_path"),
+        ({"store": 1}, "store is 1"),
+        ({"sl_compare": 1}, "sl_compare"),
+        ({"fl_shift_amount": 8}, "hash shift is 8"),
+        ({"thumbnail_size_x": 1}, "thumbnail width is 1"),
+        ({"similarity_threshold": -1}, "similarity threshold -1"),
+        ({"sl_matching_hash": True, "sl_skip_matching_hash": True}, "leave no pairs"),
+        ({"sl_matching_aspect": True, "sl_match_aspect_by": 2.0}, "use one of them"),
+        ({"supported_file_types": ["png"]}, "does not start with a dot"),
+        ({"time_limit": -1}, "time limit"),
+        ({"similarty_threshold": 3}, "no setting 'similarty_threshold'; did you mean similarity_threshold?"),
+        ({"xyz": 3}, "no setting 'xyz'; there are p_root_dir_a, "),
+    ],
+)
+def test_what_cannot_be_used_is_said(tmp_path, values, message):
+    with pytest.raises(fd.UsageError, match=re.escape(message)):
+        Settings.from_values(values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory; name a TOML file"),
+        (b"a = ", "are no TOML"),
+        (b"\xff", "are no TOML"),
+        (b"recursive = 3", "recursive is 3"),
+        (b"[first]\nloop = 1", "no setting 'first'"),
+        (b"#" * 2_000_000, "too large"),
+        (b'store = "' + b"x" * 99 + b'\x01"', "are no TOML"),
+    ],
+)
+def test_files_that_are_no_settings(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "s.toml").write_bytes(content)
+    with pytest.raises(fd.UsageError, match=message) as error:
+        fd.FastDifPy.from_config(tmp_path / "s.toml")
+    assert str(tmp_path / "s.toml") in str(error.value)
+    with pytest.raises(fd.UsageError, match="cannot be written"):
+        Settings().write(tmp_path / "none" / "s.toml")
+
+
+def test_a_settings_file_is_taken_and_written(tmp_path, simulated, client):
+    (tmp_path / "in.toml").write_text(
+        'p_root_dir_a = "photos"\nstore = "store"\nignore_names = ["copy_*"]\nthumbnail_size_x = 16\n'
+        "thumbnail_size_y = 8\nsimilarity_threshold = 30\nsl_mirror = true\nfl_compute_hash = true\n"
+        'fl_shift_amount = 1\ncfg_path = "out.toml"\nretain_config = true\n'
+    )
+    with fd.FastDifPy.from_config(tmp_path / "in.toml", client=client) as db:
+        assert db.index_the_dirs().new == 12
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        found = db.result().settings
+    assert (found["similarity_threshold"], found["mirror"], found["thumbnail_size_x"]) == (30.0, True, 16)
+    assert set(db.store.read_images(["hash_shift"]).hash_shift) == {1}
+    assert Path(db.saved_url) == tmp_path / "store"
+    written = Settings.read(tmp_path / "out.toml")
+    assert written == replace(
+        Settings.read(tmp_path / "in.toml"), similarity_threshold=30.0, p_root_dir_a=(str(tmp_path / "photos"),)
+    )
+    with pytest.raises(fd.UsageError, match="block_size is no option of from_config"):
+        fd.FastDifPy.from_config(tmp_path / "in.toml", block_size=3)
+
+
+def test_a_run_goes_on_from_its_store_alone(tmp_path, simulated, client):
+    options = {"ignore_names": ["copy_00001*"], "thumbnail_size_x": 16, "block_size": 5, "time_limit": 7.0}
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, **options) as db:
+        assert db.config.state == "init"
+        db.index_the_dirs()
+    again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+    assert again.config.state == "indexed_dirs"
+    assert again.settings == db.settings.placed(tmp_path)
+    again.first_loop_iteration(compute_hash=True, amount=3, cpu_proc=2)
+    third = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+    assert (third.config.state, third.config.fl_inserted_counter) == ("first_loop_done", 16)
+    assert (third.settings.fl_compute_hash, third.settings.fl_shift_amount, third.settings.fl_cpu_proc) == (True, 3, 2)
+    # new pictures are read as the others
+    simulate_images(tmp_path / "photos" / "more", images=2, duplicates=0, seed=9)
+    third.index_the_dirs()
+    assert third.config.state == "first_loop_in_progress"
+    third.first_loop_iteration()
+    assert third.images_read == 2
+    assert set(third.store.read_images(["hash_shift"]).hash_shift) == {3}
+    third.second_loop_iteration(150.0, only_matching_hash=True, rotations=False)
+    last = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+    assert last.config.state == "second_loop_done"
+    assert last.config.sl_queue_status["tiles"] == last.config.sl_queue_status["tiles_done"] > 0
+    last.second_loop_iteration()
+    found = last.result()
+    assert found.stats["tiles_resumed"] == found.stats["tiles"]
+    wanted = {"similarity_threshold": 150.0, "only_matching_hash": True, "rotations": False}
+    assert found.settings.items() >= wanted.items()
+    # what is given goes before what is recorded, and excludes what cannot be beside it
+    last.second_loop_iteration(skip_matching_hash=True)
+    assert last.result().settings.items() >= {"skip_matching_hash": True, "only_matching_hash": False}.items()
+    last.second_loop_iteration(match_aspect_by=1.5, compare="mse")
+    assert last.result().settings["match_aspect_by"] == 1.5
+
+
+def test_recorded_options_of_a_loop_that_exclude_each_other(tmp_path, simulated, client):
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration(only_matching_aspect=True)
+        again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+        again.second_loop_iteration(match_aspect_by=2.0)
+        assert again.result().settings["match_aspect_by"] == 2.0
+        third = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+        third.second_loop_iteration(only_matching_aspect=True)
+        assert third.result().settings["match_aspect_by"] == 1.0
+        third.second_loop_iteration(only_matching_aspect=False)
+        assert third.result().settings["match_aspect_by"] is None
+        with pytest.raises(fd.UsageError, match="use one of them"):
+            third.second_loop_iteration(only_matching_aspect=True, match_aspect_by=2.0)
+
+
+def test_the_threshold_is_that_of_the_measure(tmp_path, simulated, client):
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration(35.0)
+        again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+        again.second_loop_iteration(compare="hamming")
+        assert again.result().settings["similarity_threshold"] == 10.0
+        again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+        again.second_loop_iteration()
+        assert again.result().settings.items() >= {"measure": "hamming", "similarity_threshold": 10.0}.items()
+
+
+def test_a_comparison_of_stores_goes_on_from_its_store(tmp_path, simulated, client):
+    for name in ("a", "b"):
+        with fd.FastDifPy(tmp_path / "photos", store=tmp_path / name, client=client) as db:
+            db.index_the_dirs()
+            db.first_loop_iteration()
+    with fd.FastDifPy.from_stores(tmp_path / "a", tmp_path / "b", store=tmp_path / "both", client=client) as db:
+        db.index_the_dirs()
+    again = fd.FastDifPy.from_store(tmp_path / "both", client=client)
+    assert (again.config.state, again.config.has_dir_b) == ("indexed_dirs", True)
+    again.first_loop_iteration()
+    again.second_loop_iteration()
+    assert len(again.pairs) > 17
+    assert again.index_the_dirs().unchanged == 34
+
+
+def test_a_store_from_someone_else_names_no_place_to_write_to(tmp_path, simulated, client, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+    values = Store(str(tmp_path / "store")).read_settings()
+    bad = {"cfg_path": "evil.toml", "retain_config": True, "sl_make_diff_plots": True, "sl_plot_output_dir": "evil"}
+    bad |= {"store": "evil", "p_root_dir_a": ["/"]}
+    (tmp_path / "store" / "settings.json").write_text(json.dumps({**values, "settings": values["settings"] | bad}))
+    before = set(tmp_path.iterdir())
+    again = fd.FastDifPy.from_store("store", client=client)
+    again.index_the_dirs()
+    again.first_loop_iteration()
+    again.second_loop_iteration()
+    assert again.saved_url == str(tmp_path / "store")
+    assert [root.absolute for root in again.roots] == [str(tmp_path / "photos")]
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"x", b"[1]", b'{"settings": 3}', b'{"settings": {"x": 1}}', b'{"stores": {"c": "x"}}', b"[" * 9_000_000],
+)
+def test_damaged_settings_are_one_error(tmp_path, simulated, client, content):
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client) as db:
+        db.index_the_dirs()
+        (tmp_path / "store" / "settings.json").write_bytes(content)
+        with pytest.raises(fd.FastDiffError, match="settings"):
+            fd.FastDifPy.from_store(tmp_path / "store")
+        (tmp_path / "store" / "settings.json").unlink()
+        assert fd.FastDifPy.from_store(tmp_path / "store").settings.block_size == 1024
+        (tmp_path / "store" / "settings.json").write_bytes(content)
+        db.index_the_dirs()  # replaces it
+        assert fd.FastDifPy.from_store(tmp_path / "store").settings.block_size == 1024
+
+
+def test_names_of_folders_stay_as_they_were_given(tmp_path, simulated, client, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with fd.FastDifPy("photos", store="store", client=client) as db:
+        db.index_the_dirs()
+    assert [root.given for root in fd.FastDifPy.from_store("store").roots] == ["photos"]
+    monkeypatch.chdir("/")
+    assert [root.given for root in fd.FastDifPy.from_store(tmp_path / "store").roots] == [str(tmp_path / "photos")]
+
+
+def test_state_without_enough_pictures(tmp_path, client):
+    (tmp_path / "photos").mkdir()
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client) as db:
+        assert (db.config.enough_images_to_compare, db.config.sl_has_thumb, db.config.fl_inserted_counter) == (
+            False,
+            False,
+            0,
+        )
+        db.index_the_dirs()
+        assert (db.config.state, db.config.enough_images_to_compare) == ("indexed_dirs", False)
+        simulate_images(tmp_path / "photos", images=2, duplicates=0)
+        db.index_the_dirs()
+        assert (db.config.enough_images_to_compare, db.config.sl_has_thumb) == (True, False)
+        assert db.config.sl_queue_status is None
+        db.first_loop_iteration()
+        assert db.config.sl_has_thumb
+        assert Path(db.config.thumb_dir_a).is_dir()
+        assert (db.config.thumb_dir_b, db.config.has_dir_b) == (None, False)
+        with pytest.raises(AttributeError, match="read only here"):
+            db.config.similarity_threshold = 3
+        with pytest.raises(AttributeError, match="nothing"):
+            _ = db.config.nothing
+
+
+# -- on the command line -----------------------------------------------------------------------------------------------
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(commands, [str(argument) for argument in arguments], catch_exceptions=True)
+    return (0 if done.exception is None else 1), done.output + str(done.exception or "")
+
+
+def test_find_takes_and_saves_settings(tmp_path, simulated):
+    base = ["find", tmp_path / "photos", "--store", tmp_path / "store", "--dashboard-address", "127.0.0.1:0"]
+    code, output = run(*base, "--mirror", "--threshold", "40", "--ignore-name", "copy_00000*",
+                       "--save-config", tmp_path / "s.toml", "--quiet")  # fmt: skip
+    assert code == 0, output
+    saved = Settings.read(tmp_path / "s.toml")
+    assert (saved.sl_mirror, saved.similarity_threshold, saved.ignore_names) == (True, 40.0, ("copy_00000*",))
+    assert saved.p_root_dir_a == (str(tmp_path / "photos"),)
+
+    def settings_of(*arguments: object) -> dict[str, object]:
+        more = ["--json", tmp_path / "out.json", "--dashboard-address", "127.0.0.1:0", "--quiet"]
+        code, output = run("find", "--config", tmp_path / "s.toml", *arguments, *more)
+        assert code == 0, output
+        return json.loads((tmp_path / "out.json").read_text())["settings"]
+
+    found = settings_of()
+    assert found.items() >= {"mirror": True, "similarity_threshold": 40.0}.items()
+    # what is said on the command line goes before
+    found = settings_of("--threshold", "20", "--only-matching-aspect")
+    assert found.items() >= {"mirror": True, "similarity_threshold": 20.0, "match_aspect_by": 1.0}.items()
+    found = settings_of("--compare", "hamming")
+    assert found.items() >= {"measure": "hamming", "similarity_threshold": 10.0}.items()
+    simulate_images(tmp_path / "other", images=1, duplicates=1)
+    found = settings_of(tmp_path / "other", "--store", tmp_path / "second")
+    assert found["directories_a"] == [str(tmp_path / "other")]
+    assert "Missing argument 'DIR...'." in run("find")[1]
+    assert "--plot-limit is for --diff-plots" in run(*base, "--plot-limit", "3")[1]
