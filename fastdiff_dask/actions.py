@@ -1,21 +1,37 @@
-"""Move or delete pictures, one at a time, so that none is ever lost: a kill at any moment leaves each one somewhere.
+"""Move, trash, delete or link pictures, one at a time, so that none is ever lost, a kill at any moment included.
 
 A file goes only as long as the one that is kept for it is there. Both are looked at again right before: they must be
 as they were when they were compared, two files and not two names of one, and none a symbolic link.
 """
 
 import contextlib
+import filecmp
 import hashlib
 import json
 import os
 import shutil
 import stat
+import sys
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+from urllib.parse import quote
 
-__all__ = ["Outcome", "Record", "Removal", "Seen", "check_removals", "delete_files", "move_files"]
+__all__ = [
+    "Outcome",
+    "Record",
+    "Removal",
+    "Seen",
+    "StaysError",
+    "check_removals",
+    "delete_files",
+    "link_files",
+    "move_files",
+    "put_back",
+    "trash_files",
+]
 
 _PIECE = 1 << 20
 
@@ -65,15 +81,21 @@ class Outcome(NamedTuple):
     reason: str | None
 
 
-class _StaysError(Exception):
+class StaysError(Exception):
     """The reason why a file is not touched."""
+
+
+# Looks at a pair right before something is done, and raises `StaysError` if that is not to be.
+Verify = Callable[[Removal], None]
 
 
 class Record:
     """What went where, a line of JSON each, on disk before the file goes.
 
-    A line has ``action``: "move" (``path``, ``to``, ``size``, ``mtime_ns``, ``kept``), "delete" (the same without
-    ``to``), or "stay" (``path``, ``reason``), which takes back a line before it of the same path.
+    A line has ``action``: "move" or "trash" (``path``, ``to``, ``size``, ``mtime_ns``, ``kept``; for the trash also
+    ``info``, the file that describes it), "delete" (without ``to``), "link" (``path``, ``kept``, ``kind``; without a
+    line for the trash before it, the two were equal, and ``sha256``, ``size``, ``mtime_ns`` and ``mode`` are those of
+    both), or "stay" (``path``, ``reason``), which takes back a line before it of the same path.
 
     Parameters
     ----------
@@ -118,17 +140,29 @@ def check_removals(removals: Iterable[Removal]) -> None:
     """
     removals = list(removals)
     going: set[str] = set()
+
+    def place(path: str) -> str:
+        # not where a link leads to: what is a link stays, as `_check` sees
+        folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - names may be undecodable
+        return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+
     for removal in removals:
-        path = os.path.realpath(removal.file.path)
+        path = place(removal.file.path)
         if path in going:
             raise ValueError(f"{removal.file.path!r} is to go twice")
         going.add(path)
     for removal in removals:
-        if os.path.realpath(removal.kept.path) in going:
+        if place(removal.kept.path) in going:
             raise ValueError(f"{removal.kept.path!r} is kept for another file, and is to go itself")
 
 
-def move_files(removals: Iterable[Removal], folder: str | os.PathLike[str], record: Record) -> Iterator[Outcome]:
+def _pass(removal: Removal) -> None:
+    """Look at nothing more."""
+
+
+def move_files(
+    removals: Iterable[Removal], folder: str | os.PathLike[str], record: Record, verify: Verify = _pass
+) -> Iterator[Outcome]:
     """Move files into a folder, one at a time; each keeps its name, or gets a number where that is taken.
 
     Nothing is overwritten. Within a file system a file gets its new name, which fails where one is, before it loses
@@ -143,27 +177,66 @@ def move_files(removals: Iterable[Removal], folder: str | os.PathLike[str], reco
         An existing folder.
     record
         Gets a line for each before it goes.
+    verify
+        Looks at a pair once more, right before.
     """
-    removals = list(removals)
-    check_removals(removals)
-    for removal in removals:
-        yield _attempt(removal, record, lambda removal: _move(removal, Path(folder), record))
+    return _each(removals, record, verify, lambda removal: str(_move(removal, Path(folder), record)))
 
 
-def delete_files(removals: Iterable[Removal], record: Record) -> Iterator[Outcome]:
+def trash_files(removals: Iterable[Removal], record: Record, verify: Verify = _pass) -> Iterator[Outcome]:
+    """Move files to the trash of their user, one at a time; parameters as for `move_files`.
+
+    That of the FreeDesktop.org specification 1.0, in the user's home or at the top of the file system, or ``~/.Trash``
+    of macOS; what moves is as safe as in `move_files`.
+    """
+    return _each(removals, record, verify, lambda removal: str(_trash(removal, record)))
+
+
+def delete_files(removals: Iterable[Removal], record: Record, verify: Verify = _pass) -> Iterator[Outcome]:
     """Delete files, one at a time; parameters as for `move_files`."""
+    return _each(removals, record, verify, lambda removal: _delete(removal, record))
+
+
+def link_files(
+    removals: Iterable[Removal],
+    kind: str,
+    record: Record,
+    verify: Verify = _pass,
+    digests: Callable[[Removal], tuple[str, str]] = lambda removal: ("", ""),
+) -> Iterator[Outcome]:
+    """Put a link to the file that is kept in the place of each file, one at a time.
+
+    A file that is equal to it, byte by byte, is replaced in one step; any other one is in the trash before.
+
+    Parameters
+    ----------
+    removals, record, verify
+        As for `move_files`.
+    kind
+        "hardlink" or "symlink".
+    digests
+        SHA-256 of both files, as `verify` has just read them; equal if the files are. By default they are not.
+    """
+    return _each(removals, record, verify, lambda removal: _replace_by_link(removal, kind, record, *digests(removal)))
+
+
+def _each(
+    removals: Iterable[Removal], record: Record, verify: Verify, action: Callable[[Removal], str | None]
+) -> Iterator[Outcome]:
     removals = list(removals)
     check_removals(removals)
     for removal in removals:
-        yield _attempt(removal, record, lambda removal: _delete(removal, record))
+        yield _attempt(removal, record, verify, action)
 
 
-def _attempt(removal: Removal, record: Record, action: Callable[[Removal], str | None]) -> Outcome:
+def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
     path = removal.file.path
     try:
+        _check(removal)
+        verify(removal)
         return Outcome(path, action(removal), None)
-    except (_StaysError, OSError) as error:
-        reason = str(error) if isinstance(error, _StaysError) else (error.strerror or str(error))
+    except (StaysError, OSError) as error:
+        reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
         with contextlib.suppress(OSError):  # of a full disk, for one, the reason is told all the same
             record.add("stay", path, reason=reason)
         return Outcome(path, None, reason)
@@ -185,12 +258,12 @@ def _check(removal: Removal) -> os.stat_result:
 
     Raises
     ------
-    _StaysError
+    StaysError
         If not.
     """
     file, kept = (_status(seen, name) for seen, name in zip(removal, ("it", "the file to keep"), strict=True))
     if os.path.samestat(file, kept):
-        raise _StaysError(f"it is the same file as the one to keep, {removal.kept.path}")
+        raise StaysError(f"it is the same file as the one to keep, {removal.kept.path}")
     return file
 
 
@@ -199,31 +272,41 @@ def _status(seen: Seen, name: str) -> os.stat_result:
     try:
         status = Path(seen.path).lstat()
     except FileNotFoundError:
-        raise _StaysError(f"{name}{where} is not there any more") from None
+        raise StaysError(f"{name}{where} is not there any more") from None
     if not stat.S_ISREG(status.st_mode):
-        raise _StaysError(f"{name}{where} is a symbolic link, or no regular file")
+        raise StaysError(f"{name}{where} is a symbolic link, or no regular file")
     if (status.st_size, status.st_mtime_ns) != (seen.size, seen.mtime_ns):
-        raise _StaysError(f"{name}{where} has changed since it was compared")
+        raise StaysError(f"{name}{where} has changed since it was compared")
     return status
 
 
-def _move(removal: Removal, folder: Path, record: Record) -> str:
+def _move(
+    removal: Removal,
+    folder: Path,
+    record: Record,
+    names: Callable[[str], Iterator[str]] | None = None,
+    action: str = "move",
+    **more: Callable[[Path], str],
+) -> Path:
+    """Move a file into a folder under one of some names; gives where it is."""
     source, status = Path(removal.file.path), _check(removal)
     if source.parent.resolve() == folder.resolve():
-        raise _StaysError("it is in that folder already")
-    target, made = _link(source, folder, status) or (_copy(source, folder, status), True)
+        raise StaysError("it is in that folder already")
+    names = _names if names is None else names
+    target, made = _link(source, folder, status, names) or (_copy(source, folder, status, names), True)
     try:
         _sync_folder(folder)
-        record.add("move", removal.file.path, to=str(target), **_described(removal))
+        values = {name: value(target) for name, value in more.items()}
+        record.add(action, removal.file.path, to=str(target), **_described(removal), **values)
         if not os.path.samestat(_check(removal), status):
-            raise _StaysError("it was replaced while it was moved")
+            raise StaysError("it was replaced while it was moved")
         source.unlink()
     except BaseException:
         # the original is there, so that what was made beside it may go
         if made and _is_there(source, status):
             target.unlink()
         raise
-    return str(target)
+    return target
 
 
 def _is_there(path: Path, status: os.stat_result) -> bool:
@@ -243,9 +326,11 @@ def _names(name: str) -> Iterator[str]:
         yield f"{stem}_{number}{extension}"
 
 
-def _link(source: Path, folder: Path, status: os.stat_result) -> tuple[Path, bool] | None:
+def _link(
+    source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]]
+) -> tuple[Path, bool] | None:
     """Give a file a second name: that, and whether it is new. None where it cannot have one (another file system)."""
-    for name in _names(source.name):
+    for name in names(source.name):
         target = folder / name
         try:
             os.link(source, target, follow_symlinks=False)
@@ -257,18 +342,18 @@ def _link(source: Path, folder: Path, status: os.stat_result) -> tuple[Path, boo
             return None
         if not _is_there(target, status):
             target.unlink()
-            raise _StaysError("it was replaced while it was moved")
+            raise StaysError("it was replaced while it was moved")
         return target, True
     return None
 
 
-def _copy(source: Path, folder: Path, status: os.stat_result) -> Path:
+def _copy(source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]] = _names) -> Path:
     """Copy a file under a free name, and give that once the copy is safe on the disk."""
     temporary = folder / f".{uuid.uuid4().hex}.partial"
     try:
         with source.open("rb") as original, temporary.open("xb") as copy:
             if not os.path.samestat(os.fstat(original.fileno()), status):
-                raise _StaysError("it was replaced while it was moved")
+                raise StaysError("it was replaced while it was moved")
             digest = hashlib.sha256()
             while piece := original.read(_PIECE):
                 digest.update(piece)
@@ -278,8 +363,8 @@ def _copy(source: Path, folder: Path, status: os.stat_result) -> Path:
             os.fsync(copy.fileno())
         with temporary.open("rb") as copy:
             if hashlib.file_digest(copy, "sha256").digest() != digest.digest():
-                raise _StaysError("its copy is not equal to it; look after the disk of the folder")
-        for name in _names(source.name):
+                raise StaysError("its copy is not equal to it; look after the disk of the folder")
+        for name in names(source.name):
             target = folder / name
             try:
                 # a name of our own, which the copy may replace; not every file system has hard links for this
@@ -288,7 +373,7 @@ def _copy(source: Path, folder: Path, status: os.stat_result) -> Path:
                 continue
             temporary.replace(target)
             return target
-        raise AssertionError
+        raise StaysError("its name is taken")
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -302,3 +387,219 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+# -- the trash ---------------------------------------------------------------------------------------------------------
+
+
+def _trash(removal: Removal, record: Record) -> Path:
+    """Move a file to the trash; gives where it is."""
+    source, status = Path(removal.file.path), _check(removal)
+    if sys.platform == "win32":
+        raise StaysError("there is no trash that it could be brought back from on Windows; move it instead")
+    if sys.platform == "darwin":
+        folder = Path.home() / ".Trash"
+        return _move(removal, folder, record, action="trash")
+    place, path = _trash_folder(source, status)
+    reserved: dict[str, Path] = {}
+
+    def names(name: str) -> Iterator[str]:
+        for free in _names(name):
+            info = place / "info" / f"{free}.trashinfo"
+            try:
+                # who makes this file has the name
+                with info.open("x", encoding="ascii") as file:
+                    now = time.strftime("%Y-%m-%dT%H:%M:%S")
+                    file.write(f"[Trash Info]\nPath={quote(os.fsencode(path))}\nDeletionDate={now}\n")
+            except FileExistsError:
+                continue
+            reserved[free] = info
+            yield free
+
+    used = ""
+    try:
+        target = _move(removal, place / "files", record, names, "trash", info=lambda to: str(reserved[to.name]))
+        used = target.name
+        return target
+    finally:
+        for name, info in reserved.items():
+            if name != used:
+                info.unlink(missing_ok=True)
+
+
+def _trash_folder(source: Path, status: os.stat_result) -> tuple[Path, str]:
+    """The trash for a file, and the name of the file in it: of its own file system, if there can be one."""
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    home = Path(os.path.expanduser(data)) / "Trash"  # noqa: PTH111 - Path raises for users without a home
+    absolute = source.parent.resolve() / source.name
+    _make_trash(home)
+    if home.stat().st_dev == status.st_dev:
+        return home, str(absolute)
+    top = absolute.parent
+    while not os.path.ismount(top):
+        top = top.parent
+    shared, own = top / ".Trash", top / f".Trash-{os.getuid()}"
+    for place in (shared / str(os.getuid()), own):
+        with contextlib.suppress(OSError):
+            if place.parent == shared:
+                found = shared.lstat()
+                if not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX):
+                    continue
+            _make_trash(place)
+            if not place.is_symlink() and place.stat().st_dev == status.st_dev:
+                return place, str(absolute.relative_to(top))
+    return home, str(absolute)
+
+
+def _make_trash(place: Path) -> None:
+    place.mkdir(mode=0o700, parents=place.name == "Trash", exist_ok=True)
+    for name in ("files", "info"):
+        (place / name).mkdir(mode=0o700, exist_ok=True)
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, kept_digest: str) -> str | None:
+    source, kept = Path(removal.file.path), os.path.realpath(removal.kept.path)
+    status = _check(removal)
+
+    def link(place: Path) -> None:
+        if kind == "symlink":
+            place.symlink_to(kept)
+        else:
+            os.link(kept, place, follow_symlinks=False)
+
+    temporary = source.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        link(temporary)  # that it cannot be made is known before anything goes
+        if digest and digest == kept_digest:
+            described = _described(removal) | {"kind": kind, "sha256": digest, "mode": stat.S_IMODE(status.st_mode)}
+            record.add("link", removal.file.path, **described)
+            if not os.path.samestat(_check(removal), status):
+                raise StaysError("it was replaced meanwhile")
+            temporary.replace(source)
+            return None
+        target = _trash(removal, record)
+        record.add("link", removal.file.path, kept=removal.kept.path, kind=kind)
+        try:
+            # another file may have come there meanwhile, and stays
+            if kind == "symlink":
+                link(source)
+            else:
+                os.link(temporary, source, follow_symlinks=False)
+        except OSError as error:
+            raise StaysError(
+                f"it is in the trash, at {target}, but there is no link in its place: {error.strerror}"
+            ) from None
+        return str(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# -- and back ----------------------------------------------------------------------------------------------------------
+
+
+def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
+    """Bring back what some lines of a `Record` tell of, the last one first; nothing is overwritten.
+
+    What is back already is no error: it can be done again after a kill at any moment.
+
+    Parameters
+    ----------
+    lines
+        Lines of a record, without those that another one takes back.
+    """
+    for line in reversed(lines):
+        path = str(line["path"])
+        try:
+            if line["action"] == "delete":
+                raise StaysError("it was deleted, and there is no way back")
+            if line["action"] == "link" and "sha256" not in line:
+                with contextlib.suppress(StaysError):  # what is said of the file in the trash says it
+                    _unlink(line)
+            elif line["action"] == "link":
+                _unlink(line)
+                yield Outcome(path, path, None)
+            else:
+                yield Outcome(str(line["to"]), _return(line), None)
+        except (StaysError, OSError) as error:
+            reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
+            yield Outcome(path, None, reason)
+
+
+def _unlink(line: dict[str, Any]) -> None:
+    """Take a link away; a file that was equal to what is kept is a file of its own again."""
+    path, kept = Path(line["path"]), Path(line["kept"])
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        if "sha256" in line:
+            raise StaysError("the link to the image that was kept is not there any more") from None
+        return
+    linked = stat.S_ISLNK(status.st_mode) and os.path.realpath(path) == os.path.realpath(kept)
+    if not stat.S_ISLNK(status.st_mode):
+        linked = kept.exists() and os.path.samestat(status, kept.stat())
+    if not linked:
+        if "sha256" in line and _is_as_was(path, line):
+            return  # it never came to the link, or is back already
+        raise StaysError("there is another file in its place")
+    if "sha256" not in line:
+        path.unlink()
+        return
+    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        shutil.copyfile(kept, temporary)
+        with temporary.open("rb") as copy:
+            os.fsync(copy.fileno())
+            if hashlib.file_digest(copy, "sha256").hexdigest() != line["sha256"]:
+                raise StaysError("the image that was kept, and was equal to it, has changed since")
+        temporary.chmod(int(line["mode"]))
+        os.utime(temporary, ns=(int(line["mtime_ns"]), int(line["mtime_ns"])))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_as_was(path: Path, line: dict[str, Any]) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (line["size"], line["mtime_ns"])
+
+
+def _return(line: dict[str, Any]) -> str:
+    """Move a file back to where it was."""
+    path, to = Path(line["path"]), Path(line["to"])
+    if not os.path.lexists(to):
+        if _is_as_was(path, line):
+            return str(path)  # back already
+        raise StaysError(f"{to} is not there any more")
+    if not _is_as_was(to, line):
+        raise StaysError(f"{to} has changed since")
+    if os.path.lexists(path):
+        if not _is_as_was(path, line):
+            raise StaysError("there is another file in its place")
+        # stopped between the second name, or copy, and the end of the first one
+        if not os.path.samestat(path.lstat(), to.lstat()) and not filecmp.cmp(path, to, shallow=False):
+            raise StaysError("there is another file in its place")
+        to.unlink()
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seen = Seen(str(to), int(line["size"]), int(line["mtime_ns"]))
+
+        def name(_: str) -> Iterator[str]:
+            yield path.name
+
+        status = _status(seen, "it")
+        moved = _link(to, path.parent, status, name)
+        if moved is None and not os.path.lexists(path):
+            _copy(to, path.parent, status, name)
+        elif moved is None:
+            raise StaysError("there is another file in its place")
+        _sync_folder(path.parent)
+        to.unlink()
+    if "info" in line:
+        Path(line["info"]).unlink(missing_ok=True)
+    return str(path)

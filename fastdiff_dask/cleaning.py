@@ -19,7 +19,7 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
         r"arrays\.zarr/zarr\.json",
         r"arrays\.zarr/(thumbnails|signatures|digests)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
         r"|index\.json|run|cleaned",
-        r"settings\.json",
+        r"(settings|decisions)\.json",
     )
 )
 _OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")

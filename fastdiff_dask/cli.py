@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_actions import apply, undo
 from .cli_difpy import difpy
 from .config import PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError
@@ -421,7 +422,9 @@ def export(
     click.echo(describe_counts(counts))
 
 
+commands.add_command(apply)
 commands.add_command(difpy)
+commands.add_command(undo)
 
 
 def _needs_hashes(comparison: dict[str, Any]) -> bool:

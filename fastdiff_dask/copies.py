@@ -248,6 +248,92 @@ class Groups:
         first, second, values, masks = (np.concatenate(some) for some in zip(*parts, strict=True))
         return replace(self, first=first, second=second, values=values, masks=masks, stored=None)
 
+    def without(self, pairs: NDArray[np.int64]) -> "Groups":
+        """Give the same without some pairs of images, and without the images that are in no pair then.
+
+        An image of such a pair becomes a group of its own, which stands to all others as its former group did. Memory:
+        the pairs of groups grow with the number of these images in groups that are similar to many.
+
+        Parameters
+        ----------
+        pairs
+            (k, 2) int64: names of images.
+        """
+        sizes = self._sizes
+        of = np.repeat(np.arange(len(sizes)), sizes)
+        moved = np.isin(self.members, pairs) & (sizes[of] > 1)
+        # one of each group stays where it is
+        left = sizes - np.bincount(of[moved], minlength=len(sizes))
+        last = self.starts[1:][left == 0] - 1
+        moved[last] = False
+        origin = np.concatenate([np.arange(len(sizes)), of[moved]])  # of each group, the group that it was in
+        group = of.copy()
+        group[moved] = len(sizes) + np.arange(int(moved.sum()))
+        order = np.lexsort((self.members, group))
+        members, group = self.members[order], group[order]
+        # the parts of each former group: itself, and what was taken out of it
+        by_origin = np.argsort(origin, kind="stable")
+        part_starts = np.searchsorted(origin[by_origin], np.arange(len(sizes) + 1))
+        part_counts = np.diff(part_starts)
+        place = dict(zip(members.tolist(), group.tolist(), strict=True))
+        apart = {(place[a], place[b]) for a, b in pairs.tolist() if a in place and b in place}
+        keys = np.array(sorted(a * len(origin) + b for x, y in apart for a, b in ((x, y), (y, x))), np.int64)
+
+        def split(chunk: GroupPairs) -> GroupPairs:
+            counts = part_counts[chunk.first] * part_counts[chunk.second]
+            pair = np.repeat(np.arange(len(counts)), counts)
+            row, column = np.divmod(_within(counts), part_counts[chunk.second[pair]])
+            first = by_origin[part_starts[chunk.first[pair]] + row]
+            second = by_origin[part_starts[chunk.second[pair]] + column]
+            wanted = ~np.isin(first * len(origin) + second, keys)
+            return GroupPairs(first[wanted], second[wanted], chunk.values[pair[wanted]], chunk.masks[pair[wanted]])
+
+        own = [np.zeros((0, 2), np.int64)]
+        if not self._apart:
+            for former in np.unique(of[moved]).tolist():
+                parts = by_origin[part_starts[former] : part_starts[former + 1]]
+                x, y = np.triu_indices(len(parts), 1)
+                own.append(np.stack([parts[x], parts[y]], axis=1))
+        both = np.concatenate(own)
+        both = both[~np.isin(both[:, 0] * len(origin) + both[:, 1], keys)]
+        zeros, same = np.zeros(len(both), np.int64), self.symmetries[origin[both[:, 0]]]
+        held = split(GroupPairs(self.first, self.second, self.values, self.masks))
+        stored = self.stored
+        new = replace(
+            self,
+            members=members,
+            starts=np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(origin)))]).astype(np.int64),
+            turns=self.turns[order],
+            symmetries=self.symmetries[origin],
+            first=np.concatenate([held.first, both[:, 0]]),
+            second=np.concatenate([held.second, both[:, 1]]),
+            values=np.concatenate([held.values, zeros]),
+            masks=np.concatenate([held.masks, same]),
+            stored=None if stored is None else lambda: (split(chunk) for chunk in stored()),
+        )
+        return new._paired()
+
+    def _paired(self) -> "Groups":
+        """Give the same without groups that are in no pair."""
+        paired = self._summary[1] >= 0
+        number = np.cumsum(paired) - 1
+        kept = np.repeat(paired, self._sizes)
+        stored = self.stored
+
+        def renumbered(chunk: GroupPairs) -> GroupPairs:
+            return chunk._replace(first=number[chunk.first], second=number[chunk.second])
+
+        return replace(
+            self,
+            members=self.members[kept],
+            starts=np.concatenate([[0], np.cumsum(self._sizes[paired])]).astype(np.int64),
+            turns=self.turns[kept],
+            symmetries=self.symmetries[paired],
+            first=number[self.first],
+            second=number[self.second],
+            stored=None if stored is None else lambda: map(renumbered, stored()),
+        )
+
     def _pairs(
         self, chunk: GroupPairs, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
     ) -> PairChunk:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from .catalog import IndexCounts, Root, full_path, index_images, resolve_roots
 from .cleaning import clean_store
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
@@ -53,9 +55,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from .actions import Outcome
+    from .choosing import Plan
     from .tables import Tables
 
-__all__ = ["FastDifPy", "default_store", "find_duplicates"]
+__all__ = ["FastDifPy", "absolute_store", "default_store", "find_duplicates"]
 
 _LARGEST_SUB_BLOCK = 4096
 
@@ -83,6 +87,12 @@ def _as_tuple(values: Any) -> Any:
 def default_store(roots: list[Root]) -> str:
     """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
     return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
+
+
+def absolute_store(store: str) -> str:
+    """The address of a store as it is recorded for it: of a folder, the absolute path."""
+    files = Files(store)
+    return str(Path(files.root).absolute()) if files.local else store.rstrip("/")
 
 
 def _cache_place(first: str, identity: str) -> str:
@@ -1083,6 +1093,101 @@ class FastDifPy:
         """Print the files that could not be compared, and why."""
         for row in self.errors.itertuples():
             print(f"{printable(row.path)}: {printable(row.error)}")
+
+    # -- what may go -------------------------------------------------------------------------------------------------
+
+    def plan(
+        self,
+        keep: Sequence[str] = (),
+        *,
+        prefer: Directories = (),
+        protect: Directories = (),
+        decisions: str | os.PathLike[str] | None = None,
+        similarity: float | None = None,
+    ) -> "Plan":
+        """What may go of what was found, each image for one that is kept and similar to it itself; touches nothing.
+
+        Parameters
+        ----------
+        keep
+            Rules, the first one counts most: "most-pixels", "largest", "oldest", "newest", "shortest-path"; by default
+            most pixels, then the largest file, then the path.
+        prefer, protect
+            Folders whose images are kept rather than others, in this order; and in which nothing goes.
+        decisions
+            File of marks from the report: only what is removed there goes.
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+
+        Returns
+        -------
+        The plan; ``to_frame()`` gives it as a table.
+        """
+        from .choosing import KeepRules, choose
+        from .decisions import read_decisions
+
+        rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
+        marks = None if decisions is None else read_decisions(self.store, decisions).marks
+        return choose(self.store, self.result(similarity), rules, marks)
+
+    def apply(self, plan: "Plan", action: str, folder: str | os.PathLike[str] | None = None) -> "list[Outcome]":
+        """Do what a plan says: each pair is read and compared again right before, and nothing is overwritten.
+
+        Parameters
+        ----------
+        plan
+            What `plan` gave.
+        action
+            "move" (to `folder`), "trash", "delete" (without a way back), "hardlink" or "symlink" (to the image that is
+            kept).
+        folder
+            Where to move to.
+
+        Returns
+        -------
+        What became of each file, and of those that stay the reason.
+        """
+        from .applying import apply_plan
+
+        self.result()
+        assert self._comparison is not None
+        return list(apply_plan(Store(self.saved_url), plan, self._comparison.settings, action, folder))
+
+    def undo(self) -> "list[Outcome]":
+        """Bring back what the last `apply` to this store, in whatever process, has moved, trashed or linked."""
+        from .applying import journals, undo
+
+        found = journals(self.saved_url)
+        if not found:
+            raise UsageError(f"there is nothing to undo of {self.saved_url}")
+        return list(undo(found[-1]))
+
+    def not_duplicates(self, pairs: Iterable[tuple[str, str]]) -> int:
+        """Keep in the store that images are no duplicates of each other, by content; gives the number of new pairs.
+
+        Parameters
+        ----------
+        pairs
+            Paths of two images, as in `pairs`.
+        """
+        from .decisions import remember_not_duplicates
+
+        images = self.result().images
+        named = [tuple(pair) for pair in pairs]
+        for name in {name for pair in named for name in pair}:
+            if name not in images.index:
+                raise UsageError(f"{printable(str(name))} is in no similar pair")
+        numbers = [
+            (int(a), int(b))
+            for x, y in named
+            for a in np.atleast_1d(images["image"].loc[x])
+            for b in np.atleast_1d(images["image"].loc[y])
+        ]
+        with self.writing():
+            added = remember_not_duplicates(self.store, numbers)
+            if self._copy is not None:
+                self._copy.save()
+        return added
 
     def print_compare_errors(self) -> None:
         """Print the pairs that could not be compared: none, as what has a thumbnail can be compared with all others.

@@ -242,7 +242,7 @@ class _Scan(NamedTuple):
     compared: tuple[int, int]
 
 
-def _scan(store: Store, roots: list[Root], images: NDArray[np.int64]) -> _Scan:
+def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequence[str] = ()) -> _Scan:
     """Read the metadata of all blocks once, and keep that of some images, ascending, and of errors."""
     size = store.thumbnail_settings.block_size
     kept: list[pd.DataFrame] = []
@@ -251,7 +251,7 @@ def _scan(store: Store, roots: list[Root], images: NDArray[np.int64]) -> _Scan:
     bounds = np.searchsorted(images, np.arange(store.blocks + 1) * size)
     for generation in store.generations:
         for block in generation.blocks:
-            frame = store.read_partition(block, [*_COLUMNS, "error"])
+            frame = store.read_partition(block, [*_COLUMNS, "error", *more])
             broken = frame[frame.current & frame.error.notna()]
             if len(broken):
                 errors += zip(shown_paths(broken, roots), broken.error, strict=True)
@@ -261,7 +261,7 @@ def _scan(store: Store, roots: list[Root], images: NDArray[np.int64]) -> _Scan:
                 kept.append(frame.iloc[here])
     errors.sort()
     return _Scan(
-        pd.concat(kept, ignore_index=True) if kept else store.read_images(_COLUMNS),
+        pd.concat(kept, ignore_index=True) if kept else store.read_images([*_COLUMNS, *more]),
         pd.DataFrame({"path": _objects([path for path, _ in errors]), "error": [error for _, error in errors]}),
         (compared["a"], compared["b"]),
     )
@@ -312,7 +312,8 @@ def collect_result(
         known = hash_partners(current, wanted, store.two_sides)
     members = [side.members for side in sides] + ([] if known is None else [known.numbers])
     numbers = np.unique(np.concatenate(members))
-    scan = _scan(store, roots, numbers)
+    not_duplicates = store.read_not_duplicates()
+    scan = _scan(store, roots, numbers, ["content_hash"] if not_duplicates else [])
     images = scan.images
     # with the side, as stores of two machines may have the same path on either
     shown = list(zip(shown_paths(images, roots), images.side, strict=True))
@@ -323,6 +324,8 @@ def collect_result(
     names = [rank[image] if current else -1 for image, current in zip(shown, images.current, strict=True)]
     by_number = dict(zip(numbers.tolist(), names, strict=True))
     groups = _make_groups(sides, found, by_number, store.two_sides, not wanted.skip_matching_hash)
+    if not_duplicates:
+        groups = groups.without(_pairs_of_contents(images, names, not_duplicates))
     same_hash = np.zeros((0, 2), np.int64) if known is None else _hash_pairs(known, by_number, wanted, store.two_sides)
     used = np.unique(np.concatenate([groups.members, same_hash.ravel()]))
     groups = replace(groups, members=np.searchsorted(used, groups.members))
@@ -354,6 +357,17 @@ def collect_result(
     links = _collect_links(index["links"], roots)
     pixels = None if measured else height * width
     return Result(groups, kept, scan.errors, files, links, pixels, settings, stats, np.searchsorted(used, same_hash))
+
+
+def _pairs_of_contents(images: pd.DataFrame, names: list[int], contents: list[tuple[str, str]]) -> NDArray[np.int64]:
+    """Pairs of names of images that have the contents of pairs, (k, 2)."""
+    known = {content for pair in contents for content in pair}
+    of: dict[str, list[int]] = {}
+    for content, name in zip(images.content_hash, names, strict=True):
+        if name >= 0 and content in known:
+            of.setdefault(content, []).append(name)
+    pairs = [(x, y) for a, b in contents for x in of.get(a, ()) for y in of.get(b, ()) if x != y]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _hash_pairs(known: Images, names: dict[int, int], settings: CompareSettings, two_sides: bool) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@
         comparisons/<comparison>/             see `comparisons`
         mse[-rotations][-mirror]/             (image, image) float64, see `dense`; if it was asked for
       index.json                              what the last index run left out: ignored files, other names of files
+      decisions.json                          what people said are no duplicates, see `decisions`
       settings.json                           what the last run was asked for, see `settings`
       cleaned                                 thumbnails were removed after they were compared, see `cleaning`
       plots/                                  pictures of pairs, if no other folder was named, see `plots`
@@ -88,11 +89,11 @@ _WHOLE_SHARE, _CALL_BYTES = 8, 8192
 _PARTITIONS = 128
 # Rows that are left out of a shard together; less would make Zarr slow, which handles them one by one.
 _SHARD_ROWS = 16
-_LEFTOVER = re.compile(r"((index|writer|settings)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
+_LEFTOVER = re.compile(r"((index|writer|settings|decisions)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
 _CLEANED = "cleaned"
-_SETTINGS = "settings.json"
+_SETTINGS, _DECISIONS = "settings.json", "decisions.json"
 _OWN_NAMES = {
-    *("activity", "arrays.zarr", _CLEANED, "images.parquet", "index.json", "plots", RUN, _SETTINGS),
+    *("activity", "arrays.zarr", _CLEANED, _DECISIONS, "images.parquet", "index.json", "plots", RUN, _SETTINGS),
     *("writer.json", "writer.lock"),
 }
 # More than that are no settings.
@@ -465,6 +466,29 @@ class Store:
                 return
         self.files.write(_SETTINGS, json.dumps(values).encode())
 
+    def read_not_duplicates(self) -> list[tuple[str, str]]:
+        """Pairs of contents that people said are no duplicates, sorted: SHA-256 of both files.
+
+        Raises
+        ------
+        FastDiffError
+            If that is damaged.
+        """
+        try:
+            content = self.files.read(_DECISIONS)
+        except FileNotFoundError:
+            return []
+        with self.reading(_DECISIONS):
+            pairs = [tuple(pair) for pair in json.loads(content)["not_duplicates"]]
+            for a, b in pairs:
+                if not (_is_digest(a) and _is_digest(b) and a <= b):
+                    raise ValueError("what it has are no pairs of digests")
+            return sorted(set(pairs))
+
+    def write_not_duplicates(self, pairs: list[tuple[str, str]]) -> None:
+        """Record what `read_not_duplicates` gives."""
+        self.files.write(_DECISIONS, json.dumps({"not_duplicates": pairs}).encode())
+
     def forget_stale(self) -> None:
         """Remove the comparisons of thumbnails that were cleaned up, before pictures are read again.
 
@@ -678,6 +702,10 @@ class Store:
         if self.files.local:
             local_path(self.files.root, f"arrays.zarr/{name}")
         return StorePath(_zarr_store(self.files), name)
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _plain_path(array: str, chunk: int, more_axes: int) -> str:

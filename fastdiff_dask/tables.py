@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
@@ -11,13 +12,14 @@ import pyarrow as pa
 from .catalog import Root
 from .clusters import keep_order
 from .comparisons import Comparison
+from .config import CompareSettings
 from .errors import UsageError
 from .hashes import HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
 from .planning import unplanned
 from .results import Result, collect_result, shown_paths
 from .store import IMAGE_SCHEMA, Store
 
-__all__ = ["TABLES", "Tables", "decodable", "roots_of_store", "stored_result"]
+__all__ = ["TABLES", "Tables", "decodable", "roots_of_store", "stored_comparison", "stored_result"]
 
 TABLES = ("images", "pairs", "clusters", "errors")
 _IMAGE_COLUMNS = [
@@ -168,6 +170,17 @@ def stored_result(store: Store, name: str | None = None, threshold: float | None
     UsageError
         If there is no such comparison, or it is not finished.
     """
+    chosen, limit = _choose(store, name, threshold)
+    return collect_result(store, roots_of_store(store), chosen, limit)
+
+
+def stored_comparison(store: Store, name: str | None = None, threshold: float | None = None) -> CompareSettings:
+    """What makes a pair similar in the result that `stored_result` collects."""
+    chosen, limit = _choose(store, name, threshold)
+    return replace(chosen.settings, similarity_threshold=limit)
+
+
+def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Comparison, float]:
     begun = Comparison.all_in(store)
     if name is not None and name not in [one.name for one in begun]:
         known = ", ".join(one.name for one in begun) or "none"
@@ -185,8 +198,7 @@ def stored_result(store: Store, name: str | None = None, threshold: float | None
         names = ", ".join(one.name for one in found)
         raise UsageError(f"the store has comparisons of several kinds ({names}); name one with --comparison")
     chosen = (max if threshold is None else min)(found, key=lambda one: one.settings.similarity_threshold)
-    limit = chosen.settings.similarity_threshold if threshold is None else threshold
-    return collect_result(store, roots_of_store(store), chosen, limit)
+    return chosen, chosen.settings.similarity_threshold if threshold is None else threshold
 
 
 def _unfinished(comparison: Comparison) -> bool:

@@ -28,12 +28,12 @@ LAYERS = [
     ["compare", "dashboard", "clusters", "estimate", "status", "transfer", "wanted"],
     ["results"],
     ["table", "hash_clusters", "plots", "state"],
-    ["tables"],
-    ["sql"],
+    ["tables", "choosing"],
+    ["sql", "applying", "decisions"],
     ["export"],
     ["project"],
     ["difpy"],
-    ["cli_difpy"],
+    ["cli_difpy", "cli_actions"],
     ["cli"],
 ]
 KERNELS = [

@@ -1,0 +1,280 @@
+"""Similar images → which of them to keep, and which may go: each only for one that is kept and similar to it itself."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .errors import UsageError
+from .results import Result
+from .roots import is_within
+from .store import Store
+
+__all__ = ["RULES", "Chosen", "KeepRules", "Plan", "Skipped", "choose"]
+
+# What a rule keeps, and what is said of the other one.
+RULES = {
+    "most-pixels": "fewer pixels",
+    "largest": "smaller file",
+    "oldest": "newer file",
+    "newest": "older file",
+    "shortest-path": "longer path",
+}
+_PREFERRED, _PATH = "not in a preferred folder, or a later one", "path sorts later"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepRules:
+    """Which of similar images is kept: by preferred folders, then by each rule, then by pixels, size and path.
+
+    Attributes
+    ----------
+    rules
+        Some of `RULES`, the first one counts most. Age is that of the last modification.
+    prefer
+        Folders whose images are kept rather than others, in this order.
+    protect
+        Folders in which nothing goes.
+
+    Raises
+    ------
+    UsageError
+        If there is no such rule.
+    """
+
+    rules: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("rules", "prefer", "protect"):
+            value = getattr(self, name)
+            several = (value,) if isinstance(value, str | os.PathLike) else tuple(value)
+            object.__setattr__(self, name, tuple(os.fspath(one) for one in several))
+        for rule in self.rules:
+            if rule not in RULES:
+                raise UsageError(f"no rule {rule!r}; use {', '.join(RULES)}")
+
+    @property
+    def reasons(self) -> list[str]:
+        """What each part of a key says of the image that goes."""
+        return [_PREFERRED, *(RULES[rule] for rule in self.rules), RULES["most-pixels"], RULES["largest"], _PATH, _PATH]
+
+    def key(self, image: Any, side: str) -> tuple[Any, ...]:
+        """Sort key that puts the image to keep first; a row with path, width, height, size and mtime_ns."""
+        path = image.path
+        place = next((n for n, folder in enumerate(self.prefer) if _in(path, folder)), len(self.prefer))
+        values = {
+            "most-pixels": -image.width * image.height,
+            "largest": -image.size,
+            "oldest": image.mtime_ns,
+            "newest": -image.mtime_ns,
+            "shortest-path": len(path),
+        }
+        return place, *(values[rule] for rule in self.rules), values["most-pixels"], values["largest"], path, side
+
+    def is_protected(self, path: str) -> bool:
+        """Whether an image may not go."""
+        return any(_in(path, folder) for folder in self.protect)
+
+
+def _in(path: str, folder: str) -> bool:
+    if "://" in path or "://" in folder:
+        return is_within(path, folder)
+    # names as they are, and where they lead to
+    place, around = (Path(name).expanduser().absolute() for name in (path, folder))
+    return place.is_relative_to(around) or (place.parent.resolve() / place.name).is_relative_to(around.resolve())
+
+
+class Chosen(NamedTuple):
+    """An image that may go.
+
+    Attributes
+    ----------
+    image, kept_image
+        Numbers of it, and of the one that is kept for it.
+    path, kept
+        Their names.
+    why
+        Why it rather than the other one.
+    value
+        MSE, or another measure, of the two.
+    size
+        Bytes of the file.
+    """
+
+    image: int
+    kept_image: int
+    path: str
+    kept: str
+    why: str
+    value: float
+    size: int
+
+
+class Skipped(NamedTuple):
+    """An image that stays although it is a duplicate, or was to go."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What may go, and what stays.
+
+    Attributes
+    ----------
+    chosen
+        Images that may go, by the path of the one that is kept, then by their own.
+    skipped
+        Images of clusters that stay for a reason that is worth a word.
+    measure
+        Name of the measure of the values.
+    """
+
+    chosen: list[Chosen] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    measure: str = "mse"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that may go."""
+        return sum(one.size for one in self.chosen)
+
+    def to_frame(self) -> pd.DataFrame:
+        """As a table: remove, keep, why, mse (or value), bytes."""
+        value = "mse" if self.measure == "mse" else "value"
+        columns = {"remove": "path", "keep": "kept", "why": "why", value: "value", "bytes": "size"}
+        rows = {name: [getattr(one, attribute) for one in self.chosen] for name, attribute in columns.items()}
+        kinds: dict[str, Any] = {"remove": object, "keep": object, "why": object, value: float, "bytes": "int64"}
+        return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in rows.items()})
+
+
+def choose(store: Store, result: Result, rules: KeepRules, decisions: dict[int, str] | None = None) -> Plan:
+    """Choose what may go of the images of a result.
+
+    Best first, an image is kept unless one that is kept is similar to it itself, the best of which is then the one that
+    is kept for it. Of a chain a, b, c in which a and c are not similar, b goes for a, and c stays. With decisions, only
+    what these remove goes, and each for an image that they do not remove; those that they keep come first. What is
+    known as a duplicate by its hash alone was not compared, and stays.
+
+    Time and memory grow with the images in pairs, and with the pairs of different thumbnails, 100 bytes each.
+
+    Parameters
+    ----------
+    store, result
+        The store, and what was found in it.
+    rules
+        What to keep.
+    decisions
+        "keep" or "remove" by the number of an image.
+    """
+    images = _described(store, result)
+    rows = list(images.itertuples(index=False))
+    keys = [rules.key(row, side) for row, side in zip(rows, images.side, strict=True)]
+    rank = np.empty(len(rows), np.int64)
+    order = sorted(range(len(rows)), key=keys.__getitem__)
+    rank[order] = np.arange(len(rows))
+    protected = [rules.is_protected(row.path) for row in rows]
+    marked = {} if decisions is None else decisions
+    numbers = images.image.tolist()
+    near = _Neighbours(result)
+
+    # the best image that is kept, by group of equal thumbnails, as (how good, row)
+    kept: dict[int, tuple[int, int]] = {}
+    chosen: list[Chosen] = []
+    skipped: list[Skipped] = []
+    going: list[int] = []
+
+    def keep(row: int, goodness: int) -> None:
+        group = near.group(row)
+        kept[group] = min(kept.get(group, (goodness, row)), (goodness, row))
+
+    def best(row: int) -> tuple[int, int] | None:
+        return min((kept[group] for group in near.groups(row) if group in kept), default=None)
+
+    def go(row: int, other: int, why: str) -> None:
+        (found,) = result.groups.between(row, np.array([other], np.int64)).values[:1]
+        value = found / result.pixels if result.pixels is not None else found.view(np.float64)
+        ends = numbers[row], numbers[other], rows[row].path, rows[other].path
+        chosen.append(Chosen(*ends, why, float(value), int(rows[row].size)))
+
+    if decisions is not None:
+        for row in order:
+            if marked.get(numbers[row]) == "remove" and not protected[row]:
+                going.append(row)
+            else:
+                keep(row, int(rank[row]) + (0 if marked.get(numbers[row]) == "keep" else len(rows)))
+            if marked.get(numbers[row]) == "remove" and protected[row]:
+                skipped.append(Skipped(rows[row].path, "it is in a protected folder"))
+        for row in going:
+            found = best(row)
+            if found is None:
+                skipped.append(Skipped(rows[row].path, "no image that is kept is similar to it"))
+            else:
+                go(row, found[1], "as decided")
+        unknown = len(set(marked) - set(numbers))
+        if unknown:
+            skipped.append(Skipped(f"{unknown} decided images", "they are in no similar pair any more"))
+    else:
+        for row in order:
+            found = best(row)
+            if found is None or protected[row]:
+                keep(row, int(rank[row]))
+                if found is not None:
+                    skipped.append(Skipped(rows[row].path, "it is in a protected folder"))
+                continue
+            pairs = zip(keys[row], keys[found[1]], rules.reasons, strict=True)
+            go(row, found[1], next(reason for mine, other, reason in pairs if mine != other))
+    chosen.sort(key=lambda one: (one.kept, one.path))
+    return Plan(chosen, sorted(skipped), "mse" if result.pixels is not None else str(result.settings["measure"]))
+
+
+class _Neighbours:
+    """Which groups of equal thumbnails an image is similar to."""
+
+    def __init__(self, result: Result) -> None:
+        groups = result.groups
+        self._own = groups.own_pairs and not groups.two_sides
+        of = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
+        self._group = dict(zip(groups.members.tolist(), of.tolist(), strict=True))
+        ends: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
+        ends += [np.stack([chunk.first, chunk.second], axis=1) for chunk in groups.group_pairs()]
+        both = np.concatenate(ends)
+        both = both[both[:, 0] != both[:, 1]]
+        both = np.concatenate([both, both[:, ::-1]])
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        self._others = both[:, 1]
+        self._starts = np.searchsorted(both[:, 0], np.arange(len(groups.starts)))
+
+    def group(self, row: int) -> int:
+        """The group of an image; one of its own for what is in no pair of thumbnails."""
+        return self._group.get(row, -1 - row)
+
+    def groups(self, row: int) -> Iterator[int]:
+        """All groups whose images are similar to an image."""
+        group = self._group.get(row)
+        if group is None:
+            return
+        if self._own:
+            yield group
+        yield from self._others[self._starts[group] : self._starts[group + 1]].tolist()
+
+
+def _described(store: Store, result: Result) -> pd.DataFrame:
+    """The images of a result with their paths, and times of modification and digests as they were listed."""
+    frame = result.images[["image", "side", "width", "height", "size"]].copy()
+    frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
+    numbers = frame["image"].to_numpy(np.int64)
+    times = np.zeros(len(numbers), np.int64)
+    blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
+    for block in np.unique(blocks).tolist():
+        here = blocks == block
+        times[here] = store.read_partition(block, ["mtime_ns"]).mtime_ns.to_numpy()[places[here]]
+    return frame.assign(mtime_ns=times).reset_index(drop=True)

@@ -1,0 +1,175 @@
+"""The commands ``apply`` and ``undo``: what would happen as a table, and with ``--yes`` it happens."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import FastDiffError, UsageError, printable
+
+if TYPE_CHECKING:
+    from .actions import Outcome
+    from .choosing import Plan
+
+__all__ = ["apply", "undo"]
+
+_SHOWN = 50
+
+
+@click.command()
+@click.argument("store")
+@click.option("--decisions", metavar="FILE", help="Do what was marked in the report, and nothing else.")
+@click.option("--move", metavar="DIR", help="Move what may go to this folder.")
+@click.option("--trash", is_flag=True, help="Move it to the trash.")
+@click.option("--delete", is_flag=True, help="Delete it; there is no way back.")
+@click.option("--hardlink", is_flag=True, help="Put a hard link to the image that is kept in its place.")
+@click.option("--symlink", is_flag=True, help="Put a symbolic link to the image that is kept in its place.")
+@click.option(
+    "--keep",
+    "rules",
+    metavar="RULE",
+    multiple=True,
+    help="Keep most-pixels, largest, oldest, newest or shortest-path; of several, the first counts most.  "
+    "[default: most-pixels, largest, then by path]",
+)
+@click.option("--prefer", metavar="DIR", multiple=True, help="Keep what is in this folder; of several, in this order.")
+@click.option("--protect", metavar="DIR", multiple=True, help="Touch nothing in this folder.")
+@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
+@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+@click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
+def apply(
+    store: str,
+    decisions: str | None,
+    move: str | None,
+    rules: tuple[str, ...],
+    prefer: tuple[str, ...],
+    protect: tuple[str, ...],
+    threshold: float | None,
+    comparison: str | None,
+    yes: bool,
+    **flags: bool,
+) -> None:
+    """Remove the duplicates that were found in STORE, each for an image that is kept and similar to it itself.
+
+    Right before, both are read and compared again; what has changed since it was compared stays. What is moved, trashed
+    or linked can be brought back by undo. Without --yes nothing happens.
+    """
+    from .applying import apply_plan
+    from .choosing import KeepRules, choose
+    from .decisions import read_decisions, remember_not_duplicates
+    from .project import absolute_store
+    from .store import Store
+    from .tables import stored_comparison, stored_result
+
+    named = [name for name, wanted in flags.items() if wanted] + (["move"] if move is not None else [])
+    if len(named) > 1:
+        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other; use one of them")
+    if yes and not named and decisions is None:
+        raise UsageError("nothing is said to be done; use --move DIR, --trash, --delete, --hardlink or --symlink")
+    keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
+    opened = Store(absolute_store(store))
+    if decisions is not None and (rules or prefer):
+        raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
+    decided = None if decisions is None else read_decisions(opened, decisions)
+    if decided is not None and decided.not_duplicates and yes:
+        with Store.lock(opened.url):
+            new = remember_not_duplicates(opened, decided.not_duplicates)
+        click.echo(f"{new} pairs are remembered as no duplicates")
+    settings = stored_comparison(opened, comparison, threshold)
+    plan = choose(
+        opened,
+        stored_result(opened, comparison, threshold),
+        keep,
+        None if decided is None else decided.marks,
+    )
+    _print_plan(plan)
+    if not yes or not named:
+        what = f"--{named[0]}" if named else "--move DIR, --trash, --delete, --hardlink or --symlink"
+        click.echo(f"Nothing was done: this is what would happen. {what} and --yes does it.")
+        if named == ["delete"]:
+            click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
+        return
+    if named == ["delete"]:
+        click.echo("What is deleted cannot be brought back.")
+    _report(list(apply_plan(opened, plan, settings, named[0], move)), named[0])
+
+
+@click.command()
+@click.argument("store", required=False)
+@click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
+def undo(store: str | None, yes: bool) -> None:
+    """Bring back what the last apply, of STORE if one is named, has moved, trashed or linked.
+
+    Said again, the one before it. Nothing is overwritten. Without --yes nothing happens.
+    """
+    from .applying import journals
+    from .applying import undo as bring_back
+    from .project import absolute_store
+
+    found = [one for one in journals(None if store is None else absolute_store(store)) if one.lines]
+    if not found:
+        where = "" if store is None else f" of {store}"
+        raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
+    journal = found[-1]
+    numbers = Counter(line["action"] for line in journal.lines)
+    shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
+    click.echo(f"{printable(journal.store)}: {shown} ({printable(str(journal.path))})")
+    if not yes:
+        for line in journal.lines[:_SHOWN]:
+            click.echo(f"  {printable(line['path'])}")
+        if len(journal.lines) > _SHOWN:
+            click.echo(f"  … and {len(journal.lines) - _SHOWN} more")
+        click.echo("Nothing was done: --yes brings them back.")
+        return
+    _report(list(bring_back(journal)), "undo")
+
+
+def _print_plan(plan: "Plan") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from .progress import with_unit
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=10_000)
+    if plan.chosen:
+        table = Table(box=box.SIMPLE_HEAD)
+        for name in ("remove", "keep", "why"):
+            table.add_column(name, overflow="fold")
+        for name in ("MSE" if plan.measure == "mse" else plan.measure, "bytes"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in plan.chosen[:_SHOWN]:
+            names = (Text(printable(name)) for name in (one.path, one.kept))
+            table.add_row(*names, one.why, f"{one.value:.4g}", with_unit(one.size))
+        console.print(table)
+    if len(plan.chosen) > _SHOWN:
+        console.print(f"… and {len(plan.chosen) - _SHOWN} more")
+    for skipped in plan.skipped[:_SHOWN]:
+        console.print(Text(f"{printable(skipped.path)} stays: {skipped.reason}"))
+    if len(plan.skipped) > _SHOWN:
+        console.print(f"… and {len(plan.skipped) - _SHOWN} more stay")
+    console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
+
+
+_DONE: dict[str, Any] = {
+    "move": "moved",
+    "trash": "moved to the trash",
+    "delete": "deleted",
+    "hardlink": "replaced by hard links",
+    "symlink": "replaced by symbolic links",
+    "undo": "brought back",
+}
+
+
+def _report(outcomes: "list[Outcome]", action: str) -> None:
+    stays = [one for one in outcomes if one.reason is not None]
+    for one in stays[:_SHOWN]:
+        click.echo(f"{printable(one.path)} stays: {printable(str(one.reason))}")
+    if len(stays) > _SHOWN:
+        click.echo(f"… and {len(stays) - _SHOWN} more")
+    click.echo(f"{len(outcomes) - len(stays)} files were {_DONE[action]}")
+    if stays:
+        raise FastDiffError(f"{len(stays)} of {len(outcomes)} files stay as they are")
