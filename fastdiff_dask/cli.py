@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
-from .cli_actions import apply, undo
+from .cli_actions import apply, report, undo
 from .cli_difpy import difpy
 from .config import PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError
@@ -424,6 +424,7 @@ def export(
 
 commands.add_command(apply)
 commands.add_command(difpy)
+commands.add_command(report)
 commands.add_command(undo)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .actions import Outcome
     from .choosing import Plan
 
-__all__ = ["apply", "undo"]
+__all__ = ["apply", "report", "undo"]
 
 _SHOWN = 50
 
@@ -92,6 +92,39 @@ def apply(
     if named == ["delete"]:
         click.echo("What is deleted cannot be brought back.")
     _report(list(apply_plan(opened, plan, settings, named[0], move)), named[0])
+
+
+@click.command()
+@click.argument("store")
+@click.option("-o", "--output", metavar="FILE", default="report.html", show_default=True, help="The file to write.")
+@click.option("--limit", type=int, metavar="N", help="Clusters to show at most.  [default: 10000]")
+@click.option("--keep", "rules", metavar="RULE", multiple=True, help="What to suggest, as for apply.")
+@click.option("--prefer", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
+@click.option("--protect", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
+@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
+@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+def report(
+    store: str,
+    output: str,
+    limit: int | None,
+    rules: tuple[str, ...],
+    prefer: tuple[str, ...],
+    protect: tuple[str, ...],
+    threshold: float | None,
+    comparison: str | None,
+) -> None:
+    """Write what was found in STORE as one HTML file, to look at it, mark what may go, and export that for apply."""
+    from .choosing import KeepRules
+    from .project import absolute_store
+    from .report import LIMIT, write_report
+    from .store import Store
+    from .tables import stored_result
+
+    keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
+    opened = Store(absolute_store(store))
+    result = stored_result(opened, comparison, threshold)
+    shown = write_report(opened, result, output, limit=LIMIT if limit is None else limit, rules=keep)
+    click.echo(f"{shown} clusters in {output}")
 
 
 @click.command()

@@ -1094,6 +1094,40 @@ class FastDifPy:
         for row in self.errors.itertuples():
             print(f"{printable(row.path)}: {printable(row.error)}")
 
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        limit: int | None = None,
+        similarity: float | None = None,
+        keep: Sequence[str] = (),
+        prefer: Directories = (),
+        protect: Directories = (),
+    ) -> int:
+        """Write what was found as one HTML file, to look at it and mark what may go; see `report.write_report`.
+
+        Parameters
+        ----------
+        path
+            The file.
+        limit
+            Clusters to show at most; 10,000 by default.
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+        keep, prefer, protect
+            What is suggested, as for `plan`.
+
+        Returns
+        -------
+        Number of clusters that it shows.
+        """
+        from .choosing import KeepRules
+        from .report import LIMIT, write_report
+
+        rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
+        shown = LIMIT if limit is None else limit
+        return write_report(self.store, self.result(similarity), path, limit=shown, rules=rules)
+
     # -- what may go -------------------------------------------------------------------------------------------------
 
     def plan(

@@ -30,6 +30,7 @@ LAYERS = [
     ["table", "hash_clusters", "plots", "state"],
     ["tables", "choosing"],
     ["sql", "applying", "decisions"],
+    ["report"],
     ["export"],
     ["project"],
     ["difpy"],

@@ -1,0 +1,257 @@
+"""The report in a real browser: what it shows, marks and exports, and what becomes of it on disk."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from test_dashboard import ARGUMENTS, CHROMIUM
+
+import fastdiff_dask as fd
+from fastdiff_dask.cli import commands
+from fastdiff_dask.report import write_report
+from fastdiff_dask.testing import simulate_images
+
+HOSTILE = ["<script>alert(1)<", "'\"><img src=x onerror=alert(2)>", "{{ 7 * 7 }} &amp; ${x}", "ünï 日本 \udcff"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.asked, page.wrong = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def found(tmp_path, client, monkeypatch):
+    """A project with five clusters, four of them with hostile names."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    photos = simulate_images(tmp_path / "photos", images=8, duplicates=5, size=(96, 64))
+    for path, name in zip(photos.duplicates, HOSTILE, strict=False):
+        path.rename(path.with_name(name.replace("/", "") + ".jpg"))
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration()
+    assert len(db.result().clusters) == 5
+    return db
+
+
+def opened(page, path: Path) -> None:
+    page.goto(path.as_uri())
+    page.wait_for_selector(".image canvas")
+
+
+def test_marked_exported_and_applied(tmp_path, found, page):
+    report = tmp_path / "report.html"
+    assert found.report(report) == 5
+    opened(page, report)
+    assert page.title() == "Similar images: 5 clusters"
+    assert page.locator(".cluster").count() == 5
+    names = page.locator(".image .name").all_inner_texts()
+    assert len(names) == 10
+    assert all(any(name[:12] in shown for shown in names) for name in HOSTILE[:3])
+    # by certainty: the largest value of each cluster ascends
+    titles = page.locator(".cluster header span").all_inner_texts()
+    values = [float(re.search(r"up to (\S+)", text)[1]) for text in titles]
+    assert values == sorted(values)
+    assert sorted(values) == pytest.approx(sorted(float(f"{mse:.4g}") for mse in found.pairs.mse))
+    # filter, then mark what is suggested in what is shown
+    page.fill("#high", str((values[1] + values[2]) / 2))
+    assert page.locator(".cluster:visible").count() == 2
+    page.click("#suggest")
+    assert page.locator('.image[data-mark="remove"]').count() == 2
+    page.fill("#high", "")
+    page.fill("#folder", "nothing of that name")
+    assert page.locator(".cluster:visible").count() == 0
+    page.fill("#folder", "")
+    page.fill("#size", "1000000")
+    assert page.locator(".cluster:visible").count() == 0
+    page.fill("#size", "")
+    page.select_option("#state", "open")
+    assert page.locator(".cluster:visible").count() == 3
+    page.select_option("#state", "all")
+    # the third one is no duplicate; by keys
+    page.locator(".cluster").nth(2).locator(".image .view").nth(1).focus()
+    page.keyboard.press("n")
+    page.locator(".cluster").nth(3).locator(".image .view").nth(0).focus()
+    page.keyboard.press("e")
+    assert "2 images to remove" in page.inner_text("#count")
+    assert "1 no duplicates" in page.inner_text("#count")
+    with page.expect_download() as download:
+        page.click("#export")
+    file = tmp_path / "decisions.json"
+    download.value.save_as(file)
+    decisions = json.loads(file.read_text())
+    assert sorted(mark["mark"] for mark in decisions["marks"]) == ["keep", "keep", "keep", "remove", "remove"]
+    # marks are there again when it is opened again
+    page.reload()
+    page.wait_for_selector('.image[data-mark="remove"]')
+    assert not page.wrong
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in page.asked)
+    before = {path.name for path in (tmp_path / "photos").iterdir()}
+    done = CliRunner().invoke(
+        commands,
+        ["apply", str(tmp_path / "store"), "--decisions", str(file), "--move", str(tmp_path / "gone"), "--yes"],
+    )
+    assert done.exit_code == 0, done.output
+    gone = {path.name for path in (tmp_path / "gone").iterdir()}
+    assert gone == {Path(mark["path"]).name for mark in decisions["marks"] if mark["mark"] == "remove"}
+    assert {path.name for path in (tmp_path / "photos").iterdir()} == before - gone
+    found.index_the_dirs()
+    found.second_loop_iteration()
+    assert len(found.result().clusters) == 2
+
+
+def test_two_side_by_side(tmp_path, found, page):
+    found.report(tmp_path / "report.html")
+    opened(page, tmp_path / "report.html")
+    pair = found.pairs.sort_values("mse").iloc[0]
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    assert f"MSE {pair.mse:.6g}" in page.inner_text("#title")
+    # the other one is turned so that it looks like the first
+    shapes = [page.evaluate(f"(c => [c.width, c.height])(document.all.{side})") for side in ("left", "right")]
+    assert (shapes[0][0] > shapes[0][1]) == (shapes[1][0] > shapes[1][1])
+    alike = """() => {
+        const [a, b] = ["under", "over"].map(id => {
+            const small = document.createElement("canvas"), context = small.getContext("2d");
+            small.width = small.height = 16;
+            context.drawImage(document.getElementById(id), 0, 0, 16, 16);
+            return context.getImageData(0, 0, 16, 16).data;
+        });
+        let sum = 0;
+        for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+        return sum / 256;
+    }"""
+    two = """number => {
+        const cluster = data.clusters[number];
+        cluster.images.forEach(image => delete image.u);
+        return compare(cluster, 1);
+    }"""
+    # of files the page may not read the pixels, of the thumbnails it may
+    for number in range(5):
+        page.evaluate(two, number)
+        page.wait_for_timeout(200)
+        assert page.evaluate(alike) < 300, number
+    page.fill("#slider", "20")
+    assert page.evaluate("document.getElementById('over').style.clipPath") == "inset(0px 0px 0px 20%)"
+    page.locator("#dialog-marks .r").click()
+    assert page.locator('#dialog-marks .r[aria-pressed="true"]').count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert not page.wrong
+
+
+def test_ten_thousand_clusters_are_fluent(tmp_path, browser, client):
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (200, 8, 8, 3)).astype(np.uint8)
+    for number, one in enumerate(pixels):
+        for copy in "ab":
+            Image.fromarray(one).save(tmp_path / "photos" / f"{number:03}{copy}.bmp")
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration(0.0)
+    report = tmp_path / "report.html"
+    assert db.report(report) == 200
+    # the same clusters again and again, under other numbers
+    text = report.read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    sheets = re.findall(r'<script type="text/plain" id="sheet-\d+">.*?</script>\n', text, re.DOTALL)
+    clusters = [
+        {**one, "images": [{**image, "n": image["n"] + 1000 * k} for image in one["images"]]}
+        for k in range(50)
+        for one in data["clusters"]
+    ]
+    first = text.index(sheets[0])
+    last = text.index(sheets[-1]) + len(sheets[-1])
+    many = "".join(
+        re.sub(r"sheet-\d+", f"sheet-{k * 200 + n}", sheet) for k in range(50) for n, sheet in enumerate(sheets)
+    )
+    text = text[:first] + many + text[last:]
+    text = re.sub(
+        r'(id="data">).*?(</script>)', lambda m: m[1] + json.dumps(data | {"clusters": clusters}) + m[2], text, count=1
+    )
+    report.write_text(text)
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(report.as_uri())
+    page.wait_for_selector(".cluster:nth-of-type(10000)", state="attached")
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert paint < 2000
+    # a scroll through all of it: no frame takes long
+    longest = page.evaluate(
+        """() => new Promise(done => {
+            let last = performance.now(), longest = 0, frames = 0;
+            const step = () => {
+                const now = performance.now();
+                longest = Math.max(longest, now - last);
+                last = now;
+                if (frames++ >= 60) return done(longest);
+                scrollBy(0, 3000);
+                requestAnimationFrame(step);
+            };
+            requestAnimationFrame(step);
+        })"""
+    )
+    print(f"first paint {paint:.0f} ms, longest frame {longest:.0f} ms")
+    assert longest < 500
+    page.close()
+
+
+def test_limits_and_mistakes(tmp_path, found):
+    report = tmp_path / "report.html"
+    assert found.report(report, limit=2) == 2
+    assert "only the first 2 clusters are shown, 3 are left out" in report.read_text()
+    for limit in (0, True, "3"):
+        with pytest.raises(fd.UsageError, match="limit is"):
+            write_report(found.store, found.result(), report, limit=limit)
+    with pytest.raises(fd.UsageError, match="cannot be written"):
+        found.report(tmp_path / "none" / "report.html")
+    done = CliRunner().invoke(commands, ["report", str(tmp_path / "store"), "-o", str(report), "--threshold", "0.001"])
+    assert (done.exit_code, done.output) == (0, f"0 clusters in {report}\n")
+    text = report.read_text()
+    assert "No similar images were found." in text
+    # nothing of a name is markup, and nothing is asked for elsewhere
+    found.report(report)
+    text = report.read_text()
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert not re.search(r"https?://", text)
+
+
+def test_between_two_sides_with_suggestions(tmp_path, client):
+    simulate_images(tmp_path / "a", images=4, duplicates=0, size=(64, 64))
+    simulate_images(tmp_path / "b", images=4, duplicates=0, size=(64, 64))
+    db = fd.FastDifPy(tmp_path / "a", tmp_path / "b", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration()
+    start = time.monotonic()
+    assert db.report(tmp_path / "r.html", prefer=tmp_path / "b") == 4
+    assert time.monotonic() - start < 20
+    data = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "r.html").read_text())[1])
+    for cluster in data["clusters"]:
+        assert [(image["d"], image["g"]) for image in cluster["images"]] == [("b", 2), ("a", 1)]
