@@ -131,7 +131,8 @@ def test_a_run_in_another_process_is_shown_as_the_store_has_it(tmp_path, page, s
             assert shown[tile.rows.start * 8, tile.columns.start * 8] == max(similar, 0)
         assert f"{done.sum()} of {len(done)} tiles, {len(running)} running" in page.evaluate(TEXT, "progress")
         assert "Running: comparing" in page.evaluate(TEXT, "header")
-        assert page.evaluate(TEXT, "workers").count("tile ") == len(running)
+        # a worker that was stopped between the end of a tile and saying so still names it
+        assert len(running) <= page.evaluate(TEXT, "workers").count("tile ") <= len(works)
         assert page.get_by_text(HOSTILE).count() == 1  # as text, not as an element
         assert page.locator("progress").count() == 2
         assert len(page.screenshot(path=tmp_path / "page.png", full_page=True)) > 20_000

@@ -258,7 +258,7 @@ def test_limits_that_are_none(limits, tmp_path):
 
 
 def test_decoders_that_are_killed_from_outside(tmp_path, bad_decoder, monkeypatch):
-    monkeypatch.setenv("SLOW", "0.01")
+    monkeypatch.setenv("SLOW", "0.02")
     monkeypatch.setattr(readers, "_STARTS", 50)  # on a busy machine some are killed before they have begun
     paths = pictures(tmp_path / "photos", 250)
     stop = threading.Event()
@@ -268,7 +268,7 @@ def test_decoders_that_are_killed_from_outside(tmp_path, bad_decoder, monkeypatc
         while not stop.wait(0.05):
             for child in psutil.Process().children():
                 with contextlib.suppress(psutil.Error):
-                    if "fastdiff_dask.decoder" in " ".join(child.cmdline()) and time.time() - child.create_time() > 0.5:
+                    if "fastdiff_dask.decoder" in " ".join(child.cmdline()) and time.time() - child.create_time() > 1.2:
                         child.kill()
                         killed.append(child.pid)
 
