@@ -25,6 +25,12 @@ class Cluster(NamedTuple):
     low_quality: list[str]
     sides: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """A contact sheet for notebooks, of the files themselves, with what to keep."""
+        from .views import cluster_html  # a reader of pictures and templates, which only a notebook needs
+
+        return cluster_html(self.keep, self.low_quality)
+
 
 def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable, ...]:
     """Sort key that puts the image to keep first: most pixels, then the largest file, then the path.

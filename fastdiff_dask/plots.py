@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 
 from .catalog import full_path
 from .cluster import capacity, run_in_waves
-from .decoder import ListedFile, Request
 from .errors import FastDiffError, UsageError, printable
 from .files import replaced_file
 from .functions import need
-from .images import ImageRecord
 from .metrics import apply_transform
+from .pictures import fitted, read_picture
 from .progress import with_unit
-from .readers import reader
 from .resilience import retried
 from .results import Result
 from .store import Store
@@ -170,18 +168,16 @@ def draw_pairs(url: str, pairs: list[_Pair]) -> int:
 
 def _picture(row: Any, thumbnail: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
     """An image as people see it, not larger than it is shown; or its thumbnail in that shape, and why."""
-    scale = min(1.0, _SHOWN / max(row.width, row.height, 1))
-    width, height = (max(round(side * scale), 1) for side in (row.width, row.height))
-    listed = ListedFile(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row["size"], row.mtime_ns)
-    wanted = max(width, 8), max(height, 8)
-    request = Request([listed], *wanted, False, max(int(row.width) * int(row.height), 1), 60.0, ahead=0, at_once=1)
-    record = ImageRecord()
-    with reader() as decoder:
-        for answer in decoder.read(request):
-            (record,) = answer.records
-            if not record.error:
-                return np.frombuffer(answer.thumbnails, np.uint8).reshape(wanted[1], wanted[0], 3), ""
-    return thumbnail, record.error
+    width, height = fitted(int(row.width), int(row.height), _SHOWN)
+    pixels, record = read_picture(
+        os.fsencode(full_path(row.root, row.path, row.path_bytes)),
+        max(width, 8),
+        max(height, 8),
+        size=row["size"],
+        mtime_ns=row.mtime_ns,
+        pixel_limit=max(int(row.width) * int(row.height), 1),
+    )
+    return (thumbnail, record.error) if pixels is None else (pixels, "")
 
 
 def _draw(

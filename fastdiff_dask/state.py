@@ -60,16 +60,28 @@ class RunState:
         return bool(self.settings.p_root_dir_b) if self._store is None else self._store.two_sides
 
     @cached_property
-    def _images(self) -> tuple[int, int]:
+    def _images(self) -> tuple[int, int, int]:
+        """Current images of side a and of side b, and how many of both could not be read."""
         if self._store is None:
-            return 0, 0
-        frame = self._store.read_images(["side", "current"])
-        return tuple(int((frame.current & (frame.side == side)).sum()) for side in ("a", "b"))  # type: ignore[return-value]
+            return 0, 0, 0
+        frame = self._store.read_images(["side", "current", "error"])
+        a, b = (int((frame.current & (frame.side == side)).sum()) for side in ("a", "b"))
+        return a, b, int((frame.current & frame.error.notna()).sum())
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """Images that are listed, of side a and of side b."""
+        return self._images[:2]
+
+    @property
+    def fl_errors(self) -> int:
+        """Images that could not be read."""
+        return self._images[2]
 
     @property
     def enough_images_to_compare(self) -> bool:
         """Whether there is a pair; False before the folders are listed."""
-        a, b = self._images
+        a, b = self.images
         return bool(a and b) if self.has_dir_b else a > 1
 
     @cached_property
