@@ -1,13 +1,14 @@
 """One file → metadata record and thumbnail. Pillow only."""
 
-import contextlib
 import hashlib
 import io
 import os
 import stat
 import warnings
+from contextlib import suppress
+from datetime import datetime
 from functools import cache
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,10 @@ class ImageRecord(NamedTuple):
         What the decoder complained of, in one line.
     content_hash
         SHA-256 of the file (64 hexadecimal digits); empty if it could not be read.
+    camera
+        Maker and model by the EXIF data; empty if they do not say.
+    captured
+        When the picture was taken by the EXIF data, ISO 8601 without a time zone; empty if they do not say.
     """
 
     width: int = 0
@@ -86,6 +91,8 @@ class ImageRecord(NamedTuple):
     pixel_limit: int = 0
     warnings: str = ""
     content_hash: str = ""
+    camera: str = ""
+    captured: str = ""
 
 
 @cache
@@ -93,11 +100,11 @@ def _register_plugins() -> None:
     """Load Pillow's plugins, and those of the extras `heif` and `jxl` where they are installed."""
     Image.init()
     # one that is there and does not load, for want of a library, must not keep all other pictures from being read
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         import pillow_jxl  # noqa: F401 - registers itself
 
 
@@ -144,7 +151,7 @@ def open_file(path: str | bytes) -> io.FileIO:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = io.FileIO(os.open(path, flags))
     if hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError):  # a pipe
+        with suppress(OSError):  # a pipe
             os.posix_fadvise(file.fileno(), 0, _WHOLE_BYTES, os.POSIX_FADV_WILLNEED)
     return file
 
@@ -260,12 +267,29 @@ def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
     return os.fdopen(os.dup(file.fileno()), "rb"), digest
 
 
-def _orientation(image: Image.Image) -> int:
+def _exif(image: Image.Image) -> tuple[int, str, str]:
+    """Orientation, camera, and when it was taken."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        exif = image.getexif()
+        orientation = int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception as error:  # as with broken pictures; here the picture itself is there
         warnings.warn(f"the EXIF data cannot be read: {_reason(error)}", stacklevel=2)
-        return 1
+        return 1, "", ""
+    camera = captured = ""
+    with suppress(Exception):  # what else is broken in there costs nothing but these
+        maker, model = (_exif_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
+        camera = model if model.lower().startswith(maker.lower()) else f"{maker} {model}".strip()
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        for tag in (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized):
+            with suppress(ValueError):  # cameras whose clock was never set write spaces or zeros
+                captured = datetime.strptime(_exif_text(details.get(tag)), "%Y:%m:%d %H:%M:%S").isoformat()
+                break
+    return orientation, camera, captured
+
+
+def _exif_text(value: Any) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+    return printable(" ".join(text.replace("\0", " ").split()))[:_TEXT]
 
 
 class MissingDecoderError(Exception):
@@ -308,9 +332,11 @@ def _decode(
         image.load()
         if not drafted:
             shown = image.size
-        orientation = _orientation(image)
+        orientation, camera, captured = _exif(image)
         sideways = orientation in _SIDEWAYS
         thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
     if orientation in _UPRIGHT:
         thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
-    return ImageRecord(*(shown[::-1] if sideways else shown), image_format, mode), np.asarray(thumbnail)
+    width, height = shown[::-1] if sideways else shown
+    record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured)
+    return record, np.asarray(thumbnail)

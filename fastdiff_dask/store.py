@@ -79,7 +79,7 @@ from .trust import (
 
 __all__ = ["FORMAT_VERSION", "IMAGE_SCHEMA", "UNREAD", "Store", "encode_partition", "row_array_bytes"]
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _FORMAT = "fastdiff_dask"
 _THUMBNAILS, _SIGNATURES, _DIGESTS = "thumbnails", "signatures", "digests"
 # A block is read as a whole if more than one in so many of its rows is wanted and it is not on a local disk; if it is,
@@ -123,6 +123,8 @@ IMAGE_SCHEMA = pa.schema(
         ("pixel_limit", pa.int64()),  # pixels of which the image has more, if that is the error; else 0
         ("warnings", pa.string()),  # what the decoder complained of, one line; null if nothing
         ("content_hash", pa.string()),  # SHA-256 of the file; null while it was not read
+        ("camera", pa.string()),  # maker and model, by the EXIF data; null if not known
+        ("captured", pa.string()),  # when it was taken, by the EXIF data: ISO 8601, no time zone; null if not known
         (
             "source",
             pa.int64(),
@@ -136,7 +138,18 @@ IMAGE_SCHEMA = pa.schema(
 # What is known of an image before it is read.
 UNREAD: dict[str, Any] = {
     **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
-    **dict.fromkeys(("warnings", "content_hash", "hash_function", *HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
+    **dict.fromkeys(
+        (
+            "warnings",
+            "content_hash",
+            "camera",
+            "captured",
+            "hash_function",
+            *HASH_COLUMNS,
+            HASH_KEY,
+            *IMAGE_HASH_COLUMNS,
+        )
+    ),
     "hash_shift": 0,
     "source": -1,
 }

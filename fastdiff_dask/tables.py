@@ -24,7 +24,18 @@ __all__ = ["TABLES", "Tables", "decodable", "roots_of_store", "stored_comparison
 TABLES = ("images", "pairs", "clusters", "errors")
 _IMAGE_COLUMNS = [
     *("image", "side", "root", "path", "path_bytes", "size", "mtime_ns", "width", "height", "format", "mode"),
-    *("content_hash", "warnings", "error", "hash_function", "hash_shift", *HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS),
+    *(
+        "camera",
+        "captured",
+        "content_hash",
+        "warnings",
+        "error",
+        "hash_function",
+        "hash_shift",
+        *HASH_COLUMNS,
+        HASH_KEY,
+        *IMAGE_HASH_COLUMNS,
+    ),
 ]
 _CLUSTER_ROWS = 1 << 16
 

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from fastdiff_dask import images
 from fastdiff_dask.errors import printable
@@ -286,3 +286,57 @@ def test_thin_and_tiny_pictures(kind, size, tmp_path, rng):
 def test_printable_leaves_spaces_and_emoji():
     assert printable("写真　旅行 Fam👨\u200d👩 a\u00a0b") == "写真　旅行 Fam👨\u200d👩 a\u00a0b"
     assert printable("\u202eabc\x1b[31m\udcff") == "\\u202eabc\\x1b[31m\\udcff"
+
+
+def exif_of(**tags):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = "test"  # Pillow drops details alone
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    for name, value in tags.items():
+        tag = ExifTags.Base[name]
+        (details if name.startswith("DateTime") and name != "DateTime" else exif)[tag] = value
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("tags", "camera", "captured"),
+    [
+        ({}, "", ""),
+        ({"Make": "NIKON CORPORATION", "Model": "NIKON D90"}, "NIKON CORPORATION NIKON D90", ""),
+        ({"Make": "Canon", "Model": "Canon EOS 5D"}, "Canon EOS 5D", ""),
+        ({"Make": "Apple", "Model": "iPhone 12\0\0"}, "Apple iPhone 12", ""),
+        ({"Model": "X\n\x1b[31m"}, r"X \x1b[31m", ""),
+        ({"DateTimeOriginal": "2019:02:03 04:05:06"}, "", "2019-02-03T04:05:06"),
+        ({"DateTimeDigitized": "2018:02:03 04:05:06"}, "", "2018-02-03T04:05:06"),
+        (
+            {"DateTimeOriginal": "2019:02:03 04:05:06", "DateTimeDigitized": "2020:02:03 04:05:06"},
+            "",
+            "2019-02-03T04:05:06",
+        ),
+        ({"DateTimeOriginal": "0000:00:00 00:00:00"}, "", ""),
+        (
+            {"DateTimeOriginal": "    :  :     :  :  ", "DateTimeDigitized": "2020:02:03 04:05:06"},
+            "",
+            "2020-02-03T04:05:06",
+        ),
+        # when the file was changed last says nothing
+        ({"DateTime": "2020:02:03 04:05:06"}, "", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["jpg", "png", "tiff", "webp"])
+def test_camera_and_date(tags, camera, captured, kind, tmp_path):
+    path = tmp_path / f"one.{kind}"
+    Image.new("RGB", (40, 30)).save(path, exif=exif_of(**tags))
+    record, _ = read_image(path, 16, 16)
+    assert (record.camera, record.captured, record.error) == (camera, captured, "")
+
+
+def test_broken_details_cost_the_camera_alone(tmp_path):
+    path = tmp_path / "one.jpg"
+    Image.new("RGB", (40, 30)).save(path, exif=exif_of(Make="Me", Orientation=6))
+    content = path.read_bytes()
+    # the entry of the maker points out of the data
+    place = content.index(b"\x0f\x01\x02\x00") if b"\x0f\x01\x02\x00" in content else content.index(b"\x01\x0f\x00\x02")
+    path.write_bytes(content[: place + 4] + b"\x7f\xff\xff\x7f" * 2 + content[place + 12 :])
+    record, _ = read_image(path, 16, 16)
+    assert (record.width, record.height, record.error) == (30, 40, "")
