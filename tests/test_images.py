@@ -290,11 +290,12 @@ def test_printable_leaves_spaces_and_emoji():
 
 def exif_of(**tags):
     exif = Image.Exif()
-    exif[ExifTags.Base.Software] = "test"  # Pillow drops details alone
-    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details = {}
     for name, value in tags.items():
         tag = ExifTags.Base[name]
         (details if name.startswith("DateTime") and name != "DateTime" else exif)[tag] = value
+    if details:
+        exif[ExifTags.IFD.Exif] = details
     return exif
 
 
