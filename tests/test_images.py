@@ -290,12 +290,12 @@ def test_printable_leaves_spaces_and_emoji():
 
 def exif_of(**tags):
     exif = Image.Exif()
-    details = {}
+    details = exif.get_ifd(ExifTags.IFD.Exif)
     for name, value in tags.items():
-        tag = ExifTags.Base[name]
+        tag = int(ExifTags.Base[name])
         (details if name.startswith("DateTime") and name != "DateTime" else exif)[tag] = value
     if details:
-        exif[ExifTags.IFD.Exif] = details
+        exif[int(ExifTags.IFD.Exif)] = dict(details)
     return exif
 
 
