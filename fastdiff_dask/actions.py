@@ -19,21 +19,25 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote
 
+from .journals import place_of
+
 __all__ = [
     "Outcome",
     "Record",
     "Removal",
     "Seen",
     "StaysError",
-    "check_removals",
     "delete_files",
     "link_files",
     "move_files",
     "put_back",
+    "refused",
     "trash_files",
 ]
 
 _PIECE = 1 << 20
+# Bytes of a name in the trash, which gets a number, and ".trashinfo" of its description.
+_LONGEST = 220
 
 
 class Seen(NamedTuple):
@@ -93,18 +97,23 @@ class Record:
     """What went where, a line of JSON each, on disk before the file goes.
 
     A line has ``action``: "move" or "trash" (``path``, ``to``, ``size``, ``mtime_ns``, ``kept``; for the trash also
-    ``info``, the file that describes it), "delete" (without ``to``), "link" (``path``, ``kept``, ``kind``; without a
-    line for the trash before it, the two were equal, and ``sha256``, ``size``, ``mtime_ns`` and ``mode`` are those of
-    both), or "stay" (``path``, ``reason``), which takes back a line before it of the same path.
+    ``info``, the file that describes it; ``before``, if the file had that second name already; ``equal``, if it is
+    known to be equal to the one that is kept, byte by byte), "delete" (without ``to``), "link" (``path``, ``kept``,
+    ``kind``; ``trashed``, where the file is after a line for the trash before it; without, the two were equal, and
+    ``sha256``, ``size``, ``mtime_ns`` and ``mode`` are those of both), or "stay" (``path``, ``reason``), which takes
+    back a line before it of the same path.
 
     Parameters
     ----------
     path
         A new file; made by the first line.
+    equal
+        Whether the two files of a removal are known to be equal.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], equal: Callable[[Removal], bool] = lambda removal: False) -> None:
         self.path = Path(path)
+        self.equal = equal
         self._file: BinaryIO | None = None
 
     def add(self, action: str, path: str, **values: Any) -> None:
@@ -119,41 +128,32 @@ class Record:
     def close(self) -> None:
         """End it; what was added stays."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of a full disk, on which a line was not written; that was told
+                self._file.close()
 
 
-def check_removals(removals: Iterable[Removal]) -> None:
-    """Refuse a plan in which a file that is kept for another goes itself, or one goes twice.
-
-    Raises
-    ------
-    ValueError
-        With the path of such a file.
+def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
+    """Removals that must not be: of a file that is kept for another one, and of one that goes already; with the reason.
 
     Examples
     --------
     >>> a, b, c = (Seen(name, 1, 0) for name in "abc")
-    >>> check_removals([Removal(a, b), Removal(b, c)])
-    Traceback (most recent call last):
-        ...
-    ValueError: 'b' is kept for another file, and is to go itself
+    >>> [removal.file.path for removal in refused([Removal(a, b), Removal(b, c)])]
+    ['b']
     """
     removals = list(removals)
+    # not where a link leads to: what is a link stays, as `_check` sees
+    kept = {place_of(removal.kept.path) for removal in removals}
     going: set[str] = set()
-
-    def place(path: str) -> str:
-        # not where a link leads to: what is a link stays, as `_check` sees
-        folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - names may be undecodable
-        return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
-
+    found = {}
     for removal in removals:
-        path = place(removal.file.path)
-        if path in going:
-            raise ValueError(f"{removal.file.path!r} is to go twice")
-        going.add(path)
-    for removal in removals:
-        if place(removal.kept.path) in going:
-            raise ValueError(f"{removal.kept.path!r} is kept for another file, and is to go itself")
+        place = place_of(removal.file.path)
+        if place in kept:
+            found[removal] = "it is kept for another image"
+        elif place in going:
+            found[removal] = "it is to go twice"
+        going.add(place)
+    return found
 
 
 def _pass(removal: Removal) -> None:
@@ -172,7 +172,7 @@ def move_files(
     Parameters
     ----------
     removals
-        What may go; see `check_removals`.
+        What may go; those that are `refused` stay.
     folder
         An existing folder.
     record
@@ -224,9 +224,12 @@ def _each(
     removals: Iterable[Removal], record: Record, verify: Verify, action: Callable[[Removal], str | None]
 ) -> Iterator[Outcome]:
     removals = list(removals)
-    check_removals(removals)
+    stay = refused(removals)
     for removal in removals:
-        yield _attempt(removal, record, verify, action)
+        if removal in stay:
+            yield Outcome(removal.file.path, None, stay[removal])
+        else:
+            yield _attempt(removal, record, verify, action)
 
 
 def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
@@ -244,13 +247,14 @@ def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[
 
 def _delete(removal: Removal, record: Record) -> None:
     _check(removal)
-    record.add("delete", removal.file.path, **_described(removal))
+    record.add("delete", removal.file.path, **_described(removal, record))
     _check(removal)
     Path(removal.file.path).unlink()
 
 
-def _described(removal: Removal) -> dict[str, Any]:
-    return {"size": removal.file.size, "mtime_ns": removal.file.mtime_ns, "kept": removal.kept.path}
+def _described(removal: Removal, record: Record) -> dict[str, Any]:
+    described = {"size": removal.file.size, "mtime_ns": removal.file.mtime_ns, "kept": removal.kept.path}
+    return described | ({"equal": True} if record.equal(removal) else {})
 
 
 def _check(removal: Removal) -> os.stat_result:
@@ -290,23 +294,37 @@ def _move(
 ) -> Path:
     """Move a file into a folder under one of some names; gives where it is."""
     source, status = Path(removal.file.path), _check(removal)
-    if source.parent.resolve() == folder.resolve():
+    if os.path.samestat(source.parent.stat(), folder.stat()):
         raise StaysError("it is in that folder already")
     names = _names if names is None else names
     target, made = _link(source, folder, status, names) or (_copy(source, folder, status, names), True)
     try:
         _sync_folder(folder)
-        values = {name: value(target) for name, value in more.items()}
-        record.add(action, removal.file.path, to=str(target), **_described(removal), **values)
+        there = target.lstat()
+        values: dict[str, Any] = {name: value(target) for name, value in more.items()}
+        values |= {} if made else {"before": True}
+        record.add(action, removal.file.path, to=str(target), **_described(removal, record), **values)
         if not os.path.samestat(_check(removal), status):
             raise StaysError("it was replaced while it was moved")
+        if not _is_there(target, there):
+            raise StaysError(f"{target} was taken away while it was moved")
+        if _is_one_name(source, target):
+            raise StaysError("it is in that folder already")
         source.unlink()
     except BaseException:
         # the original is there, so that what was made beside it may go
         if made and _is_there(source, status):
-            target.unlink()
+            target.unlink(missing_ok=True)
         raise
     return target
+
+
+def _is_one_name(path: Path, other: Path) -> bool:
+    """Whether two paths are one name of one file, by way of a folder that is a link to another one."""
+    status, second = path.lstat(), other.lstat()
+    # names that differ only in case may be one as well
+    one = os.path.samestat(path.parent.stat(), other.parent.stat()) and path.name.lower() == other.name.lower()
+    return one or (os.path.samestat(status, second) and status.st_nlink == 1)
 
 
 def _is_there(path: Path, status: os.stat_result) -> bool:
@@ -367,11 +385,18 @@ def _copy(source: Path, folder: Path, status: os.stat_result, names: Callable[[s
         for name in names(source.name):
             target = folder / name
             try:
-                # a name of our own, which the copy may replace; not every file system has hard links for this
-                target.open("xb").close()
+                os.link(temporary, target)
             except FileExistsError:
                 continue
-            temporary.replace(target)
+            except OSError:
+                # without hard links: a name of our own, which the copy may replace
+                try:
+                    target.open("xb").close()
+                except FileExistsError:
+                    continue
+                temporary.replace(target)
+                return target
+            temporary.unlink()
             return target
         raise StaysError("its name is taken")
     except BaseException:
@@ -404,7 +429,7 @@ def _trash(removal: Removal, record: Record) -> Path:
     reserved: dict[str, Path] = {}
 
     def names(name: str) -> Iterator[str]:
-        for free in _names(name):
+        for free in _names(_shortened(name)):
             info = place / "info" / f"{free}.trashinfo"
             try:
                 # who makes this file has the name
@@ -425,6 +450,13 @@ def _trash(removal: Removal, record: Record) -> Path:
         for name, info in reserved.items():
             if name != used:
                 info.unlink(missing_ok=True)
+
+
+def _shortened(name: str) -> str:
+    """A name to which an extension may be added."""
+    stem, extension = os.path.splitext(name)  # noqa: PTH122 - the name may be undecodable bytes
+    end = os.fsencode(extension)[:32]
+    return os.fsdecode(os.fsencode(stem)[: _LONGEST - len(end)] + end)
 
 
 def _trash_folder(source: Path, status: os.stat_result) -> tuple[Path, str]:
@@ -474,14 +506,18 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
     try:
         link(temporary)  # that it cannot be made is known before anything goes
         if digest and digest == kept_digest:
-            described = _described(removal) | {"kind": kind, "sha256": digest, "mode": stat.S_IMODE(status.st_mode)}
+            described = _described(removal, record) | {
+                "kind": kind,
+                "sha256": digest,
+                "mode": stat.S_IMODE(status.st_mode),
+            }
             record.add("link", removal.file.path, **described)
             if not os.path.samestat(_check(removal), status):
                 raise StaysError("it was replaced meanwhile")
             temporary.replace(source)
             return None
         target = _trash(removal, record)
-        record.add("link", removal.file.path, kept=removal.kept.path, kind=kind)
+        record.add("link", removal.file.path, kept=removal.kept.path, kind=kind, trashed=str(target))
         try:
             # another file may have come there meanwhile, and stays
             if kind == "symlink":
@@ -513,18 +549,22 @@ def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
     for line in reversed(lines):
         path = str(line["path"])
         try:
+            if not Path(path).is_absolute():
+                raise StaysError("where it was is not known")
             if line["action"] == "delete":
                 raise StaysError("it was deleted, and there is no way back")
             if line["action"] == "link" and "sha256" not in line:
                 with contextlib.suppress(StaysError):  # what is said of the file in the trash says it
-                    _unlink(line)
+                    if os.path.lexists(line.get("trashed", "")):
+                        _unlink(line)
             elif line["action"] == "link":
                 _unlink(line)
                 yield Outcome(path, path, None)
             else:
                 yield Outcome(str(line["to"]), _return(line), None)
-        except (StaysError, OSError) as error:
-            reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
+        except (StaysError, OSError, KeyError, TypeError, ValueError) as error:
+            # the latter of damaged lines
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             yield Outcome(path, None, reason)
 
 
@@ -574,7 +614,7 @@ def _return(line: dict[str, Any]) -> str:
     path, to = Path(line["path"]), Path(line["to"])
     if not os.path.lexists(to):
         if _is_as_was(path, line):
-            return str(path)  # back already
+            return str(line["path"])  # back already
         raise StaysError(f"{to} is not there any more")
     if not _is_as_was(to, line):
         raise StaysError(f"{to} has changed since")
@@ -584,7 +624,6 @@ def _return(line: dict[str, Any]) -> str:
         # stopped between the second name, or copy, and the end of the first one
         if not os.path.samestat(path.lstat(), to.lstat()) and not filecmp.cmp(path, to, shallow=False):
             raise StaysError("there is another file in its place")
-        to.unlink()
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         seen = Seen(str(to), int(line["size"]), int(line["mtime_ns"]))
@@ -599,7 +638,9 @@ def _return(line: dict[str, Any]) -> str:
         elif moved is None:
             raise StaysError("there is another file in its place")
         _sync_folder(path.parent)
+    # a name that it had before it was moved stays
+    if not line.get("before") and not _is_one_name(to, path):
         to.unlink()
     if "info" in line:
         Path(line["info"]).unlink(missing_ok=True)
-    return str(path)
+    return str(line["path"])

@@ -1,20 +1,12 @@
-"""A plan of what may go → done, with a journal to bring it back; each pair is read and compared again just before.
+"""A plan of what may go → done, with a journal to bring it back; each pair is read and compared again just before."""
 
-Journals are in the user's own data folder, one for each call, never in a store: a store may come from someone else, and
-what a journal says is done to files when it is undone.
-"""
-
-import hashlib
 import json
 import os
-import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import platformdirs
 
 from .actions import (
     Outcome,
@@ -28,38 +20,22 @@ from .actions import (
     put_back,
     trash_files,
 )
+from .catalog import full_path
 from .choosing import Chosen, Plan
 from .config import CompareSettings
 from .decoder import ListedFile, Request
 from .errors import UsageError
+from .journals import History, Journal, acting, new_journal, place_of, read_journal
 from .measures import apply_measure, resolve_measure
 from .metrics import available_transforms, transformed_squared_errors
 from .readers import close_readers, reader
 from .remote import is_url
 from .store import Store
 
-__all__ = ["ACTIONS", "Journal", "apply_plan", "journals", "undo"]
+__all__ = ["ACTIONS", "apply_plan", "undo"]
 
 ACTIONS = ("move", "trash", "delete", "hardlink", "symlink")
 _BUILT_IN = ("ssim", "hamming")
-
-
-class Journal(NamedTuple):
-    """What a call did.
-
-    Attributes
-    ----------
-    path
-        The file.
-    store
-        Address of the store that it was about.
-    lines
-        What was done and is not undone, see `actions.Record`.
-    """
-
-    path: Path
-    store: str
-    lines: list[dict[str, Any]]
 
 
 def apply_plan(
@@ -68,7 +44,8 @@ def apply_plan(
     """Do what a plan says, a file at a time; what cannot be done is an outcome with the reason, and stops nothing else.
 
     A file goes if it and the one that is kept for it are there, are two files and no links, have the size and the time
-    of modification that were listed and the content that was compared, and are similar when they are read again now.
+    of modification that were listed and the content that was compared, and are similar when they are read again now;
+    and if no earlier call speaks against it, see `journals.History`. One process of a user does this at a time.
 
     Parameters
     ----------
@@ -83,6 +60,8 @@ def apply_plan(
     ------
     UsageError
         If the action, or the folder, cannot be used.
+    FastDiffError
+        If another process is at work.
     """
     if action not in ACTIONS:
         raise UsageError(f"no action {action!r}; use {', '.join(ACTIONS)}")
@@ -91,26 +70,46 @@ def apply_plan(
     for one in plan.chosen:
         if is_url(one.path) or is_url(one.kept):
             raise UsageError(f"{one.path} is no file of this machine; images behind addresses are left alone")
+    if folder is not None and not os.fspath(folder):
+        raise UsageError("the folder to move to has no name; name one")
     if folder is not None:
+        folder = os.path.abspath(folder)  # noqa: PTH100 - a journal is undone from anywhere
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} is no folder and cannot be one: {error.strerror}; name another one") from None
     removals = _removals(store, plan)
-    return _apply(store, removals, settings, action, folder)
+    names = {removal.file.path: one.path for removal, one in removals.items()}
+    return _apply(store, removals, names, settings, action, folder)
 
 
 def _apply(
     store: Store,
     removals: "dict[Removal, Chosen]",
+    names: dict[str, str],
     settings: CompareSettings,
     action: str,
     folder: str | os.PathLike[str] | None,
 ) -> Iterator[Outcome]:
-    verifier = _Verifier(store, removals, settings)
-    record = Record(_new_journal(store.url)) if removals else None
-    if record is None:
+    if not removals:
         return
+    verifier = _Verifier(store, removals, settings)
+    with acting():
+        verifier.history = History(folder=folder)
+        record = Record(new_journal(store.url), verifier.are_equal)
+        for outcome in _act(store, removals, verifier, record, action, folder):
+            # under the name that the user knows
+            yield outcome._replace(path=names.get(outcome.path, outcome.path))
+
+
+def _act(
+    store: Store,
+    removals: "dict[Removal, Chosen]",
+    verifier: "_Verifier",
+    record: Record,
+    action: str,
+    folder: str | os.PathLike[str] | None,
+) -> Iterator[Outcome]:
     try:
         record.add("begin", store.url, command=action)
         if action == "move":
@@ -128,18 +127,16 @@ def _apply(
 
 
 def _removals(store: Store, plan: Plan) -> "dict[Removal, Chosen]":
-    """What may go, as it was listed: the last metadata of each image."""
+    """What may go, as it was listed: the last metadata of each image, and its place whatever the current folder is."""
     numbers = sorted({number for one in plan.chosen for number in (one.image, one.kept_image)})
-    times: dict[int, tuple[int, int]] = {}
+    seen: dict[int, Seen] = {}
     size = store.thumbnail_settings.block_size
     for block in sorted({number // size for number in numbers}):
-        frame = store.read_partition(block, ["image", "size", "mtime_ns"]).set_index("image")
-        for number in numbers:
-            if number // size == block:
-                times[number] = int(frame["size"][number]), int(frame.mtime_ns[number])
-    return {
-        Removal(Seen(one.path, *times[one.image]), Seen(one.kept, *times[one.kept_image])): one for one in plan.chosen
-    }
+        frame = store.read_partition(block, ["image", "root", "path", "path_bytes", "size", "mtime_ns"])
+        for row in frame[frame.image.isin(numbers)].itertuples():
+            path = os.path.abspath(full_path(row.root, row.path, row.path_bytes))  # noqa: PTH100
+            seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
+    return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}
 
 
 class _Verifier:
@@ -148,6 +145,7 @@ class _Verifier:
     def __init__(self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings) -> None:
         self._store, self._removals, self._settings = store, removals, settings
         self._hashes: dict[int, str] = {}
+        self.history = History([])
         numbers = {number for one in removals.values() for number in (one.image, one.kept_image)}
         size = store.thumbnail_settings.block_size
         for block in sorted({number // size for number in numbers}):
@@ -160,6 +158,11 @@ class _Verifier:
         one = self._removals[removal]
         return self._hashes[one.image], self._hashes[one.kept_image]
 
+    def are_equal(self, removal: Removal) -> bool:
+        """Whether both files are equal byte by byte."""
+        mine, other = self.digests(removal)
+        return mine == other
+
     def verify(self, removal: Removal) -> None:
         """See that a pair is what was compared, and is similar.
 
@@ -168,6 +171,16 @@ class _Verifier:
         StaysError
             If not.
         """
+        place, kept = (place_of(seen.path) for seen in removal)
+        if self.history.is_aside(kept):
+            raise StaysError(
+                f"the file to keep, {removal.kept.path}, lies in a trash, or where such files are moved to"
+            )
+        if self.history.is_aside(place):
+            raise StaysError("it lies in a trash, or where such files are moved to")
+        reason = self.history.why_needed(place)
+        if reason is not None:
+            raise StaysError(reason)
         one, made = self._removals[removal], self._store.thumbnail_settings
         files = [ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns) for seen in removal]
         request = Request(files, made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
@@ -200,73 +213,24 @@ class _Verifier:
         return 0.0, 0.0
 
 
-# -- journals ----------------------------------------------------------------------------------------------------------
-
-
-def _folder() -> Path:
-    return Path(platformdirs.user_data_dir("fastdiff_dask")) / "actions"
-
-
-def _new_journal(store: str) -> Path:
-    folder = _folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"no journal can be written in {folder}: {error.strerror}; set XDG_DATA_HOME to a folder of yours"
-        ) from None
-    digest = hashlib.blake2b(store.encode(errors="surrogateescape"), digest_size=6).hexdigest()
-    return (
-        folder / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**9:09}-{digest}-{uuid.uuid4().hex[:6]}.jsonl"
-    )
-
-
-def journals(store: str | None = None) -> list[Journal]:
-    """The journals of this user, of one store or of all, that have something to undo; the oldest first.
-
-    The last line may be cut off by a kill; what it was about to tell of did not begin.
-    """
-    found = []
-    for path in sorted(_folder().glob("*.jsonl")):
-        journal = _read(path)
-        if journal is not None and store in (None, journal.store) and journal.lines:
-            found.append(journal)
-    return found
-
-
-def _read(path: Path) -> Journal | None:
-    lines: list[dict[str, Any]] = []
-    store = ""
-    for text in path.read_bytes().split(b"\n"):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        match line.get("action"):
-            case "begin":
-                store = str(line["path"])
-            case "stay":
-                # takes back what was about to happen to this file
-                if lines and lines[-1]["path"] == line["path"]:
-                    lines.pop()
-                    # a link that was not made after all; the file before it is in the trash, and can come back
-            case "undone":
-                lines = [one for one in lines if one["path"] != line["path"]]
-            case "move" | "trash" | "link" | "delete":
-                lines.append(line)
-    return Journal(path, store, lines) if store else None
-
-
 def undo(journal: Journal) -> Iterator[Outcome]:
-    """Bring back everything that a journal tells of, the last file first; it can be called again after a kill."""
-    with journal.path.open("ab") as file:
-        ended = journal.path.read_bytes().endswith(b"\n")
-        for outcome in put_back(journal.lines):
-            if outcome.reason is None:
-                # of what was moved, the outcome names where it was, and where it is
-                line = json.dumps({"action": "undone", "path": outcome.to}).encode()
-                file.write((b"" if ended else b"\n") + line + b"\n")
-                ended = True
-                file.flush()
-                os.fsync(file.fileno())
-            yield outcome
+    """Bring back everything that a journal tells of, the last file first; it can be called again after a kill.
+
+    Raises
+    ------
+    FastDiffError
+        If another process is at work, see `journals.acting`.
+    """
+    with acting():
+        lines = read_journal(journal.path).lines  # another process may have brought some back meanwhile
+        with journal.path.open("ab") as file:
+            ended = journal.path.read_bytes().endswith(b"\n")
+            for outcome in put_back(lines):
+                if outcome.reason is None:
+                    # of what was moved, the outcome names where it was, and where it is
+                    line = json.dumps({"action": "undone", "path": outcome.to}).encode()
+                    file.write((b"" if ended else b"\n") + line + b"\n")
+                    ended = True
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield outcome

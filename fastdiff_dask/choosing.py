@@ -1,8 +1,8 @@
 """Similar images → which of them to keep, and which may go: each only for one that is kept and similar to it itself."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .errors import UsageError
+from .catalog import full_path
+from .errors import UsageError, printable
+from .journals import History, place_of
+from .remote import is_url
 from .results import Result
 from .roots import is_within
 from .store import Store
@@ -66,9 +69,9 @@ class KeepRules:
         return [_PREFERRED, *(RULES[rule] for rule in self.rules), RULES["most-pixels"], RULES["largest"], _PATH, _PATH]
 
     def key(self, image: Any, side: str) -> tuple[Any, ...]:
-        """Sort key that puts the image to keep first; a row with path, width, height, size and mtime_ns."""
+        """Sort key that puts the image to keep first; a row with path, place, width, height, size and mtime_ns."""
         path = image.path
-        place = next((n for n, folder in enumerate(self.prefer) if _in(path, folder)), len(self.prefer))
+        place = next((n for n, folder in enumerate(self.prefer) if _in(image.place, folder)), len(self.prefer))
         values = {
             "most-pixels": -image.width * image.height,
             "largest": -image.size,
@@ -78,16 +81,31 @@ class KeepRules:
         }
         return place, *(values[rule] for rule in self.rules), values["most-pixels"], values["largest"], path, side
 
-    def is_protected(self, path: str) -> bool:
-        """Whether an image may not go."""
-        return any(_in(path, folder) for folder in self.protect)
+    def is_protected(self, place: str) -> bool:
+        """Whether an image, by its absolute path, may not go."""
+        return any(_in(place, folder) for folder in self.protect)
+
+    def check_folders(self, places: Iterable[str]) -> None:
+        """See that each folder is there, or has one of some images: a slip of the pen would protect nothing.
+
+        Raises
+        ------
+        UsageError
+            If not.
+        """
+        places = list(places)
+        for name, folders in (("protect", self.protect), ("prefer", self.prefer)):
+            for folder in folders:
+                there = not is_url(folder) and Path(folder).expanduser().is_dir()
+                if not there and not any(_in(place, folder) for place in places):
+                    raise UsageError(f"{name} names {printable(folder)}, which is no folder; name one that is there")
 
 
 def _in(path: str, folder: str) -> bool:
     if "://" in path or "://" in folder:
         return is_within(path, folder)
     # names as they are, and where they lead to
-    place, around = (Path(name).expanduser().absolute() for name in (path, folder))
+    place, around = Path(path).absolute(), Path(folder).expanduser().absolute()
     return place.is_relative_to(around) or (place.parent.resolve() / place.name).is_relative_to(around.resolve())
 
 
@@ -136,11 +154,14 @@ class Plan:
         Images of clusters that stay for a reason that is worth a word.
     measure
         Name of the measure of the values.
+    apart
+        Pairs of numbers of images that were decided to be no duplicates: `apply` has the store remember them.
     """
 
     chosen: list[Chosen] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     measure: str = "mse"
+    apart: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -156,7 +177,15 @@ class Plan:
         return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in rows.items()})
 
 
-def choose(store: Store, result: Result, rules: KeepRules, decisions: dict[int, str] | None = None) -> Plan:
+def choose(
+    store: Store,
+    result: Result,
+    rules: KeepRules,
+    decisions: dict[int, str] | None = None,
+    *,
+    apart: Sequence[tuple[int, int]] = (),
+    history: History | None = None,
+) -> Plan:
     """Choose what may go of the images of a result.
 
     Best first, an image is kept unless one that is kept is similar to it itself, the best of which is then the one that
@@ -174,14 +203,35 @@ def choose(store: Store, result: Result, rules: KeepRules, decisions: dict[int, 
         What to keep.
     decisions
         "keep" or "remove" by the number of an image.
+    apart
+        Pairs of numbers of images that are no duplicates.
+    history
+        What earlier calls did: what they moved or trashed is neither kept nor removed, and that for which something
+        went stays. By default nothing counts.
+
+    Raises
+    ------
+    UsageError
+        If a folder of the rules is not there.
     """
     images = _described(store, result)
+    rules.check_folders(images.place)
+    if apart:
+        rows_of = {number: row for row, number in enumerate(images.image)}
+        known = [[rows_of[a], rows_of[b]] for a, b in apart if a in rows_of and b in rows_of]
+        if known:
+            result = replace(result, groups=result.groups.without(np.array(known, np.int64)))
+    history = History([]) if history is None else history
     rows = list(images.itertuples(index=False))
     keys = [rules.key(row, side) for row, side in zip(rows, images.side, strict=True)]
     rank = np.empty(len(rows), np.int64)
     order = sorted(range(len(rows)), key=keys.__getitem__)
     rank[order] = np.arange(len(rows))
-    protected = [rules.is_protected(row.path) for row in rows]
+    aside = [history.is_aside(row.place) for row in rows]
+    needed = [history.why_needed(row.place) for row in rows]
+    protected = ["it is in a protected folder" if rules.is_protected(row.place) else why
+                 for row, why in zip(rows, needed, strict=True)]  # fmt: skip
+    order = [row for row in order if not aside[row]]
     marked = {} if decisions is None else decisions
     numbers = images.image.tolist()
     near = _Neighbours(result)
@@ -207,12 +257,13 @@ def choose(store: Store, result: Result, rules: KeepRules, decisions: dict[int, 
 
     if decisions is not None:
         for row in order:
-            if marked.get(numbers[row]) == "remove" and not protected[row]:
+            why_not, remove = protected[row], marked.get(numbers[row]) == "remove"
+            if remove and why_not is None:
                 going.append(row)
             else:
                 keep(row, int(rank[row]) + (0 if marked.get(numbers[row]) == "keep" else len(rows)))
-            if marked.get(numbers[row]) == "remove" and protected[row]:
-                skipped.append(Skipped(rows[row].path, "it is in a protected folder"))
+            if remove and why_not is not None:
+                skipped.append(Skipped(rows[row].path, why_not))
         for row in going:
             found = best(row)
             if found is None:
@@ -224,16 +275,20 @@ def choose(store: Store, result: Result, rules: KeepRules, decisions: dict[int, 
             skipped.append(Skipped(f"{unknown} decided images", "they are in no similar pair any more"))
     else:
         for row in order:
-            found = best(row)
-            if found is None or protected[row]:
+            found, why_not = best(row), protected[row]
+            if found is None or why_not is not None:
                 keep(row, int(rank[row]))
-                if found is not None:
-                    skipped.append(Skipped(rows[row].path, "it is in a protected folder"))
+                if found is not None and why_not is not None:
+                    skipped.append(Skipped(rows[row].path, why_not))
                 continue
             pairs = zip(keys[row], keys[found[1]], rules.reasons, strict=True)
             go(row, found[1], next(reason for mine, other, reason in pairs if mine != other))
+    if any(aside):
+        reason = "they lie in a trash, or where apply moved them to: they are neither kept nor removed"
+        skipped.append(Skipped(f"{sum(aside)} images", reason))
     chosen.sort(key=lambda one: (one.kept, one.path))
-    return Plan(chosen, sorted(skipped), "mse" if result.pixels is not None else str(result.settings["measure"]))
+    measure = "mse" if result.pixels is not None else str(result.settings["measure"])
+    return Plan(chosen, sorted(skipped), measure, list(apart))
 
 
 class _Neighbours:
@@ -268,13 +323,18 @@ class _Neighbours:
 
 
 def _described(store: Store, result: Result) -> pd.DataFrame:
-    """The images of a result with their paths, and times of modification and digests as they were listed."""
+    """The images of a result with their paths, and places and times of modification as they were listed."""
     frame = result.images[["image", "side", "width", "height", "size"]].copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
     numbers = frame["image"].to_numpy(np.int64)
-    times = np.zeros(len(numbers), np.int64)
+    times, there = np.zeros(len(numbers), np.int64), np.empty(len(numbers), object)
     blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
     for block in np.unique(blocks).tolist():
         here = blocks == block
-        times[here] = store.read_partition(block, ["mtime_ns"]).mtime_ns.to_numpy()[places[here]]
-    return frame.assign(mtime_ns=times).reset_index(drop=True)
+        listed = store.read_partition(block, ["root", "path", "path_bytes", "mtime_ns"]).iloc[places[here]]
+        times[here] = listed.mtime_ns
+        names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
+        there[here] = [name if is_url(name) else place_of(name) for name in names]
+    frame = frame.assign(mtime_ns=times).reset_index(drop=True)
+    frame["place"] = pd.Series(there, dtype=object)
+    return frame

@@ -1,6 +1,7 @@
 """The commands ``apply`` and ``undo``: what would happen as a table, and with ``--yes`` it happens."""
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ from .errors import FastDiffError, UsageError, printable
 if TYPE_CHECKING:
     from .actions import Outcome
     from .choosing import Plan
+    from .journals import Journal
 
 __all__ = ["apply", "report", "undo"]
 
@@ -56,7 +58,8 @@ def apply(
     """
     from .applying import apply_plan
     from .choosing import KeepRules, choose
-    from .decisions import read_decisions, remember_not_duplicates
+    from .decisions import Decisions, read_decisions, remember_not_duplicates
+    from .journals import History
     from .project import absolute_store
     from .store import Store
     from .tables import stored_comparison, stored_result
@@ -64,14 +67,16 @@ def apply(
     named = [name for name, wanted in flags.items() if wanted] + (["move"] if move is not None else [])
     if len(named) > 1:
         raise UsageError(f"--{named[0]} and --{named[1]} exclude each other; use one of them")
+    if move == "":
+        raise UsageError("--move has no name of a folder; name one")
     if yes and not named and decisions is None:
         raise UsageError("nothing is said to be done; use --move DIR, --trash, --delete, --hardlink or --symlink")
     keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
     opened = Store(absolute_store(store))
     if decisions is not None and (rules or prefer):
         raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
-    decided = None if decisions is None else read_decisions(opened, decisions)
-    if decided is not None and decided.not_duplicates and yes:
+    decided = Decisions() if decisions is None else read_decisions(opened, decisions)
+    if decided.not_duplicates and yes:
         with Store.lock(opened.url):
             new = remember_not_duplicates(opened, decided.not_duplicates)
         click.echo(f"{new} pairs are remembered as no duplicates")
@@ -80,7 +85,9 @@ def apply(
         opened,
         stored_result(opened, comparison, threshold),
         keep,
-        None if decided is None else decided.marks,
+        None if decisions is None else decided.marks,
+        apart=decided.not_duplicates,
+        history=History(folder=move),
     )
     _print_plan(plan)
     if not yes or not named:
@@ -129,32 +136,52 @@ def report(
 
 @click.command()
 @click.argument("store", required=False)
+@click.option("--list", "listed", is_flag=True, help="List what can be undone, the newest first.")
+@click.option("--journal", metavar="FILE", help="Undo this one of the list, and not the newest.")
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
-def undo(store: str | None, yes: bool) -> None:
+def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> None:
     """Bring back what the last apply, of STORE if one is named, has moved, trashed or linked.
 
     Said again, the one before it. Nothing is overwritten. Without --yes nothing happens.
     """
-    from .applying import journals
     from .applying import undo as bring_back
+    from .journals import journals, last_to_undo
     from .project import absolute_store
 
-    found = [one for one in journals(None if store is None else absolute_store(store)) if one.lines]
-    if not found:
-        where = "" if store is None else f" of {store}"
-        raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
-    journal = found[-1]
-    numbers = Counter(line["action"] for line in journal.lines)
-    shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
-    click.echo(f"{printable(journal.store)}: {shown} ({printable(str(journal.path))})")
+    url = None if store is None else absolute_store(store)
+    if listed:
+        for one in reversed(journals(url)):
+            click.echo(_summary(one))
+        return
+    if journal is not None:
+        known = {one.path.name: one for one in journals(url)}
+        found = known.get(Path(journal).name)
+        if found is None:
+            raise UsageError(f"{printable(journal)} is no journal of something to undo; undo --list shows them")
+    else:
+        found, hopeless = last_to_undo(url)
+        for one in hopeless:
+            click.echo(f"{_summary(one)}: what went is not where it went to any more")
+        if found is None:
+            where = "" if store is None else f" of {store}"
+            raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
+    click.echo(_summary(found))
+    if found.damaged:
+        click.echo(f"{found.damaged} lines of it are damaged, and are left out")
     if not yes:
-        for line in journal.lines[:_SHOWN]:
+        for line in found.lines[:_SHOWN]:
             click.echo(f"  {printable(line['path'])}")
-        if len(journal.lines) > _SHOWN:
-            click.echo(f"  … and {len(journal.lines) - _SHOWN} more")
+        if len(found.lines) > _SHOWN:
+            click.echo(f"  … and {len(found.lines) - _SHOWN} more")
         click.echo("Nothing was done: --yes brings them back.")
         return
-    _report(list(bring_back(journal)), "undo")
+    _report(list(bring_back(found)), "undo")
+
+
+def _summary(journal: "Journal") -> str:
+    numbers = Counter(line["action"] for line in journal.lines)
+    shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
+    return f"{printable(journal.store) or 'a store'}: {shown} ({printable(str(journal.path))})"
 
 
 def _print_plan(plan: "Plan") -> None:

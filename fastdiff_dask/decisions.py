@@ -58,24 +58,27 @@ def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
         if values["format"] != FORMAT:
             raise ValueError(f"its format is {values['format']!r}, not {FORMAT!r}")
         marks: dict[int, str] = {}
-        named: dict[int, str] = {}
+        named: list[tuple[int, str]] = []
+        if not isinstance(values["marks"], list) or not isinstance(values["not_duplicates"], list):
+            raise TypeError("marks and not_duplicates must be lists")
         for one in values["marks"]:
             number, mark = _number(one["image"]), one["mark"]
             if mark not in ("keep", "remove"):
                 raise ValueError(f"{mark!r} is no mark")
             if marks.get(number, mark) != mark:
                 raise ValueError(f"image {number} is marked twice")
-            marks[number], named[number] = mark, str(one["path"])
+            marks[number] = mark
+            named.append((number, str(one["path"])))
         pairs = []
         for one in values["not_duplicates"]:
             (a, b), paths = map(_number, one["images"]), one["paths"]
             pairs.append((a, b))
-            named |= dict(zip((a, b), map(str, paths), strict=True))
+            named += zip((a, b), map(str, paths), strict=True)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
         raise UsageError(f"{path} has no decisions ({reason}); export them from the report") from None
-    known = _paths(store, sorted(named))
-    for number, name in named.items():
+    known = _paths(store, sorted({number for number, _ in named}))
+    for number, name in named:
         if known.get(number) != name:
             raise UsageError(
                 f"{path} was made for another store: image {number} is {printable(name)} there, and "

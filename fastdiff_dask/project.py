@@ -1178,7 +1178,8 @@ class FastDifPy:
         prefer, protect
             Folders whose images are kept rather than others, in this order; and in which nothing goes.
         decisions
-            File of marks from the report: only what is removed there goes.
+            File of marks from the report: only what is removed there goes, and not for what is no duplicate of it
+            there, which `apply` has the store remember.
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
 
@@ -1187,11 +1188,19 @@ class FastDifPy:
         The plan; ``to_frame()`` gives it as a table.
         """
         from .choosing import KeepRules, choose
-        from .decisions import read_decisions
+        from .decisions import Decisions, read_decisions
+        from .journals import History
 
         rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
-        marks = None if decisions is None else read_decisions(self.store, decisions).marks
-        return choose(self.store, self.result(similarity), rules, marks)
+        decided = Decisions() if decisions is None else read_decisions(self.store, decisions)
+        return choose(
+            self.store,
+            self.result(similarity),
+            rules,
+            None if decisions is None else decided.marks,
+            apart=decided.not_duplicates,
+            history=History(),
+        )
 
     def apply(self, plan: "Plan", action: str, folder: str | os.PathLike[str] | None = None) -> "list[Outcome]":
         """Do what a plan says: each pair is read and compared again right before, and nothing is overwritten.
@@ -1214,16 +1223,19 @@ class FastDifPy:
 
         self.result()
         assert self._comparison is not None
+        if plan.apart:
+            self._remember_apart(plan.apart)
         return list(apply_plan(Store(self.saved_url), plan, self._comparison.settings, action, folder))
 
     def undo(self) -> "list[Outcome]":
         """Bring back what the last `apply` to this store, in whatever process, has moved, trashed or linked."""
-        from .applying import journals, undo
+        from .applying import undo
+        from .journals import last_to_undo
 
-        found = journals(self.saved_url)
-        if not found:
-            raise UsageError(f"there is nothing to undo of {self.saved_url}")
-        return list(undo(found[-1]))
+        found, _ = last_to_undo(self.saved_url)
+        if found is None:
+            raise UsageError(f"there is nothing to undo of {self.saved_url}; what was deleted cannot come back")
+        return list(undo(found))
 
     def not_duplicates(self, pairs: Iterable[tuple[str, str]]) -> int:
         """Keep in the store that images are no duplicates of each other, by content; gives the number of new pairs.
@@ -1233,8 +1245,6 @@ class FastDifPy:
         pairs
             Paths of two images, as in `pairs`.
         """
-        from .decisions import remember_not_duplicates
-
         images = self.result().images
         named = [tuple(pair) for pair in pairs]
         for name in {name for pair in named for name in pair}:
@@ -1246,6 +1256,11 @@ class FastDifPy:
             for a in np.atleast_1d(images["image"].loc[x])
             for b in np.atleast_1d(images["image"].loc[y])
         ]
+        return self._remember_apart(numbers)
+
+    def _remember_apart(self, numbers: list[tuple[int, int]]) -> int:
+        from .decisions import remember_not_duplicates
+
         with self.writing():
             added = remember_not_duplicates(self.store, numbers)
             if self._copy is not None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image
 
 from .choosing import KeepRules, choose
@@ -20,6 +21,7 @@ from .clusters import keep_order
 from .decisions import FORMAT
 from .errors import UsageError, printable
 from .files import replaced_file
+from .journals import History
 from .progress import with_unit
 from .remote import is_url
 from .results import Result
@@ -32,6 +34,8 @@ LIMIT = 10_000
 _IMAGES = 60
 _BINS = 40
 _QUALITY = 82
+# What the template says of itself.
+_MADE = b'<meta name="generator" content="fastdiff_dask report">'
 
 
 def write_report(
@@ -104,6 +108,7 @@ def write_report(
         sheets=_sheets(store, shown),
     )
     try:
+        _check_target(Path(path))
         with replaced_file(Path(path)) as file:
             file.writelines(piece.encode() for piece in pieces)
     except OSError as error:
@@ -111,11 +116,22 @@ def write_report(
     return len(shown)
 
 
+def _check_target(path: Path) -> None:
+    """See that nothing else is replaced by a report: not a picture, for one."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if start and _MADE not in start:
+        raise UsageError(f"{printable(str(path))} is no report; name another file")
+
+
 def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, Any]]:
     """What the page knows of each cluster, the most certain first."""
-    plan = choose(store, result, rules)
+    plan = choose(store, result, rules, history=History())
     going, kept = {one.image for one in plan.chosen}, {one.kept_image for one in plan.chosen}
     rows = list(result.images.itertuples())
+    contents = _contents(store, result.images["image"].to_numpy(np.int64))
     two_sides = result.groups.two_sides
     held = result.among(list(result.images.index))
     found = []
@@ -138,7 +154,7 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
             # the page turns the other one: the turn of the first one backwards, unless it is mirrored
             turn = int(row.rotation) if a != first or row.mirrored else (360 - int(row.rotation)) % 360
             pairs[b if a == first else a] = [float(values[place]), turn, bool(row.mirrored)]
-        images = [_image(rows[row], going, kept, two_sides) for row in ordered]
+        images = [_image(rows[row], contents[row], going, kept, two_sides) for row in ordered]
         worst = max((pair[0] for pair in pairs.values()), default=None)
         found.append(
             {
@@ -153,9 +169,22 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
     return sorted(found, key=lambda one: (one["worst"] is None, one["worst"] or 0.0, one["images"][0]["p"]))
 
 
-def _image(row: Any, going: set[int], kept: set[int], two_sides: bool) -> dict[str, Any]:
-    number = int(row.image)
+def _contents(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
+    """The begin of the SHA-256 of each image: marks of another one with its number are not taken over."""
+    found = np.empty(len(numbers), object)
+    blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
+    for block in np.unique(blocks).tolist():
+        hashes = store.read_partition(block, ["content_hash"]).content_hash.fillna("").to_numpy(object)
+        found[blocks == block] = [content[:16] for content in hashes[places[blocks == block]]]
+    return found
+
+
+def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: bool) -> dict[str, Any]:
+    number, shown = int(row.image), printable(row.Index)
     image = {"n": number, "p": row.Index, "w": int(row.width), "h": int(row.height), "s": int(row.size)}
+    image["c"] = content
+    if shown != row.Index:
+        image["t"] = shown
     image["g"] = 1 if number in going else 2 if number in kept else 0
     if two_sides:
         image["d"] = row.side

@@ -1,12 +1,13 @@
 """For tests, ours and users': photo-like images with known duplicates, and the two-loop reference of the MSE."""
 
 import os
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 __all__ = ["SimulatedPhotos", "reference_sse", "simulate_images", "simulate_photo"]
 
@@ -66,7 +67,8 @@ def simulate_images(
     """Write distinct photo-like JPEG files, and altered copies of some of them, into a folder.
 
     Copies are, in turn: saved again at quality 70, half the size, turned by 90, 180 and 270 degrees, saved as PNG, and
-    slightly brighter. Distinct pictures are far apart (an MSE of thousands), copies close (under 200).
+    slightly brighter. Distinct pictures are far apart (an MSE of thousands), copies close (under 200). The distinct
+    ones have EXIF data as of one of three cameras, a picture every five hours; copies have none.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def simulate_images(
     for number in range(images):
         picture = Image.fromarray(simulate_photo(rng, *size))
         path = target / f"picture_{number:05d}.jpg"
-        picture.save(path, quality=92)
+        picture.save(path, quality=92, exif=_simulate_exif(number))
         originals.append(path)
         if number < duplicates:
             kind = number % 7
@@ -103,6 +105,15 @@ def simulate_images(
             picture.save(copy, quality=70 if kind == 0 else 92)  # no matter to PNG
             copies[copy] = path
     return SimulatedPhotos(originals, copies)
+
+
+def _simulate_exif(number: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Simulated"
+    exif[ExifTags.Base.Model] = f"Camera {'ABC'[number % 3]}"
+    taken = datetime(2024, 1, 1) + timedelta(hours=5 * number)
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken.strftime("%Y:%m:%d %H:%M:%S")
+    return exif
 
 
 def reference_sse(

@@ -12,7 +12,7 @@ import pytest
 from conftest import without_privileges
 from move_kill_driver import seen
 
-from fastdiff_dask.actions import Outcome, Record, Removal, Seen, check_removals, delete_files, move_files
+from fastdiff_dask.actions import Outcome, Record, Removal, Seen, delete_files, move_files, refused
 
 OTHER_DISK = Path("/dev/shm")
 
@@ -184,19 +184,18 @@ def test_another_name_of_the_file_to_keep_stays(photos, target, tmp_path, action
 def test_a_folder_under_two_names_is_seen_through(photos, tmp_path):
     (tmp_path / "alias").symlink_to(photos)
     removals = [Removal(seen(photos / "a.jpg"), seen(tmp_path / "alias" / "a.jpg"))]
-    with pytest.raises(ValueError, match="is kept for another file, and is to go itself"):
-        delete(removals, tmp_path / "record")
+    assert [one.reason for one in delete(removals, tmp_path / "record")] == ["it is kept for another image"]
     assert (photos / "a.jpg").exists()
 
 
-def test_chains_are_refused_before_anything_goes(photos, target, tmp_path):
+def test_in_a_chain_what_is_kept_for_another_stays(photos, target, tmp_path):
     a, b, kept = (seen(photos / name) for name in ("a.jpg", "b.jpg", "kept.jpg"))
-    with pytest.raises(ValueError, match="kept for another"):
-        move([Removal(b, kept), Removal(a, b)], target, tmp_path / "record")
-    with pytest.raises(ValueError, match="is to go twice"):
-        check_removals([Removal(a, kept), Removal(a, b)])
-    assert names(photos) == ["a.jpg", "b.jpg", "kept.jpg"]
-    assert names(target) == []
+    outcomes = move([Removal(b, kept), Removal(a, b)], target, tmp_path / "record")
+    assert [one.reason for one in outcomes] == ["it is kept for another image", None]
+    assert names(photos) == ["b.jpg", "kept.jpg"]
+    assert names(target) == ["a.jpg"]
+    assert refused([Removal(b, kept), Removal(b, a)]) == {Removal(b, a): "it is to go twice"}
+    assert len(refused([Removal(a, b), Removal(b, a)])) == 2
 
 
 def test_a_plan_goes_on_after_what_stays(photos, target, tmp_path):

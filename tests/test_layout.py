@@ -14,7 +14,7 @@ PACKAGE = Path(fastdiff_dask.__file__).parent
 LAYERS = [
     ["errors"],
     ["remote"],
-    ["blas", "config", "functions", "gpu", "pixels", "probe", "resilience", "stopping"],
+    ["blas", "config", "functions", "gpu", "journals", "pixels", "probe", "resilience", "stopping"],
     ["images"],
     ["decoder", "roots", "trust"],
     ["components", "grid", "hashes", "readers", "metrics", "ordering", "shortcuts", "signatures", "files", "progress"],

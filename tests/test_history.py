@@ -1,0 +1,442 @@
+"""What earlier calls of apply mean for later ones, and journals in every state: nothing is lost over several calls."""
+
+import itertools
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_apply import contents, picture, pictures_in, project, removed, run, save, trash, write_decisions
+
+import fastdiff_dask as fd
+from fastdiff_dask import actions, journals
+from fastdiff_dask.journals import History, acting, last_to_undo, new_journal
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A picture in two sizes, twice."""
+    for number in range(2):
+        save(tmp_path / "photos" / f"{number} big.png", picture(number, size=16))
+        save(tmp_path / "photos" / "in" / f"{number} small.png", picture(number))
+    return tmp_path / "photos"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.rglob("*.png"))
+
+
+# -- one at a time -----------------------------------------------------------------------------------------------------
+
+
+def test_one_process_at_a_time(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "move", tmp_path / "gone")
+    with acting(), pytest.raises(fd.FastDiffError, match="another apply or undo is at work"):
+        db.undo()
+    assert len(db.undo()) == 2
+    with acting(), pytest.raises(fd.FastDiffError, match="another apply or undo is at work"):
+        db.apply(db.plan(), "delete")
+    assert len(names(photos)) == 4
+
+
+def test_undo_in_a_loop_beside_apply_loses_nothing(tmp_path, client):
+    for number in range(40):
+        save(tmp_path / "photos" / f"{number} big.png", picture(number, size=16))
+        save(tmp_path / "photos" / f"{number} small.png", picture(number))
+    db = project(tmp_path, client, 0.0)
+    before, plan = pictures_in(tmp_path / "photos"), db.plan()
+    assert len(plan.chosen) == 40
+    ended = threading.Event()
+
+    def undo_all():
+        while not ended.is_set():
+            try:
+                db.undo()
+            except (fd.UsageError, fd.FastDiffError):
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=undo_all)
+    thread.start()
+    try:
+        for _ in range(3):
+            try:
+                db.apply(plan, "move", tmp_path / "gone")
+            except fd.FastDiffError:
+                time.sleep(0.01)
+    finally:
+        ended.set()
+        thread.join()
+    assert pictures_in(tmp_path / "photos", tmp_path / "gone") == before
+
+
+def test_what_was_taken_away_meanwhile_is_seen(tmp_path, photos, client, monkeypatch):
+    """The new name vanishes between its making and the end of the old one."""
+    db = project(tmp_path, client)
+    add = actions.Record.add
+
+    def meanwhile(self, action, path, **values):
+        add(self, action, path, **values)
+        if action == "move":
+            Path(values["to"]).unlink()
+
+    monkeypatch.setattr(actions.Record, "add", meanwhile)
+    outcomes = db.apply(db.plan(), "move", tmp_path / "gone")
+    assert all("was taken away while it was moved" in one.reason for one in outcomes)
+    assert len(names(photos)) == 4
+
+
+# -- what went before counts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["trash", "move"])
+def test_what_was_set_aside_is_not_what_is_kept(tmp_path, photos, client, action, monkeypatch):
+    """The trash, or the folder, is within the collection, and its names sort first."""
+    if action == "trash":
+        monkeypatch.setenv("XDG_DATA_HOME", str(photos / "+data"))
+    shutil.copy2(photos / "0 big.png", photos / "z copy.png")
+    for _ in range(2):
+        db = project(tmp_path, client)
+        db.apply(db.plan(), action, photos / "+gone" if action == "move" else None)
+    assert sorted(path.name for path in photos.glob("*.png")) == ["0 big.png", "1 big.png"]
+    plan = project(tmp_path, client).plan()
+    assert plan.chosen == []
+    assert any("images" in one.path and "neither kept nor removed" in one.reason for one in plan.skipped)
+    # what is done does not trust the plan
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "is_aside", lambda *_: False)
+        blind = fd.choosing.choose(db.store, db.result(), fd.choosing.KeepRules(rules=("oldest",)))
+    assert blind.chosen
+    outcomes = db.apply(blind, "delete")
+    assert all(one.reason for one in outcomes)
+
+
+def test_another_folder_of_a_trash_is_one_too():
+    history = History([], folder="/photos/gone")
+    inside = [
+        "/home/x/.local/share/Trash/files/a.png",
+        "/mnt/.Trash-1000/files/a.png",
+        "/mnt/.Trash/1/files/a",
+        "/photos/gone/x/a",
+    ]
+    assert [history.is_aside(path) for path in inside] == [True] * 4
+    outside = ["/home/x/Trash/a.png", "/photos/gone2/a.png", "/home/.Trashed/a.png"]
+    assert [history.is_aside(path) for path in outside] == [False] * 3
+
+
+def test_a_chain_over_two_calls(tmp_path, client):
+    """a ~ b ~ c, a not ~ c: b may go for c only as long as nothing went for b."""
+    folder = tmp_path / "photos"
+    for number, name in enumerate("abc"):
+        save(folder / f"{name}.png", picture(2, 3 * number), age=number)
+    db = project(tmp_path, client)
+    first = db.plan(protect=folder / "c.png", keep="oldest", prefer=folder / "b.png")
+    assert removed(first) == {"a.png": "b.png"}
+    db.apply(first, "delete")
+    plan = db.plan(keep="oldest")
+    assert [(Path(one.path).name, one.reason) for one in plan.skipped] == [
+        ("b.png", f"{folder / 'a.png'} went for it before (undo brings that back)")
+    ]
+    blind = fd.choosing.choose(db.store, db.result(), fd.choosing.KeepRules(rules=("oldest",)))
+    outcomes = db.apply(blind, "trash")
+    assert all("went for it before" in one.reason or "not there any more" in one.reason for one in outcomes)
+    assert names(folder) == ["b.png", "c.png"]
+    marks = write_decisions(db, tmp_path / "d.json", {"b.png": "remove"})
+    assert db.plan(decisions=marks).chosen == []
+
+
+def test_what_is_equal_byte_by_byte_may_follow(tmp_path, client):
+    """What went was equal to b: whatever is similar to b is similar to it."""
+    folder = tmp_path / "photos"
+    save(folder / "b.png", picture(2, 3))
+    shutil.copy2(folder / "b.png", folder / "b 2.png")
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "trash")
+    left = names(folder)
+    save(folder / "c.png", picture(2, 6, size=16))
+    db = project(tmp_path, client)
+    assert removed(db.plan()) == {left[0]: "c.png"}
+
+
+def test_what_a_link_leads_to_stays(tmp_path, photos, client):
+    shutil.copy2(photos / "0 big.png", photos / "0 a.png")
+    shutil.rmtree(photos / "in")
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "symlink")
+    assert (photos / "0 big.png").is_symlink()
+    save(photos / "huge.png", picture(0, size=32))
+    db = project(tmp_path, client)
+    plan = db.plan()
+    assert plan.chosen == []
+    assert "went for it before" in plan.skipped[0].reason
+    db.undo()
+    assert removed(project(tmp_path, client).plan()) == {"0 a.png": "huge.png", "0 big.png": "huge.png"}
+
+
+# -- undo --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_old_folder_is_a_link_to_the_new_one(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    before = pictures_in(photos)
+    db.apply(db.plan(), "move", tmp_path / "gone")
+    (photos / "in").rmdir()
+    (photos / "in").symlink_to(tmp_path / "gone")
+    db.undo()
+    assert pictures_in(photos, tmp_path / "gone") == before
+    assert names(tmp_path / "gone") == ["0 small.png", "1 small.png"]
+
+
+def test_paths_of_a_journal_do_not_depend_on_the_current_folder(tmp_path, photos, client, monkeypatch):
+    before = contents(photos)
+    monkeypatch.chdir(photos)
+    with fd.FastDifPy(".", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        plan = db.plan()
+        (tmp_path / "else").mkdir()
+        monkeypatch.chdir(tmp_path / "else")
+        outcomes = db.apply(plan, "move", "gone")
+        assert [(one.path, one.to) for one in outcomes] == [
+            (f"./in/{n} small.png", str(tmp_path / "else" / "gone" / f"{n} small.png")) for n in range(2)
+        ]
+        monkeypatch.chdir("/")
+        assert all(one.reason is None for one in db.undo())
+        assert contents(photos) == before
+        with pytest.raises(fd.UsageError, match="nothing to undo"):
+            db.undo()
+
+
+def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    plan = db.plan()
+    first, second = (fd.choosing.Plan([one]) for one in plan.chosen)
+    db.apply(first, "move", tmp_path / "gone")
+    db.apply(second, "trash")
+    shutil.rmtree(trash(tmp_path))
+    code, output = run("undo", tmp_path / "store", "--yes")
+    assert code == 0
+    assert "what went is not where it went to any more" in output
+    assert "1 files were brought back" in output
+    assert (photos / "in" / "0 small.png").exists()
+    db.apply(first, "delete")
+    assert "nothing to undo" in run("undo", "--yes")[1]
+
+
+def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    for number, one in enumerate(db.plan().chosen):
+        db.apply(fd.choosing.Plan([one]), "move", tmp_path / f"gone{number}")
+    code, output = run("undo", "--list")
+    newest, oldest = output.splitlines()
+    assert code == 0
+    assert "1 move" in oldest
+    assert newest.split("(")[1] > oldest.split("(")[1]
+    file = oldest.split("(")[1].removesuffix(")")
+    assert "1 files were brought back" in run("undo", "--journal", file, "--yes")[1]
+    assert names(photos / "in") == ["0 small.png"]
+    assert "is no journal of something to undo" in run("undo", "--journal", file, "--yes")[1]
+
+
+def test_a_link_whose_image_is_gone_from_the_trash_stays(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "hardlink")
+    place = photos / "in" / "0 small.png"
+    assert place.samefile(photos / "0 big.png")
+    trashed = trash(tmp_path) / "files" / "0 small.png"
+    trashed.unlink()
+    outcomes = {Path(one.path).name: one.reason for one in db.undo()}
+    assert "not there any more" in outcomes["0 small.png"]
+    assert place.samefile(photos / "0 big.png")
+
+
+def test_a_second_name_of_before_stays(tmp_path, photos, client):
+    (tmp_path / "gone").mkdir()
+    os.link(photos / "in" / "0 small.png", tmp_path / "gone" / "0 small.png")
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "move", tmp_path / "gone")
+    db.undo()
+    assert names(tmp_path / "gone") == ["0 small.png"]
+    assert len(names(photos)) == 4
+
+
+def test_the_newest_is_the_newest_in_every_time_zone(monkeypatch, tmp_path):
+    made = []
+    for zone in ("Asia/Tokyo", "America/New_York", "UTC"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        made.append(new_journal("x"))
+    monkeypatch.undo()
+    time.tzset()
+    assert made == sorted(made)
+
+
+def test_damaged_journals_break_nothing(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    before = contents(photos)
+    db.apply(db.plan(), "move", tmp_path / "gone")
+    (good,) = journals.journals()
+    folder = good.path.parent
+    lines = [
+        b"1",
+        b"[]",
+        b'{"action": "move"}',
+        b'{"action": "x", "path": "/y"}',
+        b'{"action": "move", "path": "/x"}',
+        b'{"action": [], "path": "y"}',
+        b"\xff",
+        b"[" * 10**5,
+    ]
+    (folder / "0.jsonl").write_bytes(b"\n".join(lines))
+    (folder / "z.jsonl").mkdir()
+    (folder / "zz.jsonl").write_bytes(b"\n".join([b'{"action": "begin", "path": "/else"}', *lines]))
+    # of one whose first line is damaged, all others count
+    good.path.write_bytes(b"\n".join([b"?", *lines, *good.path.read_bytes().split(b"\n")[1:]]))
+    found, hopeless = last_to_undo()
+    assert (found.store, len(found.lines), found.damaged, hopeless) == ("", 2, 9, [])
+    assert "9 lines of it are damaged" in run("undo", "--yes")[1]
+    assert contents(photos) == before
+
+
+def test_a_name_of_any_length_fits_into_the_trash(tmp_path, client):
+    folder = tmp_path / "photos"
+    save(folder / f"{'ä' * 120}.png", picture(1))
+    save(folder / "big.png", picture(1, size=16))
+    before = contents(folder)
+    db = project(tmp_path, client)
+    (outcome,) = db.apply(db.plan(), "trash")
+    assert outcome.reason is None
+    db.undo()
+    assert contents(folder) == before
+
+
+def test_a_journal_on_a_full_disk(tmp_path, photos, client, monkeypatch):
+    db = project(tmp_path, client)
+
+    def full(self, *_, **__):
+        if self._file is not None:
+            raise OSError(28, "No space left on device")
+        add(self, *_, **__)
+        self._file = Full(self._file)
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def close(self):
+            self.file.close()
+            raise OSError(28, "No space left on device")
+
+    add = actions.Record.add
+    monkeypatch.setattr(actions.Record, "add", full)
+    outcomes = db.apply(db.plan(), "move", tmp_path / "gone")
+    assert [one.reason for one in outcomes] == ["No space left on device"] * 2
+    assert len(names(photos)) == 4
+    assert names(tmp_path / "gone") == []
+
+
+# -- plans and decisions -----------------------------------------------------------------------------------------------
+
+
+def test_pairs_that_are_no_duplicates_count_in_the_plan(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    pair = ("0 big.png", "0 small.png")
+    file = write_decisions(db, tmp_path / "d.json", {"0 small.png": "remove", "1 small.png": "remove"}, [pair])
+    plan = db.plan(decisions=file)
+    assert removed(plan) == {"1 small.png": "1 big.png"}
+    code, output = run("apply", tmp_path / "store", "--decisions", file, "--trash")
+    assert (code, "0 big.png" in output.split("stays")[0], "1 images may go" in output) == (0, False, True)
+    assert db.store.read_not_duplicates() == []
+    db.apply(plan, "trash")
+    assert len(db.store.read_not_duplicates()) == 1
+
+
+def test_each_name_in_decisions_is_looked_at(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    file = write_decisions(db, tmp_path / "d.json", {"0 small.png": "remove"}, [("0 big.png", "0 small.png")])
+    values = json.loads(file.read_text())
+    values["marks"][0]["path"] = "/else.png"
+    file.write_text(json.dumps(values))
+    with pytest.raises(fd.UsageError, match="made for another store"):
+        db.plan(decisions=file)
+    file.write_text(json.dumps(values | {"marks": {}}))
+    with pytest.raises(fd.UsageError, match="must be lists"):
+        db.plan(decisions=file)
+
+
+def test_a_name_with_a_tilde_is_a_name(tmp_path, client, monkeypatch):
+    folder = tmp_path / "photos"
+    save(folder / "~root" / "a.png", picture(1))
+    save(folder / "b.png", picture(1, size=16))
+    monkeypatch.chdir(folder)
+    with fd.FastDifPy(".", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        assert removed(db.plan()) == {"a.png": "b.png"}
+        assert db.plan(protect=folder / "~root").chosen == []
+
+
+def test_a_pair_that_became_one_folder_stays_and_others_go(tmp_path, client):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for number in range(2):
+        save(one / f"{number}.png", picture(number, size=16))
+        save(two / f"{number}.png", picture(number))
+    save(one / "x.png", picture(1))
+    db = project(tmp_path, client, 30.0, "one", "two")
+    plan = db.plan()
+    assert len(plan.chosen) == 3
+    shutil.rmtree(two)
+    two.symlink_to(one)
+    outcomes = {Path(o.path).name: o.reason for o in db.apply(plan, "trash")}
+    assert outcomes.pop("x.png") is None
+    assert all(outcomes.values())
+    assert names(one) == ["0.png", "1.png"]
+
+
+def test_a_folder_without_a_name(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    with pytest.raises(fd.UsageError, match="has no name"):
+        db.apply(db.plan(), "move", "")
+    assert "--move has no name" in run("apply", tmp_path / "store", "--move", "", "--yes")[1]
+    assert "protect names pisc, which is no folder" in run("apply", tmp_path / "store", "--protect", "pisc")[1]
+
+
+def test_a_report_replaces_reports_alone(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    before = contents(photos)
+    with pytest.raises(fd.UsageError, match="is no report; name another file"):
+        db.report(photos / "0 big.png")
+    assert contents(photos) == before
+    for _ in range(2):
+        assert db.report(tmp_path / "r.html") == 2
+
+
+def test_moving_over_two_file_systems_can_be_undone_after_a_kill(tmp_path, photos, client, monkeypatch):
+    """The copy has its name only when it is whole."""
+    db = project(tmp_path, client)
+    before = contents(photos)
+    monkeypatch.setattr(actions, "_link", lambda *_: None)
+    db.apply(db.plan(), "move", tmp_path / "gone")
+    left = itertools.count()
+
+    def killed(source, target, **options):
+        if next(left) == 0:
+            raise KeyboardInterrupt
+        return link(source, target, **options)
+
+    link = os.link
+    monkeypatch.setattr(os, "link", killed)
+    with pytest.raises(KeyboardInterrupt):
+        db.undo()
+    assert all(one.reason is None for one in db.undo())
+    assert contents(photos) == before
