@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -255,3 +256,69 @@ def test_between_two_sides_with_suggestions(tmp_path, client):
     data = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "r.html").read_text())[1])
     for cluster in data["clusters"]:
         assert [(image["d"], image["g"]) for image in cluster["images"]] == [("b", 2), ("a", 1)]
+
+
+def test_marks_say_one_thing(tmp_path, found, page):
+    """What is exported is what is shown, and a suggestion changes no mark."""
+    report = tmp_path / "report.html"
+    found.report(report)
+    opened(page, report)
+    image = page.locator(".cluster").nth(0).locator(".image").nth(1)
+    image.locator(".n").click()
+    image.locator(".r").click()
+    assert image.get_attribute("data-mark") == "remove"
+    other = page.locator(".cluster").nth(1).locator(".image").nth(1)
+    other.locator(".k").click()
+    page.click("#suggest")
+    assert other.get_attribute("data-mark") == "keep"
+    third = page.locator(".cluster").nth(2).locator(".image").nth(1)
+    third.locator(".n").click()
+    assert third.get_attribute("data-mark") == "not"
+    with page.expect_download() as download:
+        page.click("#export")
+    download.value.save_as(tmp_path / "d.json")
+    decisions = json.loads((tmp_path / "d.json").read_text())
+    assert len(decisions["not_duplicates"]) == 1
+    marked = {mark["image"] for mark in decisions["marks"] if mark["mark"] == "remove"}
+    assert not marked & set(decisions["not_duplicates"][0]["images"])
+    assert len(marked) == 3
+
+
+def test_marks_are_of_contents(tmp_path, found, page, client):
+    """Another collection comes to the same places."""
+    report = tmp_path / "report.html"
+    found.report(report)
+    opened(page, report)
+    page.click("#suggest")
+    page.reload()
+    page.wait_for_selector('.image[data-mark="remove"]')
+    shutil.rmtree(tmp_path / "store")
+    shutil.rmtree(tmp_path / "photos")
+    simulate_images(tmp_path / "photos", images=8, duplicates=5, size=(96, 64), seed=7)
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        db.report(report)
+    opened(page, report)
+    assert page.locator('.image[data-mark="remove"]').count() == 0
+    assert "0 images to remove" in page.inner_text("#count")
+
+
+def test_names_that_would_mislead(tmp_path, client, page):
+    photos = simulate_images(tmp_path / "photos", images=1, duplicates=1)
+    (copy,) = photos.duplicates
+    copy.rename(copy.with_name("a\u202egpj.exe\n.jpg"))
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        db.report(tmp_path / "report.html")
+    opened(page, tmp_path / "report.html")
+    shown = page.locator(".image .name").all_inner_texts()
+    assert any(r"a\u202egpj.exe\n.jpg" in name for name in shown)
+    page.click("#suggest")
+    with page.expect_download() as download:
+        page.click("#export")
+    download.value.save_as(tmp_path / "d.json")
+    assert any("\u202e" in mark["path"] for mark in json.loads((tmp_path / "d.json").read_text())["marks"])
