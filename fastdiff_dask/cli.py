@@ -196,7 +196,9 @@ def find(
 
     if not directories and config is None:
         raise click.UsageError("Missing argument 'DIR...'.")
-    threshold: float | None = _check_comparison(comparison, hash_shift, json_path)
+    if save_config == "":
+        raise UsageError("--save-config has no name of a file; name one")
+    threshold: float | None = _check_comparison(comparison, hash_shift if config is None else None, json_path)
     if comparison["similarity_threshold"] is None and (config is not None or comparison["compare"] == "mse"):
         threshold = None
     width, height = _size(thumbnail_size)
@@ -265,8 +267,17 @@ def _settings(config: str | None, said: "dict[str, tuple[str, Any]]") -> "Settin
     default = (click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
     settings = Settings.read(config)
     given = {name: value for name, (option, value) in said.items() if source(option) not in default}
-    if "sl_compare" in given:  # with a threshold of its own
+    if given.get("sl_compare", settings.sl_compare) != settings.sl_compare:  # with a threshold of its own
         given.setdefault("similarity_threshold", None)
+    # of two options that exclude each other, that which is said here counts
+    for one, other, nothing in (
+        ("sl_matching_aspect", "sl_match_aspect_by", None),
+        ("sl_match_aspect_by", "sl_matching_aspect", False),
+        ("sl_matching_hash", "sl_skip_matching_hash", False),
+        ("sl_skip_matching_hash", "sl_matching_hash", False),
+    ):
+        if given.get(one):
+            given.setdefault(other, nothing)
     return replace(settings, **given)
 
 
@@ -519,6 +530,11 @@ def _check_output(path: str) -> None:
             raise UsageError(f"{path} is a folder; name a file with --json")
         if not Path(path).absolute().parent.is_dir():
             raise UsageError(f"no folder for {path}; make it first")
+        if Path(path).is_file():
+            with Path(path).open("rb") as file:
+                start = file.read(64).lstrip()
+            if start and not start.startswith(b"{"):
+                raise UsageError(f"{path} is no JSON, and stays; name another file with --json")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
 

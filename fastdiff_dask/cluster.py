@@ -39,7 +39,7 @@ _HOST = "127.0.0.1"
 _ANSWERS = 10
 # Seconds without a worker after which nobody starts one again, and between two looks.
 _WORKERLESS, _LOOK = 120.0, 5.0
-_PRELOADED = ["fastdiff_dask.thumbnails", "fastdiff_dask.compare"]
+_PRELOADED = ["fastdiff_dask.thumbnails", "fastdiff_dask.compare", "fastdiff_dask.stopping"]
 
 
 def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Security | None:

@@ -71,6 +71,8 @@ def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
         need("imagehash", "ImageHash", "hashes")
         return Measure("hamming", hash_distance)
     if isinstance(compare, str):
+        if "." in compare:  # as `function_name` makes them
+            raise UsageError(f"images were compared by the function {compare}; give it again, as compare=")
         raise UsageError(f"compare is {compare!r}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images")
     return Measure(function_name(compare), compare)
 

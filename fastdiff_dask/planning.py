@@ -35,6 +35,8 @@ __all__ = [
 
 # Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS.
 _SUB_BLOCK = 256
+# For measures that may be slow: images of a sub-block, and tiles along the side of the matrix, at least.
+_SLOW_SUB_BLOCK, _SLOW_TILES = 64, 200
 # Signatures that are put in order at a time.
 _ROWS = 1 << 14
 # Chunks of candidates whose thumbnails are read at once.
@@ -160,7 +162,8 @@ def plan_part(
     parts = comparison.parts()
     if not generations:
         return parts[-1]  # by a worker that died before it could say so
-    size = sub_block or min(_SUB_BLOCK, _direct_rows(settings, store.thumbnail_settings))
+    slow = settings.measure != "mse"
+    size = sub_block or min(_SLOW_SUB_BLOCK if slow else _SUB_BLOCK, _direct_rows(settings, store.thumbnail_settings))
     shortcuts = ShortCuts.of(settings)
     keys = read_keys(store, settings) if shortcuts else None
     images = {side: _new_images(store, settings, generations, side, keys) for side in ("a", "b")}
@@ -169,7 +172,10 @@ def plan_part(
     fitting = max(1, room // _sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
     # with those of before: a few new images meet all old ones, in tiles that are long then
     along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
-    side = tile_side or choose_tile_side(along, threads, fitting)
+    side = choose_tile_side(along, threads, fitting)
+    if slow:  # a tile of SSIM takes a second for 2,000 pairs, and who stops waits for it
+        side = min(side, max(1, along // _SLOW_TILES))
+    side = tile_side or side
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():

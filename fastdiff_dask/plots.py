@@ -116,9 +116,13 @@ def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit
     measure = "mse" if result.pixels is not None else result.settings["measure"]
     column = "mse" if result.pixels is not None else "value"
     pairs = []
-    for row in best_pairs(result, limit).itertuples():
+    best = best_pairs(result, limit)
+    known = _identities(store, np.unique(best[["a_image", "b_image"]].to_numpy(np.int64)))
+    for row in best.itertuples():
         value = float(getattr(row, column))
-        digest = hashlib.blake2b(f"{row.a}\0{row.b}".encode(errors="surrogateescape"), digest_size=8).hexdigest()
+        # of all that is drawn: another picture may have come to the same place
+        parts = (*known[int(row.a_image)], *known[int(row.b_image)], measure, f"{row.rotation} {row.mirrored}")
+        digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
         shown = f"{value:011.4f}" if value >= 0 else f"{value:.4f}"
         name = f"{'mse' if measure == 'mse' else 'value'}-{shown}_{digest}.png"
         ends = int(row.a_image), int(row.b_image)
@@ -139,6 +143,17 @@ def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit
             yield future.result()
     finally:
         end_readers(client)
+
+
+def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
+    """Path and content of some images."""
+    found: dict[int, tuple[str, str]] = {}
+    blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
+    for block in np.unique(blocks).tolist():
+        frame = store.read_partition(block, ["image", "root", "path", "path_bytes", "content_hash"])
+        for row in frame.iloc[places[blocks == block]].itertuples():
+            found[row.image] = full_path(row.root, row.path, row.path_bytes), str(row.content_hash)
+    return found
 
 
 @retried

@@ -43,7 +43,7 @@ from .roots import is_within, overlap
 from .saving import SavedCopy
 from .settings import Settings
 from .state import RunState, record_settings, recorded_settings
-from .stopping import check, stoppable
+from .stopping import check, is_asked, stoppable
 from .store import Store
 from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
 from .transfer import copy_blocks, index_stores, open_sources, roots_of
@@ -71,7 +71,13 @@ def _listed(directories: Directories | None) -> list[str]:
     if directories is None:
         return []
     several = [directories] if isinstance(directories, str | os.PathLike) else directories
-    return [os.fspath(directory) for directory in several]
+    try:
+        names = [os.fspath(directory) for directory in several]
+        if all(isinstance(name, str) for name in names):
+            return names
+    except TypeError:
+        pass
+    raise UsageError(f"{directories!r} is no folder, nor a list of folders; name one by a text or a Path")
 
 
 def _given(settings: Settings, defaults: Settings, **values: Any) -> Settings:
@@ -225,13 +231,13 @@ class FastDifPy:
             time_limit=time_limit,
             pixel_limit=pixel_limit,
             recursive=recursive,
-            supported_file_types=tuple(extensions),
-            ignore_names=(ignore_names,) if isinstance(ignore_names, str) else tuple(ignore_names),
-            ignore_paths=tuple(os.fspath(path) for path in ignore_paths),
-            store=None if store is None else os.fspath(store),
+            supported_file_types=tuple(_listed(extensions)),
+            ignore_names=tuple(_listed(ignore_names)),
+            ignore_paths=tuple(_listed(ignore_paths)),
+            store=None if store is None else _listed(store)[0],
             in_memory=in_memory,
             update_timeout=update_timeout,
-            cfg_path=None if cfg_path is None else os.fspath(cfg_path),
+            cfg_path=None if cfg_path is None else _listed(cfg_path)[0],
             retain_config=retain_config,
             verbose=verbose,
         )
@@ -242,6 +248,9 @@ class FastDifPy:
     def _open(self, settings: Settings) -> None:
         """Find the folders and the place of the store."""
         self._defaults = self.settings = settings
+        self._from, self._wrote_config = Path.cwd(), False
+        if settings.retain_config:
+            settings.check_target()
         self.verbose = settings.verbose
         self._sources: dict[str, str] | None = None
         self.roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
@@ -440,6 +449,7 @@ class FastDifPy:
     def _open_sources(self, urls: dict[str, str], settings: Settings) -> None:
         """Find the stores of both sides, and the place of that which compares them."""
         self.verbose = settings.verbose
+        self._from, self._wrote_config = Path.cwd(), False
         self.roots = []  # no folder of pictures that a store must not be in
         self._sources = {side: self._checked_store(url) for side, url in urls.items()}
         sources = open_sources(self._sources)
@@ -597,7 +607,8 @@ class FastDifPy:
                 self._held.check()
                 advance(amount)
                 if self._copy is not None:
-                    self._copy.save_after(self.settings.update_timeout)
+                    # who asks to stop may ask again, which ends it at once
+                    self._copy.save_after(0.0 if is_asked() else self.settings.update_timeout)
 
             yield step
 
@@ -620,10 +631,12 @@ class FastDifPy:
     def _record(self) -> None:
         """Keep the settings in the store, and in their file."""
         a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
-        settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
+        ignored = self.settings.placed(self._from).ignore_paths
+        settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url, ignore_paths=ignored)
         record_settings(self.store, settings, self._sources or {})
         if settings.retain_config:
             settings.write(str(settings.cfg_path))
+            self._wrote_config = True
 
     @property
     def config(self) -> RunState:
@@ -882,7 +895,7 @@ class FastDifPy:
             skip_matching_hash = False
         if skip_matching_hash and only_matching_hash is None:
             only_matching_hash = False
-        self.settings = asked = _given(
+        asked = _given(
             self.settings,
             defaults,
             similarity_threshold=similarity_threshold,
@@ -903,7 +916,7 @@ class FastDifPy:
         if asked.sl_gpu_proc:
             check_gpu()
             raise UsageError("comparing on a GPU is not there yet; leave out gpu_proc")
-        plot_folder = self._plot_folder() if asked.sl_make_diff_plots else None
+        plot_folder = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
@@ -911,6 +924,7 @@ class FastDifPy:
             raise UsageError(
                 f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {_LARGEST_SUB_BLOCK}"
             )
+        self.settings = asked
         with self._stage("compare"):
             store = self.store
             if unread_blocks(store) and not asked.fl_compute_thumbnails:
@@ -931,10 +945,9 @@ class FastDifPy:
         if plot_folder is not None:
             self._draw(plot_folder)
 
-    def _plot_folder(self) -> Path:
+    def _plot_folder(self, folder: str | None) -> Path:
         from .plots import check_plots
 
-        folder = self.settings.sl_plot_output_dir
         if folder is None:
             files = Files(self.saved_url)
             if not files.local:
@@ -1303,7 +1316,7 @@ class FastDifPy:
             others = clean_store(self.saved_url, thumbs=thumbs, db=db, config=config)
             if self._copy is not None:
                 self._copy.load()
-        if config and self.settings.retain_config:
+        if config and self._wrote_config:
             Path(str(self.settings.cfg_path)).unlink(missing_ok=True)
         if others:
             print(
@@ -1352,7 +1365,11 @@ class FastDifPy:
         if not persist:
             return mse_array(store, rotations=rotations, mirror=mirror)
         with self.writing(), self._bar("mse", None, "chunks") as advance:
-            return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
+            try:
+                return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
+            finally:
+                if self._copy is not None:
+                    self._copy.save()
 
 
 def find_duplicates(

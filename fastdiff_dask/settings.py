@@ -123,6 +123,12 @@ class Settings:
                 isinstance(one, str) for one in getattr(self, name)
             ):
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be a folder or a list of folders")
+        for name in ("p_root_dir_a", "p_root_dir_b", "ignore_paths", "store", "cfg_path", "sl_plot_output_dir"):
+            value = getattr(self, name)
+            for place in value if isinstance(value, tuple) else (value,):
+                if isinstance(place, str) and (not place or "\0" in place):
+                    what = "with a zero character" if place else "that is empty"
+                    raise UsageError(f"{name} has a name {what}; name a place, . is the current folder")
         for name in ("recursive", "fl_compute_thumbnails", "fl_compute_hash", "sl_rotations", "sl_mirror", "in_memory",
                      "sl_make_diff_plots", "retain_config"):  # fmt: skip
             if not isinstance(getattr(self, name), bool):
@@ -262,12 +268,40 @@ class Settings:
         """
         import tomli_w
 
+        values = self.placed(Path.cwd()).to_values()
+        # who reads it does not write it
+        values = {name: value for name, value in values.items() if name not in ("cfg_path", "retain_config")}
         try:
-            replace_file(Path(path), tomli_w.dumps(self.placed(Path.cwd()).to_values()).encode())
+            replace_file(Path(path), tomli_w.dumps(values).encode())
         except OSError as error:
             raise UsageError(f"the settings cannot be written to {path}: {error.strerror}; name another file") from None
         except UnicodeEncodeError:
             raise UsageError(f"the settings cannot be written to {path}: a name in them is not UTF-8") from None
+
+    def check_target(self) -> None:
+        """See before any work that the settings can be written to `cfg_path`, and that nothing else is lost by it.
+
+        Raises
+        ------
+        UsageError
+            If there is a file of something else, or none can be.
+        """
+        path = Path(str(self.cfg_path))
+        try:
+            if path.is_dir() or not path.absolute().parent.is_dir():
+                raise UsageError(
+                    f"the settings cannot be written to {path}: it is no file in a folder; name another one"
+                )
+            if path.exists():
+                type(self).read(path)
+            if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+                raise UsageError(f"the settings cannot be written to {path}: Permission denied; name another file")
+        except UsageError as error:
+            if str(error).startswith("the settings cannot be written"):
+                raise
+            raise UsageError(f"{path} has no settings, and stays; name another file for them") from None
+        except OSError as error:
+            raise UsageError(f"the settings cannot be written to {path}: {error.strerror}; name another file") from None
 
     def placed(self, folder: Path) -> Self:
         """The same with names of places that are not relative any more."""

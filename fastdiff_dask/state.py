@@ -10,7 +10,7 @@ from .errors import StoreMismatchError, UsageError, printable
 from .planning import pairs_left, unplanned
 from .settings import Settings
 from .store import Store
-from .thumbnails import unread_blocks
+from .thumbnails import hashing_of, unread_blocks
 
 __all__ = ["RunState", "record_settings", "recorded_settings"]
 
@@ -106,12 +106,16 @@ class RunState:
         if self._store is None:
             return None
         wanted = self.settings.comparison
+        if wanted.only_matching_hash or wanted.skip_matching_hash:
+            try:
+                wanted = replace(wanted, hashes=hashing_of(self._store))
+            except UsageError:  # there are none, or of several kinds
+                return None
         found = [
             one
             for one in Comparison.all_in(self._store)
             if one.settings.similarity_threshold >= wanted.similarity_threshold
-            and replace(wanted, similarity_threshold=0, hashes="")
-            == replace(one.settings, similarity_threshold=0, hashes="")
+            and replace(wanted, similarity_threshold=0) == replace(one.settings, similarity_threshold=0)
         ]
         return min(found, key=lambda one: one.settings.similarity_threshold, default=None)
 

@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-__all__ = ["check", "is_asked", "stoppable"]
+__all__ = ["check", "dask_setup", "is_asked", "stoppable"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # The signal that asked to stop, of the stage that runs in the main thread; 0 for none.
 _asked: int = 0
+
+
+def dask_setup(worker: Any) -> None:
+    """Let a worker process that was started here live on after Ctrl-C: a terminal sends it to all of them.
+
+    Called by Dask, see its ``preload``. Whoever started them ends them.
+    """
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def is_asked() -> bool:

@@ -619,7 +619,15 @@ class Store:
 
     def thumbnail_rows(self, images: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Thumbnails of some images, in their order: (n, height, width, 3) uint8."""
-        return self._read_rows(_THUMBNAILS, images)
+        try:
+            return self._read_rows(_THUMBNAILS, images)
+        except FastDiffError:
+            if _CLEANED in self.files.names():
+                raise UsageError(
+                    f"the thumbnails of {self.url} were removed by clean_up; first_loop_iteration(), or find, makes "
+                    f"them again"
+                ) from None
+            raise
 
     def signature_rows(self, images: NDArray[np.int64]) -> NDArray[np.float32]:
         """Signatures of some images, in their order: (n, values) float32."""

@@ -152,7 +152,7 @@ ERRORS = {
     "threads": (["find", "{tmp}/photos", "--threads", "0"], 2, "threads"),
     "dashboard": (["find", "{tmp}/photos", "--dashboard-address", "nonsense"], 2, "dashboard address"),
     "store url": (["find", "{tmp}/photos", "--store", "nonsense://x"], 2, "no store can be kept"),
-    "empty folder": (["find", ""], 2, "is empty"),
+    "empty folder": (["find", ""], 2, "a name that is empty; name a place, . is"),
     "file url": (["find", "{tmp}/photos", "--store", "file://{tmp}/photos/x"], 2, "inside the photo folder"),
     "chain": (["find", "{tmp}/photos", "--store", "{tmp}/a::b"], 2, "no simple address"),
     "status": (["status", "{tmp}/photos"], 2, "no store at"),
