@@ -35,8 +35,10 @@ __all__ = [
 
 # Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS.
 _SUB_BLOCK = 256
-# For measures that may be slow: images of a sub-block, and tiles along the side of the matrix, at least.
-_SLOW_SUB_BLOCK, _SLOW_TILES = 64, 200
+# For measures that are slow: images of a sub-block (of SSIM, a core compares 500 pairs a second; a user's function may
+# be as slow), and tiles along the side of the matrix, at least. Who stops a run waits for a tile.
+_SUB_BLOCKS, _SLOW_TILES = {"mse": _SUB_BLOCK, "hamming": _SUB_BLOCK, "ssim": 16}, 200
+_UNKNOWN_SUB_BLOCK = 64
 # Signatures that are put in order at a time.
 _ROWS = 1 << 14
 # Chunks of candidates whose thumbnails are read at once.
@@ -162,8 +164,8 @@ def plan_part(
     parts = comparison.parts()
     if not generations:
         return parts[-1]  # by a worker that died before it could say so
-    slow = settings.measure != "mse"
-    size = sub_block or min(_SLOW_SUB_BLOCK if slow else _SUB_BLOCK, _direct_rows(settings, store.thumbnail_settings))
+    usual = _SUB_BLOCKS.get(settings.measure, _UNKNOWN_SUB_BLOCK)
+    size = sub_block or min(usual, _direct_rows(settings, store.thumbnail_settings))
     shortcuts = ShortCuts.of(settings)
     keys = read_keys(store, settings) if shortcuts else None
     images = {side: _new_images(store, settings, generations, side, keys) for side in ("a", "b")}
@@ -173,7 +175,7 @@ def plan_part(
     # with those of before: a few new images meet all old ones, in tiles that are long then
     along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
     side = choose_tile_side(along, threads, fitting)
-    if slow:  # a tile of SSIM takes a second for 2,000 pairs, and who stops waits for it
+    if usual < _SUB_BLOCK:
         side = min(side, max(1, along // _SLOW_TILES))
     side = tile_side or side
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)

@@ -190,3 +190,19 @@ def test_on_the_command_line(tmp_path, simulated):
     command += ["--dashboard-address", "127.0.0.1:0", "--diff-plots", str(tmp_path / "plots"), "--plot-limit", "3"]
     subprocess.run(command, check=True, capture_output=True)
     assert len(list((tmp_path / "plots").iterdir())) == 3
+
+
+def test_another_picture_at_the_same_place_is_drawn_again(tmp_path, simulated, client):
+    compared(tmp_path, client, diff_location=tmp_path / "plots")
+    before = {path.name for path in (tmp_path / "plots").iterdir()}
+    (copy, original) = next(iter(simulated.duplicates.items()))
+    for path in (copy, original):
+        Image.new("RGB", (40, 30), (200, 10, 10)).save(path)
+    db = compared(tmp_path, client, diff_location=tmp_path / "plots")
+    after = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert len(after - before) == 1
+    # another measure of the same value is another picture
+    db.second_loop_iteration(0.0, compare="hamming", make_diff_plots=True, diff_location=tmp_path / "plots")
+    hamming = {path.name for path in (tmp_path / "plots").iterdir()} - after
+    db.second_loop_iteration(0.0, compare="ssim", make_diff_plots=True, diff_location=tmp_path / "plots")
+    assert {path.name for path in (tmp_path / "plots").iterdir()} - after - hamming

@@ -210,3 +210,26 @@ def test_on_the_command_line(photos, tmp_path):
     again = fd.FastDifPy.from_store(tmp_path / "store")
     assert again.config.state == "second_loop_done"
     assert json.loads((tmp_path / "store" / "settings.json").read_text())["settings"]["in_memory"] is True
+
+
+def test_the_matrix_is_saved_as_well(photos, tmp_path):
+    options = {"store": tmp_path / "store", "in_memory": True, "dashboard_address": "127.0.0.1:0", "verbose": False}
+    with fd.FastDifPy(photos / "photos", **options) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        wanted = db.mse(persist=True).compute()
+    assert [path for path in (tmp_path / "store" / "arrays.zarr").iterdir() if path.name.startswith("mse")]
+    with fd.FastDifPy.from_store(tmp_path / "store", dashboard_address="127.0.0.1:0", verbose=False) as db:
+        assert (db.mse(persist=True).compute() == wanted).all()
+
+
+def test_saved_as_soon_as_somebody_asks_to_stop(photos, tmp_path, monkeypatch):
+    """The second signal ends it at once."""
+    saved = []
+    monkeypatch.setattr(SavedCopy, "save_after", lambda self, seconds: saved.append(seconds))
+    monkeypatch.setattr("fastdiff_dask.project.is_asked", lambda: len(saved) >= 2)
+    options = {"store": tmp_path / "store", "in_memory": True, "dashboard_address": "127.0.0.1:0", "verbose": False}
+    with fd.FastDifPy(photos / "photos", block_size=2, **options) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+    assert saved[:4] == [30.0, 30.0, 0.0, 0.0]

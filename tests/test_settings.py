@@ -395,3 +395,161 @@ def test_find_takes_and_saves_settings(tmp_path, simulated):
     assert found["directories_a"] == [str(tmp_path / "other")]
     assert "Missing argument 'DIR...'." in run("find")[1]
     assert "--plot-limit is for --diff-plots" in run(*base, "--plot-limit", "3")[1]
+
+
+# -- what a review found -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(tmp_path, simulated, client):
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    return db
+
+
+def test_one_name_is_a_list_of_one(tmp_path, simulated, client):
+    options = {"ignore_names": "copy_*", "ignore_paths": str(tmp_path / "photos" / "x"), "extensions": ".jpg"}
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, **options) as db:
+        assert db.index_the_dirs().new == 12
+        settings = db.settings
+    assert settings.ignore_names == ("copy_*",)
+    assert settings.ignore_paths == (str(tmp_path / "photos" / "x"),)
+    assert settings.supported_file_types == (".jpg",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((5,), {}),
+        ((b"p",), {}),
+        (([b"p"],), {}),
+        ((["p", None],), {}),
+        (("p",), {"ignore_paths": 3}),
+        (("p",), {"cfg_path": 5}),
+        (("p",), {"store": 5}),
+    ],
+)
+def test_what_is_no_name_is_said(arguments, options):
+    with pytest.raises(fd.UsageError, match="is no folder, nor a list of folders"):
+        fd.FastDifPy(*arguments, **options)
+
+
+@pytest.mark.parametrize("name", ["p_root_dir_a", "ignore_paths", "store", "cfg_path", "sl_plot_output_dir"])
+@pytest.mark.parametrize("value", ["", "x\\u0000y"])
+def test_names_that_are_none_in_a_file(tmp_path, name, value):
+    (tmp_path / "s.toml").write_text(f'{name} = "{value}"')
+    with pytest.raises(fd.UsageError, match=rf"s\.toml: {name} has a name (that is empty|with a zero character)"):
+        Settings.read(tmp_path / "s.toml")
+
+
+def test_ignored_paths_do_not_depend_on_the_current_folder(tmp_path, simulated, client, monkeypatch):
+    (tmp_path / "photos" / "sub").mkdir()
+    for path in (tmp_path / "photos").glob("copy_*"):
+        path.rename(tmp_path / "photos" / "sub" / path.name)
+    monkeypatch.chdir(tmp_path)
+    with fd.FastDifPy("photos", store="store", ignore_paths=["photos/sub"], client=client) as db:
+        assert db.index_the_dirs().new == 12
+    monkeypatch.chdir("/")
+    with fd.FastDifPy.from_store(tmp_path / "store", client=client) as db:
+        assert db.index_the_dirs().new == 0
+
+
+def test_what_failed_is_no_setting(tmp_path, finished, client):
+    with pytest.raises(fd.UsageError):
+        finished.second_loop_iteration(gpu_proc=1)
+    with pytest.raises(fd.UsageError):
+        finished.second_loop_iteration(sub_block=0, mirror=True)
+    assert finished.settings.sl_gpu_proc == 0
+    finished.first_loop_iteration()
+    again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+    again.second_loop_iteration()
+    assert (again.settings.sl_gpu_proc, again.settings.sl_mirror) == (0, False)
+
+
+def test_the_state_knows_of_other_hashes(tmp_path, finished):
+    finished.first_loop_iteration(compute_hash=True, amount=4)
+    finished.second_loop_iteration(only_matching_hash=True)
+    assert finished.config.state == "second_loop_done"
+    finished.first_loop_iteration(compute_hash=True, amount=-2)
+    assert finished.config.state == "first_loop_done"
+    finished.second_loop_iteration(only_matching_hash=True)
+    assert finished.config.state == "second_loop_done"
+
+
+def test_a_function_must_be_given_again(tmp_path, finished, client):
+    finished.second_loop_iteration(5.0, compare=lambda a, b: (a[:, None, 0, 0, 0] != b[None, :, 0, 0, 0]) * 1.0)
+    again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
+    with pytest.raises(fd.UsageError, match="give it again, as compare="):
+        again.second_loop_iteration()
+
+
+def test_nothing_else_is_replaced_by_settings(tmp_path, simulated, client):
+    picture = simulated.originals[0]
+    before = picture.read_bytes()
+    for place, message in (
+        (picture, "has no settings, and stays"),
+        (tmp_path, "no file in a folder"),
+        (tmp_path / "x" / "y", "no file in a folder"),
+    ):
+        with pytest.raises(fd.UsageError, match=message):
+            fd.FastDifPy(tmp_path / "photos", store=tmp_path / "s", cfg_path=place, retain_config=True, client=client)
+        arguments = ["find", str(tmp_path / "photos"), "--store", str(tmp_path / "s"), "--save-config", str(place)]
+        assert message in str(CliRunner().invoke(commands, arguments).exception)
+    done = CliRunner().invoke(commands, ["find", str(tmp_path / "photos"), "--json", str(picture)])
+    assert "is no JSON, and stays" in str(done.exception)
+    assert "has no name of a file" in str(CliRunner().invoke(commands, ["find", "x", "--save-config", ""]).exception)
+    assert picture.read_bytes() == before
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_file_of_the_user_stays(tmp_path, finished, client):
+    """Only what was written here is removed, and only who asks for it writes."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text('# mine\np_root_dir_a = "photos"\nstore = "store"\ncfg_path = "mine.toml"\nretain_config = true\n')
+    with fd.FastDifPy.from_config(mine, client=client) as db:
+        db.clean_up(thumbs=False, db=False)
+    assert mine.read_text().startswith("# mine")
+    with fd.FastDifPy(
+        tmp_path / "photos", store=tmp_path / "b", cfg_path=tmp_path / "b.toml", retain_config=True, client=client
+    ) as db:
+        db.index_the_dirs()
+        written = (tmp_path / "b.toml").read_text()
+    with fd.FastDifPy.from_config(tmp_path / "b.toml", client=client) as other:
+        other.index_the_dirs()
+        other.first_loop_iteration()
+        other.second_loop_iteration(5.0)
+    assert (tmp_path / "b.toml").read_text() == written
+    db.clean_up()
+    assert not (tmp_path / "b.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "found"),
+    [
+        ("sl_match_aspect_by = 1.5", ["--only-matching-aspect"], {"match_aspect_by": 1.0}),
+        ("sl_matching_aspect = true", ["--match-aspect-by", "2"], {"match_aspect_by": 2.0}),
+        ("sl_skip_matching_hash = true", ["--only-matching-hash"], {"only_matching_hash": True}),
+        ("sl_matching_hash = true", ["--skip-matching-hash"], {"skip_matching_hash": True}),
+        ("sl_matching_hash = true", ["--hash-shift", "3"], {"only_matching_hash": True}),
+        ("similarity_threshold = 7.0", ["--compare", "mse"], {"similarity_threshold": 7.0}),
+    ],
+)
+def test_the_command_line_goes_before_the_file(tmp_path, simulated, content, arguments, found):
+    (tmp_path / "s.toml").write_text(f'p_root_dir_a = "photos"\nstore = "store"\n{content}\n')
+    out = tmp_path / "out.json"
+    command = ["find", "--config", str(tmp_path / "s.toml"), "--json", str(out), "--quiet", *arguments]
+    done = CliRunner().invoke(commands, [*command, "--dashboard-address", "127.0.0.1:0"])
+    assert done.exit_code == 0, done.exception
+    values = json.loads(out.read_text())["settings"]
+    assert {name: values[name] for name in found} == found
+
+
+def test_without_thumbnails_that_is_said(tmp_path, finished):
+    finished.second_loop_iteration()
+    finished.clean_up(thumbs=True, db=False, config=False)
+    with pytest.raises(fd.UsageError, match="were removed by clean_up; first_loop_iteration"):
+        finished.report(tmp_path / "r.html")
+    finished.first_loop_iteration()
+    finished.second_loop_iteration()
+    assert finished.report(tmp_path / "r.html") == 5

@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM: real processes, whose tasks in flight end, and whose locks are released; twice, at once."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,3 +133,38 @@ def test_a_stage_without_tasks_is_stopped_at_its_end(tmp_path, client, monkeypat
         db.first_loop_iteration()
         assert db.images_read == 2
     assert "Stopping when" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sign"),
+    [
+        (["--workers", "2", "--threads", "1", "--block-size", "8"], "arrays.zarr/thumbnails/c.*"),
+        (["--compare", "ssim"], "arrays.zarr/comparisons/*/*/compared/c.*"),
+    ],
+)
+def test_ctrl_c_in_a_terminal_reaches_all_processes(tmp_path, options, sign):
+    """A terminal sends it to the whole group; what is in flight is ended, and the next run does the rest."""
+    photos = tmp_path / "photos"
+    if "ssim" in options:
+        simulate_images(photos, images=300, duplicates=0, size=(64, 64))
+    else:
+        (one,) = simulate_images(photos, images=1, duplicates=0, size=(3000, 2000)).originals
+        for number in range(200):
+            shutil.copy(one, photos / f"{number}.jpg")
+    command = [sys.executable, "-m", "fastdiff_dask", "find", str(photos), "--store", str(tmp_path / "store")]
+    command += ["--dashboard-address", "127.0.0.1:0", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as job:
+        wait_for(lambda: job.poll() is not None or any((tmp_path / "store").glob(sign)), 90)
+        begin = time.monotonic()
+        os.killpg(job.pid, signal.SIGINT)
+        _, err = job.communicate(timeout=90)
+    assert time.monotonic() - begin < 45
+    assert (job.returncode, "Traceback" in err) == (130, False), err
+    assert "goes on from there" in err
+    done = len(list((tmp_path / "store").glob(sign)))
+    assert done
+    if "ssim" not in options:
+        subprocess.run(command, check=True, capture_output=True)
+        assert len(list((tmp_path / "store").glob(sign))) == 26 > done
