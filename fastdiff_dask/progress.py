@@ -39,6 +39,8 @@ def _count(task: Task) -> str:
 
 def _rate(task: Task) -> str:
     speed = task.finished_speed or task.speed
+    if not speed and task.finished and task.elapsed:  # too short for a measured one
+        speed = task.completed / task.elapsed
     return f"{with_unit(speed)}/s" if speed else "–/s"
 
 
