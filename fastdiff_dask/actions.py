@@ -27,11 +27,13 @@ __all__ = [
     "Removal",
     "Seen",
     "StaysError",
+    "check_pair",
     "delete_files",
     "link_files",
     "move_files",
     "put_back",
     "refused",
+    "replace_content",
     "trash_files",
 ]
 
@@ -89,8 +91,9 @@ class StaysError(Exception):
     """The reason why a file is not touched."""
 
 
-# Looks at a pair right before something is done, and raises `StaysError` if that is not to be.
-Verify = Callable[[Removal], None]
+# Looks at a pair right before something is done, and raises `StaysError` if that is not to be. Gives the pair as it is
+# then: the file to keep may have got the date of the other one.
+Verify = Callable[[Removal], Removal]
 
 
 class Record:
@@ -156,8 +159,10 @@ def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
     return found
 
 
-def _pass(removal: Removal) -> None:
+def _pass(removal: Removal) -> Removal:
     """Look at nothing more."""
+    _check(removal)
+    return removal
 
 
 def move_files(
@@ -178,7 +183,7 @@ def move_files(
     record
         Gets a line for each before it goes.
     verify
-        Looks at a pair once more, right before.
+        Looks at a pair once more, right before, and gives it as it is then.
     """
     return _each(removals, record, verify, lambda removal: str(_move(removal, Path(folder), record)))
 
@@ -235,9 +240,7 @@ def _each(
 def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
     path = removal.file.path
     try:
-        _check(removal)
-        verify(removal)
-        return Outcome(path, action(removal), None)
+        return Outcome(path, action(verify(removal)), None)
     except (StaysError, OSError) as error:
         reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
         with contextlib.suppress(OSError):  # of a full disk, for one, the reason is told all the same
@@ -317,6 +320,43 @@ def _move(
             target.unlink(missing_ok=True)
         raise
     return target
+
+
+def replace_content(seen: Seen, content: bytes) -> Seen:
+    """Give a file another content in one step, with its mode and times; what it had is gone.
+
+    Raises
+    ------
+    StaysError
+        If it has changed since it was seen, or has other names, which would keep the former content.
+    """
+    path = Path(seen.path)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            shutil.copystat(path, temporary)
+            os.fsync(file.fileno())
+        if _status(seen, "the file to keep").st_nlink > 1:
+            raise StaysError(f"{path} has other names")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    status = path.lstat()
+    return Seen(seen.path, status.st_size, status.st_mtime_ns)
+
+
+def check_pair(removal: Removal) -> None:
+    """See that a file may go, as far as names, sizes and times tell.
+
+    Raises
+    ------
+    StaysError
+        If not.
+    """
+    _check(removal)
 
 
 def _is_one_name(path: Path, other: Path) -> bool:

@@ -1,5 +1,7 @@
 """A plan of what may go → done, with a journal to bring it back; each pair is read and compared again just before."""
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,10 +16,12 @@ from .actions import (
     Removal,
     Seen,
     StaysError,
+    check_pair,
     delete_files,
     link_files,
     move_files,
     put_back,
+    replace_content,
     trash_files,
 )
 from .catalog import full_path
@@ -27,6 +31,7 @@ from .decoder import ListedFile, Request
 from .errors import UsageError
 from .journals import History, Journal, acting, new_journal, place_of, read_journal
 from .measures import apply_measure, resolve_measure
+from .merging import check_merging, merged
 from .metrics import available_transforms, transformed_squared_errors
 from .readers import close_readers, reader
 from .remote import is_url
@@ -39,7 +44,13 @@ _BUILT_IN = ("ssim", "hamming")
 
 
 def apply_plan(
-    store: Store, plan: Plan, settings: CompareSettings, action: str, folder: str | os.PathLike[str] | None = None
+    store: Store,
+    plan: Plan,
+    settings: CompareSettings,
+    action: str,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    keep_metadata: bool = False,
 ) -> Iterator[Outcome]:
     """Do what a plan says, a file at a time; what cannot be done is an outcome with the reason, and stops nothing else.
 
@@ -55,6 +66,9 @@ def apply_plan(
         One of `ACTIONS`.
     folder
         Where to move to; made if it is not there.
+    keep_metadata
+        Before a JPEG file goes, copy its capture date and GPS position into that which is kept, where this is a JPEG
+        file without, see `merging.merged`; its thumbnail must be the same after that. `undo` does not take it back.
 
     Raises
     ------
@@ -78,9 +92,11 @@ def apply_plan(
             Path(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} is no folder and cannot be one: {error.strerror}; name another one") from None
+    if keep_metadata:
+        check_merging()
     removals = _removals(store, plan)
     names = {removal.file.path: one.path for removal, one in removals.items()}
-    return _apply(store, removals, names, settings, action, folder)
+    return _apply(store, removals, names, settings, action, folder, keep_metadata)
 
 
 def _apply(
@@ -90,10 +106,11 @@ def _apply(
     settings: CompareSettings,
     action: str,
     folder: str | os.PathLike[str] | None,
+    keep_metadata: bool,
 ) -> Iterator[Outcome]:
     if not removals:
         return
-    verifier = _Verifier(store, removals, settings)
+    verifier = _Verifier(store, removals, settings, keep_metadata)
     with acting():
         verifier.history = History(folder=folder)
         record = Record(new_journal(store.url), verifier.are_equal)
@@ -119,6 +136,8 @@ def _act(
         elif action == "delete":
             outcomes = delete_files(removals, record, verifier.verify)
         else:
+            if action == "hardlink":
+                verifier.merge_all()
             outcomes = link_files(removals, action, record, verifier.verify, verifier.digests)
         yield from outcomes
     finally:
@@ -142,8 +161,13 @@ def _removals(store: Store, plan: Plan) -> "dict[Removal, Chosen]":
 class _Verifier:
     """Reads the two images of a pair again and compares them."""
 
-    def __init__(self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings) -> None:
-        self._store, self._removals, self._settings = store, removals, settings
+    def __init__(
+        self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings, keep_metadata: bool
+    ) -> None:
+        self._store, self._settings, self._keep_metadata = store, settings, keep_metadata
+        # by their paths: the state of a file to keep changes when it gets a date
+        self._chosen = {removal.file.path: one for removal, one in removals.items()}
+        self._removals, self._kept = list(removals), dict[str, Seen]()
         self._hashes: dict[int, str] = {}
         self.history = History([])
         numbers = {number for one in removals.values() for number in (one.image, one.kept_image)}
@@ -155,7 +179,7 @@ class _Verifier:
 
     def digests(self, removal: Removal) -> tuple[str, str]:
         """SHA-256 of both files, which `verify` has seen to be theirs now."""
-        one = self._removals[removal]
+        one = self._chosen[removal.file.path]
         return self._hashes[one.image], self._hashes[one.kept_image]
 
     def are_equal(self, removal: Removal) -> bool:
@@ -163,14 +187,16 @@ class _Verifier:
         mine, other = self.digests(removal)
         return mine == other
 
-    def verify(self, removal: Removal) -> None:
-        """See that a pair is what was compared, and is similar.
+    def verify(self, removal: Removal) -> Removal:
+        """See that a pair is what was compared, and is similar; gives it as it is then.
 
         Raises
         ------
         StaysError
             If not.
         """
+        removal = removal._replace(kept=self._kept.get(removal.kept.path, removal.kept))
+        check_pair(removal)
         place, kept = (place_of(seen.path) for seen in removal)
         if self.history.is_aside(kept):
             raise StaysError(
@@ -181,22 +207,60 @@ class _Verifier:
         reason = self.history.why_needed(place)
         if reason is not None:
             raise StaysError(reason)
-        one, made = self._removals[removal], self._store.thumbnail_settings
-        files = [ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns) for seen in removal]
-        request = Request(files, made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
+        one = self._chosen[removal.file.path]
         thumbnails = []
-        with reader() as decoder:
-            for number, answer in zip((one.image, one.kept_image), decoder.read(request), strict=True):
-                name = "it" if number == one.image else f"the file to keep, {one.kept},"
-                (record,) = answer.records
-                if record.error:
-                    raise StaysError(f"{name} cannot be read now ({record.error})")
-                if record.content_hash != self._hashes[number]:
-                    raise StaysError(f"{name} has changed since it was compared")
-                thumbnails.append(np.frombuffer(answer.thumbnails, np.uint8).reshape(1, *made.shape))
+        for seen, number in zip(removal, (one.image, one.kept_image), strict=True):
+            name = "it" if number == one.image else f"the file to keep, {one.kept},"
+            content_hash, thumbnail = self._read(seen, name)
+            if content_hash != self._hashes[number]:
+                raise StaysError(f"{name} has changed since it was compared")
+            thumbnails.append(thumbnail)
         value, limit = self._value(*thumbnails)
         if not value <= limit:
             raise StaysError(f"it is not similar to {one.kept} when both are read now")
+        return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
+
+    def merge_all(self) -> None:
+        """Copy dates and places before the first of several links to a file is made: a link holds what it was then."""
+        for removal in self._removals if self._keep_metadata else ():
+            with contextlib.suppress(StaysError, OSError):  # is said when its turn comes
+                self.verify(removal)
+
+    def _read(self, seen: Seen, name: str) -> tuple[str, Any]:
+        """SHA-256 and thumbnail (1, h, w, 3) of a file as it was seen."""
+        made, listed = self._store.thumbnail_settings, ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns)
+        request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
+        with reader() as decoder:
+            (answer,) = decoder.read(request)
+        (record,) = answer.records
+        if record.error:
+            raise StaysError(f"{name} cannot be read now ({record.error})")
+        return record.content_hash, np.frombuffer(answer.thumbnails, np.uint8).reshape(1, *made.shape)
+
+    def _merge(self, removal: Removal, one: Chosen, thumbnail: Any) -> Removal:
+        """Copy date and place into the file to keep; what cannot be done is no reason for the other one to stay."""
+        kept = removal.kept
+        before = Path(kept.path).read_bytes()
+        if hashlib.sha256(before).hexdigest() != self._hashes[one.kept_image]:
+            raise StaysError(f"the file to keep, {one.kept}, has changed since it was compared")
+        content = merged(before, Path(removal.file.path).read_bytes())
+        if content is None or not self._is_same_picture(content, thumbnail):
+            return removal
+        try:
+            self._kept[kept.path] = replace_content(kept, content)
+        except StaysError:
+            check_pair(removal)
+            return removal
+        self._hashes[one.kept_image] = hashlib.sha256(content).hexdigest()
+        return removal._replace(kept=self._kept[kept.path])
+
+    def _is_same_picture(self, content: bytes, thumbnail: Any) -> bool:
+        made = self._store.thumbnail_settings
+        listed = ListedFile(b"", len(content), 0, content)
+        request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
+        with reader() as decoder:
+            (answer,) = decoder.read(request)
+        return not answer.records[0].error and bytes(answer.thumbnails) == thumbnail.tobytes()
 
     def _value(self, a: Any, b: Any) -> tuple[float, float]:
         """The value of a pair, and the largest one of a similar pair."""

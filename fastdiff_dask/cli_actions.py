@@ -36,6 +36,11 @@ _SHOWN = 50
 )
 @click.option("--prefer", metavar="DIR", multiple=True, help="Keep what is in this folder; of several, in this order.")
 @click.option("--protect", metavar="DIR", multiple=True, help="Touch nothing in this folder.")
+@click.option(
+    "--keep-metadata",
+    is_flag=True,
+    help="Copy capture date and GPS of a JPEG that goes into the one that is kept, where it has none.",
+)
 @click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
 @click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
@@ -46,6 +51,7 @@ def apply(
     rules: tuple[str, ...],
     prefer: tuple[str, ...],
     protect: tuple[str, ...],
+    keep_metadata: bool,
     threshold: float | None,
     comparison: str | None,
     yes: bool,
@@ -98,7 +104,8 @@ def apply(
         return
     if named == ["delete"]:
         click.echo("What is deleted cannot be brought back.")
-    _report(list(apply_plan(opened, plan, settings, named[0], move)), named[0])
+    done = apply_plan(opened, plan, settings, named[0], move, keep_metadata=keep_metadata)
+    _report(list(done), named[0])
 
 
 @click.command()

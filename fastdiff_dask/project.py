@@ -1215,7 +1215,14 @@ class FastDifPy:
             history=History(),
         )
 
-    def apply(self, plan: "Plan", action: str, folder: str | os.PathLike[str] | None = None) -> "list[Outcome]":
+    def apply(
+        self,
+        plan: "Plan",
+        action: str,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        keep_metadata: bool = False,
+    ) -> "list[Outcome]":
         """Do what a plan says: each pair is read and compared again right before, and nothing is overwritten.
 
         Parameters
@@ -1227,6 +1234,9 @@ class FastDifPy:
             kept).
         folder
             Where to move to.
+        keep_metadata
+            Copy capture date and GPS position of a JPEG file that goes into that which is kept, where it has none; its
+            picture stays as it is. Needs piexif (``pip install 'fastdiff_dask[metadata]'``). Not undone by `undo`.
 
         Returns
         -------
@@ -1238,7 +1248,8 @@ class FastDifPy:
         assert self._comparison is not None
         if plan.apart:
             self._remember_apart(plan.apart)
-        return list(apply_plan(Store(self.saved_url), plan, self._comparison.settings, action, folder))
+        settings = self._comparison.settings
+        return list(apply_plan(Store(self.saved_url), plan, settings, action, folder, keep_metadata=keep_metadata))
 
     def undo(self) -> "list[Outcome]":
         """Bring back what the last `apply` to this store, in whatever process, has moved, trashed or linked."""
