@@ -112,6 +112,8 @@ def difpy(
         _move(found.removals, target, output / f"difPy_{stamp}_moved.jsonl")
     elif delete:
         _delete(found.removals, silent_del, output / f"difPy_{stamp}_deleted.jsonl")
+    elif silent_del:
+        click.echo("-sd is for -d, and nothing was deleted without that.")
 
 
 def _check_local(folders: tuple[str, ...]) -> None:

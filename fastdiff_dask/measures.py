@@ -11,7 +11,17 @@ from .errors import FastDiffError, UsageError
 from .functions import function_name, need, shown_name
 from .metrics import apply_transform, reverse_transforms
 
-__all__ = ["Measure", "apply_measure", "default_threshold", "hash_distance", "resolve_measure", "ssim_dissimilarity"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "apply_measure",
+    "default_threshold",
+    "hash_distance",
+    "resolve_measure",
+    "ssim_dissimilarity",
+]
+
+MEASURES = ("mse", "ssim", "hamming")
 
 
 class Measure(NamedTuple):

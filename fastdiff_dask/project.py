@@ -26,7 +26,7 @@ from .config import (
     CompareSettings,
     aspect_factor,
 )
-from .errors import UsageError, printable
+from .errors import FastDiffError, UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files, check_store_address
 from .functions import check_sendable
@@ -37,6 +37,7 @@ from .measures import default_threshold, resolve_measure
 from .performance import PerformanceReport
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import show_address, stage_bar, with_unit
+from .remote import is_url
 from .resilience import connected
 from .results import Result, collect_errors, collect_result
 from .roots import is_within, overlap
@@ -257,6 +258,8 @@ class FastDifPy:
         if not any(root.side == "a" for root in self.roots):
             raise UsageError("no folder to search; name at least one")
         self.store_url = default_store(self.roots) if settings.store is None else self._checked_store(settings.store)
+        if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
+            self._check_outside(settings.sl_plot_output_dir)
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -623,6 +626,11 @@ class FastDifPy:
                 if name != "index":
                     self._record()
                 yield
+            except FastDiffError as error:
+                if self._copy is None:
+                    raise
+                # the user knows the place where it is saved
+                raise type(error)(str(error).replace(self.store_url, self.saved_url)) from None
             finally:
                 if self._copy is not None:
                     self._copy.save()
@@ -953,7 +961,16 @@ class FastDifPy:
             if not files.local:
                 raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
             folder = str(Path(files.root) / "plots")
+        self._check_outside(folder)
         return check_plots(folder)
+
+    def _check_outside(self, folder: str) -> None:
+        place = Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111 - Path raises without a home
+        for root in self.roots:
+            if place.is_relative_to(root.absolute):
+                raise UsageError(
+                    f"plots in {printable(folder)} would be pictures of {printable(root.given)}; name a folder outside"
+                )
 
     def _draw(self, folder: Path) -> None:
         from .plots import draw_plots
@@ -1329,6 +1346,10 @@ class FastDifPy:
                 self._copy.load()
         if config and self._wrote_config:
             Path(str(self.settings.cfg_path)).unlink(missing_ok=True)
+        plots = Path(self.saved_url, "plots")
+        drawn = len(list(plots.iterdir())) if db and not is_url(self.saved_url) and plots.is_dir() else 0
+        if drawn:
+            print(f"{drawn} pictures of pairs in {printable(str(plots))} stay", file=sys.stderr)
         if others:
             print(
                 f"{len(others)} files in {self.saved_url} are not of a store and stay, such as {printable(others[0])}",

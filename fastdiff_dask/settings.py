@@ -26,7 +26,7 @@ from .config import (
 from .errors import UsageError, printable
 from .files import replace_file
 from .hashes import check_shift
-from .measures import default_threshold
+from .measures import MEASURES, default_threshold
 from .remote import is_url
 
 __all__ = ["PLOT_LIMIT", "Settings"]
@@ -143,8 +143,9 @@ class Settings:
         for name in ("sl_plot_output_dir", "store", "cfg_path"):
             if not isinstance(getattr(self, name), str | None):
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be the name of a place")
-        if not isinstance(self.sl_compare, str):
-            raise UsageError(f"sl_compare is {self.sl_compare!r}; it must be the name of a measure")
+        # that of a function is as `functions.function_name` makes it
+        if not isinstance(self.sl_compare, str) or (self.sl_compare not in MEASURES and "." not in self.sl_compare):
+            raise UsageError(f"sl_compare is {self.sl_compare!r}; use {', '.join(map(repr, MEASURES))}")
         seconds = self.update_timeout
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
             raise UsageError(f"update_timeout is {seconds!r}; it must be seconds, more than 0")

@@ -1,7 +1,7 @@
 """How far a job is, under the names of fast_diff_py's configuration, from the store alone."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +43,14 @@ class RunState:
         if not name.startswith("_") and "_store" in self.__dict__:
             raise AttributeError(f"{name} is read only here; settings are arguments of FastDifPy and its stages")
         super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(field.name for field in fields(self.settings))})
+
+    @property
+    def sl_plot_output_dir(self) -> str:
+        """Where plots are drawn."""
+        return self.settings.sl_plot_output_dir or f"{self._url.rstrip('/')}/plots"
 
     @property
     def thumb_dir_a(self) -> str:

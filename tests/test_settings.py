@@ -553,3 +553,40 @@ def test_without_thumbnails_that_is_said(tmp_path, finished):
     finished.first_loop_iteration()
     finished.second_loop_iteration()
     assert finished.report(tmp_path / "r.html") == 5
+
+
+@pytest.mark.parametrize("value", ["foo", "", "MSE"])
+def test_measures_that_there_are_not(value):
+    with pytest.raises(fd.UsageError, match="; use 'mse', 'ssim', 'hamming'"):
+        Settings(sl_compare=value)
+
+
+def test_plots_are_no_photos(tmp_path, simulated, client, finished):
+    inside = tmp_path / "photos" / "plots"
+    with pytest.raises(fd.UsageError, match="would be pictures of"):
+        finished.second_loop_iteration(make_diff_plots=True, diff_location=inside)
+    done = CliRunner().invoke(commands, ["find", str(tmp_path / "photos"), "--diff-plots", str(inside)])
+    assert "would be pictures of" in str(done.exception)
+    assert not inside.exists() or not list(inside.iterdir())
+
+
+def test_what_stays_is_said(tmp_path, finished, capsys):
+    finished.second_loop_iteration(make_diff_plots=True)
+    assert finished.config.sl_plot_output_dir == f"{tmp_path / 'store'}/plots"
+    assert "similarity_threshold" in dir(finished.config)
+    finished.clean_up()
+    assert "5 pictures of pairs" in capsys.readouterr().err
+    assert len(list((tmp_path / "store" / "plots").iterdir())) == 5
+
+
+def test_errors_of_a_store_in_memory_name_its_place(tmp_path, simulated):
+    options = {"store": tmp_path / "store", "in_memory": True, "dashboard_address": "127.0.0.1:0", "verbose": False}
+    with fd.FastDifPy(tmp_path / "photos", **options) as db:
+        db.index_the_dirs()
+    with (
+        fd.FastDifPy(tmp_path / "photos", thumbnail_size_x=16, **options) as db,
+        pytest.raises(fd.FastDiffError) as caught,
+    ):
+        db.index_the_dirs()
+    assert "memory://" not in str(caught.value)
+    assert str(tmp_path / "store") in str(caught.value)
