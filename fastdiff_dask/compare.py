@@ -3,7 +3,7 @@
 import math
 import pickle
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from .blas import SINGLE_THREADED_BLAS
 from .cluster import capacity, run_in_waves
 from .comparisons import Comparison, Part
 from .config import CompareSettings
+from .device import CPU, Device, batched_candidates, best_device, give_up
 from .errors import FastDiffError, UsageError
 from .grid import Axis, Tile
 from .measures import Measure, apply_measure
@@ -39,6 +40,11 @@ class _Side:
         numbers = [comparison.read_order(part, side, places) for part, places in self._pieces]
         self.images = np.concatenate([np.zeros(0, np.int64), *numbers])
         self._kept: NDArray[np.bool_] | None = None
+
+    def name(self) -> tuple[Any, ...]:
+        """What tells these images from others of the comparison."""
+        pieces = ((part.folder, places.start, places.stop) for part, places in self._pieces)
+        return (self._comparison.store.url, self._comparison.name, self._side, *pieces)
 
     def keys(self) -> NDArray[np.int64]:
         """Keys of the images for short cuts, (n, 4) int64."""
@@ -66,9 +72,17 @@ class _Side:
 
 @retried
 def compare_tile(
-    url: str, settings: CompareSettings, parts: list[Part], task: "_Task", measure: Measure | None, run: str = ""
+    url: str,
+    settings: CompareSettings,
+    parts: list[Part],
+    task: "_Task",
+    measure: Measure | None,
+    run: str = "",
+    gpu: bool = False,
 ) -> tuple[int, int]:
     """Compare the images of a tile and commit it; `run` is what `activity.stage` gave.
+
+    With `gpu` on the GPU of this process, if there is one and it works, else on the processor.
 
     Returns
     -------
@@ -78,11 +92,19 @@ def compare_tile(
     comparison = Comparison(store, settings)
     what = {"comparison": comparison.name, "part": parts[-1].folder, "tile": task.number}
     with recorded(store.files, run, "compare", **what) as amounts:
-        amounts.pairs, amounts.similar = _compare_tile(comparison, parts, task, measure)
+        device = best_device() if gpu else CPU
+        amounts.pairs, amounts.similar = _compare_tile(comparison, parts, task, measure, device, run)
     return amounts.pairs, amounts.similar
 
 
-def _compare_tile(comparison: Comparison, parts: list[Part], task: "_Task", measure: Measure | None) -> tuple[int, int]:
+def _compare_tile(
+    comparison: Comparison,
+    parts: list[Part],
+    task: "_Task",
+    measure: Measure | None,
+    device: Device = CPU,
+    run: str = "",
+) -> tuple[int, int]:
     store, settings = comparison.store, comparison.settings
     done = comparison.committed(parts[-1], task.number)
     if done is not None:
@@ -93,18 +115,32 @@ def _compare_tile(comparison: Comparison, parts: list[Part], task: "_Task", meas
     else:
         side = "b" if store.two_sides else "a"
         columns = _Side(comparison, parts, side, task.columns, task.tile.columns)
-    writer = comparison.pair_writer(parts[-1], task.number)
-    counts = SearchCounts()
     pairs_of_tile = task.pairs(len(rows.images), len(columns.images))
     allowed = _allowed(settings, rows, columns)
-    if allowed is None or len(rows.images):
-        with SINGLE_THREADED_BLAS:
-            for pairs in (
-                _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
-                if measure is not None
-                else _similar_pairs(store, settings, rows, columns, counts, allowed)
-            ):
-                writer.add(pairs if store.two_sides else _ascending(pairs))
+    while True:
+        writer = comparison.pair_writer(parts[-1], task.number)
+        counts = SearchCounts()
+        if measure is not None:
+            found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
+        elif device.is_gpu and allowed is None:
+            found = _pairs_by_device(store, settings, rows, columns, counts, device, run)
+        else:
+            found = _similar_pairs(store, settings, rows, columns, counts, allowed)
+        try:
+            if allowed is None or len(rows.images):
+                with SINGLE_THREADED_BLAS:
+                    for pairs in found:
+                        writer.add(pairs if store.two_sides else _ascending(pairs))
+            break
+        except Exception as error:
+            if not device.is_gpu:
+                raise
+            if device.is_short_of_memory(error) and device.shrink():
+                continue  # in smaller pieces; nothing of the tile is committed
+            if not (device.is_short_of_memory(error) or device.is_broken(error)):
+                raise
+            give_up(device, error)
+            device = CPU
     writer.commit(counts)
     return pairs_of_tile, writer.similar
 
@@ -175,13 +211,62 @@ def _similar_pairs(
     yield listed.take()
 
 
+def _pairs_by_device(
+    store: Store,
+    settings: CompareSettings,
+    rows: _Side,
+    columns: _Side,
+    counts: SearchCounts,
+    device: Device,
+    run: str,
+) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile as by `_similar_pairs`, on a GPU: signatures stay there from tile to tile."""
+    height, width, channels = store.thumbnail_settings.shape
+    limit = settings.sse_limit(height, width)
+    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+    triangular = columns is rows
+    a = device.kept((run, *rows.name()), rows.signatures)
+    listed = _Listed(store, rows, columns, limit, transforms, device.pairs_at_once, device)
+    side = chunk_rows(height * width * channels) * 4
+    for i, j in batched_candidates(
+        a,
+        a if triangular else device.kept((run, *columns.name()), columns.signatures),
+        radius=math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels),
+        counts=counts,
+        device=device,
+        triangular=triangular,
+    ):
+        if not isinstance(i, range):
+            if listed.add(device.to_host(i), device.to_host(j)):
+                yield listed.take()
+            continue
+        for top in i[::side]:
+            upper = device.to_device(rows.thumbnails(slice(top, min(top + side, i.stop))))
+            for left in j[::side]:
+                if triangular and min(left + side, j.stop) <= top:
+                    continue
+                lower = device.to_device(columns.thumbnails(slice(left, min(left + side, j.stop))))
+                pairs = device.to_host(similar_pairs(upper, lower, sse_limit=limit, transforms=transforms))
+                pairs[:, 0] += top
+                pairs[:, 1] += left
+                yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
+    yield listed.take()
+
+
 class _Listed:
     """Candidates of a tile that wait to be compared exactly: many at once, so that blocks are opened once for them."""
 
     def __init__(
-        self, store: Store, rows: _Side, columns: _Side, limit: int, transforms: tuple[int, ...], at_once: int
+        self,
+        store: Store,
+        rows: _Side,
+        columns: _Side,
+        limit: int,
+        transforms: tuple[int, ...],
+        at_once: int,
+        device: Device = CPU,
     ) -> None:
-        self._store, self._rows, self._columns = store, rows, columns
+        self._store, self._rows, self._columns, self._device = store, rows, columns, device
         self._limit, self._transforms, self._at_once = limit, transforms, at_once
         self._waiting: list[tuple[Any, Any]] = []
         self._count = 0
@@ -210,9 +295,8 @@ class _Listed:
                 np.unique(side[start : start + self._at_once], return_inverse=True)
                 for side in (places[: len(a)], places[len(a) :])
             )
-            pairs = listed_pairs(
-                thumbnails[left], thumbnails[right], i, j, sse_limit=self._limit, transforms=self._transforms
-            )
+            there = (self._device.to_device(part) for part in (thumbnails[left], thumbnails[right], i, j))
+            pairs = self._device.to_host(listed_pairs(*there, sse_limit=self._limit, transforms=self._transforms))
             pairs[:, 0] = images[left[pairs[:, 0]]]
             pairs[:, 1] = images[right[pairs[:, 1]]]
             yield pairs
@@ -309,7 +393,11 @@ def plan_comparison(
 
 
 def compare_tiles(
-    comparison: Comparison, client: Client, measure: Measure | None = None, most: int | None = None
+    comparison: Comparison,
+    client: Client,
+    measure: Measure | None = None,
+    most: int | None = None,
+    gpus: Sequence[str] = (),
 ) -> Iterator[tuple[int, int]]:
     """Compare the tiles that are not finished; each is committed when it is.
 
@@ -327,6 +415,9 @@ def compare_tiles(
         The function to compare with, if it is not MSE.
     most
         Tasks that run at once, at most; by default as many as there are threads.
+    gpus
+        Addresses of workers that have a GPU, if tiles are to be compared there; what fails on a GPU is computed by its
+        processor, and where such a worker is lost, by others.
 
     Yields
     ------
@@ -350,7 +441,9 @@ def compare_tiles(
         task = _Task(number, plan.tiles[number], plan.rows, plan.columns)
         key = f"compare-{run}-{index}-{number}"
         try:
-            return [client.submit(compare_tile, store.url, settings, parts, task, measure, activity, key=key)]
+            where = {"workers": list(gpus), "allow_other_workers": True} if gpus else {}
+            arguments = (store.url, settings, parts, task, measure, activity, bool(gpus))
+            return [client.submit(compare_tile, *arguments, key=key, **where)]
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             if measure is None:
                 raise

@@ -1,8 +1,34 @@
 """Whether there is a GPU to compare on, and what is missing if there is none."""
 
+from typing import Any
+
 from .errors import UsageError
 
-__all__ = ["check_gpu"]
+__all__ = ["check_gpu", "gpu_workers", "missing_gpu"]
+
+
+def missing_gpu() -> str:
+    """What this process lacks to compare on a GPU; empty if nothing. For a worker."""
+    try:
+        check_gpu()
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def gpu_workers(client: Any) -> list[str]:
+    """Addresses of the workers of a Dask client that have a GPU.
+
+    Raises
+    ------
+    UsageError
+        If there is none: what the first of them lacks.
+    """
+    missing = dict(sorted(client.run(missing_gpu).items()))
+    found = [address for address, reason in missing.items() if not reason]
+    if not found:
+        raise UsageError(next(iter(missing.values()), "there are no workers; start some"))
+    return found
 
 
 def check_gpu() -> int:

@@ -8,10 +8,12 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from array_api_compat import is_cupy_array
 from dask.highlevelgraph import HighLevelGraph
 
 from .blas import SINGLE_THREADED_BLAS
 from .dense import DenseMatrix
+from .device import dense_mean_squared_errors, int8_products
 from .errors import UsageError
 from .metrics import available_transforms, mean_squared_errors
 
@@ -31,6 +33,8 @@ _AT_ONCE = 256
 
 def mse_chunk(a: Any, b: Any, /, *, transforms: tuple[int, ...]) -> Any:
     """`mean_squared_errors` in a task."""
+    if is_cupy_array(a):
+        return dense_mean_squared_errors(a, b, transforms, int8_products)
     with SINGLE_THREADED_BLAS:
         return mean_squared_errors(a, b, transforms)
 

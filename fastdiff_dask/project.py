@@ -30,7 +30,7 @@ from .errors import FastDiffError, UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files, check_store_address
 from .functions import check_sendable
-from .gpu import check_gpu
+from .gpu import check_gpu, gpu_workers
 from .hashes import HashSettings
 from .locks import Held
 from .measures import default_threshold, resolve_measure
@@ -873,7 +873,10 @@ class FastDifPy:
             ``plots`` in the store; at most so many, 1,000 if nothing is said, the most similar ones first. Needs
             Matplotlib (``pip install 'fastdiff_dask[plot]'``). See `plots.draw_plots`.
         gpu_proc
-            Tasks that run on GPUs. Not there yet: it says what is missing.
+            Compare on GPUs, by so many tasks at once: those of the workers that have one and CuPy
+            (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``), a task or two each; 0 for processors. The result
+            is the same, and either goes on with what the other began. By MSE, and without short cuts, which
+            processors do.
         cpu_proc
             Tasks that run at once, at most; by default as many as the workers have threads, and never more.
         tile_side, sub_block
@@ -921,9 +924,11 @@ class FastDifPy:
             sl_cpu_proc=cpu_proc,
         )
         settings = asked.comparison
-        if asked.sl_gpu_proc:
-            check_gpu()
-            raise UsageError("comparing on a GPU is not there yet; leave out gpu_proc")
+        if asked.sl_gpu_proc and measure is not None:
+            raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
+        if asked.sl_gpu_proc and (self._client or self._own_client or current_client()) is None:
+            check_gpu()  # workers that are started here have what this process has
+        gpus = gpu_workers(self.client) if asked.sl_gpu_proc else []
         plot_folder = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -947,7 +952,8 @@ class FastDifPy:
                 self._check_visible(store, files=False)
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
-                    for compared, _ in compare_tiles(comparison, self.client, measure, asked.sl_cpu_proc):
+                    most = asked.sl_gpu_proc or asked.sl_cpu_proc
+                    for compared, _ in compare_tiles(comparison, self.client, measure, most, gpus):
                         advance(compared)
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
         if plot_folder is not None:

@@ -16,7 +16,17 @@ from .metrics import (
 from .shortcuts import Allowed
 from .signatures import segment_energies
 
-__all__ = ["BOX_VALUES", "SearchCounts", "candidate_pairs", "chunk_rows", "listed_pairs", "similar_pairs"]
+__all__ = [
+    "BOX_VALUES",
+    "SearchCounts",
+    "SearchSide",
+    "candidate_pairs",
+    "chunk_rows",
+    "listed_limit",
+    "listed_pairs",
+    "product_limit",
+    "similar_pairs",
+]
 
 # Rows and columns of one matrix of errors: bounds the memory whatever the size of a block, and the share of pairs on
 # the diagonal that a matrix product computes twice.
@@ -72,7 +82,7 @@ class SearchCounts:
         return [field.name for field in fields(cls)]
 
 
-class _Side:
+class SearchSide:
     """Signatures of one side of a tile, and what the stages need of them."""
 
     def __init__(self, values: Any, sub_blocks: list[range], xp: Any) -> None:
@@ -121,9 +131,9 @@ class _Side:
 class _Product:
     """Finds the pairs that the leading values leave, by matrix products."""
 
-    def __init__(self, a: _Side, b: _Side, count: int, radius: float, xp: Any) -> None:
+    def __init__(self, a: SearchSide, b: SearchSide, count: int, radius: float, xp: Any) -> None:
         self.count = count
-        self._limit = _product_limit(radius, count, a.largest[count] + b.largest[count])
+        self._limit = product_limit(radius, count, a.largest[count] + b.largest[count])
         self._left, self._right = a.left(count, slice(None), xp), b.right(count, slice(None), xp)
         widest = max(_COLUMNS, *map(len, b.sub_blocks))
         self._space = xp.empty(max(map(len, a.sub_blocks)) * widest, dtype=xp.float32)
@@ -141,7 +151,7 @@ class _Product:
         return places // len(columns) + rows.start, places % len(columns) + columns.start
 
 
-def _near(a: _Side, b: _Side, radius: float, xp: Any) -> Any:
+def _near(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:
     """Which sub-blocks have boxes at most a radius apart: (m, n) bool.
 
     The distance of two boxes is a lower bound of that of any two points in them: along each axis, points are at least
@@ -156,7 +166,7 @@ def _near(a: _Side, b: _Side, radius: float, xp: Any) -> Any:
     return squares <= radius * radius * (1 + 1e-12)
 
 
-def _product_limit(radius: float, values: int, norms: float) -> float:
+def product_limit(radius: float, values: int, norms: float) -> float:
     """Largest squared distance that a float32 matrix product may give for signatures at most a radius apart.
 
     The product sums k + 2 terms, x_i · (−2 y_i), |x|² and |y|². In any order, and with fused multiplications or not,
@@ -169,7 +179,7 @@ def _product_limit(radius: float, values: int, norms: float) -> float:
     return float(np.nextafter(np.float32(limit), np.float32(np.inf)))
 
 
-def _listed_limit(radius: float, values: int) -> float:
+def listed_limit(radius: float, values: int) -> float:
     """Largest sum of squared float32 differences for signatures at most a radius apart.
 
     Each difference is right up to 1 ± u, each square and sum of k non-negative terms up to 1 ± γ_(k+1), so the sum is
@@ -196,7 +206,7 @@ def _runs(near: Any, b: list[range], triangular: bool) -> Iterator[tuple[int, ra
             yield row, range(b[start].start, b[stop - 1].stop)
 
 
-def _choose_count(a: _Side, b: _Side, runs: list[tuple[int, range]], radius: float, xp: Any) -> int:
+def _choose_count(a: SearchSide, b: SearchSide, runs: list[tuple[int, range]], radius: float, xp: Any) -> int:
     """How many leading values to use first in this tile: what costs least by a sample of its runs.
 
     It decides the time alone; the candidates are the same.
@@ -204,7 +214,7 @@ def _choose_count(a: _Side, b: _Side, runs: list[tuple[int, range]], radius: flo
     sample = runs[:: -(-len(runs) // _SAMPLE)]
     costs = []
     for count in a.counts():
-        limit = _product_limit(radius, count, a.largest[count] + b.largest[count])
+        limit = product_limit(radius, count, a.largest[count] + b.largest[count])
         pairs = left = 0
         for row, columns in sample:
             rows = a.sub_blocks[row][:: -(-len(a.sub_blocks[row]) // _SAMPLE_ROWS)]
@@ -267,8 +277,8 @@ def candidate_pairs(
         counts.pairs += a.shape[0] * (a.shape[0] - 1) // 2 if triangular else a.shape[0] * b.shape[0]
     if not a.shape[0] or not b.shape[0]:
         return
-    rows_side = _Side(a, sub_blocks_a, xp)
-    columns_side = rows_side if triangular else _Side(b, sub_blocks_b, xp)
+    rows_side = SearchSide(a, sub_blocks_a, xp)
+    columns_side = rows_side if triangular else SearchSide(b, sub_blocks_b, xp)
     near = _near(rows_side, columns_side, radius, xp)
     if allowed is not None:
         near &= allowed.near(sub_blocks_a, sub_blocks_b)
@@ -316,7 +326,7 @@ def _near_whole(
 ) -> Iterator[tuple[Any, Any]]:
     """Those of the waiting pairs whose whole signatures are at most a radius apart."""
     i, j = (xp.concat([part[side] for part in waiting]) for side in (0, 1))
-    limit = _listed_limit(radius, a.shape[1])
+    limit = listed_limit(radius, a.shape[1])
     for start in range(0, i.shape[0], _SURVIVORS):
         rows, columns = i[start : start + _SURVIVORS], j[start : start + _SURVIVORS]
         differences = xp.take(a, rows, axis=0) - xp.take(b, columns, axis=0)

@@ -229,7 +229,7 @@ def test_comparing_on_a_gpu_says_what_is_missing(tmp_path, simulated, client):
         except ImportError:
             message = r"CuPy is not installed.*pip install 'fastdiff_dask\[cuda12\]'"
         else:
-            message = "driver|no GPU|not there yet"
+            message = "driver|no GPU"
         with pytest.raises(fd.UsageError, match=message):
             db.second_loop_iteration(gpu_proc=1)
         db.second_loop_iteration(gpu_proc=0)

@@ -293,7 +293,7 @@ def near_vectors(seed, values, norm, apart):
 @settings(max_examples=60, deadline=None)
 def test_matrix_products_keep_what_is_within_the_radius(seed, values, norm, apart):
     x, y, distances = near_vectors(seed, values, norm, apart)
-    a, b = (search._Side(side, [range(len(side))], np) for side in (x, y))
+    a, b = (search.SearchSide(side, [range(len(side))], np) for side in (x, y))
     for row, distance in enumerate(distances):
         product = search._Product(a, b, values, distance, np)
         i, j = product.near(range(len(x)), range(len(y)))
@@ -313,7 +313,9 @@ def test_listed_differences_keep_what_is_within_the_radius(seed, values, norm, a
 def test_limits_leave_out_what_is_clearly_farther(rng):
     x, y, distances = near_vectors(1, 144, 3e3, 0.1)
     cuts = [range(len(x))]
-    product = search._Product(search._Side(x, cuts, np), search._Side(y, cuts, np), 144, 0.95 * min(distances), np)
+    product = search._Product(
+        search.SearchSide(x, cuts, np), search.SearchSide(y, cuts, np), 144, 0.95 * min(distances), np
+    )
     assert not len(product.near(range(len(x)), range(len(y)))[0])
     rows = np.arange(len(x))
     assert not list(search._near_whole(x, y, [(rows, rows)], 0.999 * min(distances), SearchCounts(), np))
@@ -333,7 +335,7 @@ def test_boxes_keep_what_is_within_the_radius(seed, values, largest, scale):
     y = x.copy()
     y[np.arange(20), rng.integers(0, min(values, BOX_VALUES) - 1, 20)] += np.float32(scale)
     cuts_x, cuts_y = random_cuts(rng, 20, largest), random_cuts(rng, 20, largest)
-    a, b = search._Side(x, cuts_x, np), search._Side(y, cuts_y, np)
+    a, b = search.SearchSide(x, cuts_x, np), search.SearchSide(y, cuts_y, np)
     distances = np.linalg.norm(x[:, None].astype(np.longdouble) - y[None], axis=2).astype(np.float64)
     heads = leading_values(x, BOX_VALUES).astype(np.float64), leading_values(y, BOX_VALUES).astype(np.float64)
     for radius in np.quantile(distances, [0, 0.05, 0.3]).tolist():
@@ -352,7 +354,7 @@ def test_boxes_keep_what_is_within_the_radius(seed, values, largest, scale):
 @pytest.mark.parametrize("values", [5, 8, 16, 49, 144])
 def test_a_side_has_the_leading_values_and_their_norms(values, rng):
     rows = np.float32(rng.normal(0, 1000, (30, values)))
-    side = search._Side(rows, [range(30)], np)
+    side = search.SearchSide(rows, [range(30)], np)
     assert side.counts() == (*(count for count in (8, 16, 32, 48) if count < values), values)
     for count in side.counts():
         leading = side.leading(count, slice(3, 20), np)
@@ -458,7 +460,7 @@ def test_the_first_values_are_more_where_less_can_be_told_apart(photo_like, rng)
     _, values = photo_like
 
     def chosen(values, threshold):
-        side = search._Side(values, cuts_of(len(values), 128), np)
+        side = search.SearchSide(values, cuts_of(len(values), 128), np)
         radius = radius_of(threshold)
         runs = list(search._runs(search._near(side, side, radius, np), side.sub_blocks, True))
         return search._choose_count(side, side, runs, radius, np)

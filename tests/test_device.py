@@ -1,0 +1,311 @@
+"""The search on a device: the same pairs as on the processor, and what happens when it is short of memory or fails.
+
+Where there is a GPU the tests marked ``gpu`` run on it; everywhere the same kernels run on arrays that are as strict as
+CuPy's.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import strict
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastdiff_dask as fd
+from fastdiff_dask import compare, device, gpu
+from fastdiff_dask.metrics import available_transforms, mean_squared_errors
+from fastdiff_dask.search import SearchCounts, candidate_pairs
+from fastdiff_dask.testing import reference_sse, simulate_images
+
+
+def has_gpu():
+    return not gpu.missing_gpu()
+
+
+def devices():
+    return [
+        pytest.param(lambda **options: strict.StrictDevice(**options), id="strict"),
+        pytest.param(
+            lambda **options: device.CuPyDevice(**options),
+            id="cupy",
+            marks=[pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason=gpu.missing_gpu() or "there is a GPU")],
+        ),
+    ]
+
+
+def signatures(seed, count, values, spread):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(0, 100, (max(count // 4, 1), values))
+    return (centres[rng.integers(0, len(centres), count)] + rng.normal(0, spread, (count, values))).astype(np.float32)
+
+
+def found_by(where, a, b, radius, triangular):
+    counts = SearchCounts()
+    x = where.to_device(a)
+    y = x if triangular else where.to_device(b)
+    pairs = set()
+    for i, j in device.batched_candidates(x, y, radius=radius, counts=counts, device=where, triangular=triangular):
+        if isinstance(i, range):
+            pairs |= {(p, q) for p in i for q in j if not triangular or p < q}
+        else:
+            pairs |= set(zip(where.to_host(i).tolist(), where.to_host(j).tolist(), strict=True))
+    return pairs, counts
+
+
+@pytest.mark.parametrize("make", devices())
+@pytest.mark.parametrize("triangular", [False, True])
+@pytest.mark.parametrize("spread", [0.01, 3.0, 40.0])
+@pytest.mark.parametrize("piece_bytes", [64, 5000, 1 << 20])
+def test_no_pair_that_is_near_is_left_out(make, triangular, spread, piece_bytes):
+    a, b = signatures(1, 90, 64, spread), signatures(1, 90 if triangular else 70, 64, spread)
+    b = a if triangular else b
+    distances = np.sqrt(((a[:, None].astype(float) - b[None]) ** 2).sum(axis=2))
+    radius = float(np.quantile(distances, 0.1)) + 1e-3
+    pairs, counts = found_by(make(piece_bytes=piece_bytes), a, b, radius, triangular)
+    wanted = {(i, j) for i, j in np.argwhere(distances <= radius).tolist() if not triangular or i < j}
+    assert wanted <= pairs
+    assert counts.pairs == (90 * 89 // 2 if triangular else 90 * 70)
+    assert all(distances[i, j] <= radius * (1 + 1e-5) for i, j in pairs) or counts.dense
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 99), count=st.integers(0, 40), values=st.sampled_from([4, 17, 80]), share=st.floats(0.01, 0.9)
+)
+def test_as_the_processor_finds_them(seed, count, values, share):
+    a = signatures(seed, count, values, 5.0)
+    distances = np.sqrt(((a[:, None].astype(float) - a[None]) ** 2).sum(axis=2))
+    radius = float(np.quantile(distances, share)) + 1e-3 if count else 1.0
+    pairs, _ = found_by(strict.StrictDevice(piece_bytes=400), a, a, radius, True)
+    wanted = {(i, j) for i, j in np.argwhere(distances <= radius).tolist() if i < j}
+    assert wanted <= pairs
+    mine = set()
+    for i, j in candidate_pairs(
+        a, a, [range(count)], [range(count)], radius=radius, counts=SearchCounts(), triangular=True
+    ):
+        mine |= (
+            {(p, q) for p in i for q in j if p < q}
+            if isinstance(i, range)
+            else set(zip(i.tolist(), j.tolist(), strict=True))
+        )
+    assert wanted <= mine
+
+
+def test_few_waits_whatever_the_number_of_images():
+    """One number a piece comes back, and what is found."""
+    strict.SEEN.waits = strict.SEEN.to_host = 0
+    a = signatures(2, 400, 32, 0.0)
+    list(
+        device.batched_candidates(
+            *[strict.Strict(a)] * 2, radius=1e-3, counts=SearchCounts(), device=strict.StrictDevice(), triangular=True
+        )
+    )
+    # norms, a sample for each number of leading values, one piece
+    assert strict.SEEN.waits < 20
+    assert strict.SEEN.to_host == 0
+
+
+@pytest.fixture
+def photos(tmp_path):
+    simulate_images(tmp_path / "photos", images=60, duplicates=25, size=(48, 32))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def prepared(photos, tmp_path, client):
+    db = fd.FastDifPy(photos, store=tmp_path / "store", client=client, block_size=16, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    return db
+
+
+@pytest.fixture
+def on_device(monkeypatch):
+    """Say that all workers, which are threads of this process here, have a GPU, and that it is such a device."""
+
+    def use(make):
+        where = make(piece_bytes=1 << 14)
+        monkeypatch.setattr(gpu, "missing_gpu", lambda: "")
+        monkeypatch.setattr(compare, "best_device", lambda: device.CPU if device._failed else where)
+        monkeypatch.setattr(device, "_failed", [])
+        return where
+
+    return use
+
+
+@pytest.mark.parametrize("make", devices())
+@pytest.mark.parametrize("threshold", [0.0, 200.0, 20_000.0])
+def test_the_same_result_as_on_the_processor(prepared, on_device, tmp_path, client, make, threshold):
+    prepared.second_loop_iteration(threshold, mirror=True)
+    wanted = prepared.pairs
+    prepared.clean_up(thumbs=False, db=True, config=False)
+    on_device(make)
+    strict.SEEN.to_device = 0
+    prepared.second_loop_iteration(threshold, mirror=True, gpu_proc=2, sub_block=16, tile_side=2)
+    assert strict.SEEN.to_device or make(piece_bytes=1) is not strict
+    assert prepared.pairs.equals(wanted)
+    assert len(wanted) or threshold == 0
+
+
+@pytest.mark.parametrize("gpu_first", [False, True])
+def test_one_goes_on_with_what_the_other_began(prepared, on_device, monkeypatch, gpu_first):
+    prepared.second_loop_iteration(500.0)
+    wanted = prepared.pairs
+    prepared.clean_up(thumbs=False, db=True, config=False)
+    on_device(strict.StrictDevice)
+    done = []
+    compare_tile = compare._compare_tile
+
+    def some(*arguments):
+        if len(done) == 3:
+            raise fd.FastDiffError("stopped here")
+        done.append(arguments[4])
+        return compare_tile(*arguments)
+
+    monkeypatch.setattr(compare, "_compare_tile", some)
+    tiles = {"sub_block": 16, "tile_side": 1}
+    with pytest.raises(fd.FastDiffError, match="stopped here"):
+        prepared.second_loop_iteration(500.0, gpu_proc=int(gpu_first), cpu_proc=1, **tiles)
+    assert [one.is_gpu for one in done] == [gpu_first] * 3
+    monkeypatch.setattr(compare, "_compare_tile", compare_tile)
+    prepared.second_loop_iteration(500.0, gpu_proc=int(not gpu_first), **tiles)
+    assert prepared._tiles_resumed == 3
+    assert prepared.pairs.equals(wanted)
+
+
+def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeypatch):
+    prepared.second_loop_iteration(500.0)
+    wanted = prepared.pairs
+    prepared.clean_up(thumbs=False, db=True, config=False)
+    where = on_device(strict.StrictDevice)
+    where.piece_bytes = 1 << 28
+    batched = compare.batched_candidates
+    seen = []
+
+    def small_memory(*arguments, **options):
+        seen.append(options["device"].piece_bytes)
+        if seen[-1] > 1 << 25:
+            yield from batched(*arguments, **options)  # some of the tile is found before
+            raise strict.OutOfMemoryError
+        yield from batched(*arguments, **options)
+
+    monkeypatch.setattr(compare, "batched_candidates", small_memory)
+    prepared.second_loop_iteration(500.0, gpu_proc=1)
+    assert seen[:4] == [1 << 28, 1 << 27, 1 << 26, 1 << 25]
+    assert prepared.pairs.equals(wanted)
+
+
+@pytest.mark.parametrize("error", [strict.BrokenError, strict.OutOfMemoryError])
+def test_what_fails_on_the_gpu_is_done_by_the_processor(prepared, on_device, monkeypatch, error):
+    prepared.second_loop_iteration(500.0)
+    wanted = prepared.pairs
+    prepared.clean_up(thumbs=False, db=True, config=False)
+    on_device(strict.StrictDevice)
+    calls = []
+
+    def broken(*_, **__):
+        calls.append(1)
+        raise error("it is gone")
+        yield
+
+    monkeypatch.setattr(compare, "batched_candidates", broken)
+    prepared.second_loop_iteration(500.0, gpu_proc=1, sub_block=16, tile_side=1)
+    assert len(calls) == 1
+    assert device._failed == [f"{error.__name__}: it is gone"]
+    assert prepared.pairs.equals(wanted)
+
+
+def test_other_errors_are_told(prepared, on_device, monkeypatch):
+    on_device(strict.StrictDevice)
+
+    def wrong(*_, **__):
+        raise ValueError("a mistake in the program")
+        yield
+
+    monkeypatch.setattr(compare, "batched_candidates", wrong)
+    with pytest.raises(fd.FastDiffError, match="a mistake in the program"):
+        prepared.second_loop_iteration(500.0, gpu_proc=1)
+
+
+def test_only_mse_and_without_short_cuts(prepared, on_device):
+    on_device(strict.StrictDevice)
+    with pytest.raises(fd.UsageError, match="a GPU compares by MSE alone"):
+        prepared.second_loop_iteration(compare="hamming", gpu_proc=1)
+    strict.SEEN.to_device = 0
+    prepared.second_loop_iteration(match_aspect_by=1.0, gpu_proc=1)
+    assert strict.SEEN.to_device == 0
+    assert len(prepared.pairs)
+
+
+def test_what_is_kept_is_bounded():
+    where = strict.StrictDevice(cache_bytes=1000)
+    made = []
+
+    def make(number):
+        made.append(number)
+        return np.zeros(50, np.float64)
+
+    for number in (1, 2, 1, 3, 1, 2, 2):
+        where.kept(number, lambda number=number: make(number))
+    assert made == [1, 2, 3, 2]
+    where.kept("large", lambda: np.zeros(500))
+    assert not where._kept
+    where.piece_bytes = 1 << 22
+    assert not where.shrink()
+
+
+def integer_products(x, y):
+    xp = x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+    return xp.astype(xp.astype(x, xp.int32) @ xp.astype(y, xp.int32).T, xp.int32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 99), size=st.sampled_from([(4, 4), (5, 3), (6, 6)]), mirror=st.booleans(), extreme=st.booleans()
+)
+def test_dense_by_integers_of_8_bits(seed, size, mirror, extreme):
+    rng = np.random.default_rng(seed)
+    levels = [0, 1, 127, 128, 255] if extreme else range(256)
+    a, b = (rng.choice(np.array(levels, np.uint8), (count, *size, 3)) for count in (5, 7))
+    transforms = available_transforms(*size, mirror=mirror)
+    found = device.dense_mean_squared_errors(strict.Strict(a), strict.Strict(b), transforms, integer_products)
+    wanted = reference_sse(a, b, mirror=mirror) / (size[0] * size[1])
+    assert np.array_equal(found._values, wanted)
+    assert np.array_equal(mean_squared_errors(a, b, transforms), wanted)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_gpu(), reason=gpu.missing_gpu() or "there is a GPU")
+@pytest.mark.parametrize("size", [(64, 64), (5, 7)])
+def test_dense_on_the_gpu(size):
+    import cupy
+
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 256, (count, *size, 3), np.uint8) for count in (33, 20))
+    a[0], b[0] = 0, 255
+    found = fd.pairwise_mse(cupy.asarray(a), cupy.asarray(b)).compute()
+    assert np.array_equal(cupy.asnumpy(found), fd.pairwise_mse(a, b).compute())
+
+
+def test_the_largest_products_fit_into_32_bits():
+    values = 64 * 64 * 3
+    assert values * 128 * 128 < 2**31
+    assert math.log2(131_071 * 128 * 128) < 31
+
+
+def test_workers_without_a_gpu_are_told_apart(client, monkeypatch):
+    assert gpu.gpu_workers(_Client({"tcp://a": "CuPy is not installed", "tcp://b": ""})) == ["tcp://b"]
+    with pytest.raises(fd.UsageError, match="CuPy is not installed"):
+        gpu.gpu_workers(_Client({"tcp://a": "CuPy is not installed"}))
+    with pytest.raises(fd.UsageError, match="there are no workers"):
+        gpu.gpu_workers(_Client({}))
+
+
+class _Client:
+    def __init__(self, found):
+        self.found = found
+
+    def run(self, function):
+        assert function is gpu.missing_gpu
+        return self.found
