@@ -159,3 +159,10 @@ def test_the_cost_of_clusters_prints_a_table(tmp_path):
         assert rows["clusters"][:2] == ["3000", "0.449"]
         assert rows["components"][:2] == ["10000", "0.449"]
         assert 0 < int(rows["clusters"][4]) - int(rows["import"][4]) < 1000
+
+
+def test_the_one_for_a_gpu_runs_without_one():
+    printed = run("gpu.py", "--images", 1500, "--dense", 40, "--side", 600, "--rounds", 1, "--device", "cpu")
+    assert "checked: dense to the bit" in printed
+    assert "search, 1500 images" in printed
+    assert "dense, 4 rotations, 40 images" in printed
