@@ -153,14 +153,8 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
 )
-@click.option(
-    "--gpu",
-    type=int,
-    is_flag=False,
-    flag_value=1,
-    metavar="[N]",
-    help="Compare on GPUs, by N tasks at once, 1 if nothing is said; needs CuPy.",
-)
+@click.option("--gpu", is_flag=True, help="Compare on GPUs; needs CuPy.")
+@click.option("--gpu-tasks", type=int, metavar="N", help="Tasks on GPUs at once, if not 1; the same as --gpu.")
 @click.option("--diff-plots", metavar="DIR", help="Draw similar pairs into this folder, the most similar ones first.")
 @click.option("--plot-limit", type=int, metavar="N", help="Draw so many at most.  [default: 1000]")
 @click.option("--save-config", metavar="FILE", help="Write the settings of this run to a TOML file, for --config.")
@@ -184,7 +178,8 @@ def find(
     exact_decode: bool,
     time_limit: float,
     pixel_limit: int,
-    gpu: int | None,
+    gpu: bool,
+    gpu_tasks: int | None,
     diff_plots: str | None,
     plot_limit: int | None,
     save_config: str | None,
@@ -238,7 +233,7 @@ def find(
         "sl_match_aspect_by": ("match_aspect_by", comparison["match_aspect_by"]),
         "sl_matching_hash": ("only_matching_hash", comparison["only_matching_hash"]),
         "sl_skip_matching_hash": ("skip_matching_hash", comparison["skip_matching_hash"]),
-        "sl_gpu_proc": ("gpu", 0 if gpu is None else gpu),
+        "sl_gpu_proc": ("gpu" if gpu_tasks is None else "gpu_tasks", int(gpu) if gpu_tasks is None else gpu_tasks),
         "sl_make_diff_plots": ("diff_plots", diff_plots is not None),
         "sl_plot_output_dir": ("diff_plots", diff_plots),
         "sl_plot_limit": ("plot_limit", PLOT_LIMIT if plot_limit is None else plot_limit),

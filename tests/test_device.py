@@ -9,11 +9,13 @@ import math
 import numpy as np
 import pytest
 import strict
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdiff_dask as fd
-from fastdiff_dask import compare, device, gpu
+from fastdiff_dask import compare, device, gpu, project
+from fastdiff_dask.cli import commands
 from fastdiff_dask.metrics import available_transforms, mean_squared_errors
 from fastdiff_dask.search import SearchCounts, candidate_pairs
 from fastdiff_dask.testing import reference_sse, simulate_images
@@ -309,3 +311,22 @@ class _Client:
     def run(self, function):
         assert function is gpu.missing_gpu
         return self.found
+
+
+def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):
+    store = str(tmp_path / "store")
+    command = ["find", str(photos), "--store", store, "--quiet", "--dashboard-address", "127.0.0.1:0"]
+    if not has_gpu():
+        done = CliRunner().invoke(commands, [*command, "--gpu"])
+        assert "CuPy is not installed" in str(done.exception) or "driver" in str(done.exception)
+        assert isinstance(done.exception, fd.UsageError)
+        assert not (tmp_path / "store").exists()
+    on_device(strict.StrictDevice)
+    monkeypatch.setattr(gpu, "check_gpu", lambda: 1)
+    monkeypatch.setattr(project, "check_gpu", lambda: 1)
+    for option in (["--gpu"], ["--gpu-tasks", "2"]):
+        strict.SEEN.to_device = 0
+        done = CliRunner().invoke(commands, [*command, *option, "--mirror"] if "2" in option else [*command, *option])
+        assert done.exit_code == 0, done.exception
+        assert strict.SEEN.to_device
+    assert fd.FastDifPy.from_store(store).settings.sl_gpu_proc == 2
