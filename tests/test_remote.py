@@ -712,7 +712,8 @@ def test_files_are_fetched_ahead_and_within_the_time_limit(web, tmp_path, client
         assert db.index_the_dirs().new == 40
         start = time.monotonic()
         db.first_loop_iteration()
-        assert time.monotonic() - start < 40 * 0.2 / 2
+        # one after the other they take 8 s; on a busy machine, so much together
+        assert time.monotonic() - start < 40 * 0.2 * 0.75
         assert db.errors.empty
         (tmp_path / "web" / "hangs.png").write_bytes(picture(41))
         assert db.index_the_dirs().new == 1
