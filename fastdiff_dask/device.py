@@ -162,10 +162,16 @@ class CuPyDevice(Device):
 
     def is_broken(self, error: BaseException) -> bool:
         """Whether an error says that CUDA, or what CuPy makes with it, fails."""
+        from cupy_backends.cuda.libs.cublas import CUBLASError
+
         cuda = self._cupy.cuda
-        kinds = [cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError, cuda.compiler.CompileException]
-        kinds += [getattr(self._cupy.cuda.cublas, "CUBLASError", cuda.runtime.CUDARuntimeError)]
-        return isinstance(error, tuple(kinds))
+        kinds = (
+            cuda.runtime.CUDARuntimeError,
+            cuda.driver.CUDADriverError,
+            cuda.compiler.CompileException,
+            CUBLASError,
+        )
+        return isinstance(error, kinds)
 
     def free(self) -> None:
         """Give back what is kept, and the pool of CuPy."""
@@ -343,7 +349,8 @@ def int8_products(x: Any, y: Any) -> Any:
     k is filled up with zeros to a multiple of 16, as the tensor cores want their rows aligned.
     """
     import cupy
-    from cupy.cuda import cublas, device, runtime
+    from cupy.cuda import device, runtime
+    from cupy_backends.cuda.libs import cublas
 
     fill = -x.shape[1] % 16
     if fill:
