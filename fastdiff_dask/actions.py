@@ -9,6 +9,7 @@ import filecmp
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -33,11 +34,13 @@ __all__ = [
     "move_files",
     "put_back",
     "refused",
+    "remove_leftovers",
     "replace_content",
     "trash_files",
 ]
 
 _PIECE = 1 << 20
+_TEMPORARY = re.compile(r"\.fastdiff-[0-9a-f]{32}\.partial")
 # Bytes of a name in the trash, which gets a number, and ".trashinfo" of its description.
 _LONGEST = 220
 
@@ -101,22 +104,25 @@ class Record:
 
     A line has ``action``: "move" or "trash" (``path``, ``to``, ``size``, ``mtime_ns``, ``kept``; for the trash also
     ``info``, the file that describes it; ``before``, if the file had that second name already; ``equal``, if it is
-    known to be equal to the one that is kept, byte by byte), "delete" (without ``to``), "link" (``path``, ``kept``,
-    ``kind``; ``trashed``, where the file is after a line for the trash before it; without, the two were equal, and
-    ``sha256``, ``size``, ``mtime_ns`` and ``mode`` are those of both), or "stay" (``path``, ``reason``), which takes
-    back a line before it of the same path.
+    known to be equal to the one that is kept, byte by byte; ``kept_sha256``, of that one; ``to_mtime_ns``, if it is
+    another one there), "delete" (without ``to``), "link" (``path``, ``kept``, ``kind``; ``trashed``, where the file is
+    after a line for the trash before it; without, the two were equal, and ``sha256``, ``size``, ``mtime_ns``, ``mode``,
+    ``uid`` and ``gid`` are those of the file), "metadata" (``path``, ``before`` and ``sha256``: a file that is kept got
+    another content), or "stay" (``path``, ``reason``), which takes back a line before it of the same path.
 
     Parameters
     ----------
     path
         A new file; made by the first line.
-    equal
-        Whether the two files of a removal are known to be equal.
+    digests
+        SHA-256 of both files of a removal; empty if they are not known.
     """
 
-    def __init__(self, path: str | os.PathLike[str], equal: Callable[[Removal], bool] = lambda removal: False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], digests: Callable[[Removal], tuple[str, str]] = lambda removal: ("", "")
+    ) -> None:
         self.path = Path(path)
-        self.equal = equal
+        self.digests = digests
         self._file: BinaryIO | None = None
 
     def add(self, action: str, path: str, **values: Any) -> None:
@@ -257,7 +263,10 @@ def _delete(removal: Removal, record: Record) -> None:
 
 def _described(removal: Removal, record: Record) -> dict[str, Any]:
     described = {"size": removal.file.size, "mtime_ns": removal.file.mtime_ns, "kept": removal.kept.path}
-    return described | ({"equal": True} if record.equal(removal) else {})
+    mine, other = record.digests(removal)
+    if not other:
+        return described
+    return described | {"kept_sha256": other} | ({"equal": True} if mine == other else {})
 
 
 def _check(removal: Removal) -> os.stat_result:
@@ -306,6 +315,8 @@ def _move(
         there = target.lstat()
         values: dict[str, Any] = {name: value(target) for name, value in more.items()}
         values |= {} if made else {"before": True}
+        # file systems with coarser times round them
+        values |= {} if there.st_mtime_ns == removal.file.mtime_ns else {"to_mtime_ns": there.st_mtime_ns}
         record.add(action, removal.file.path, to=str(target), **_described(removal, record), **values)
         if not os.path.samestat(_check(removal), status):
             raise StaysError("it was replaced while it was moved")
@@ -323,20 +334,27 @@ def _move(
 
 
 def replace_content(seen: Seen, content: bytes) -> Seen:
-    """Give a file another content in one step, with its mode and times; what it had is gone.
+    """Give a file another content in one step, with its owner, mode and times; what it had is gone.
 
     Raises
     ------
     StaysError
-        If it has changed since it was seen, or has other names, which would keep the former content.
+        If it has changed since it was seen, may not be written, or has other names, which would keep the former
+        content.
     """
     path = Path(seen.path)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
+    if not (_status(seen, "the file to keep").st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise StaysError(f"{path} may not be written")
+    temporary = _temporary(path.parent)
     try:
-        with temporary.open("xb") as file:
+        try:
+            file = temporary.open("xb")
+        except OSError as error:
+            raise StaysError(f"the folder of {path} cannot be written ({error.strerror})") from None
+        with file:
             file.write(content)
             file.flush()
-            shutil.copystat(path, temporary)
+            _copy_status(path, temporary)
             os.fsync(file.fileno())
         if _status(seen, "the file to keep").st_nlink > 1:
             raise StaysError(f"{path} has other names")
@@ -346,6 +364,27 @@ def replace_content(seen: Seen, content: bytes) -> Seen:
     _sync_folder(path.parent)
     status = path.lstat()
     return Seen(seen.path, status.st_size, status.st_mtime_ns)
+
+
+def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:
+    """Remove the temporary files that a process which was killed has left in some folders; to call while none works."""
+    for folder in {os.fspath(folder) for folder in folders}:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                if _TEMPORARY.fullmatch(entry.name):
+                    Path(entry.path).unlink()
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f".fastdiff-{uuid.uuid4().hex}.partial"
+
+
+def _copy_status(source: Path, target: Path) -> None:
+    """Give a file the owner, mode, times and attributes of another one, as far as this user may."""
+    with contextlib.suppress(OSError, AttributeError):
+        status = source.lstat()
+        os.chown(target, status.st_uid, status.st_gid)
+    shutil.copystat(source, target)
 
 
 def check_pair(removal: Removal) -> None:
@@ -407,7 +446,7 @@ def _link(
 
 def _copy(source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]] = _names) -> Path:
     """Copy a file under a free name, and give that once the copy is safe on the disk."""
-    temporary = folder / f".{uuid.uuid4().hex}.partial"
+    temporary = _temporary(folder)
     try:
         with source.open("rb") as original, temporary.open("xb") as copy:
             if not os.path.samestat(os.fstat(original.fileno()), status):
@@ -417,7 +456,7 @@ def _copy(source: Path, folder: Path, status: os.stat_result, names: Callable[[s
                 digest.update(piece)
                 copy.write(piece)
             copy.flush()
-            shutil.copystat(source, temporary)
+            _copy_status(source, temporary)
             os.fsync(copy.fileno())
         with temporary.open("rb") as copy:
             if hashlib.file_digest(copy, "sha256").digest() != digest.digest():
@@ -542,7 +581,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
         else:
             os.link(kept, place, follow_symlinks=False)
 
-    temporary = source.with_name(f".{uuid.uuid4().hex}.partial")
+    temporary = _temporary(source.parent)
     try:
         link(temporary)  # that it cannot be made is known before anything goes
         if digest and digest == kept_digest:
@@ -550,6 +589,8 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
                 "kind": kind,
                 "sha256": digest,
                 "mode": stat.S_IMODE(status.st_mode),
+                "uid": status.st_uid,
+                "gid": status.st_gid,
             }
             record.add("link", removal.file.path, **described)
             if not os.path.samestat(_check(removal), status):
@@ -627,13 +668,15 @@ def _unlink(line: dict[str, Any]) -> None:
     if "sha256" not in line:
         path.unlink()
         return
-    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
+    temporary = _temporary(path.parent)
     try:
         shutil.copyfile(kept, temporary)
         with temporary.open("rb") as copy:
             os.fsync(copy.fileno())
             if hashlib.file_digest(copy, "sha256").hexdigest() != line["sha256"]:
                 raise StaysError("the image that was kept, and was equal to it, has changed since")
+        with contextlib.suppress(OSError, AttributeError):
+            os.chown(temporary, int(line.get("uid", -1)), int(line.get("gid", -1)))
         temporary.chmod(int(line["mode"]))
         os.utime(temporary, ns=(int(line["mtime_ns"]), int(line["mtime_ns"])))
         temporary.replace(path)
@@ -646,7 +689,8 @@ def _is_as_was(path: Path, line: dict[str, Any]) -> bool:
         status = path.lstat()
     except OSError:
         return False
-    return stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (line["size"], line["mtime_ns"])
+    times = (line["mtime_ns"], line.get("to_mtime_ns", line["mtime_ns"]))
+    return stat.S_ISREG(status.st_mode) and status.st_size == line["size"] and status.st_mtime_ns in times
 
 
 def _return(line: dict[str, Any]) -> str:
@@ -666,7 +710,7 @@ def _return(line: dict[str, Any]) -> str:
             raise StaysError("there is another file in its place")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        seen = Seen(str(to), int(line["size"]), int(line["mtime_ns"]))
+        seen = Seen(str(to), int(line["size"]), to.lstat().st_mtime_ns)
 
         def name(_: str) -> Iterator[str]:
             yield path.name
@@ -678,9 +722,12 @@ def _return(line: dict[str, Any]) -> str:
         elif moved is None:
             raise StaysError("there is another file in its place")
         _sync_folder(path.parent)
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
     # a name that it had before it was moved stays
     if not line.get("before") and not _is_one_name(to, path):
         to.unlink()
-    if "info" in line:
-        Path(line["info"]).unlink(missing_ok=True)
+    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
+    if line.get("info") == str(info):  # and nothing else that a journal may name
+        info.unlink(missing_ok=True)
     return str(line["path"])

@@ -21,6 +21,7 @@ from .actions import (
     link_files,
     move_files,
     put_back,
+    remove_leftovers,
     replace_content,
     trash_files,
 )
@@ -31,7 +32,7 @@ from .decoder import ListedFile, Request
 from .errors import UsageError
 from .journals import History, Journal, acting, new_journal, place_of, read_journal
 from .measures import apply_measure, resolve_measure
-from .merging import check_merging, merged
+from .merging import NotMergedError, check_merging, merged
 from .metrics import available_transforms, transformed_squared_errors
 from .readers import close_readers, reader
 from .remote import is_url
@@ -113,10 +114,18 @@ def _apply(
     verifier = _Verifier(store, removals, settings, keep_metadata)
     with acting():
         verifier.history = History(folder=folder)
-        record = Record(new_journal(store.url), verifier.are_equal)
-        for outcome in _act(store, removals, verifier, record, action, folder):
-            # under the name that the user knows
-            yield outcome._replace(path=names.get(outcome.path, outcome.path))
+        record = Record(new_journal(store.url), verifier.digests)
+        verifier.record = record
+        places = [seen.path for removal in removals for seen in removal]
+        remove_leftovers([os.path.dirname(path) for path in places] + ([] if folder is None else [folder]))  # noqa: PTH120
+        with Store.lock(store.url) if keep_metadata else contextlib.nullcontext():
+            try:
+                for outcome in _act(store, removals, verifier, record, action, folder):
+                    # under the name that the user knows
+                    yield outcome._replace(path=names.get(outcome.path, outcome.path))
+            finally:
+                if verifier.changed:
+                    verifier.remember()
 
 
 def _act(
@@ -136,8 +145,8 @@ def _act(
         elif action == "delete":
             outcomes = delete_files(removals, record, verifier.verify)
         else:
-            if action == "hardlink":
-                verifier.merge_all()
+            # a link holds what the file is then
+            verifier.merge_all()
             outcomes = link_files(removals, action, record, verifier.verify, verifier.digests)
         yield from outcomes
     finally:
@@ -168,8 +177,11 @@ class _Verifier:
         # by their paths: the state of a file to keep changes when it gets a date
         self._chosen = {removal.file.path: one for removal, one in removals.items()}
         self._removals, self._kept = list(removals), dict[str, Seen]()
+        self._kept_places = {one.kept_image: removal.kept.path for removal, one in removals.items()}
         self._hashes: dict[int, str] = {}
-        self.history = History([])
+        self.history, self.record = History([]), Record("")
+        # files that were kept and have another content now: their numbers, and what they had
+        self.changed: dict[int, str] = {}
         numbers = {number for one in removals.values() for number in (one.image, one.kept_image)}
         size = store.thumbnail_settings.block_size
         for block in sorted({number // size for number in numbers}):
@@ -181,11 +193,6 @@ class _Verifier:
         """SHA-256 of both files, which `verify` has seen to be theirs now."""
         one = self._chosen[removal.file.path]
         return self._hashes[one.image], self._hashes[one.kept_image]
-
-    def are_equal(self, removal: Removal) -> bool:
-        """Whether both files are equal byte by byte."""
-        mine, other = self.digests(removal)
-        return mine == other
 
     def verify(self, removal: Removal) -> Removal:
         """See that a pair is what was compared, and is similar; gives it as it is then.
@@ -204,7 +211,7 @@ class _Verifier:
             )
         if self.history.is_aside(place):
             raise StaysError("it lies in a trash, or where such files are moved to")
-        reason = self.history.why_needed(place)
+        reason = self.history.why_needed(place, self._hashes[self._chosen[removal.file.path].image])
         if reason is not None:
             raise StaysError(reason)
         one = self._chosen[removal.file.path]
@@ -238,21 +245,59 @@ class _Verifier:
         return record.content_hash, np.frombuffer(answer.thumbnails, np.uint8).reshape(1, *made.shape)
 
     def _merge(self, removal: Removal, one: Chosen, thumbnail: Any) -> Removal:
-        """Copy date and place into the file to keep; what cannot be done is no reason for the other one to stay."""
+        """Copy date and place into the file to keep; where that cannot be done, the other one stays."""
         kept = removal.kept
         before = Path(kept.path).read_bytes()
         if hashlib.sha256(before).hexdigest() != self._hashes[one.kept_image]:
             raise StaysError(f"the file to keep, {one.kept}, has changed since it was compared")
-        content = merged(before, Path(removal.file.path).read_bytes())
-        if content is None or not self._is_same_picture(content, thumbnail):
-            return removal
+        why_not = f"its date or place is not in {one.kept} and cannot be copied:"
         try:
-            self._kept[kept.path] = replace_content(kept, content)
-        except StaysError:
-            check_pair(removal)
+            content = merged(before, Path(removal.file.path).read_bytes())
+        except NotMergedError as error:
+            raise StaysError(f"{why_not} it {error}") from None
+        if content is None:
             return removal
-        self._hashes[one.kept_image] = hashlib.sha256(content).hexdigest()
+        if one.kept_is_protected:
+            raise StaysError(f"{why_not} it is in a protected folder")
+        if not self._is_same_picture(content, thumbnail):
+            raise StaysError(f"{why_not} its picture would change")
+        if not os.access(os.path.dirname(removal.file.path), os.W_OK | os.X_OK):  # noqa: PTH120
+            raise StaysError("its folder cannot be written")
+        after = hashlib.sha256(content).hexdigest()
+        try:
+            self.record.add("metadata", kept.path, before=self._hashes[one.kept_image], sha256=after)
+            self._kept[kept.path] = replace_content(kept, content)
+        except StaysError as error:
+            check_pair(removal)
+            raise StaysError(f"{why_not} {error}") from None
+        self.changed.setdefault(one.kept_image, self._hashes[one.kept_image])
+        self._hashes[one.kept_image] = after
         return removal._replace(kept=self._kept[kept.path])
+
+    def remember(self) -> None:
+        """Tell the store, which is locked for writing, of the files that have another content now.
+
+        Their pictures are the same, so that nothing is to be read or compared again, and what was decided holds.
+        """
+        store, size = self._store, self._store.thumbnail_settings.block_size
+        places = {one.kept_image: self._kept[place] for one in self._chosen.values()
+                  if (place := self._place_of_kept(one)) in self._kept}  # fmt: skip
+        for block in sorted({number // size for number in self.changed}):
+            frame = store.read_partition(block)
+            for number, seen in places.items():
+                if number // size == block and number in self.changed:
+                    row = frame.index[frame.image == number][0]
+                    values = [seen.size, seen.mtime_ns, self._hashes[number]]
+                    frame.loc[row, ["size", "mtime_ns", "content_hash"]] = values
+            store.write_partition(block, frame)
+        new = {before: self._hashes[number] for number, before in self.changed.items()}
+        pairs = store.read_not_duplicates()
+        more = [(new.get(a, a), new.get(b, b)) for a, b in pairs if a in new or b in new]
+        if more:
+            store.write_not_duplicates(sorted({*pairs, *((min(pair), max(pair)) for pair in more)}))
+
+    def _place_of_kept(self, one: Chosen) -> str:
+        return self._kept_places[one.kept_image]
 
     def _is_same_picture(self, content: bytes, thumbnail: Any) -> bool:
         made = self._store.thumbnail_settings
@@ -286,7 +331,9 @@ def undo(journal: Journal) -> Iterator[Outcome]:
         If another process is at work, see `journals.acting`.
     """
     with acting():
-        lines = read_journal(journal.path).lines  # another process may have brought some back meanwhile
+        lines = read_journal(journal.path).actions  # another process may have brought some back meanwhile
+        places = [str(line[name]) for line in lines for name in ("path", "to") if name in line]
+        remove_leftovers(os.path.dirname(place) for place in places)  # noqa: PTH120
         with journal.path.open("ab") as file:
             ended = journal.path.read_bytes().endswith(b"\n")
             for outcome in put_back(lines):

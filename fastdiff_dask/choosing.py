@@ -124,6 +124,8 @@ class Chosen(NamedTuple):
         MSE, or another measure, of the two.
     size
         Bytes of the file.
+    kept_is_protected
+        Whether the one that is kept is in a protected folder, so that nothing is written into it.
     """
 
     image: int
@@ -133,6 +135,7 @@ class Chosen(NamedTuple):
     why: str
     value: float
     size: int
+    kept_is_protected: bool = False
 
 
 class Skipped(NamedTuple):
@@ -228,7 +231,13 @@ def choose(
     order = sorted(range(len(rows)), key=keys.__getitem__)
     rank[order] = np.arange(len(rows))
     aside = [history.is_aside(row.place) for row in rows]
-    needed = [history.why_needed(row.place) for row in rows]
+    links = _symbolic_links(store)
+    needed = [
+        f"the symbolic link {links[row.place]} leads to it"
+        if row.place in links
+        else history.why_needed(row.place, row.content_hash)
+        for row in rows
+    ]
     protected = ["it is in a protected folder" if rules.is_protected(row.place) else why
                  for row, why in zip(rows, needed, strict=True)]  # fmt: skip
     order = [row for row in order if not aside[row]]
@@ -253,7 +262,8 @@ def choose(
         (found,) = result.groups.between(row, np.array([other], np.int64)).values[:1]
         value = found / result.pixels if result.pixels is not None else found.view(np.float64)
         ends = numbers[row], numbers[other], rows[row].path, rows[other].path
-        chosen.append(Chosen(*ends, why, float(value), int(rows[row].size)))
+        closed = rules.is_protected(rows[other].place)
+        chosen.append(Chosen(*ends, why, float(value), int(rows[row].size), closed))
 
     if decisions is not None:
         for row in order:
@@ -327,14 +337,26 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
     frame = result.images[["image", "side", "width", "height", "size"]].copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
     numbers = frame["image"].to_numpy(np.int64)
-    times, there = np.zeros(len(numbers), np.int64), np.empty(len(numbers), object)
+    times, there, contents = np.zeros(len(numbers), np.int64), *np.empty((2, len(numbers)), object)
     blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
     for block in np.unique(blocks).tolist():
         here = blocks == block
-        listed = store.read_partition(block, ["root", "path", "path_bytes", "mtime_ns"]).iloc[places[here]]
+        columns = ["root", "path", "path_bytes", "mtime_ns", "content_hash"]
+        listed = store.read_partition(block, columns).iloc[places[here]]
         times[here] = listed.mtime_ns
+        contents[here] = listed.content_hash.fillna("").to_numpy(object)
         names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
         there[here] = [name if is_url(name) else place_of(name) for name in names]
     frame = frame.assign(mtime_ns=times).reset_index(drop=True)
-    frame["place"] = pd.Series(there, dtype=object)
+    frame["place"], frame["content_hash"] = pd.Series(there, dtype=object), pd.Series(contents, dtype=object)
     return frame
+
+
+def _symbolic_links(store: Store) -> dict[str, str]:
+    """Symbolic links that were found beside the images, by the place that they lead to."""
+    found = {}
+    for _, root, path, _, same_root, same in store.read_index()["links"]:
+        name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable
+        if not is_url(root) and os.path.islink(name):  # noqa: PTH114
+            found[place_of(os.path.join(same_root, same))] = printable(name)  # noqa: PTH118
+    return found

@@ -98,14 +98,22 @@ def apply(
     _print_plan(plan)
     if not yes or not named:
         what = f"--{named[0]}" if named else "--move DIR, --trash, --delete, --hardlink or --symlink"
-        click.echo(f"Nothing was done: this is what would happen. {what} and --yes does it.")
+        if keep_metadata:
+            click.echo(
+                "Before, date and GPS of a JPEG that goes are copied into the one that is kept, where it has none. "
+                "undo does not take that back; where it cannot be done, both stay."
+            )
+        did = "No file was touched" if yes else "Nothing was done"
+        click.echo(f"{did}: this is what would happen. {what} and --yes does it.")
         if named == ["delete"]:
             click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
         return
     if named == ["delete"]:
         click.echo("What is deleted cannot be brought back.")
-    done = apply_plan(opened, plan, settings, named[0], move, keep_metadata=keep_metadata)
-    _report(list(done), named[0])
+    done = list(apply_plan(opened, plan, settings, named[0], move, keep_metadata=keep_metadata))
+    if keep_metadata:
+        _print_changed(opened.url)
+    _report(done, named[0])
 
 
 @click.command()
@@ -185,6 +193,17 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     _report(list(bring_back(found)), "undo")
 
 
+def _print_changed(url: str) -> None:
+    from .journals import journals
+
+    found = journals(url)
+    changed = sorted({line["path"] for line in found[-1].lines if line["action"] == "metadata"}) if found else []
+    for path in changed[:_SHOWN]:
+        click.echo(f"{printable(path)} got date or place of another one")
+    if changed:
+        click.echo(f"{len(changed)} files that are kept were changed so, which undo does not take back")
+
+
 def _summary(journal: "Journal") -> str:
     numbers = Counter(line["action"] for line in journal.lines)
     shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
@@ -215,7 +234,8 @@ def _print_plan(plan: "Plan") -> None:
     if len(plan.chosen) > _SHOWN:
         console.print(f"… and {len(plan.chosen) - _SHOWN} more")
     for skipped in plan.skipped[:_SHOWN]:
-        console.print(Text(f"{printable(skipped.path)} stays: {skipped.reason}"))
+        verb = "stay" if skipped.path.endswith(" images") else "stays"
+        console.print(Text(f"{printable(skipped.path)} {verb}: {skipped.reason}"))
     if len(plan.skipped) > _SHOWN:
         console.print(f"… and {len(plan.skipped) - _SHOWN} more stay")
     console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")

@@ -29,6 +29,7 @@ _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "trash": (("to", str), ("size", int), ("mtime_ns", int), ("kept", str)),
     "link": (("kept", str), ("kind", str)),
     "delete": (("kept", str),),
+    "metadata": (("before", str), ("sha256", str)),
 }
 _TRASH = re.compile(r"\.Trash(-\d+)?")
 
@@ -56,12 +57,24 @@ class Journal(NamedTuple):
     @property
     def actions(self) -> list[dict[str, Any]]:
         """Lines of what can be brought back in principle."""
-        return [line for line in self.lines if line["action"] != "delete"]
+        return [line for line in self.lines if line["action"] not in ("delete", "metadata")]
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
         """Lines of what is still there to be brought back."""
-        return [line for line in self.actions if os.path.lexists(line.get("to") or line["path"])]
+        return [line for line in self.actions if _may_come_back(line)]
+
+
+def _may_come_back(line: dict[str, Any]) -> bool:
+    if line["action"] != "link":
+        return os.path.lexists(line["to"])
+    if "trashed" in line:  # the line for the trash says it
+        return False
+    try:
+        # the file was equal to that which is kept
+        return os.path.lexists(line["path"]) and Path(line["kept"]).stat().st_size == line["size"]
+    except (OSError, KeyError):
+        return False
 
 
 def _folder() -> Path:
@@ -169,7 +182,7 @@ def read_journal(path: Path) -> Journal:
                     lines.pop()
             case "undone":
                 lines = [one for one in lines if one["path"] != name]
-            case "move" | "trash" | "link" | "delete":
+            case "move" | "trash" | "link" | "delete" | "metadata":
                 lines.append(line)
             case _:
                 damaged += 1
@@ -200,14 +213,25 @@ class History:
     def __init__(self, found: list[Journal] | None = None, folder: str | os.PathLike[str] | None = None) -> None:
         self._moved: set[str] = set()
         self._needed: dict[str, str] = {}
+        changed: list[tuple[str, str]] = []
         self._folder = None if folder is None else os.path.realpath(folder)
         for journal in journals() if found is None else found:
             for line in journal.lines:
+                if line["action"] == "metadata":
+                    changed.append((line["before"], line["sha256"]))
+                    continue
                 if line["action"] in ("move", "trash"):
                     self._moved.add(place_of(line["to"]))
                 linked = line.get("kind") == "symlink"
                 if linked or not (line.get("equal") or line.get("kind") == "hardlink"):
-                    self._needed[place_of(line["kept"])] = line["path"]
+                    back = "" if line["action"] == "delete" else " (undo brings that back)"
+                    reason = f"{printable(line['path'])} went for it before{back}"
+                    # whatever it is called meanwhile
+                    self._needed |= dict.fromkeys((place_of(line["kept"]), str(line.get("kept_sha256", ""))), reason)
+        for before, after in changed:
+            if before in self._needed:
+                self._needed[after] = self._needed[before]
+        self._needed.pop("", None)
 
     def is_aside(self, place: str) -> bool:
         """Whether an image, named as by `place_of`, was moved or trashed, or lies in a trash."""
@@ -216,7 +240,6 @@ class History:
         inside = self._folder is not None and Path(place).is_relative_to(self._folder)
         return trashed or inside or place in self._moved
 
-    def why_needed(self, place: str) -> str | None:
-        """Why an image must stay, if it must."""
-        other = self._needed.get(place)
-        return None if other is None else f"{printable(other)} went for it before (undo brings that back)"
+    def why_needed(self, place: str, content_hash: str | None) -> str | None:
+        """Why an image, by its place and the SHA-256 of its content, must stay, if it must."""
+        return self._needed.get(place) or self._needed.get(content_hash or "-")

@@ -99,10 +99,12 @@ def cluster_html(keep: str, low_quality: Sequence[str]) -> str:
 
 def pair_html(images: Sequence[ShownImage], difference: Any, title: str) -> str:
     """Two images and the map (h, w) of their squared differences."""
-    note = (
-        f"squared difference of the thumbnails, summed over the channels, from 0 (black) to {int(difference.max())} "
-        f"(white); its mean is the MSE"
-    )
+    note = "the thumbnails are equal"
+    if difference.any():
+        note = (
+            f"squared difference of the thumbnails, summed over the channels, from 0 (black) to "
+            f"{int(difference.max())} (white); its mean is the MSE"
+        )
     return str(_templates().pair(images, data_url(as_heat(difference), exact=True), images[1].ratio, title, note))
 
 

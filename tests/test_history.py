@@ -143,7 +143,7 @@ def test_a_chain_over_two_calls(tmp_path, client):
     db.apply(first, "delete")
     plan = db.plan(keep="oldest")
     assert [(Path(one.path).name, one.reason) for one in plan.skipped] == [
-        ("b.png", f"{folder / 'a.png'} went for it before (undo brings that back)")
+        ("b.png", f"{folder / 'a.png'} went for it before")
     ]
     blind = fd.choosing.choose(db.store, db.result(), fd.choosing.KeepRules(rules=("oldest",)))
     outcomes = db.apply(blind, "trash")
@@ -176,7 +176,7 @@ def test_what_a_link_leads_to_stays(tmp_path, photos, client):
     db = project(tmp_path, client)
     plan = db.plan()
     assert plan.chosen == []
-    assert "went for it before" in plan.skipped[0].reason
+    assert plan.skipped[0].reason == f"the symbolic link {photos / '0 big.png'} leads to it"
     db.undo()
     assert removed(project(tmp_path, client).plan()) == {"0 a.png": "huge.png", "0 big.png": "huge.png"}
 
@@ -440,3 +440,111 @@ def test_moving_over_two_file_systems_can_be_undone_after_a_kill(tmp_path, photo
         db.undo()
     assert all(one.reason is None for one in db.undo())
     assert contents(photos) == before
+
+
+# -- what a second review found ----------------------------------------------------------------------------------------
+
+
+def test_a_file_system_with_coarser_times(tmp_path, photos, client, monkeypatch):
+    """Such as FAT, and others made long ago: the copy has whole seconds."""
+    monkeypatch.setattr(actions, "_link", lambda *_: None)
+    copystat = shutil.copystat
+
+    def coarse(source, target, **options):
+        copystat(source, target, **options)
+        if Path(target).parent == tmp_path / "gone":
+            whole = Path(source).stat().st_mtime_ns // 10**9 * 10**9
+            os.utime(target, ns=(whole, whole))
+
+    monkeypatch.setattr(shutil, "copystat", coarse)
+    for path in photos.rglob("*.png"):
+        os.utime(path, ns=(10**18 + 123, 10**18 + 123))
+    before = contents(photos)
+    db = project(tmp_path, client)
+    assert all(one.reason is None for one in db.apply(db.plan(), "move", tmp_path / "gone"))
+    assert all(one.reason is None for one in db.undo())
+    assert contents(photos) == before
+
+
+@pytest.mark.parametrize("action", ["delete", "trash"])
+def test_a_chain_over_two_calls_with_another_name_in_between(tmp_path, client, action):
+    """a ~ b, b ~ c, not a ~ c: what b is called does not matter."""
+    folder = tmp_path / "photos"
+    save(folder / "a.png", picture(2, 0))
+    save(folder / "b.png", picture(2, 3, size=16))
+    db = project(tmp_path, client)
+    db.apply(db.plan(), action)
+    assert names(folder) == ["b.png"]
+    (folder / "b.png").rename(folder / "renamed.png")
+    save(folder / "c.png", picture(2, 6, size=32))
+    db = project(tmp_path, client)
+    plan = db.plan()
+    assert plan.chosen == []
+    assert ("undo brings that back" in plan.skipped[0].reason) == (action == "trash")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(History, "why_needed", lambda *_: None)
+        blind = db.plan()
+    assert len(blind.chosen) == 1
+    assert "went for it before" in db.apply(blind, "delete")[0].reason
+
+
+def test_what_a_symbolic_link_of_the_user_leads_to_stays(tmp_path, photos, client):
+    (photos / "album").mkdir()
+    (photos / "album" / "x.png").symlink_to(photos / "in" / "0 small.png")
+    db = project(tmp_path, client)
+    plan = db.plan()
+    assert removed(plan) == {"1 small.png": "1 big.png"}
+    assert plan.skipped[0].reason == f"the symbolic link {photos / 'album' / 'x.png'} leads to it"
+    marks = write_decisions(db, tmp_path / "d.json", {"0 small.png": "remove"})
+    assert db.plan(decisions=marks).chosen == []
+
+
+def test_links_whose_image_cannot_come_back_do_not_block_what_can(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    first, second = (fd.choosing.Plan([one]) for one in db.plan().chosen)
+    db.apply(first, "move", tmp_path / "gone")
+    db.apply(second, "hardlink")
+    shutil.rmtree(trash(tmp_path))
+    assert [one.reason for one in db.undo()] == [None]
+    assert (photos / "in" / "0 small.png").exists()
+    with pytest.raises(fd.UsageError, match="nothing to undo"):
+        db.undo()
+
+
+def test_a_journal_that_names_other_files_removes_none(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "trash")
+    (journal,) = journals.journals()
+    lines = [json.loads(line) for line in journal.path.read_bytes().splitlines()]
+    for line in lines:
+        if "info" in line:
+            line["info"] = str(photos / "0 big.png")
+    journal.path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    db.undo()
+    assert len(names(photos)) == 4
+
+
+def test_what_a_kill_left_is_cleared_away(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    left = [photos / "in" / f".fastdiff-{'0a' * 16}.partial", photos / f".fastdiff-{'b' * 32}.partial"]
+    mine = [photos / f".{'b' * 32}.partial", photos / "in" / ".fastdiff-x.partial"]
+    for path in left + mine:
+        path.write_bytes(b"x")
+    db.apply(db.plan(), "hardlink")
+    assert [path.exists() for path in left + mine] == [False, False, True, True]
+    left[0].write_bytes(b"x")
+    db.undo()
+    assert not left[0].exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid(), reason="only the superuser may give files away")
+def test_the_owner_stays_the_same(tmp_path, photos, client, monkeypatch):
+    shutil.copy2(photos / "0 big.png", photos / "0 copy.png")
+    for path in photos.rglob("*.png"):
+        os.chown(path, 1234, 1235)
+    monkeypatch.setattr(actions, "_link", lambda *_: None)
+    for action in ("move", "hardlink"):
+        db = project(tmp_path, client)
+        db.apply(db.plan(), action, tmp_path / "gone" if action == "move" else None)
+        db.undo()
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in photos.rglob("*.png")} == {(1234, 1235)}

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import piexif
 import pytest
-from PIL import Image
-from test_apply import run
+from PIL import ExifTags, Image
+from test_apply import contents, run
 
 import fastdiff_dask as fd
 from fastdiff_dask import applying
-from fastdiff_dask.merging import merged
+from fastdiff_dask.merging import NotMergedError, merged
 from fastdiff_dask.testing import simulate_photo
 
 DATE = {36867: b"2019:02:03 04:05:06", 37521: b"78", 36881: b"+02:00"}
@@ -83,17 +83,65 @@ def png():
         (jpeg(), jpeg()),
         (jpeg(date=DATE, gps=GPS), jpeg(date={36867: b"2000:01:01 00:00:00"}, gps=GPS)),
         (jpeg(), jpeg(date={36867: b"    :  :     :  :  "})),
-        # the notes of a maker would not survive it
-        (jpeg(exif={37500: b"notes"}), jpeg(date=DATE)),
-        (png(), jpeg(date=DATE)),
         (jpeg(), png()),
-        (b"\xff\xd8\xff", jpeg(date=DATE)),
         (jpeg(), b""),
         (jpeg(), jpeg(date=DATE)[:60]),
     ],
 )
 def test_else_nothing_changes(kept, other):
     assert merged(kept, other) is None
+
+
+def with_segment(content, marker, data):
+    return content[:2] + b"\xff" + bytes([marker]) + (len(data) + 2).to_bytes(2, "big") + data + content[2:]
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        (jpeg(exif={37500: b"notes"}), "notes of its camera's maker"),
+        (png(), "is no JPEG file"),
+        (b"\xff\xd8\xff", "not understood"),
+        (b"\xff\xd8" + b"x" * 50, "not understood"),
+        (with_segment(jpeg(), 0xE2, b"MPF\0" + bytes(40)), "several pictures"),
+        (with_segment(jpeg(gps=GPS), 0xE1, b"Exif\0\0" + bytes(40)), "EXIF data twice"),
+        (with_segment(jpeg(), 0xE1, b"Exif\0\0" + bytes(4)), "not understood"),
+    ],
+)
+def test_what_cannot_be_added_is_told(kept, reason):
+    with pytest.raises(NotMergedError, match=reason):
+        merged(kept, jpeg(0.5, date=DATE))
+
+
+def test_tags_that_the_library_does_not_know_are_not_lost():
+    exif = Image.Exif()
+    exif[271] = "Me"
+    exif.get_ifd(ExifTags.IFD.Exif)[42080] = 2  # CompositeImage, of EXIF 2.32
+    content = io.BytesIO()
+    PICTURE.save(content, "JPEG", exif=exif)
+    with pytest.raises(NotMergedError, match="would not survive"):
+        merged(content.getvalue(), jpeg(date=DATE))
+
+
+def test_every_other_byte_stays():
+    """JFIF with its density, comments, other application data before and after, what follows the picture."""
+    content = io.BytesIO()
+    more = {36868: b"2020:01:01 00:00:00"}, {17: (90, 1), 29: b"2020:01:01"}
+    exif = piexif.dump({"0th": {271: b"Me"}, "Exif": more[0], "GPS": more[1]})
+    PICTURE.save(content, "JPEG", dpi=(300, 300), comment=b"a comment", exif=exif)
+    before = with_segment(content.getvalue(), 0xFE, b"another comment") + b"a film"
+    found = merged(before, jpeg(date=DATE, gps=GPS))
+    assert Image.open(io.BytesIO(found)).info["dpi"] == (300, 300)
+    for part in (b"a comment", b"another comment", b"a film"):
+        assert found.count(part) == before.count(part)
+    assert found.count(b"Exif\0\0") == 1
+    exif = piexif.load(found)
+    assert exif["Exif"] == DATE | more[0]
+    assert exif["GPS"] == GPS | more[1]
+    start = before.index(b"Exif\0\0") - 4
+    stop = start + 2 + int.from_bytes(before[start + 2 : start + 4], "big")
+    assert found.startswith(before[:start])
+    assert found.endswith(before[stop:])
 
 
 @pytest.fixture
@@ -132,9 +180,9 @@ def test_of_several_that_go(tmp_path, photos, client, action):
     assert np.array_equal(pixels(kept.read_bytes()), pixels(before))
     assert kept.stat().st_mtime_ns == 10**18
     assert not list(photos.glob(".*"))
-    # it is read again by the next run, and nothing else
+    # the store knows of it: nothing is read again
     again = project(tmp_path, client)
-    assert again.images_read == (1 if action not in ("hardlink", "symlink") else again.images_read)
+    assert again.images_read == 0 or action in ("hardlink", "symlink")
     if action != "delete":
         db.undo()
         assert exif(photos / "dated.jpg")[0] == DATE
@@ -151,26 +199,68 @@ def test_off_by_default(tmp_path, photos, client):
 def test_on_the_command_line(tmp_path, photos, client):
     project(tmp_path, client)
     before = (photos / "kept.jpg").read_bytes()
-    assert run("apply", tmp_path / "store", "--trash", "--keep-metadata")[0] == 0
+    code, output = run("apply", tmp_path / "store", "--trash", "--keep-metadata")
+    assert (code, "undo does not take that back; where it cannot be done, both stay" in output) == (0, True)
     assert (photos / "kept.jpg").read_bytes() == before
-    assert run("apply", tmp_path / "store", "--trash", "--keep-metadata", "--yes")[0] == 0
+    code, output = run("apply", tmp_path / "store", "--trash", "--keep-metadata", "--yes")
+    assert (code, "kept.jpg got date or place of another one" in output) == (0, True)
     assert exif(photos / "kept.jpg") == (DATE, GPS)
 
 
-def test_a_file_with_other_names_is_left_alone(tmp_path, photos, client):
-    os.link(photos / "kept.jpg", tmp_path / "other name.jpg")
-    before = (photos / "kept.jpg").read_bytes()
+@pytest.mark.parametrize("how", ["other names", "protected", "read only"])
+def test_a_file_that_must_not_be_written(tmp_path, photos, client, how):
+    """What has nothing to give goes; what has stays, and so does the file."""
+    kept = photos / "kept.jpg"
+    if how == "other names":
+        os.link(kept, tmp_path / "other name.jpg")
+    elif how == "read only":
+        kept.chmod(0o444)
+    before = contents(photos)
     db = project(tmp_path, client)
-    outcomes = db.apply(db.plan(), "trash", keep_metadata=True)
-    assert [one.reason for one in outcomes] == [None] * 3
-    assert (photos / "kept.jpg").read_bytes() == before
+    plan = db.plan(protect=kept if how == "protected" else ())
+    outcomes = {Path(one.path).name: one.reason for one in db.apply(plan, "trash", keep_metadata=True)}
+    assert outcomes.pop("plain.jpg") is None
+    assert all("cannot be copied" in reason for reason in outcomes.values())
+    assert contents(photos) == {path: found for path, found in before.items() if "plain" not in path}
+
+
+def test_decisions_hold_for_what_was_changed(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    pair = str(photos / "kept.jpg"), str(photos / "plain.jpg")
+    db.not_duplicates([pair])
+    plan = db.plan()
+    assert str(photos / "plain.jpg") not in [one.path for one in plan.chosen if one.kept == pair[0]]
+    db.apply(fd.choosing.Plan([one for one in plan.chosen if one.kept == pair[0]]), "trash", keep_metadata=True)
+    assert exif(photos / "kept.jpg") == (DATE, GPS)
+    again = project(tmp_path, client)
+    assert pair not in set(zip(again.pairs.a, again.pairs.b, strict=True))
+    # and a second call of apply finds it as it is
+    outcomes = db.apply(db.plan(), "trash")
+    assert not any("has changed since" in str(one.reason) for one in outcomes)
+
+
+def test_links_come_back_after_that(tmp_path, photos, client):
+    """An equal file is no longer equal once the other one has got a date."""
+    (photos / "equal.jpg").write_bytes(jpeg())
+    before = contents(photos)
+    for kind in ("symlink", "hardlink"):
+        db = project(tmp_path, client)
+        assert all(one.reason is None for one in db.apply(db.plan(), kind, keep_metadata=True))
+        assert all(one.reason is None for one in db.undo())
+        after = contents(photos)
+        changed = [path for path in before if after[path] != before[path]]
+        assert len(changed) == 1
+        Path(changed[0]).write_bytes(jpeg())
+        os.utime(changed[0], ns=(before[changed[0]][1],) * 2)
+        assert contents(photos) == before
 
 
 def test_what_would_change_the_picture_is_not_done(tmp_path, photos, client, monkeypatch):
     monkeypatch.setattr(applying, "merged", lambda kept, other: jpeg(0.3, date=DATE))
     before = (photos / "kept.jpg").read_bytes()
     db = project(tmp_path, client)
-    db.apply(db.plan(), "trash", keep_metadata=True)
+    outcomes = db.apply(db.plan(), "trash", keep_metadata=True)
+    assert sum("its picture would change" in str(one.reason) for one in outcomes) == 3
     assert (photos / "kept.jpg").read_bytes() == before
 
 

@@ -322,3 +322,54 @@ def test_names_that_would_mislead(tmp_path, client, page):
         page.click("#export")
     download.value.save_as(tmp_path / "d.json")
     assert any("\u202e" in mark["path"] for mark in json.loads((tmp_path / "d.json").read_text())["marks"])
+
+
+def test_marks_and_keys_in_the_view_of_two(tmp_path, client, page):
+    photos = simulate_images(tmp_path / "photos", images=2, duplicates=2, size=(96, 64))
+    shutil.copy(photos.originals[0], tmp_path / "photos" / "third.jpg")
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        db.report(tmp_path / "report.html")
+    opened(page, tmp_path / "report.html")
+    card = page.locator(".cluster", has=page.locator(".image").nth(2))
+    card.locator(".image .r").nth(1).click()
+    card.locator(".view").nth(1).click()
+    pressed = page.locator('#dialog-marks button[aria-pressed="true"]')
+    assert pressed.all_inner_texts() == ["remove"]
+    first = page.inner_text("#right-name")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#right-name") != first
+    assert pressed.count() == 0
+    page.keyboard.press("e")
+    assert pressed.all_inner_texts() == ["keep"]
+    page.keyboard.press("n")
+    assert pressed.all_inner_texts() == ["no duplicate"]
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#right-name") == first
+    page.keyboard.press("Escape")
+    assert [card.locator(".image").nth(place).get_attribute("data-mark") for place in (1, 2)] == ["remove", "not"]
+    # a filter by marks follows them
+    page.select_option("#state", "open")
+    assert page.locator(".cluster:visible").count() == 1
+    page.click("#suggest")
+    assert page.locator(".cluster:visible").count() == 0
+    assert page.inner_text("#count").startswith("0 of 2 clusters")
+    page.click("#clear")
+    assert page.locator(".cluster:visible").count() == 2
+
+
+def test_the_view_of_two_on_a_phone(tmp_path, found, page):
+    found.report(tmp_path / "report.html")
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, tmp_path / "report.html")
+    page.locator(".view").nth(1).click()
+    page.wait_for_selector("#compare[open]")
+    left, right, marks = (page.locator(name).bounding_box() for name in ("#left", "#right", "#dialog-marks"))
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    assert right["x"] + right["width"] <= 390
+    assert marks["y"] < left["y"] < 400
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(path=tmp_path / "phone.png")
