@@ -56,7 +56,8 @@ def serve(url: str, address: str | None = None, started: Callable[[str], None] =
         If there is no store, or the address cannot be used.
     """
     Store(url)
-    for name in ("bokeh", "tornado"):
+    # distributed gives the last one a level of its own
+    for name in ("bokeh", "tornado", "tornado.application"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a browser that asks for something else, or goes away
     # of a page that is sent an update while this ends
     warnings.filterwarnings("ignore", "coroutine 'WSHandler.send_message' was never awaited", RuntimeWarning)

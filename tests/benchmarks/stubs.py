@@ -19,7 +19,7 @@ def read_block(url: str, block: int, rows: int, limits: Any, hashing: Any, run: 
 
 
 def compare_tile(
-    url: str, settings: CompareSettings, parts: list[Part], task: Any, measure: None, run: str = ""
+    url: str, settings: CompareSettings, parts: list[Part], task: Any, measure: None, run: str = "", gpu: bool = False
 ) -> tuple[int, int]:
     """Commit a tile in which nothing is similar."""
     Comparison(Store(url, run), settings).pair_writer(parts[-1], task.number).commit(SearchCounts())
