@@ -537,9 +537,13 @@ def run_killed(tmp_path: Path, action: str, calls: int) -> int:
 @pytest.mark.parametrize("action", ["move", "trash", "hardlink", "symlink"])
 @pytest.mark.parametrize("calls", [4, 7, 10])
 def test_killed_at_any_moment_nothing_is_lost(tmp_path, photos, client, action, calls):
+    see_killed(tmp_path, photos, client, action, calls, (-9,))
+
+
+def see_killed(tmp_path, photos, client, action, calls, codes):
     before, wanted = contents(photos), pictures_in(photos)
     project(tmp_path, client)
-    assert run_killed(tmp_path, action, calls) == -9
+    assert run_killed(tmp_path, action, calls) in codes
     assert pictures_in(photos, tmp_path / "gone", trash(tmp_path)) >= wanted
     # and it comes back, also when that is killed
     if journals():
@@ -557,7 +561,8 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path, photos, client, action, 
 @pytest.mark.parametrize("action", ["move", "trash", "hardlink", "symlink"])
 @pytest.mark.parametrize("calls", range(60))
 def test_killed_at_every_moment(tmp_path, photos, client, action, calls):
-    test_killed_at_any_moment_nothing_is_lost(tmp_path, photos, client, action, calls)
+    # the last ones come to their end before
+    see_killed(tmp_path, photos, client, action, calls, (-9, 0))
 
 
 # -- decisions ---------------------------------------------------------------------------------------------------------
