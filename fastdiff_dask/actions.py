@@ -355,6 +355,8 @@ def replace_content(seen: Seen, content: bytes) -> Seen:
             file.write(content)
             file.flush()
             _copy_status(path, temporary)
+            if len(content) == seen.size:  # else nobody would see that it has changed
+                os.utime(temporary)
             os.fsync(file.fileno())
         if _status(seen, "the file to keep").st_nlink > 1:
             raise StaysError(f"{path} has other names")
@@ -377,6 +379,14 @@ def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:
 
 def _temporary(folder: Path) -> Path:
     return folder / f".fastdiff-{uuid.uuid4().hex}.partial"
+
+
+def _has_attributes(path: Path) -> bool:
+    """Whether a file has extended attributes, which a link to another file has not."""
+    try:
+        return bool(os.listxattr(path, follow_symlinks=False))
+    except (OSError, AttributeError):  # there are none here
+        return False
 
 
 def _copy_status(source: Path, target: Path) -> None:
@@ -584,7 +594,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
     temporary = _temporary(source.parent)
     try:
         link(temporary)  # that it cannot be made is known before anything goes
-        if digest and digest == kept_digest:
+        if digest and digest == kept_digest and not _has_attributes(source):
             described = _described(removal, record) | {
                 "kind": kind,
                 "sha256": digest,
@@ -598,7 +608,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
             temporary.replace(source)
             return None
         target = _trash(removal, record)
-        record.add("link", removal.file.path, kept=removal.kept.path, kind=kind, trashed=str(target))
+        record.add("link", removal.file.path, kind=kind, trashed=str(target), **_described(removal, record))
         try:
             # another file may have come there meanwhile, and stays
             if kind == "symlink":
@@ -636,7 +646,7 @@ def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
                 raise StaysError("it was deleted, and there is no way back")
             if line["action"] == "link" and "sha256" not in line:
                 with contextlib.suppress(StaysError):  # what is said of the file in the trash says it
-                    if os.path.lexists(line.get("trashed", "")):
+                    if _is_as_was(Path(line["trashed"]), line):
                         _unlink(line)
             elif line["action"] == "link":
                 _unlink(line)

@@ -259,6 +259,8 @@ class _Verifier:
             return removal
         if one.kept_is_protected:
             raise StaysError(f"{why_not} it is in a protected folder")
+        if self.history.is_linked(place_of(kept.path)):
+            raise StaysError(f"{why_not} another image was replaced by a link to it, and has to come back as it was")
         if not self._is_same_picture(content, thumbnail):
             raise StaysError(f"{why_not} its picture would change")
         if not os.access(os.path.dirname(removal.file.path), os.W_OK | os.X_OK):  # noqa: PTH120
@@ -268,6 +270,7 @@ class _Verifier:
             self.record.add("metadata", kept.path, before=self._hashes[one.kept_image], sha256=after)
             self._kept[kept.path] = replace_content(kept, content)
         except StaysError as error:
+            self.record.add("stay", kept.path, reason=str(error))
             check_pair(removal)
             raise StaysError(f"{why_not} {error}") from None
         self.changed.setdefault(one.kept_image, self._hashes[one.kept_image])

@@ -96,7 +96,7 @@ class KeepRules:
         places = list(places)
         for name, folders in (("protect", self.protect), ("prefer", self.prefer)):
             for folder in folders:
-                there = not is_url(folder) and Path(folder).expanduser().is_dir()
+                there = not is_url(folder) and Path(os.path.expanduser(folder)).is_dir()  # noqa: PTH111 - Path raises without a home
                 if not there and not any(_in(place, folder) for place in places):
                     raise UsageError(f"{name} names {printable(folder)}, which is no folder; name one that is there")
 
@@ -105,7 +105,7 @@ def _in(path: str, folder: str) -> bool:
     if "://" in path or "://" in folder:
         return is_within(path, folder)
     # names as they are, and where they lead to
-    place, around = Path(path).absolute(), Path(folder).expanduser().absolute()
+    place, around = Path(path).absolute(), Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111
     return place.is_relative_to(around) or (place.parent.resolve() / place.name).is_relative_to(around.resolve())
 
 

@@ -176,7 +176,7 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     else:
         found, hopeless = last_to_undo(url)
         for one in hopeless:
-            click.echo(f"{_summary(one)}: what went is not where it went to any more")
+            click.echo(f"{_summary(one)}: what went is gone from there, or has changed")
         if found is None:
             where = "" if store is None else f" of {store}"
             raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
@@ -184,10 +184,11 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     if found.damaged:
         click.echo(f"{found.damaged} lines of it are damaged, and are left out")
     if not yes:
-        for line in found.lines[:_SHOWN]:
-            click.echo(f"  {printable(line['path'])}")
-        if len(found.lines) > _SHOWN:
-            click.echo(f"  … and {len(found.lines) - _SHOWN} more")
+        paths = [line["path"] for line in found.actions if "trashed" not in line]
+        for path in paths[:_SHOWN]:
+            click.echo(f"  {printable(path)}")
+        if len(paths) > _SHOWN:
+            click.echo(f"  … and {len(paths) - _SHOWN} more")
         click.echo("Nothing was done: --yes brings them back.")
         return
     _report(list(bring_back(found)), "undo")

@@ -139,8 +139,11 @@ def _compare_tile(
                 continue  # in smaller pieces; nothing of the tile is committed
             if not (device.is_short_of_memory(error) or device.is_broken(error)):
                 raise
-            give_up(device, error)
-            device = CPU
+            failed = f"{type(error).__name__}: {error}"
+        # not before the error and what it holds are gone
+        del found
+        give_up(device, failed)
+        device = CPU
     writer.commit(counts)
     return pairs_of_tile, writer.similar
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from .errors import UsageError
+from .errors import FastDiffError, UsageError
 from .gpu import check_gpu
 from .metrics import apply_transform
 from .search import SearchCounts, SearchSide, listed_limit, product_limit
@@ -165,13 +165,9 @@ class CuPyDevice(Device):
         from cupy_backends.cuda.libs.cublas import CUBLASError
 
         cuda = self._cupy.cuda
-        kinds = (
-            cuda.runtime.CUDARuntimeError,
-            cuda.driver.CUDADriverError,
-            cuda.compiler.CompileException,
-            CUBLASError,
-        )
-        return isinstance(error, kinds)
+        # what CuPy cannot load or compile are RuntimeErrors of no kind
+        kinds = (RuntimeError, cuda.driver.CUDADriverError, cuda.compiler.CompileException, CUBLASError)
+        return isinstance(error, kinds) and not isinstance(error, FastDiffError)
 
     def free(self) -> None:
         """Give back what is kept, and the pool of CuPy."""
@@ -215,9 +211,9 @@ def best_device() -> Device:
         return CPU
 
 
-def give_up(device: Device, error: BaseException) -> None:
-    """Do without a GPU in this process from now on."""
-    _failed.append(f"{type(error).__name__}: {error}")
+def give_up(device: Device, reason: str) -> None:
+    """Do without a GPU in this process from now on; its memory is free then, if nobody holds arrays of it."""
+    _failed.append(reason)
     with suppress(Exception):  # it is broken
         device.free()
 

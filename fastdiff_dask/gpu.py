@@ -1,5 +1,6 @@
 """Whether there is a GPU to compare on, and what is missing if there is none."""
 
+import os
 from typing import Any
 
 from .errors import UsageError
@@ -41,11 +42,15 @@ def check_gpu() -> int:
     """
     try:
         import cupy
-    except ImportError:
+    except ModuleNotFoundError:
         raise UsageError(
             "CuPy is not installed, which comparing on a GPU needs; install it with: pip install "
             "'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
         ) from None
+    except ImportError as error:
+        raise UsageError(f"CuPy cannot be used here ({' '.join(str(error).split())[:300]}); install it anew") from None
+    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
+        raise UsageError("CUPY_TF32 is set, with which products are rounded to 10 bits; unset it")
     try:
         number = int(cupy.cuda.runtime.getDeviceCount())
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -56,4 +61,11 @@ def check_gpu() -> int:
             raise UsageError(f"the driver of the GPU cannot be used ({reason}); install one for this CUDA") from None
     if not number:
         raise UsageError("there is no GPU in this machine; leave out gpu_proc (--gpu)")
+    try:
+        # what is compiled, and what is in CUDA's libraries, may be missing
+        ones = cupy.ones((2, 2), cupy.float32)
+        float((ones @ (ones + 1)).sum())
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UsageError(f"the GPU does not work with this CuPy ({reason}); install CUDA's libraries for it") from None
     return number

@@ -67,7 +67,13 @@ class Journal(NamedTuple):
 
 def _may_come_back(line: dict[str, Any]) -> bool:
     if line["action"] != "link":
-        return os.path.lexists(line["to"])
+        try:
+            status = Path(line["to"]).lstat()
+        except OSError:
+            return False
+        # what is not as it was when it went is not moved back
+        times = line["mtime_ns"], line.get("to_mtime_ns")
+        return (status.st_size, status.st_mtime_ns in times) == (line["size"], True)
     if "trashed" in line:  # the line for the trash says it
         return False
     try:
@@ -213,6 +219,7 @@ class History:
     def __init__(self, found: list[Journal] | None = None, folder: str | os.PathLike[str] | None = None) -> None:
         self._moved: set[str] = set()
         self._needed: dict[str, str] = {}
+        self._linked: set[str] = set()
         changed: list[tuple[str, str]] = []
         self._folder = None if folder is None else os.path.realpath(folder)
         for journal in journals() if found is None else found:
@@ -222,6 +229,8 @@ class History:
                     continue
                 if line["action"] in ("move", "trash"):
                     self._moved.add(place_of(line["to"]))
+                if line["action"] == "link" and "sha256" in line:
+                    self._linked.add(place_of(line["kept"]))
                 linked = line.get("kind") == "symlink"
                 if linked or not (line.get("equal") or line.get("kind") == "hardlink"):
                     back = "" if line["action"] == "delete" else " (undo brings that back)"
@@ -239,6 +248,10 @@ class History:
         trashed = any(_TRASH.fullmatch(part) for part in parts) or ("Trash", "files") in itertools.pairwise(parts)
         inside = self._folder is not None and Path(place).is_relative_to(self._folder)
         return trashed or inside or place in self._moved
+
+    def is_linked(self, place: str) -> bool:
+        """Whether an image that was equal to this one is a link to it now, and has its content from it."""
+        return place in self._linked
 
     def why_needed(self, place: str, content_hash: str | None) -> str | None:
         """Why an image, by its place and the SHA-256 of its content, must stay, if it must."""

@@ -15,6 +15,8 @@ __all__ = ["NotMergedError", "check_merging", "merged"]
 # Tags of the EXIF standard (CIPA DC-008): the date, what belongs to it, the notes of the maker, the latitude.
 _DATE, _TAKEN, _DIGITIZED = 36867, (36867, 37521, 36881), (36868, 37522, 36882)
 _MAKER_NOTE, _LATITUDE = 37500, 2
+# Places in the file: of directories of which the library knows nothing, and of the small picture, which may move.
+_SUB_IFDS, _SMALL = 330, (513, 514)
 _IFDS = {"0th": 0, "Exif": 34665, "GPS": 34853, "Interop": 40965}
 _START, _SCAN, _EXIF, _MPF = b"\xff\xd8", 0xDA, b"Exif\0\0", b"MPF\0"
 _APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
@@ -67,7 +69,10 @@ def merged(kept: bytes, other: bytes) -> bytes | None:
     if theirs is None or not (_has_date(theirs) or _LATITUDE in theirs["GPS"]):
         return None
     if not kept.startswith(_START):
-        date, place = _of_others(kept)
+        try:
+            date, place = _of_others(kept)
+        except Exception:  # damaged, of whatever kind
+            date = place = False
         if (date or not _has_date(theirs)) and (place or _LATITUDE not in theirs["GPS"]):
             return None
         raise NotMergedError("is no JPEG file")
@@ -84,6 +89,8 @@ def merged(kept: bytes, other: bytes) -> bytes | None:
             return None
         if _MAKER_NOTE in mine["Exif"]:
             raise NotMergedError("has notes of its camera's maker, which would not survive it")
+        if any(_SUB_IFDS in mine[name] for name in ("0th", "1st")):
+            raise NotMergedError("has EXIF data that would not survive it")
         if any((marker, kept[start + 4 :][:4]) == (_APP2, _MPF) for marker, start, _ in segments):
             raise NotMergedError("holds several pictures, whose index would be wrong after it")
         exif = piexif.dump(_added(mine, theirs, date, place))
@@ -120,11 +127,11 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, begin and end of each segment of a JPEG file before its picture (ITU-T T.81, annex B)."""
     place = 2
     while True:
-        start = place
         if content[place] != 0xFF:
             raise ValueError("no marker")
         while content[place + 1] == 0xFF:  # these may be filled up
             place += 1
+        start = place
         marker = content[place + 1]
         (length,) = struct.unpack_from(">H", content, place + 2)
         place += 2 + length
@@ -149,7 +156,7 @@ def _check_kept(before: bytes, mine: dict[str, Any], after: bytes) -> None:
     """See that all that was there is there still: the library leaves out tags that it does not know."""
     import piexif
 
-    found, may_change = piexif.load(after), (*_TAKEN, *_IFDS.values())
+    found, may_change = piexif.load(after), (*_TAKEN, *_SMALL, *_IFDS.values())
     for name, values in mine.items():
         if isinstance(values, dict):
             same = all(found[name].get(tag) == value for tag, value in values.items() if tag not in may_change)

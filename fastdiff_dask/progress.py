@@ -22,11 +22,11 @@ def with_unit(number: float) -> str:
 
     Examples
     --------
-    >>> with_unit(950), with_unit(1_234_567)
-    ('950', '1.23M')
+    >>> with_unit(950), with_unit(1_234_567), with_unit(999_999)
+    ('950', '1.23M', '1M')
     """
     for unit in ("", "k", "M", "G"):
-        if number < 1000:
+        if float(f"{number:.3g}") < 1000:
             return f"{number:.3g}{unit}"
         number /= 1000
     return f"{number:.3g}T"

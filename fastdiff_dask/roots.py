@@ -44,7 +44,7 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
             if os.fsdecode(os.fsencode(absolute)).encode("utf-8", "replace") != os.fsencode(absolute):
                 raise UsageError(f"the name of folder {printable(absolute)!r} is not UTF-8; rename it")
             if (side, absolute) not in [(root.side, root.absolute) for root in roots]:
-                roots.append(Root(side, given if is_url(absolute) else str(Path(given).expanduser()), absolute))
+                roots.append(Root(side, given if is_url(absolute) else os.path.expanduser(given), absolute))  # noqa: PTH111
     for a, b in product(roots, roots):
         if a.side < b.side and (is_within(a.absolute, b.absolute) or is_within(b.absolute, a.absolute)):
             raise UsageError(
@@ -61,7 +61,7 @@ def _checked_folder(given: str) -> str:
     if is_url(given):
         return _checked_url(given)
     try:
-        absolute = Path(given).expanduser().resolve(strict=True)
+        absolute = Path(os.path.expanduser(given)).resolve(strict=True)  # noqa: PTH111
         with os.scandir(absolute):
             return str(absolute)
     except FileNotFoundError:

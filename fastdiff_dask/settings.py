@@ -308,7 +308,7 @@ class Settings:
         """The same with names of places that are not relative any more."""
 
         def place(name: str) -> str:
-            return name if is_url(name) else str(folder / Path(name).expanduser())
+            return name if is_url(name) else str(folder / os.path.expanduser(name))  # noqa: PTH111
 
         several = {
             name: tuple(map(place, getattr(self, name))) for name in ("p_root_dir_a", "p_root_dir_b", "ignore_paths")

@@ -94,7 +94,7 @@ class Walk:
         self._recursive = settings.recursive
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
         self._names = ignored_names(settings)
-        paths = [Path(path).expanduser() for path in settings.ignore_paths]
+        paths = [Path(os.path.expanduser(path)) for path in settings.ignore_paths]  # noqa: PTH111
         self._paths = {str(form): IGNORED_PATH for path in paths for form in (path.absolute(), path.resolve())}
         if own is not None:
             self._paths[own] = _STORE

@@ -5,6 +5,8 @@ CuPy's.
 """
 
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -330,3 +332,25 @@ def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):
         assert done.exit_code == 0, done.exception
         assert strict.SEEN.to_device
     assert fd.FastDifPy.from_store(store).settings.sl_gpu_proc == 2
+
+
+def test_a_cupy_that_does_not_work_is_told(monkeypatch):
+    def import_error(name):
+        raise ImportError("libcublas.so.12: cannot open shared object file")
+
+    class Broken:
+        float32 = "float32"
+        cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError))
+
+        def ones(self, *_):
+            raise RuntimeError("CuPy failed to load libnvrtc.so.12")
+
+    monkeypatch.setitem(sys.modules, "cupy", Broken())
+    assert "failed to load libnvrtc" in gpu.missing_gpu()
+    monkeypatch.setenv("CUPY_TF32", "1")
+    assert "CUPY_TF32 is set" in gpu.missing_gpu()
+    monkeypatch.setenv("CUPY_TF32", "0")
+    monkeypatch.delitem(sys.modules, "cupy")
+    finder = SimpleNamespace(find_spec=lambda name, *_: import_error(name) if name == "cupy" else None)
+    monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+    assert "cannot be used here (libcublas.so.12" in gpu.missing_gpu()

@@ -225,7 +225,7 @@ def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client)
     shutil.rmtree(trash(tmp_path))
     code, output = run("undo", tmp_path / "store", "--yes")
     assert code == 0
-    assert "what went is not where it went to any more" in output
+    assert "is gone from there, or has changed" in output
     assert "1 files were brought back" in output
     assert (photos / "in" / "0 small.png").exists()
     db.apply(first, "delete")
@@ -548,3 +548,50 @@ def test_the_owner_stays_the_same(tmp_path, photos, client, monkeypatch):
         db.apply(db.plan(), action, tmp_path / "gone" if action == "move" else None)
         db.undo()
         assert {(path.stat().st_uid, path.stat().st_gid) for path in photos.rglob("*.png")} == {(1234, 1235)}
+
+
+def test_what_has_changed_does_not_block_what_has_not(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    first, second = (fd.choosing.Plan([one]) for one in db.plan().chosen)
+    db.apply(first, "move", tmp_path / "gone1")
+    db.apply(second, "move", tmp_path / "gone2")
+    os.utime(next((tmp_path / "gone2").iterdir()))
+    code, output = run("undo", "--yes")
+    assert code == 0
+    assert "is gone from there, or has changed" in output
+    assert names(photos / "in") == ["0 small.png"]
+
+
+def test_a_link_stays_when_nothing_can_come_in_its_place(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "symlink")
+    place = photos / "in" / "0 small.png"
+    os.utime(trash(tmp_path) / "files" / "0 small.png")
+    output = run("undo")[1]
+    assert output.count("small.png") == 2  # each once
+    db.undo()
+    assert place.is_symlink()
+    assert not (photos / "in" / "1 small.png").is_symlink()
+
+
+def test_extended_attributes_are_not_lost(tmp_path, photos, client):
+    shutil.copy2(photos / "0 big.png", photos / "0 copy.png")
+    db = project(tmp_path, client)
+    (goes,) = [Path(one.path) for one in db.plan().chosen if one.path.endswith(("big.png", "copy.png"))]
+    try:
+        os.setxattr(goes, "user.tags", b"holiday")
+    except (OSError, AttributeError):
+        pytest.skip("this file system has no extended attributes")
+    db.apply(db.plan(), "symlink")
+    assert goes.is_symlink()
+    db.undo()
+    assert os.getxattr(goes, "user.tags") == b"holiday"
+
+
+def test_users_that_there_are_not(tmp_path, photos, client):
+    db = project(tmp_path, client)
+    with pytest.raises(fd.UsageError, match="protect names ~nosuch/x, which is no folder"):
+        db.plan(protect="~nosuch/x")
+    (tmp_path / "s.toml").write_text('p_root_dir_a = ["~nosuch/photos"]\nignore_paths = ["~nosuch"]')
+    with pytest.raises(fd.UsageError, match="~nosuch"):
+        fd.FastDifPy.from_config(tmp_path / "s.toml")

@@ -286,3 +286,82 @@ def test_the_package_is_asked_for(tmp_path, photos, client, monkeypatch):
     with pytest.raises(fd.UsageError, match=r"fastdiff_dask\[metadata\]"):
         db.apply(db.plan(), "trash", keep_metadata=True)
     assert len(list(photos.iterdir())) == 4
+
+
+def test_after_a_fill_byte_exif_is_found():
+    own = jpeg(date={36867: b"2001:01:01 00:00:00"})
+    place = own.index(b"\xff\xe1")
+    filled = own[:place] + b"\xff" + own[place:]
+    assert merged(filled, jpeg(date=DATE)) is None
+    found = merged(filled, jpeg(gps=GPS))
+    assert found.count(b"Exif\0\0") == 1
+    assert piexif.load(found[:place] + found[place + 1 :])["Exif"] == {36867: b"2001:01:01 00:00:00"}
+
+
+def test_a_small_picture_in_the_file_survives():
+    small = io.BytesIO()
+    PICTURE.resize((40, 30)).save(small, "JPEG")
+    exif = piexif.dump({"0th": {271: b"Me"}, "1st": {259: 6}, "thumbnail": small.getvalue()})
+    content = io.BytesIO()
+    PICTURE.save(content, "JPEG", exif=exif)
+    found = piexif.load(merged(content.getvalue(), jpeg(date=DATE, gps=GPS)))
+    assert found["thumbnail"] == piexif.load(content.getvalue())["thumbnail"] != b""
+    assert (found["Exif"], found["GPS"]) == (DATE, GPS)
+
+
+def test_directories_that_the_library_does_not_know():
+    exif = Image.Exif()
+    exif[330] = 26
+    content = io.BytesIO()
+    PICTURE.save(content, "JPEG", exif=exif)
+    with pytest.raises(NotMergedError, match="would not survive"):
+        merged(content.getvalue(), jpeg(date=DATE))
+
+
+def test_a_damaged_picture_of_another_format_costs_one_outcome(tmp_path, photos, client):
+    PICTURE.resize((240, 180)).save(photos / "kept.png", exif=b"Exif\0\0garbagegarbage")
+    (photos / "kept.jpg").unlink()
+    db = project(tmp_path, client)
+    outcomes = {Path(one.path).name: one.reason for one in db.apply(db.plan(), "trash", keep_metadata=True)}
+    assert outcomes.pop("plain.jpg") is None
+    assert len(outcomes) == 2
+    assert all("is no JPEG file" in reason for reason in outcomes.values())
+
+
+def test_what_others_are_links_to_is_not_changed(tmp_path, client, photos):
+    """Else they could not come back as they were."""
+    for name in ("dated.jpg", "placed.jpg", "plain.jpg"):
+        (photos / name).rename(tmp_path / name)
+    (photos / "equal.jpg").write_bytes(jpeg())
+    before = contents(photos)
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "symlink")
+    (tmp_path / "dated.jpg").rename(photos / "dated.jpg")
+    db = project(tmp_path, client)
+    (outcome,) = db.apply(db.plan(), "trash", keep_metadata=True)
+    assert "another image was replaced by a link to it" in outcome.reason
+    db.undo()
+    assert {path: found for path, found in contents(photos).items() if "dated" not in path} == before
+
+
+def test_a_content_of_the_same_size_is_seen_by_the_next_run(tmp_path, photos, client, monkeypatch):
+    """Killed before the store knows of it."""
+    empty = {36867: b"0000:00:00 00:00:00"}
+    (photos / "kept.jpg").write_bytes(jpeg(date=empty))
+    (photos / "dated.jpg").write_bytes(jpeg(0.5, date={36867: DATE[36867]}))
+    (photos / "placed.jpg").unlink()
+    size = (photos / "kept.jpg").stat().st_size
+    db = project(tmp_path, client)
+    monkeypatch.setattr(applying._Verifier, "remember", lambda self: None)
+    db.apply(db.plan(), "trash", keep_metadata=True)
+    assert (photos / "kept.jpg").stat().st_size == size
+    assert project(tmp_path, client).images_read == 1
+
+
+def test_what_was_refused_is_no_change(tmp_path, photos, client):
+    os.link(photos / "kept.jpg", tmp_path / "other name.jpg")
+    project(tmp_path, client)
+    code, output = run("apply", tmp_path / "store", "--trash", "--keep-metadata", "--yes")
+    assert code == 9
+    assert "got date or place" not in output
+    assert "metadata" not in run("undo", "--list")[1]
