@@ -211,7 +211,10 @@ class _Verifier:
             )
         if self.history.is_aside(place):
             raise StaysError("it lies in a trash, or where such files are moved to")
-        reason = self.history.why_needed(place, self._hashes[self._chosen[removal.file.path].image])
+        mine, other = self.digests(removal)
+        reason = self.history.is_target(place)
+        if reason is None and mine != other:
+            reason = self.history.why_needed(place, mine)
         if reason is not None:
             raise StaysError(reason)
         one = self._chosen[removal.file.path]

@@ -232,14 +232,15 @@ def choose(
     rank[order] = np.arange(len(rows))
     aside = [history.is_aside(row.place) for row in rows]
     links = _symbolic_links(store)
-    needed = [
-        f"the symbolic link {links[row.place]} leads to it"
-        if row.place in links
-        else history.why_needed(row.place, row.content_hash)
-        for row in rows
-    ]
-    protected = ["it is in a protected folder" if rules.is_protected(row.place) else why
-                 for row, why in zip(rows, needed, strict=True)]  # fmt: skip
+
+    def why_stays(row: Any) -> str | None:
+        if rules.is_protected(row.place):
+            return "it is in a protected folder"
+        return links.get(row.place) or history.is_target(row.place)
+
+    protected = [why_stays(row) for row in rows]
+    # these may go for an image that is equal to them byte by byte, and for no other
+    needed = [history.why_needed(row.place, row.content_hash) for row in rows]
     order = [row for row in order if not aside[row]]
     marked = {} if decisions is None else decisions
     numbers = images.image.tolist()
@@ -247,12 +248,14 @@ def choose(
 
     # the best image that is kept, by group of equal thumbnails, as (how good, row)
     kept: dict[int, tuple[int, int]] = {}
+    equal: dict[str, int] = {}
     chosen: list[Chosen] = []
     skipped: list[Skipped] = []
     going: list[int] = []
 
     def keep(row: int, goodness: int) -> None:
         group = near.group(row)
+        equal.setdefault(rows[row].content_hash, row)
         kept[group] = min(kept.get(group, (goodness, row)), (goodness, row))
 
     def best(row: int) -> tuple[int, int] | None:
@@ -266,8 +269,12 @@ def choose(
         chosen.append(Chosen(*ends, why, float(value), int(rows[row].size), closed))
 
     if decisions is not None:
+        removed = [marked.get(number) == "remove" for number in numbers]
+        staying = {rows[row].content_hash for row in order if not removed[row] or protected[row] is not None}
         for row in order:
-            why_not, remove = protected[row], marked.get(numbers[row]) == "remove"
+            why_not, remove = protected[row], removed[row]
+            if why_not is None and rows[row].content_hash not in staying:
+                why_not = needed[row]
             if remove and why_not is None:
                 going.append(row)
             else:
@@ -278,6 +285,8 @@ def choose(
             found = best(row)
             if found is None:
                 skipped.append(Skipped(rows[row].path, "no image that is kept is similar to it"))
+            elif needed[row] is not None:
+                go(row, equal[rows[row].content_hash], "as decided")
             else:
                 go(row, found[1], "as decided")
         unknown = len(set(marked) - set(numbers))
@@ -286,6 +295,9 @@ def choose(
     else:
         for row in order:
             found, why_not = best(row), protected[row]
+            if why_not is None and needed[row] is not None:
+                twin = equal.get(rows[row].content_hash)
+                found, why_not = (found, needed[row]) if twin is None else ((0, twin), None)
             if found is None or why_not is not None:
                 keep(row, int(rank[row]))
                 if found is not None and why_not is not None:
@@ -353,10 +365,11 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
 
 
 def _symbolic_links(store: Store) -> dict[str, str]:
-    """Symbolic links that were found beside the images, by the place that they lead to."""
+    """Why images stay to which symbolic links lead that were found beside them, by their places."""
     found = {}
     for _, root, path, _, same_root, same in store.read_index()["links"]:
         name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable
         if not is_url(root) and os.path.islink(name):  # noqa: PTH114
-            found[place_of(os.path.join(same_root, same))] = printable(name)  # noqa: PTH118
+            place = place_of(os.path.join(same_root, same))  # noqa: PTH118
+            found[place] = f"the symbolic link {printable(name)} leads to it"
     return found

@@ -220,6 +220,7 @@ class History:
         self._moved: set[str] = set()
         self._needed: dict[str, str] = {}
         self._linked: set[str] = set()
+        self._targets: dict[str, str] = {}
         changed: list[tuple[str, str]] = []
         self._folder = None if folder is None else os.path.realpath(folder)
         for journal in journals() if found is None else found:
@@ -231,10 +232,11 @@ class History:
                     self._moved.add(place_of(line["to"]))
                 if line["action"] == "link" and "sha256" in line:
                     self._linked.add(place_of(line["kept"]))
-                linked = line.get("kind") == "symlink"
-                if linked or not (line.get("equal") or line.get("kind") == "hardlink"):
-                    back = "" if line["action"] == "delete" else " (undo brings that back)"
-                    reason = f"{printable(line['path'])} went for it before{back}"
+                back = "" if line["action"] == "delete" else " (undo brings that back)"
+                reason = f"{printable(line['path'])} went for it before{back}"
+                if line.get("kind") == "symlink":
+                    self._targets[place_of(line["kept"])] = reason
+                if not (line.get("equal") or "kind" in line):  # of what is linked, a line for the trash says it
                     # whatever it is called meanwhile
                     self._needed |= dict.fromkeys((place_of(line["kept"]), str(line.get("kept_sha256", ""))), reason)
         for before, after in changed:
@@ -253,6 +255,10 @@ class History:
         """Whether an image that was equal to this one is a link to it now, and has its content from it."""
         return place in self._linked
 
+    def is_target(self, place: str) -> str | None:
+        """Why an image must stay to which a symbolic link was made, even if an equal one stays."""
+        return self._targets.get(place)
+
     def why_needed(self, place: str, content_hash: str | None) -> str | None:
-        """Why an image, by its place and the SHA-256 of its content, must stay, if it must."""
+        """Why an image, by its place and SHA-256, must stay, unless one that is equal to it byte by byte stays."""
         return self._needed.get(place) or self._needed.get(content_hash or "-")

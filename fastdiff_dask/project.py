@@ -248,8 +248,13 @@ class FastDifPy:
 
     def _open(self, settings: Settings) -> None:
         """Find the folders and the place of the store."""
-        self._defaults = self.settings = settings
-        self._from, self._wrote_config = Path.cwd(), False
+        # the current folder may be another one later
+        ignored = tuple(
+            path if is_url(path) else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
+            for path in settings.ignore_paths
+        )
+        self._defaults = self.settings = settings = replace(settings, ignore_paths=ignored)
+        self._wrote_config = False
         if settings.retain_config:
             settings.check_target()
         self.verbose = settings.verbose
@@ -452,7 +457,7 @@ class FastDifPy:
     def _open_sources(self, urls: dict[str, str], settings: Settings) -> None:
         """Find the stores of both sides, and the place of that which compares them."""
         self.verbose = settings.verbose
-        self._from, self._wrote_config = Path.cwd(), False
+        self._wrote_config = False
         self.roots = []  # no folder of pictures that a store must not be in
         self._sources = {side: self._checked_store(url) for side, url in urls.items()}
         sources = open_sources(self._sources)
@@ -639,8 +644,7 @@ class FastDifPy:
     def _record(self) -> None:
         """Keep the settings in the store, and in their file."""
         a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
-        ignored = self.settings.placed(self._from).ignore_paths
-        settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url, ignore_paths=ignored)
+        settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
         record_settings(self.store, settings, self._sources or {})
         if settings.retain_config:
             settings.write(str(settings.cfg_path))

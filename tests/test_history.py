@@ -595,3 +595,33 @@ def test_users_that_there_are_not(tmp_path, photos, client):
     (tmp_path / "s.toml").write_text('p_root_dir_a = ["~nosuch/photos"]\nignore_paths = ["~nosuch"]')
     with pytest.raises(fd.UsageError, match="~nosuch"):
         fd.FastDifPy.from_config(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_copies_of_what_something_went_for_may_go(tmp_path, client, decided):
+    """b went for a; of two that are equal to a byte by byte, one stays, whatever else is similar to them."""
+    folder = tmp_path / "photos"
+    save(folder / "a.png", picture(2, 3, size=16))
+    save(folder / "b.png", picture(2, 0))
+    db = project(tmp_path, client)
+    db.apply(db.plan(), "delete")
+    for number in range(2):
+        shutil.copy2(folder / "a.png", folder / f"a {number}.png")
+    save(folder / "c.png", picture(2, 6, size=32))
+    db = project(tmp_path, client)
+    copies = ["a 0.png", "a 1.png", "a.png"]
+    if decided:
+        marks = dict.fromkeys(copies[1:], "remove")
+        plan = db.plan(decisions=write_decisions(db, tmp_path / "d.json", marks))
+    else:
+        plan = db.plan()
+    assert len(plan.chosen) == 2
+    assert {Path(one.kept).name for one in plan.chosen} <= set(copies)
+    assert [one.reason for one in db.apply(plan, "trash")] == [None, None]
+    assert len(names(folder)) == 2
+    # and all of them marked, none of which is left, is too much
+    db = project(tmp_path, client)
+    (left,) = set(names(folder)) - {"c.png"}
+    marks = write_decisions(db, tmp_path / "d.json", {left: "remove"})
+    assert db.plan(decisions=marks).chosen == []
+    assert project(tmp_path, client).plan().chosen == []

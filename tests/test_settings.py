@@ -591,3 +591,12 @@ def test_errors_of_a_store_in_memory_name_its_place(tmp_path, simulated):
         db.index_the_dirs()
     assert "memory://" not in str(caught.value)
     assert str(tmp_path / "store") in str(caught.value)
+
+
+def test_a_current_folder_that_is_gone_is_no_matter(tmp_path, simulated, client, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    options = {"store": tmp_path / "store", "ignore_paths": [tmp_path / "x"], "client": client}
+    with fd.FastDifPy(tmp_path / "photos", **options) as db:
+        assert db.index_the_dirs().new == 17
