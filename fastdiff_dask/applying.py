@@ -30,6 +30,7 @@ from .choosing import Chosen, Plan
 from .config import CompareSettings
 from .decoder import ListedFile, Request
 from .errors import UsageError
+from .images import ImageRecord
 from .journals import History, Journal, acting, new_journal, place_of, read_journal
 from .measures import apply_measure, resolve_measure
 from .merging import NotMergedError, check_merging, merged
@@ -176,8 +177,7 @@ class _Verifier:
         self._store, self._settings, self._keep_metadata = store, settings, keep_metadata
         # by their paths: the state of a file to keep changes when it gets a date
         self._chosen = {removal.file.path: one for removal, one in removals.items()}
-        self._removals, self._kept = list(removals), dict[str, Seen]()
-        self._kept_places = {one.kept_image: removal.kept.path for removal, one in removals.items()}
+        self._removals, self._kept = list(removals), dict[int, Seen]()
         self._hashes: dict[int, str] = {}
         self.history, self.record = History([]), Record("")
         # files that were kept and have another content now: their numbers, and what they had
@@ -202,7 +202,8 @@ class _Verifier:
         StaysError
             If not.
         """
-        removal = removal._replace(kept=self._kept.get(removal.kept.path, removal.kept))
+        one = self._chosen[removal.file.path]
+        removal = removal._replace(kept=self._kept.get(one.kept_image, removal.kept))
         check_pair(removal)
         place, kept = (place_of(seen.path) for seen in removal)
         if self.history.is_aside(kept):
@@ -217,7 +218,6 @@ class _Verifier:
             reason = self.history.why_needed(place, mine)
         if reason is not None:
             raise StaysError(reason)
-        one = self._chosen[removal.file.path]
         thumbnails = []
         for seen, number in zip(removal, (one.image, one.kept_image), strict=True):
             name = "it" if number == one.image else f"the file to keep, {one.kept},"
@@ -238,14 +238,19 @@ class _Verifier:
 
     def _read(self, seen: Seen, name: str) -> tuple[str, Any]:
         """SHA-256 and thumbnail (1, h, w, 3) of a file as it was seen."""
-        made, listed = self._store.thumbnail_settings, ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns)
+        record, content = self._decoded(ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns))
+        if record.error:
+            raise StaysError(f"{name} cannot be read now ({record.error})")
+        return record.content_hash, np.frombuffer(content, np.uint8).reshape(1, *self._store.thumbnail_settings.shape)
+
+    def _decoded(self, listed: ListedFile) -> tuple[ImageRecord, bytes]:
+        """A file, or a content, as the store reads it: what is known of it, and its thumbnail."""
+        made = self._store.thumbnail_settings
         request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
         with reader() as decoder:
             (answer,) = decoder.read(request)
         (record,) = answer.records
-        if record.error:
-            raise StaysError(f"{name} cannot be read now ({record.error})")
-        return record.content_hash, np.frombuffer(answer.thumbnails, np.uint8).reshape(1, *made.shape)
+        return record, bytes(answer.thumbnails)
 
     def _merge(self, removal: Removal, one: Chosen, thumbnail: Any) -> Removal:
         """Copy date and place into the file to keep; where that cannot be done, the other one stays."""
@@ -264,21 +269,22 @@ class _Verifier:
             raise StaysError(f"{why_not} it is in a protected folder")
         if self.history.is_linked(place_of(kept.path)):
             raise StaysError(f"{why_not} another image was replaced by a link to it, and has to come back as it was")
-        if not self._is_same_picture(content, thumbnail):
+        record, picture = self._decoded(ListedFile(b"", len(content), 0, content))
+        if record.error or picture != thumbnail.tobytes():
             raise StaysError(f"{why_not} its picture would change")
         if not os.access(os.path.dirname(removal.file.path), os.W_OK | os.X_OK):  # noqa: PTH120
             raise StaysError("its folder cannot be written")
         after = hashlib.sha256(content).hexdigest()
         try:
             self.record.add("metadata", kept.path, before=self._hashes[one.kept_image], sha256=after)
-            self._kept[kept.path] = replace_content(kept, content)
+            self._kept[one.kept_image] = replace_content(kept, content)
         except StaysError as error:
             self.record.add("stay", kept.path, reason=str(error))
             check_pair(removal)
             raise StaysError(f"{why_not} {error}") from None
         self.changed.setdefault(one.kept_image, self._hashes[one.kept_image])
         self._hashes[one.kept_image] = after
-        return removal._replace(kept=self._kept[kept.path])
+        return removal._replace(kept=self._kept[one.kept_image])
 
     def remember(self) -> None:
         """Tell the store, which is locked for writing, of the files that have another content now.
@@ -286,12 +292,10 @@ class _Verifier:
         Their pictures are the same, so that nothing is to be read or compared again, and what was decided holds.
         """
         store, size = self._store, self._store.thumbnail_settings.block_size
-        places = {one.kept_image: self._kept[place] for one in self._chosen.values()
-                  if (place := self._place_of_kept(one)) in self._kept}  # fmt: skip
-        for block in sorted({number // size for number in self.changed}):
+        for block in sorted({number // size for number in self._kept}):
             frame = store.read_partition(block)
-            for number, seen in places.items():
-                if number // size == block and number in self.changed:
+            for number, seen in self._kept.items():
+                if number // size == block:
                     row = frame.index[frame.image == number][0]
                     values = [seen.size, seen.mtime_ns, self._hashes[number]]
                     frame.loc[row, ["size", "mtime_ns", "content_hash"]] = values
@@ -301,17 +305,6 @@ class _Verifier:
         more = [(new.get(a, a), new.get(b, b)) for a, b in pairs if a in new or b in new]
         if more:
             store.write_not_duplicates(sorted({*pairs, *((min(pair), max(pair)) for pair in more)}))
-
-    def _place_of_kept(self, one: Chosen) -> str:
-        return self._kept_places[one.kept_image]
-
-    def _is_same_picture(self, content: bytes, thumbnail: Any) -> bool:
-        made = self._store.thumbnail_settings
-        listed = ListedFile(b"", len(content), 0, content)
-        request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
-        with reader() as decoder:
-            (answer,) = decoder.read(request)
-        return not answer.records[0].error and bytes(answer.thumbnails) == thumbnail.tobytes()
 
     def _value(self, a: Any, b: Any) -> tuple[float, float]:
         """The value of a pair, and the largest one of a similar pair."""

@@ -12,7 +12,7 @@ from .decoder import ListedFile, Request
 from .images import ImageRecord
 from .readers import reader
 
-__all__ = ["as_heat", "data_url", "fitted", "read_picture"]
+__all__ = ["as_heat", "data_url", "fitted", "read_listed", "read_picture"]
 
 _QUALITY = 85
 _SECONDS = 60.0
@@ -59,6 +59,30 @@ def read_picture(
             if not record.error:
                 return np.frombuffer(answer.thumbnails, np.uint8).reshape(height, width, 3), record
     return None, record
+
+
+def read_listed(path: bytes, row: Any, longest: int) -> tuple[NDArray[np.uint8] | None, str]:
+    """Read a file of a store at its own shape, not larger than a limit; or None, and why.
+
+    Parameters
+    ----------
+    path
+        Path or URL.
+    row
+        Its metadata: width, height, size, mtime_ns.
+    longest
+        Pixels of its longer side, at most.
+    """
+    width, height = fitted(int(row.width), int(row.height), longest)
+    pixels, record = read_picture(
+        path,
+        max(width, 8),
+        max(height, 8),
+        size=row["size"],
+        mtime_ns=row.mtime_ns,
+        pixel_limit=max(int(row.width) * int(row.height), 1),
+    )
+    return pixels, record.error
 
 
 def data_url(pixels: Any, *, exact: bool = False) -> str:

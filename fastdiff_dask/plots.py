@@ -21,7 +21,7 @@ from .errors import FastDiffError, UsageError, printable
 from .files import replaced_file
 from .functions import need
 from .metrics import apply_transform
-from .pictures import fitted, read_picture
+from .pictures import read_listed
 from .progress import with_unit
 from .resilience import retried
 from .results import Result
@@ -183,16 +183,8 @@ def draw_pairs(url: str, pairs: list[_Pair]) -> int:
 
 def _picture(row: Any, thumbnail: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
     """An image as people see it, not larger than it is shown; or its thumbnail in that shape, and why."""
-    width, height = fitted(int(row.width), int(row.height), _SHOWN)
-    pixels, record = read_picture(
-        os.fsencode(full_path(row.root, row.path, row.path_bytes)),
-        max(width, 8),
-        max(height, 8),
-        size=row["size"],
-        mtime_ns=row.mtime_ns,
-        pixel_limit=max(int(row.width) * int(row.height), 1),
-    )
-    return (thumbnail, record.error) if pixels is None else (pixels, "")
+    pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
+    return (thumbnail, error) if pixels is None else (pixels, "")
 
 
 def _draw(

@@ -288,21 +288,19 @@ class Settings:
             If there is a file of something else, or none can be.
         """
         path = Path(str(self.cfg_path))
-        try:
-            if path.is_dir() or not path.absolute().parent.is_dir():
-                raise UsageError(
-                    f"the settings cannot be written to {path}: it is no file in a folder; name another one"
-                )
-            if path.exists():
+        folder, there = path.absolute().parent, path.exists()
+        why_not = None
+        if path.is_dir() or not folder.is_dir():
+            why_not = "it is no file in a folder"
+        elif not os.access(path if there else folder, os.W_OK):
+            why_not = "Permission denied"
+        if why_not is not None:
+            raise UsageError(f"the settings cannot be written to {path}: {why_not}; name another file")
+        if there:
+            try:
                 type(self).read(path)
-            if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-                raise UsageError(f"the settings cannot be written to {path}: Permission denied; name another file")
-        except UsageError as error:
-            if str(error).startswith("the settings cannot be written"):
-                raise
-            raise UsageError(f"{path} has no settings, and stays; name another file for them") from None
-        except OSError as error:
-            raise UsageError(f"the settings cannot be written to {path}: {error.strerror}; name another file") from None
+            except UsageError:
+                raise UsageError(f"{path} has no settings, and stays; name another file for them") from None
 
     def placed(self, folder: Path) -> Self:
         """The same with names of places that are not relative any more."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from .catalog import Root, full_path
 from .config import CompareSettings
 from .errors import UsageError, printable
-from .metrics import apply_transform, available_transforms, rotation_of
-from .pictures import data_url, fitted, read_picture
+from .metrics import apply_transform, available_transforms, rotation_of, transformed_squared_errors
+from .pictures import data_url, fitted, read_listed
 from .progress import with_unit
 from .readers import close_readers
 from .results import shown_paths
@@ -71,17 +71,10 @@ class Pair:
 def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: int) -> ShownImage:
     """The picture of an image, turned; if it cannot be read any more, its thumbnail in the same shape, and why."""
     width, height = fitted(int(row.width), int(row.height), _SHOWN)
-    pixels, record = read_picture(
-        os.fsencode(full_path(row.root, row.path, row.path_bytes)),
-        max(width, 8),
-        max(height, 8),
-        size=row["size"],
-        mtime_ns=row.mtime_ns,
-        pixel_limit=max(int(row.width) * int(row.height), 1),
-    )
+    pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
     about = f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B"
     if pixels is None:
-        pixels, about = thumbnail, f"{about}; by its thumbnail: {printable(record.error)}"
+        pixels, about = thumbnail, f"{about}; by its thumbnail: {printable(error)}"
     if transform % 2:
         width, height = height, width
     turned = apply_transform(pixels[None], transform)[0]
@@ -123,14 +116,12 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
     thumbnails = store.thumbnail_rows(np.array([number for number, _ in found], np.int64))
     height, width, _ = store.thumbnail_settings.shape
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-    maps = {
-        transform: ((apply_transform(thumbnails[:1], transform)[0].astype(np.int64) - thumbnails[1]) ** 2).sum(axis=2)
-        for transform in transforms
-    }
-    best = min(transforms, key=lambda transform: (int(maps[transform].sum()), transform))
-    rotation, mirrored = rotation_of(1 << best)
-    mse = int(maps[best].sum()) / (height * width)
-    return Pair(a, b, mse, rotation, mirrored, maps[best], (found[0][1], found[1][1]), thumbnails)
+    errors, masks = transformed_squared_errors(thumbnails[:1], thumbnails[1:], transforms)
+    rotation, mirrored = rotation_of(int(masks[0, 0]))
+    turned = apply_transform(thumbnails[:1], rotation // 90 + (4 if mirrored else 0))[0].astype(np.int64)
+    difference = ((turned - thumbnails[1]) ** 2).sum(axis=2)
+    mse = int(errors[0, 0]) / (height * width)
+    return Pair(a, b, mse, rotation, mirrored, difference, (found[0][1], found[1][1]), thumbnails)
 
 
 def show_state(state: RunState, url: str) -> str:

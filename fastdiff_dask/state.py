@@ -130,6 +130,10 @@ class RunState:
     @property
     def sl_queue_status(self) -> dict[str, int] | None:
         """Tiles planned so far, those that are done, and pairs that are left; None before the comparison is begun."""
+        return self._queue
+
+    @cached_property
+    def _queue(self) -> dict[str, int] | None:
         if self._comparison is None:
             return None
         plans = self._comparison.plans()
