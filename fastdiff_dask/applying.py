@@ -157,14 +157,11 @@ def _act(
 
 def _removals(store: Store, plan: Plan) -> "dict[Removal, Chosen]":
     """What may go, as it was listed: the last metadata of each image, and its place whatever the current folder is."""
-    numbers = sorted({number for one in plan.chosen for number in (one.image, one.kept_image)})
+    numbers = np.array(sorted({number for one in plan.chosen for number in (one.image, one.kept_image)}), np.int64)
     seen: dict[int, Seen] = {}
-    size = store.thumbnail_settings.block_size
-    for block in sorted({number // size for number in numbers}):
-        frame = store.read_partition(block, ["image", "root", "path", "path_bytes", "size", "mtime_ns"])
-        for row in frame[frame.image.isin(numbers)].itertuples():
-            path = os.path.abspath(full_path(row.root, row.path, row.path_bytes))  # noqa: PTH100
-            seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
+    for row in store.image_rows(numbers, ["image", "root", "path", "path_bytes", "size", "mtime_ns"]).itertuples():
+        path = os.path.abspath(full_path(row.root, row.path, row.path_bytes))  # noqa: PTH100
+        seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
     return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}
 
 
@@ -178,16 +175,12 @@ class _Verifier:
         # by their paths: the state of a file to keep changes when it gets a date
         self._chosen = {removal.file.path: one for removal, one in removals.items()}
         self._removals, self._kept = list(removals), dict[int, Seen]()
-        self._hashes: dict[int, str] = {}
         self.history, self.record = History([]), Record("")
         # files that were kept and have another content now: their numbers, and what they had
         self.changed: dict[int, str] = {}
-        numbers = {number for one in removals.values() for number in (one.image, one.kept_image)}
-        size = store.thumbnail_settings.block_size
-        for block in sorted({number // size for number in numbers}):
-            frame = store.read_partition(block, ["image", "content_hash"])
-            wanted = frame[frame.image.isin(numbers)]
-            self._hashes |= dict(zip(wanted.image.tolist(), wanted.content_hash.tolist(), strict=True))
+        numbers = sorted({number for one in removals.values() for number in (one.image, one.kept_image)})
+        found = store.image_rows(np.array(numbers, np.int64), ["content_hash"]).content_hash
+        self._hashes = dict(zip(numbers, found.tolist(), strict=True))
 
     def digests(self, removal: Removal) -> tuple[str, str]:
         """SHA-256 of both files, which `verify` has seen to be theirs now."""

@@ -348,20 +348,14 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
     """The images of a result with their paths, and places and times of modification as they were listed."""
     frame = result.images[["image", "side", "width", "height", "size"]].copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
-    numbers = frame["image"].to_numpy(np.int64)
-    times, there, contents = np.zeros(len(numbers), np.int64), *np.empty((2, len(numbers)), object)
-    blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
-    for block in np.unique(blocks).tolist():
-        here = blocks == block
-        columns = ["root", "path", "path_bytes", "mtime_ns", "content_hash"]
-        listed = store.read_partition(block, columns).iloc[places[here]]
-        times[here] = listed.mtime_ns
-        contents[here] = listed.content_hash.fillna("").to_numpy(object)
-        names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
-        there[here] = [name if is_url(name) else place_of(name) for name in names]
-    frame = frame.assign(mtime_ns=times).reset_index(drop=True)
-    frame["place"], frame["content_hash"] = pd.Series(there, dtype=object), pd.Series(contents, dtype=object)
-    return frame
+    columns = ["root", "path", "path_bytes", "mtime_ns", "content_hash"]
+    listed = store.image_rows(frame["image"].to_numpy(np.int64), columns)
+    names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
+    return frame.reset_index(drop=True).assign(
+        mtime_ns=listed.mtime_ns,
+        place=pd.Series([name if is_url(name) else place_of(name) for name in names], dtype=object),
+        content_hash=listed.content_hash.fillna("").astype(object),
+    )
 
 
 def _symbolic_links(store: Store) -> dict[str, str]:

@@ -147,13 +147,8 @@ def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit
 
 def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
     """Path and content of some images."""
-    found: dict[int, tuple[str, str]] = {}
-    blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
-    for block in np.unique(blocks).tolist():
-        frame = store.read_partition(block, ["image", "root", "path", "path_bytes", "content_hash"])
-        for row in frame.iloc[places[blocks == block]].itertuples():
-            found[row.image] = full_path(row.root, row.path, row.path_bytes), str(row.content_hash)
-    return found
+    rows = store.image_rows(numbers, ["image", "root", "path", "path_bytes", "content_hash"]).itertuples()
+    return {row.image: (full_path(row.root, row.path, row.path_bytes), str(row.content_hash)) for row in rows}
 
 
 @retried

@@ -13,7 +13,6 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
 from .choosing import KeepRules, choose
@@ -131,7 +130,9 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
     plan = choose(store, result, rules, history=History())
     going, kept = {one.image for one in plan.chosen}, {one.kept_image for one in plan.chosen}
     rows = list(result.images.itertuples())
-    contents = _contents(store, result.images["image"].to_numpy(np.int64))
+    # marks of another image with its number are not taken over
+    hashes = store.image_rows(result.images["image"].to_numpy(np.int64), ["content_hash"]).content_hash
+    contents = [content[:16] for content in hashes.fillna("")]
     two_sides = result.groups.two_sides
     held = result.among(list(result.images.index))
     found = []
@@ -167,16 +168,6 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
             }
         )
     return sorted(found, key=lambda one: (one["worst"] is None, one["worst"] or 0.0, one["images"][0]["p"]))
-
-
-def _contents(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
-    """The begin of the SHA-256 of each image: marks of another one with its number are not taken over."""
-    found = np.empty(len(numbers), object)
-    blocks, places = np.divmod(numbers, store.thumbnail_settings.block_size)
-    for block in np.unique(blocks).tolist():
-        hashes = store.read_partition(block, ["content_hash"]).content_hash.fillna("").to_numpy(object)
-        found[blocks == block] = [content[:16] for content in hashes[places[blocks == block]]]
-    return found
 
 
 def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: bool) -> dict[str, Any]:

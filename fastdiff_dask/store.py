@@ -426,6 +426,18 @@ class Store:
         empty = IMAGE_SCHEMA.empty_table().select(names).to_pandas()
         return pd.concat(frames, ignore_index=True) if frames else empty
 
+    def image_rows(self, images: NDArray[np.int64], columns: Sequence[str]) -> pd.DataFrame:
+        """Metadata of some images, in their order, indexed from 0: each of their blocks is read once."""
+        blocks, places = np.divmod(images, self.thumbnail_settings.block_size)
+        order = np.argsort(blocks, kind="stable")
+        wanted, starts = np.unique(blocks[order], return_index=True)
+        frames = [
+            self.read_partition(block, list(columns)).iloc[places[rows]].set_axis(rows)
+            for block, rows in zip(wanted.tolist(), np.split(order, starts)[1:], strict=True)
+        ]
+        empty = IMAGE_SCHEMA.empty_table().select(list(columns)).to_pandas()
+        return pd.concat(frames).sort_index() if frames else empty
+
     def write_partition(self, block: int, frame: pd.DataFrame) -> None:
         """Write or replace the metadata of a block."""
         self.files.write(_partition_name(block), encode_partition(frame))

@@ -233,3 +233,16 @@ def test_progress_in_a_notebook_is_html(tmp_path, quiet):
         assert any('href="http://127.0.0.1:' in one and "Dashboard" in one for one in html)
     assert "second_loop_done" in second.outputs[-1].data["text/html"]
     assert not in_notebook()
+
+
+def test_rows_of_images_in_any_order(db, photos):
+    """Of a store, by their numbers: each block is read once, however often it is named."""
+    db.index_the_dirs()
+    whole = db.store.read_images(["image", "path"])
+    numbers = np.array([3, 0, 2, 0])
+    rows = db.store.image_rows(numbers, ["image", "path"])
+    assert rows.image.tolist() == numbers.tolist()
+    assert rows.path.tolist() == [whole.path[number] for number in numbers]
+    assert rows.index.tolist() == [0, 1, 2, 3]
+    nothing = db.store.image_rows(numbers[:0], ["image", "path"])
+    assert (len(nothing), list(nothing.columns)) == (0, ["image", "path"])
