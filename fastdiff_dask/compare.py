@@ -29,6 +29,9 @@ from .store import Store
 
 __all__ = ["compare_tile", "compare_tiles", "plan_comparison"]
 
+# Chunks of a processor along the side of one that a GPU compares at once.
+_GPU_CHUNKS = 4
+
 
 class _Side:
     """The images of a tile along one axis."""
@@ -122,10 +125,9 @@ def _compare_tile(
         counts = SearchCounts()
         if measure is not None:
             found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
-        elif device.is_gpu and allowed is None:
-            found = _pairs_by_device(store, settings, rows, columns, counts, device, run)
         else:
-            found = _similar_pairs(store, settings, rows, columns, counts, allowed)
+            where = CPU if allowed is not None else device
+            found = _similar_pairs(store, settings, rows, columns, counts, allowed, where, run)
         try:
             if allowed is None or len(rows.images):
                 with SINGLE_THREADED_BLAS:
@@ -178,67 +180,34 @@ def _similar_pairs(
     columns: _Side,
     counts: SearchCounts,
     allowed: Allowed | None,
-) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile by the cascade of `search`: signatures first, then the thumbnails of the candidates."""
-    height, width, channels = store.thumbnail_settings.shape
-    limit = settings.sse_limit(height, width)
-    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-    triangular = columns is rows
-    a = rows.signatures()
-    at_once = chunk_rows(height * width * channels)
-    listed = _Listed(store, rows, columns, limit, transforms, at_once)
-    for i, j in candidate_pairs(
-        a,
-        a if triangular else columns.signatures(),
-        rows.cuts,
-        columns.cuts,
-        radius=math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels),
-        counts=counts,
-        triangular=triangular,
-        allowed=allowed,
-    ):
-        if isinstance(i, range):
-            for top in i[::at_once]:
-                upper = rows.thumbnails(slice(top, min(top + at_once, i.stop)))
-                for left in j[::at_once]:
-                    lower = columns.thumbnails(slice(left, min(left + at_once, j.stop)))
-                    pairs = similar_pairs(upper, lower, sse_limit=limit, transforms=transforms)
-                    pairs[:, 0] += top
-                    pairs[:, 1] += left
-                    if allowed is not None:
-                        pairs = pairs[allowed.wanted(pairs[:, 0], pairs[:, 1])]
-                    yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
-            continue
-        if listed.add(i, j):
-            yield listed.take()
-    yield listed.take()
-
-
-def _pairs_by_device(
-    store: Store,
-    settings: CompareSettings,
-    rows: _Side,
-    columns: _Side,
-    counts: SearchCounts,
     device: Device,
     run: str,
 ) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile as by `_similar_pairs`, on a GPU: signatures stay there from tile to tile."""
+    """Similar pairs of a tile by the cascade of `search`: signatures first, then the thumbnails of the candidates.
+
+    On a GPU the signatures stay there from tile to tile of a run; there are no short cuts there.
+    """
     height, width, channels = store.thumbnail_settings.shape
     limit = settings.sse_limit(height, width)
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     triangular = columns is rows
-    a = device.kept((run, *rows.name()), rows.signatures)
-    listed = _Listed(store, rows, columns, limit, transforms, device.pairs_at_once, device)
-    side = chunk_rows(height * width * channels) * 4
-    for i, j in batched_candidates(
-        a,
-        a if triangular else device.kept((run, *columns.name()), columns.signatures),
-        radius=math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels),
-        counts=counts,
-        device=device,
-        triangular=triangular,
-    ):
+    radius = math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels)
+    side = chunk_rows(height * width * channels)
+    candidates: Iterator[tuple[Any, Any] | tuple[range, range]]
+    if device.is_gpu:
+        a = device.kept((run, *rows.name()), rows.signatures)
+        b = a if triangular else device.kept((run, *columns.name()), columns.signatures)
+        candidates = batched_candidates(a, b, radius=radius, counts=counts, device=device, triangular=triangular)
+        listed = _Listed(store, rows, columns, limit, transforms, device.pairs_at_once, device)
+        side *= _GPU_CHUNKS
+    else:
+        a = rows.signatures()
+        b = a if triangular else columns.signatures()
+        candidates = candidate_pairs(
+            *(a, b, rows.cuts, columns.cuts), radius=radius, counts=counts, triangular=triangular, allowed=allowed
+        )
+        listed = _Listed(store, rows, columns, limit, transforms, side)
+    for i, j in candidates:
         if not isinstance(i, range):
             if listed.add(device.to_host(i), device.to_host(j)):
                 yield listed.take()
@@ -252,6 +221,8 @@ def _pairs_by_device(
                 pairs = device.to_host(similar_pairs(upper, lower, sse_limit=limit, transforms=transforms))
                 pairs[:, 0] += top
                 pairs[:, 1] += left
+                if allowed is not None:
+                    pairs = pairs[allowed.wanted(pairs[:, 0], pairs[:, 1])]
                 yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
     yield listed.take()
 
