@@ -124,6 +124,14 @@ def prepared(photos, tmp_path, client):
     return db
 
 
+def by_processor(db, threshold, **options):
+    """The pairs, which are forgotten after that."""
+    db.second_loop_iteration(threshold, **options)
+    pairs = db.pairs
+    db.clean_up(thumbs=False, db=True, config=False)
+    return pairs
+
+
 @pytest.fixture
 def on_device(monkeypatch):
     """Say that all workers, which are threads of this process here, have a GPU, and that it is such a device."""
@@ -141,22 +149,18 @@ def on_device(monkeypatch):
 @pytest.mark.parametrize("make", devices())
 @pytest.mark.parametrize("threshold", [0.0, 200.0, 20_000.0])
 def test_the_same_result_as_on_the_processor(prepared, on_device, tmp_path, client, make, threshold):
-    prepared.second_loop_iteration(threshold, mirror=True)
-    wanted = prepared.pairs
-    prepared.clean_up(thumbs=False, db=True, config=False)
-    on_device(make)
+    wanted = by_processor(prepared, threshold, mirror=True)
+    where = on_device(make)
     strict.SEEN.to_device = 0
     prepared.second_loop_iteration(threshold, mirror=True, gpu_proc=2, sub_block=16, tile_side=2)
-    assert strict.SEEN.to_device or make(piece_bytes=1) is not strict
+    assert strict.SEEN.to_device or not isinstance(where, strict.StrictDevice)
     assert prepared.pairs.equals(wanted)
     assert len(wanted) or threshold == 0
 
 
 @pytest.mark.parametrize("gpu_first", [False, True])
 def test_one_goes_on_with_what_the_other_began(prepared, on_device, monkeypatch, gpu_first):
-    prepared.second_loop_iteration(500.0)
-    wanted = prepared.pairs
-    prepared.clean_up(thumbs=False, db=True, config=False)
+    wanted = by_processor(prepared, 500.0)
     on_device(strict.StrictDevice)
     done = []
     compare_tile = compare._compare_tile
@@ -179,9 +183,7 @@ def test_one_goes_on_with_what_the_other_began(prepared, on_device, monkeypatch,
 
 
 def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeypatch):
-    prepared.second_loop_iteration(500.0)
-    wanted = prepared.pairs
-    prepared.clean_up(thumbs=False, db=True, config=False)
+    wanted = by_processor(prepared, 500.0)
     where = on_device(strict.StrictDevice)
     where.piece_bytes = 1 << 28
     batched = compare.batched_candidates
@@ -202,9 +204,7 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
 
 @pytest.mark.parametrize("error", [strict.BrokenError, strict.OutOfMemoryError])
 def test_what_fails_on_the_gpu_is_done_by_the_processor(prepared, on_device, monkeypatch, error):
-    prepared.second_loop_iteration(500.0)
-    wanted = prepared.pairs
-    prepared.clean_up(thumbs=False, db=True, config=False)
+    wanted = by_processor(prepared, 500.0)
     on_device(strict.StrictDevice)
     calls = []
 

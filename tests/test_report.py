@@ -43,6 +43,14 @@ def page(browser):
     page.close()
 
 
+def compared(folder: Path, client) -> fd.FastDifPy:
+    db = fd.FastDifPy(folder / "photos", store=folder / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration()
+    return db
+
+
 @pytest.fixture
 def found(tmp_path, client, monkeypatch):
     """A project with five clusters, four of them with hostile names."""
@@ -50,10 +58,7 @@ def found(tmp_path, client, monkeypatch):
     photos = simulate_images(tmp_path / "photos", images=8, duplicates=5, size=(96, 64))
     for path, name in zip(photos.duplicates, HOSTILE, strict=False):
         path.rename(path.with_name(name.replace("/", "") + ".jpg"))
-    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
-    db.index_the_dirs()
-    db.first_loop_iteration()
-    db.second_loop_iteration()
+    db = compared(tmp_path, client)
     assert len(db.result().clusters) == 5
     return db
 
@@ -295,11 +300,7 @@ def test_marks_are_of_contents(tmp_path, found, page, client):
     shutil.rmtree(tmp_path / "store")
     shutil.rmtree(tmp_path / "photos")
     simulate_images(tmp_path / "photos", images=8, duplicates=5, size=(96, 64), seed=7)
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration()
-        db.report(report)
+    compared(tmp_path, client).report(report)
     opened(page, report)
     assert page.locator('.image[data-mark="remove"]').count() == 0
     assert "0 images to remove" in page.inner_text("#count")
@@ -309,11 +310,7 @@ def test_names_that_would_mislead(tmp_path, client, page):
     photos = simulate_images(tmp_path / "photos", images=1, duplicates=1)
     (copy,) = photos.duplicates
     copy.rename(copy.with_name("a\u202egpj.exe\n.jpg"))
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration()
-        db.report(tmp_path / "report.html")
+    compared(tmp_path, client).report(tmp_path / "report.html")
     opened(page, tmp_path / "report.html")
     shown = page.locator(".image .name").all_inner_texts()
     assert any(r"a\u202egpj.exe\n.jpg" in name for name in shown)
@@ -327,11 +324,7 @@ def test_names_that_would_mislead(tmp_path, client, page):
 def test_marks_and_keys_in_the_view_of_two(tmp_path, client, page):
     photos = simulate_images(tmp_path / "photos", images=2, duplicates=2, size=(96, 64))
     shutil.copy(photos.originals[0], tmp_path / "photos" / "third.jpg")
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration()
-        db.report(tmp_path / "report.html")
+    compared(tmp_path, client).report(tmp_path / "report.html")
     opened(page, tmp_path / "report.html")
     card = page.locator(".cluster", has=page.locator(".image").nth(2))
     card.locator(".image .r").nth(1).click()
