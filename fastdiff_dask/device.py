@@ -30,12 +30,16 @@ __all__ = [
     "give_up",
     "gpu_device",
     "int8_products",
+    "memory_shares",
 ]
 
 # Bytes of a matrix of squared distances, its rows, and pairs whose whole signatures are compared at once.
 PIECE_BYTES, _ROWS, _SURVIVORS = 1 << 29, 4096, 1 << 18
-# Bytes of signatures that are kept on a device.
+# Bytes of signatures that are kept on a device whose memory nobody asked for.
 _CACHE_BYTES = 4 << 30
+# Shares of the free memory of a GPU: what is kept, and a piece, of which there are some, and pairs beside it. Two more
+# processes may have the same GPU.
+_KEPT_SHARE, _PIECE_SHARE = 4, 32
 # Below this a piece has so little work that a GPU is not worth it.
 _LEAST_BYTES = 1 << 22
 _DENSE_SHARE, _FEW = 64, 64
@@ -44,6 +48,10 @@ _DENSE_SHARE, _FEW = 64, 64
 # 0.03 ps a value; a survivor two rows of signatures of 1 kB, 600 ps.
 _PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 2.4, 0.03, 600.0
 _SAMPLE = 512
+# How CUDA's runtime and cuBLAS say that memory is short.
+_NO_MEMORY = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
+# A type of CUDA's library_types.h that CuPy has no name for.
+_CUDA_R_32I = 10
 
 
 class Device:
@@ -137,14 +145,18 @@ extern "C" __global__ void compact(const float* values, unsigned long long n, fl
 
 
 class CuPyDevice(Device):
-    """A GPU with CuPy: the current device of this process."""
+    """A GPU with CuPy: the current device of this process.
+
+    What is not said of the sizes is as the memory that is free now allows, see `memory_shares`.
+    """
 
     is_gpu = True
 
     def __init__(self, **options: Any) -> None:
         import cupy
 
-        super().__init__(**options)
+        free, _ = cupy.cuda.runtime.memGetInfo()
+        super().__init__(**{**memory_shares(free), **options})
         self._cupy = cupy
         self._compact = cupy.RawKernel(_COMPACT, "compact")
 
@@ -158,15 +170,14 @@ class CuPyDevice(Device):
 
     def is_short_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the device has too little memory."""
-        return isinstance(error, self._cupy.cuda.memory.OutOfMemoryError)
+        # CUDA and its libraries allocate some themselves, and know no other kind of error
+        said = isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
+        return said or isinstance(error, self._cupy.cuda.memory.OutOfMemoryError)
 
     def is_broken(self, error: BaseException) -> bool:
         """Whether an error says that CUDA, or what CuPy makes with it, fails."""
-        from cupy_backends.cuda.libs.cublas import CUBLASError
-
-        cuda = self._cupy.cuda
-        # what CuPy cannot load or compile are RuntimeErrors of no kind
-        kinds = (RuntimeError, cuda.driver.CUDADriverError, cuda.compiler.CompileException, CUBLASError)
+        # errors of CUDA and its libraries are RuntimeErrors, as is what CuPy cannot load
+        kinds = (RuntimeError, self._cupy.cuda.compiler.CompileException)
         return isinstance(error, kinds) and not isinstance(error, FastDiffError)
 
     def free(self) -> None:
@@ -183,6 +194,14 @@ class CuPyDevice(Device):
         self._compact((4096,), (256,), arguments)
         number = int(count[0])
         return number, cupy.sort(found[:number]) if number <= most else None
+
+
+def memory_shares(free: int) -> dict[str, int]:
+    """The sizes of a `Device` for so many bytes of free memory: at most a quarter of it for what is kept."""
+    return {
+        "piece_bytes": min(PIECE_BYTES, max(free // _PIECE_SHARE, _LEAST_BYTES)),
+        "cache_bytes": free // _KEPT_SHARE,
+    }
 
 
 _failed: list[str] = []
@@ -327,7 +346,8 @@ def dense_mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], produ
 
     def centred(images: Any) -> Any:
         flat = xp.reshape(images, (images.shape[0], images.shape[1] * images.shape[2] * images.shape[3]))
-        return xp.astype(xp.astype(flat, xp.int16) - 128, xp.int8)
+        # the bits of v − 128 in two's complement are those of v with the first one turned over
+        return (flat ^ 128).view(xp.int8)
 
     y, best = centred(b), None
     for transform in transforms:
@@ -363,7 +383,7 @@ def int8_products(x: Any, y: Any) -> Any:
         cublas.gemmEx(
             *(handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n, m, k, one.ctypes.data),
             *(y.data.ptr, runtime.CUDA_R_8I, k, x.data.ptr, runtime.CUDA_R_8I, k, zero.ctypes.data),
-            *(result.data.ptr, runtime.CUDA_R_32I, n, cublas.CUBLAS_COMPUTE_32I, cublas.CUBLAS_GEMM_DEFAULT),
+            *(result.data.ptr, _CUDA_R_32I, n, cublas.CUBLAS_COMPUTE_32I, cublas.CUBLAS_GEMM_DEFAULT),
         )
     finally:
         cublas.setPointerMode(handle, mode)

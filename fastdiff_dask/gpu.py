@@ -1,15 +1,16 @@
 """Whether there is a GPU to compare on, and what is missing if there is none."""
 
 import os
+import platform
 from typing import Any
 
 from .errors import UsageError
 
-__all__ = ["check_gpu", "gpu_workers", "missing_gpu"]
+__all__ = ["check_gpu", "gpu_name", "gpu_workers", "missing_gpu"]
 
 
 def missing_gpu() -> str:
-    """What this process lacks to compare on a GPU; empty if nothing. For a worker."""
+    """What this process lacks to compare on a GPU; empty if nothing."""
     try:
         check_gpu()
     except UsageError as error:
@@ -17,19 +18,60 @@ def missing_gpu() -> str:
     return ""
 
 
-def gpu_workers(client: Any) -> list[str]:
-    """Addresses of the workers of a Dask client that have a GPU.
+def gpu_name() -> str:
+    """What tells the GPU of this process from all others of a cluster: its machine and its number there."""
+    import cupy
+
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+    # parts of a GPU, which CUDA calls instances, have one number on the bus
+    number = properties.get("uuid") or [properties.get(f"pci{part}ID") for part in ("Domain", "Bus", "Device")]
+    return f"{platform.node()} {number}"
+
+
+def _own_gpu() -> tuple[str, str]:
+    """What a worker lacks to compare on a GPU, and the name of its GPU; one of them is empty."""
+    missing = missing_gpu()
+    return missing, "" if missing else gpu_name()
+
+
+def gpu_workers(client: Any, tasks: int) -> tuple[list[str], int]:
+    """Which workers of a Dask client compare on GPUs, and how many tasks at once in all.
+
+    Of the workers that share a GPU no more are taken than have threads for the tasks: each process takes memory there
+    for itself.
+
+    Parameters
+    ----------
+    client
+        Its workers are asked what they have; they need not be told to Dask as resources.
+    tasks
+        At once on each GPU.
+
+    Returns
+    -------
+    Addresses, and the number of tasks.
 
     Raises
     ------
     UsageError
-        If there is none: what the first of them lacks.
+        If no worker has one: what the first of them lacks.
     """
-    missing = dict(sorted(client.run(missing_gpu).items()))
-    found = [address for address, reason in missing.items() if not reason]
-    if not found:
-        raise UsageError(next(iter(missing.values()), "there are no workers; start some"))
-    return found
+    found, threads = dict(sorted(client.run(_own_gpu).items())), client.nthreads()
+    shared: dict[str, list[str]] = {}
+    for address, (missing, name) in found.items():
+        if not missing:
+            shared.setdefault(name, []).append(address)
+    if not shared:
+        raise UsageError(next((missing for missing, _ in found.values()), "there are no workers; start some"))
+    addresses, at_once = [], 0
+    for workers in shared.values():
+        room = 0
+        for address in workers:
+            if room < tasks:
+                addresses.append(address)
+                room += threads.get(address, 1)
+        at_once += min(room, tasks)
+    return addresses, at_once
 
 
 def check_gpu() -> int:

@@ -877,12 +877,12 @@ class FastDifPy:
             ``plots`` in the store; at most so many, 1,000 if nothing is said, the most similar ones first. Needs
             Matplotlib (``pip install 'fastdiff_dask[plot]'``). See `plots.draw_plots`.
         gpu_proc
-            Compare on GPUs, by so many tasks at once: those of the workers that have one and CuPy
-            (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``), a task or two each; 0 for processors. The result
-            is the same, and either goes on with what the other began. By MSE, and without short cuts, which
-            processors do.
+            Compare on GPUs, by so many tasks at once on each: those of the workers that have one and CuPy
+            (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``), one or two; 0 for processors. The result is the
+            same, and either goes on with what the other began. By MSE, and without short cuts, which processors do.
         cpu_proc
-            Tasks that run at once, at most; by default as many as the workers have threads, and never more.
+            Tasks that run at once, at most; by default as many as the workers have threads, and never more. For
+            processors; on GPUs `gpu_proc` counts.
         tile_side, sub_block
             Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
             workers. The result does not depend on them.
@@ -932,7 +932,8 @@ class FastDifPy:
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
         if asked.sl_gpu_proc and (self._client or self._own_client or current_client()) is None:
             check_gpu()  # workers that are started here have what this process has
-        gpus = gpu_workers(self.client) if asked.sl_gpu_proc else []
+        most: int | None
+        gpus, most = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else ([], asked.sl_cpu_proc)
         plot_folder = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -956,7 +957,6 @@ class FastDifPy:
                 self._check_visible(store, files=False)
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
-                    most = asked.sl_gpu_proc or asked.sl_cpu_proc
                     for compared, _ in compare_tiles(comparison, self.client, measure, most, gpus):
                         advance(compared)
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold

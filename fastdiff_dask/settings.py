@@ -59,7 +59,7 @@ class Settings:
     fl_cpu_proc, sl_cpu_proc
         Tasks of a loop that run at once, at most; by default as many as there are threads.
     sl_gpu_proc
-        Tasks of the second loop that run on GPUs.
+        Tasks of the second loop that run on each GPU at once.
     sl_compare, similarity_threshold, sl_rotations, sl_mirror
         What makes a pair similar, see `CompareSettings`; the threshold is by default that of the measure.
     sl_matching_aspect, sl_match_aspect_by, sl_matching_hash, sl_skip_matching_hash

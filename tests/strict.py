@@ -115,6 +115,9 @@ class Strict:
     def transpose(self, *axes):
         return Strict(self._values.transpose(*axes))
 
+    def view(self, dtype):
+        return Strict(self._values.view(dtype))
+
     def max(self, *arguments, **options):
         return _outer(self._values.max(*arguments, **options))
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import strict
 from click.testing import CliRunner
+from distributed import Client, Scheduler, SpecCluster, Worker, get_worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,6 +140,7 @@ def on_device(monkeypatch):
     def use(make):
         where = make(piece_bytes=1 << 14)
         monkeypatch.setattr(gpu, "missing_gpu", lambda: "")
+        monkeypatch.setattr(gpu, "gpu_name", lambda: "this one")
         monkeypatch.setattr(compare, "best_device", lambda: device.CPU if device._failed else where)
         monkeypatch.setattr(device, "_failed", [])
         return where
@@ -298,21 +300,93 @@ def test_the_largest_products_fit_into_32_bits():
     assert math.log2(131_071 * 128 * 128) < 31
 
 
-def test_workers_without_a_gpu_are_told_apart(client, monkeypatch):
-    assert gpu.gpu_workers(_Client({"tcp://a": "CuPy is not installed", "tcp://b": ""})) == ["tcp://b"]
+@pytest.fixture
+def mixed(monkeypatch):
+    """Workers of one thread each: two that share a GPU, one with another, and one without."""
+    have = {"first": "machine 1", "second": "machine 1", "third": "machine 2", "plain": ""}
+
+    def own_gpu(dask_worker):
+        name = have[dask_worker.name]
+        return ("" if name else "it has none"), name
+
+    monkeypatch.setattr(gpu, "_own_gpu", own_gpu)
+    workers = {name: {"cls": Worker, "options": {"nthreads": 1, "name": name}} for name in have}
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": "127.0.0.1:0"}}
+    with SpecCluster(workers, scheduler=scheduler) as cluster, Client(cluster) as client:
+        client.wait_for_workers(len(have))
+        yield client
+
+
+def names(client, addresses):
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return sorted(workers[address]["name"] for address in addresses)
+
+
+def test_each_gpu_of_a_mixed_cluster_has_its_tasks(mixed):
+    addresses, at_once = gpu.gpu_workers(mixed, 1)
+    # either of the two that share one
+    assert at_once == 2
+    assert names(mixed, addresses) in (["first", "third"], ["second", "third"])
+    addresses, at_once = gpu.gpu_workers(mixed, 2)
+    assert (names(mixed, addresses), at_once) == (["first", "second", "third"], 3)
+    assert gpu.gpu_workers(mixed, 5)[1] == 3
+
+
+def test_tiles_go_to_the_workers_with_a_gpu(mixed, photos, tmp_path, monkeypatch):
+    where = strict.StrictDevice()
+    # all have one now, so that it is the choice of workers that is tested
+    monkeypatch.setattr(compare, "best_device", lambda: where)
+    seen = set()
+    compare_tile = compare._compare_tile
+
+    def watched(*arguments):
+        seen.add((get_worker().name, arguments[4].is_gpu))
+        return compare_tile(*arguments)
+
+    monkeypatch.setattr(compare, "_compare_tile", watched)
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration(gpu_proc=2, sub_block=16, tile_side=1)
+        assert seen <= {("first", True), ("second", True), ("third", True)}
+        assert len(seen) > 1
+        wanted = db.pairs
+        db.clean_up(thumbs=False, db=True, config=False)
+        db.second_loop_iteration()
+        assert db.pairs.equals(wanted)
+
+
+def test_a_cluster_without_a_gpu(mixed, monkeypatch):
+    monkeypatch.setattr(gpu, "_own_gpu", lambda: ("CuPy is not installed", ""))
     with pytest.raises(fd.UsageError, match="CuPy is not installed"):
-        gpu.gpu_workers(_Client({"tcp://a": "CuPy is not installed"}))
+        gpu.gpu_workers(mixed, 1)
+    mixed.cluster.scale(0)
+    mixed.sync(mixed.cluster._correct_state)
     with pytest.raises(fd.UsageError, match="there are no workers"):
-        gpu.gpu_workers(_Client({}))
+        gpu.gpu_workers(mixed, 1)
 
 
-class _Client:
-    def __init__(self, found):
-        self.found = found
+def test_the_memory_of_a_gpu_bounds_what_is_kept_there():
+    for free in (0, 1 << 30, 8 << 30, 80 << 30):
+        shares = device.memory_shares(free)
+        assert shares["cache_bytes"] == free // 4
+        assert shares["piece_bytes"] <= max(free // 32, 1 << 22)
+    assert device.memory_shares(80 << 30)["piece_bytes"] == device.PIECE_BYTES
+    assert strict.StrictDevice(**device.memory_shares(8 << 30)).piece_bytes == 1 << 28
 
-    def run(self, function):
-        assert function is gpu.missing_gpu
-        return self.found
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_gpu(), reason=gpu.missing_gpu() or "there is a GPU")
+def test_one_worker_a_gpu_by_dask_cuda(photos, tmp_path):
+    dask_cuda = pytest.importorskip("dask_cuda")
+    with dask_cuda.LocalCUDACluster(dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
+        _, at_once = gpu.gpu_workers(client, 1)
+        assert at_once == gpu.check_gpu()
+        with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
+            db.index_the_dirs()
+            db.first_loop_iteration()
+            db.second_loop_iteration(gpu_proc=1)
+            assert len(db.result().clusters) == 25
 
 
 def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):

@@ -1,0 +1,287 @@
+"""What can be known of CuPy's part without a GPU: that the names it uses are there, that its kernel compiles and works.
+
+The tests marked ``gpu``, in `test_device`, run it.
+"""
+
+import ast
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from test_layout import KERNELS
+
+import fastdiff_dask as fd
+from fastdiff_dask import device, gpu
+from fastdiff_dask.cli import commands
+from fastdiff_dask.testing import simulate_images
+
+PACKAGE = Path(fd.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def cupy():
+    return pytest.importorskip("cupy", reason="CuPy is not installed: pip install cupy-cuda13x", exc_type=ImportError)
+
+
+def chains(module, roots):
+    """Names such as ``cupy.cuda.runtime.memGetInfo`` in the code of a module, which begin with one of some roots."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in roots and parts:
+            found.add((node.id, *reversed(parts)))
+    return sorted(found)
+
+
+def assert_there(found, parts):
+    for part in parts:
+        if isinstance(found, type) and part not in vars(found):
+            return  # an instance's
+        assert hasattr(found, part), f"{found} has no {part}"
+        found = getattr(found, part)
+
+
+def test_kernels_use_what_cupy_has(cupy):
+    import array_api_compat.cupy as xp
+
+    used = [(module, chain) for module in KERNELS for chain in chains(module, {"xp"})]
+    assert len(used) > 30
+    for _, (_, *parts) in used:
+        assert_there(xp, parts)
+
+
+def test_the_names_of_cupy_are_there(cupy):
+    from cupy.cuda import device as cuda_device
+    from cupy.cuda import runtime
+
+    roots = {"cupy": cupy, "runtime": runtime}
+    used = [chain for module in ("device", "gpu") for chain in chains(module, roots)]
+    assert ("cupy", "cuda", "runtime", "memGetInfo") in used
+    for root, *parts in used:
+        assert_there(roots[root], parts)
+    for _, first, *parts in chains("device", {"self"}):
+        if first == "_cupy":
+            assert_there(cupy, parts)
+    assert callable(cuda_device.get_cublas_handle)
+    # these are told by their kind, without naming each
+    assert issubclass(runtime.CUDARuntimeError, RuntimeError)
+    assert issubclass(cupy.cuda.driver.CUDADriverError, RuntimeError)
+
+
+def test_the_names_of_cublas_are_there(cupy):
+    try:
+        from cupy_backends.cuda.libs import cublas
+    except ImportError as error:
+        pytest.skip(f"CUDA's libraries are not installed: {str(error).splitlines()[0]}")
+    assert issubclass(cublas.CUBLASError, RuntimeError)
+    used = chains("device", {"cublas"})
+    assert ("cublas", "gemmEx") in used
+    for _, *parts in used:
+        assert_there(cublas, parts)
+    arguments = cublas.gemmEx.__doc__.partition("(")[2].partition(")")[0].split(",")
+    names = [argument.split()[-1].lower() for argument in arguments]
+    assert names == list(_gemm.__code__.co_varnames[: _gemm.__code__.co_argcount])
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])
+def test_the_kernel_compiles(cupy, architecture):
+    from cupy.cuda import nvrtc
+
+    try:
+        program = nvrtc.createProgram(device._COMPACT, "compact.cu", (), ())
+    except RuntimeError as error:
+        pytest.skip(f"CUDA's compiler is not installed: {str(error).splitlines()[0]}")
+    nvrtc.compileProgram(program, (f"--gpu-architecture={architecture}",))
+    assert b"compact" in nvrtc.getCUBIN(program)
+
+
+def test_cupy_without_a_driver_or_a_device(cupy, tmp_path):
+    if not gpu.missing_gpu():
+        pytest.skip("there is a GPU")
+    done = CliRunner().invoke(commands, ["find", str(tmp_path), "--gpu"])
+    assert isinstance(done.exception, fd.UsageError)
+    assert "driver" in str(done.exception) or "no GPU" in str(done.exception)
+    assert len(str(done.exception).splitlines()) == 1
+
+
+def test_nothing_imports_cupy_unasked(tmp_path):
+    """The command and its worker processes, beside a CuPy that says when it is imported, and is broken."""
+    simulate_images(tmp_path / "photos", images=6, duplicates=3, size=(48, 32))
+    (tmp_path / "cupy.py").write_text(
+        "from pathlib import Path\n"
+        f"Path({str(tmp_path / 'imported')!r}).touch()\n"
+        "raise ImportError('libcudart.so: no such file')\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "fastdiff_dask",
+        "find",
+        str(tmp_path / "photos"),
+        "--store",
+        str(tmp_path / "store"),
+    ]
+    command += ["--workers", "2", "--threads", "1", "--quiet"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run(command, env=environment, check=True)
+    assert not (tmp_path / "imported").exists()
+    done = subprocess.run([*command, "--gpu"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "fastdiff-dask: CuPy cannot be used here (libcudart.so: no such file); install it anew"
+    ]
+    assert (tmp_path / "imported").exists()
+
+
+# The words of CUDA that the kernel uses, for a C++ compiler: its threads run one after the other.
+_THREADS = """
+#include <algorithm>
+#define __global__
+struct Three { unsigned x; };
+static Three threadIdx, blockIdx, blockDim, gridDim;
+static unsigned long long atomicAdd(unsigned long long* where, unsigned long long more) {
+    unsigned long long before = *where;
+    *where += more;
+    return before;
+}
+"""
+_RUN = """
+extern "C" void run(unsigned blocks, unsigned threads, const float* values, unsigned long long n, float limit,
+                    unsigned long long room, unsigned long long* count, long long* found) {
+    gridDim.x = blocks;
+    blockDim.x = threads;
+    for (blockIdx.x = blocks; blockIdx.x-- > 0;)
+        for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++)
+            compact(values, n, limit, room, count, found);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def compact(tmp_path_factory):
+    compiler = shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    folder = tmp_path_factory.mktemp("kernel")
+    (folder / "kernel.cpp").write_text(_THREADS + device._COMPACT + _RUN)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", "kernel.so", "kernel.cpp"], cwd=folder, check=True
+    )
+    return ctypes.CDLL(str(folder / "kernel.so")).run
+
+
+class Launched(np.ndarray):
+    """An array whose place is where CuPy's has it."""
+
+    @property
+    def data(self):
+        return SimpleNamespace(ptr=self.ctypes.data)
+
+
+def on_host(compact):
+    """CuPy, as far as `CuPyDevice` uses it for places, with the kernel run by the processor."""
+
+    class Kernel:
+        def __init__(self, source, name):
+            assert (source, name) == (device._COMPACT, "compact")
+
+        def __call__(self, grid, block, arguments):
+            values, n, limit, room, count, found = arguments
+            assert (values.dtype, n.dtype, limit.dtype, room.dtype) == (np.float32, np.uint64, np.float32, np.uint64)
+            assert (count.dtype, found.dtype) == (np.uint64, np.int64)
+            assert values.flags.c_contiguous
+            # fewer threads than a GPU has, so that each of them has several values
+            compact(
+                *(ctypes.c_uint(3), ctypes.c_uint(4), ctypes.c_void_p(values.ctypes.data), ctypes.c_ulonglong(int(n))),
+                *(ctypes.c_float(float(limit)), ctypes.c_ulonglong(int(room))),
+                *(ctypes.c_void_p(count.ctypes.data), ctypes.c_void_p(found.ctypes.data)),
+            )
+
+    module = ModuleType("cupy")
+    module.__dict__.update({name: getattr(np, name) for name in ("zeros", "empty", "uint64", "int64", "sort")})
+    module.RawKernel = Kernel
+    module.cuda = SimpleNamespace(runtime=SimpleNamespace(memGetInfo=lambda: (8 << 30, 80 << 30)))
+    return module
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (33, 40)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_the_kernel_finds_the_places(compact, monkeypatch, shape, share):
+    monkeypatch.setitem(sys.modules, "cupy", on_host(compact))
+    where = device.CuPyDevice()
+    assert where.piece_bytes == 1 << 28  # of 8 GB
+    rng = np.random.default_rng(len(shape))
+    values = rng.integers(0, 50, shape).astype(np.float32)
+    limit = float(np.quantile(values, share)) if share else -1.0
+    for most in (0, 1, values.size // 3, values.size):
+        count, places = where.places(values, limit, most)
+        wanted, wanted_places = device.CPU.places(values, limit, most)
+        assert count == wanted == np.count_nonzero(values <= limit)
+        assert (places is None) == (wanted_places is None) == (count > most)
+        if places is not None:
+            assert np.array_equal(places, wanted_places)
+
+
+def _gemm(handle, transa, transb, m, n, k, alpha, a, atype, lda, b, btype, ldb, beta, c, ctype, ldc, computetype, algo):
+    """cublasGemmEx as its documentation says it: C = alpha op(A) op(B) + beta C, all with their columns one by one."""
+    assert (handle, atype, btype, ctype, computetype, algo) == (7, 3, 3, 10, 72, -1)
+
+    def matrix(pointer, kind, rows, columns, leading):
+        assert leading >= rows
+        assert pointer % 4 == 0
+        flat = np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(kind)), (columns * leading,))
+        return flat.reshape(columns, leading).T[:rows]
+
+    def scalar(pointer):
+        return ctypes.cast(pointer, ctypes.POINTER(ctypes.c_int32))[0]
+
+    left = matrix(a, ctypes.c_int8, *((k, m) if transa else (m, k)), lda)
+    right = matrix(b, ctypes.c_int8, *((n, k) if transb else (k, n)), ldb)
+    left, right = (left.T if transa else left), (right.T if transb else right)
+    # 8-bit products are made for rows of whole words only
+    assert [size % 4 for size in (lda, ldb, k)] == [0, 0, 0]
+    assert scalar(beta) == 0
+    result = matrix(c, ctypes.c_int32, m, n, ldc)
+    result[...] = scalar(alpha) * (left.astype(np.int32) @ right.astype(np.int32))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 16), (7, 4, 105), (6, 6, 192)])
+def test_products_of_8_bits_are_laid_out_as_cublas_wants_them(monkeypatch, shape):
+    m, n, k = shape
+    modes = []
+    cupy, cuda, libs, cublas = (ModuleType(name) for name in ("cupy", "cupy.cuda", "libs", "cublas"))
+    cublas.__dict__.update(
+        {"CUBLAS_OP_N": 0, "CUBLAS_OP_T": 1, "CUBLAS_COMPUTE_32I": 72, "CUBLAS_GEMM_DEFAULT": -1},
+        CUBLAS_POINTER_MODE_HOST=0,
+        getPointerMode=lambda handle: 1,
+        setPointerMode=lambda handle, mode: modes.append(mode),
+        gemmEx=_gemm,
+    )
+    cuda.device = SimpleNamespace(get_cublas_handle=lambda: 7)
+    cuda.runtime = SimpleNamespace(CUDA_R_8I=3)
+    libs.cublas = cublas
+    cupy.int32 = np.int32
+    cupy.pad = lambda *arguments: np.pad(*arguments).view(Launched)
+    cupy.ascontiguousarray = lambda array: np.ascontiguousarray(array).view(Launched)
+    cupy.empty = lambda *arguments: np.empty(*arguments).view(Launched)
+    for name, module in {"cupy": cupy, "cupy.cuda": cuda, "cupy_backends.cuda.libs": libs}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("cupy_backends", "cupy_backends.cuda"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(-128, 128, (rows, k), np.int8) for rows in (m, n))
+    x[0] = y[0] = -128
+    found = device.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
+    assert found.dtype == np.int32
+    assert np.array_equal(np.asarray(found), x.astype(np.int32) @ y.T.astype(np.int32))
+    assert modes == [0, 1]
