@@ -1,6 +1,5 @@
 """Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
 
-import math
 import pickle
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,32 +11,31 @@ from numpy.typing import NDArray
 
 from .activity import recorded, stage
 from .blas import SINGLE_THREADED_BLAS
+from .cascade import similar_tile_pairs
 from .cluster import capacity, run_in_waves
 from .comparisons import Comparison, Part
 from .config import CompareSettings
-from .device import CPU, Device, batched_candidates, best_device, give_up
+from .device import CPU, Device, best_device, give_up
 from .errors import FastDiffError, UsageError
 from .grid import Axis, Tile
 from .measures import Measure, apply_measure
 from .metrics import available_transforms, reverse_transforms
-from .planning import LISTED_CHUNKS, check_compare_memory, plan_part, unplanned
+from .planning import check_compare_memory, plan_part, unplanned
 from .resilience import retried
-from .search import SearchCounts, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
+from .search import SearchCounts
 from .shortcuts import KEY_VALUES, Allowed, ShortCuts
-from .signatures import signature_error
 from .store import Store
 
 __all__ = ["compare_tile", "compare_tiles", "plan_comparison"]
-
-# Chunks of a processor along the side of one that a GPU compares at once.
-_GPU_CHUNKS = 4
 
 
 class _Side:
     """The images of a tile along one axis."""
 
-    def __init__(self, comparison: Comparison, parts: list[Part], side: str, axis: Axis, sub_blocks: range) -> None:
-        self._comparison, self._side = comparison, side
+    def __init__(
+        self, comparison: Comparison, parts: list[Part], side: str, axis: Axis, sub_blocks: range, run: str
+    ) -> None:
+        self._comparison, self._side, self._run = comparison, side, run
         self._pieces = [(parts[part], places) for part, places, _ in axis.pieces(sub_blocks)]
         self.cuts = axis.cuts(sub_blocks)
         numbers = [comparison.read_order(part, side, places) for part, places in self._pieces]
@@ -45,9 +43,9 @@ class _Side:
         self._kept: NDArray[np.bool_] | None = None
 
     def name(self) -> tuple[Any, ...]:
-        """What tells these images from others of the comparison."""
+        """What tells these images from others that a process compares."""
         pieces = ((part.folder, places.start, places.stop) for part, places in self._pieces)
-        return (self._comparison.store.url, self._comparison.name, self._side, *pieces)
+        return (self._run, self._comparison.store.url, self._comparison.name, self._side, *pieces)
 
     def keys(self) -> NDArray[np.int64]:
         """Keys of the images for short cuts, (n, 4) int64."""
@@ -112,12 +110,12 @@ def _compare_tile(
     done = comparison.committed(parts[-1], task.number)
     if done is not None:
         return done  # by a worker that died before it could say so: what is committed is never written again
-    rows = _Side(comparison, parts, "a", task.rows, task.tile.rows)
+    rows = _Side(comparison, parts, "a", task.rows, task.tile.rows, run)
     if task.tile.triangular:
         columns = rows
     else:
         side = "b" if store.two_sides else "a"
-        columns = _Side(comparison, parts, side, task.columns, task.tile.columns)
+        columns = _Side(comparison, parts, side, task.columns, task.tile.columns, run)
     pairs_of_tile = task.pairs(len(rows.images), len(columns.images))
     allowed = _allowed(settings, rows, columns)
     while True:
@@ -126,8 +124,16 @@ def _compare_tile(
         if measure is not None:
             found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
         else:
-            where = CPU if allowed is not None else device
-            found = _similar_pairs(store, settings, rows, columns, counts, allowed, where, run)
+            height, width, channels = store.thumbnail_settings.shape
+            found = similar_tile_pairs(
+                *(rows, columns, store.thumbnail_rows),
+                shape=(height, width, channels),
+                limit=settings.sse_limit(height, width),
+                transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
+                counts=counts,
+                device=CPU if allowed is not None else device,
+                allowed=allowed,
+            )
         try:
             if allowed is None or len(rows.images):
                 with SINGLE_THREADED_BLAS:
@@ -171,109 +177,6 @@ def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack(
         [np.minimum(a, b), np.maximum(a, b), values, np.where(swap, reverse_transforms(masks), masks)], axis=1
     )
-
-
-def _similar_pairs(
-    store: Store,
-    settings: CompareSettings,
-    rows: _Side,
-    columns: _Side,
-    counts: SearchCounts,
-    allowed: Allowed | None,
-    device: Device,
-    run: str,
-) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile by the cascade of `search`: signatures first, then the thumbnails of the candidates.
-
-    On a GPU the signatures stay there from tile to tile of a run; there are no short cuts there.
-    """
-    height, width, channels = store.thumbnail_settings.shape
-    limit = settings.sse_limit(height, width)
-    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-    triangular = columns is rows
-    radius = math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels)
-    side = chunk_rows(height * width * channels)
-    candidates: Iterator[tuple[Any, Any] | tuple[range, range]]
-    if device.is_gpu:
-        a = device.kept((run, *rows.name()), rows.signatures)
-        b = a if triangular else device.kept((run, *columns.name()), columns.signatures)
-        candidates = batched_candidates(a, b, radius=radius, counts=counts, device=device, triangular=triangular)
-        listed = _Listed(store, rows, columns, limit, transforms, device.pairs_at_once, device)
-        side *= _GPU_CHUNKS
-    else:
-        a = rows.signatures()
-        b = a if triangular else columns.signatures()
-        candidates = candidate_pairs(
-            *(a, b, rows.cuts, columns.cuts), radius=radius, counts=counts, triangular=triangular, allowed=allowed
-        )
-        listed = _Listed(store, rows, columns, limit, transforms, side)
-    for i, j in candidates:
-        if not isinstance(i, range):
-            if listed.add(device.to_host(i), device.to_host(j)):
-                yield listed.take()
-            continue
-        for top in i[::side]:
-            upper = device.to_device(rows.thumbnails(slice(top, min(top + side, i.stop))))
-            for left in j[::side]:
-                if triangular and min(left + side, j.stop) <= top:
-                    continue
-                lower = device.to_device(columns.thumbnails(slice(left, min(left + side, j.stop))))
-                pairs = device.to_host(similar_pairs(upper, lower, sse_limit=limit, transforms=transforms))
-                pairs[:, 0] += top
-                pairs[:, 1] += left
-                if allowed is not None:
-                    pairs = pairs[allowed.wanted(pairs[:, 0], pairs[:, 1])]
-                yield _numbered(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs, rows, columns)
-    yield listed.take()
-
-
-class _Listed:
-    """Candidates of a tile that wait to be compared exactly: many at once, so that blocks are opened once for them."""
-
-    def __init__(
-        self,
-        store: Store,
-        rows: _Side,
-        columns: _Side,
-        limit: int,
-        transforms: tuple[int, ...],
-        at_once: int,
-        device: Device = CPU,
-    ) -> None:
-        self._store, self._rows, self._columns, self._device = store, rows, columns, device
-        self._limit, self._transforms, self._at_once = limit, transforms, at_once
-        self._waiting: list[tuple[Any, Any]] = []
-        self._count = 0
-
-    def add(self, i: Any, j: Any) -> bool:
-        """Take candidates by their places in the tile; True when they are enough for `take`."""
-        self._waiting.append((self._rows.images[i], self._columns.images[j]))
-        self._count += len(i)
-        return self._count >= LISTED_CHUNKS * self._at_once
-
-    def take(self) -> NDArray[np.int64]:
-        """Similar pairs of the candidates, as numbers of images."""
-        waiting, self._waiting, self._count = self._waiting, [], 0
-        found = [np.zeros((0, 4), np.int64)]
-        if waiting:
-            a, b = (np.concatenate(side) for side in zip(*waiting, strict=True))
-            for start in range(0, len(a), LISTED_CHUNKS * self._at_once):
-                found += self._compare(*(side[start : start + LISTED_CHUNKS * self._at_once] for side in (a, b)))
-        return np.concatenate(found)
-
-    def _compare(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        images, places = np.unique(np.concatenate([a, b]), return_inverse=True)
-        thumbnails = self._store.thumbnail_rows(images)
-        for start in range(0, len(a), self._at_once):
-            (left, i), (right, j) = (
-                np.unique(side[start : start + self._at_once], return_inverse=True)
-                for side in (places[: len(a)], places[len(a) :])
-            )
-            there = (self._device.to_device(part) for part in (thumbnails[left], thumbnails[right], i, j))
-            pairs = self._device.to_host(listed_pairs(*there, sse_limit=self._limit, transforms=self._transforms))
-            pairs[:, 0] = images[left[pairs[:, 0]]]
-            pairs[:, 1] = images[right[pairs[:, 1]]]
-            yield pairs
 
 
 def _measured_pairs(

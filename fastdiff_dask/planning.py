@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cascade import LISTED_CHUNKS
 from .comparisons import Comparison, Part
 from .config import CompareSettings, ThumbnailSettings
 from .copies import find_copies
@@ -22,7 +23,6 @@ from .signatures import as_mirrored, leading_values, signature_length
 from .store import Store
 
 __all__ = [
-    "LISTED_CHUNKS",
     "check_compare_memory",
     "choose_comparison",
     "compare_task_bytes",
@@ -41,8 +41,6 @@ _SUB_BLOCKS, _SLOW_TILES = {"mse": _SUB_BLOCK, "hamming": _SUB_BLOCK, "ssim": 16
 _UNKNOWN_SUB_BLOCK = 64
 # Signatures that are put in order at a time.
 _ROWS = 1 << 14
-# Chunks of candidates whose thumbnails are read at once.
-LISTED_CHUNKS = 4
 
 
 def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[int, ...]:

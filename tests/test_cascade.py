@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster, compare
+from fastdiff_dask import cascade, cluster
 from fastdiff_dask.comparisons import Comparison, PairWriter
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.search import SearchCounts
@@ -261,8 +261,8 @@ def test_the_rounding_of_signatures_loses_no_pair(tmp_path, clients):
 
 @pytest.mark.parametrize(("chunks", "rows"), [(1, 1), (1, 5), (3, 2)])
 def test_candidates_are_compared_some_at_a_time(tmp_path, clients, monkeypatch, two_sides, chunks, rows):
-    monkeypatch.setattr(compare, "LISTED_CHUNKS", chunks)
-    monkeypatch.setattr(compare, "chunk_rows", lambda _: rows)
+    monkeypatch.setattr(cascade, "LISTED_CHUNKS", chunks)
+    monkeypatch.setattr(cascade, "chunk_rows", lambda _: rows)
     with two_sides.open(tmp_path / "store", clients[2]) as db:
         db.second_loop_iteration(10_000, sub_block=7)
         assert found_pairs(db.pairs) == two_sides.wanted(10_000)

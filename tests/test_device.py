@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdiff_dask as fd
-from fastdiff_dask import compare, device, gpu, project
+from fastdiff_dask import cascade, compare, device, gpu, project
 from fastdiff_dask.cli import commands
 from fastdiff_dask.metrics import available_transforms, mean_squared_errors
 from fastdiff_dask.search import SearchCounts, candidate_pairs
@@ -188,7 +188,7 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
     wanted = by_processor(prepared, 500.0)
     where = on_device(strict.StrictDevice)
     where.piece_bytes = 1 << 28
-    batched = compare.batched_candidates
+    batched = cascade.batched_candidates
     seen = []
 
     def small_memory(*arguments, **options):
@@ -198,7 +198,7 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
             raise strict.OutOfMemoryError
         yield from batched(*arguments, **options)
 
-    monkeypatch.setattr(compare, "batched_candidates", small_memory)
+    monkeypatch.setattr(cascade, "batched_candidates", small_memory)
     prepared.second_loop_iteration(500.0, gpu_proc=1)
     assert seen[:4] == [1 << 28, 1 << 27, 1 << 26, 1 << 25]
     assert prepared.pairs.equals(wanted)
@@ -215,7 +215,7 @@ def test_what_fails_on_the_gpu_is_done_by_the_processor(prepared, on_device, mon
         raise error("it is gone")
         yield
 
-    monkeypatch.setattr(compare, "batched_candidates", broken)
+    monkeypatch.setattr(cascade, "batched_candidates", broken)
     prepared.second_loop_iteration(500.0, gpu_proc=1, sub_block=16, tile_side=1)
     assert len(calls) == 1
     assert device._failed == [f"{error.__name__}: it is gone"]
@@ -229,7 +229,7 @@ def test_other_errors_are_told(prepared, on_device, monkeypatch):
         raise ValueError("a mistake in the program")
         yield
 
-    monkeypatch.setattr(compare, "batched_candidates", wrong)
+    monkeypatch.setattr(cascade, "batched_candidates", wrong)
     with pytest.raises(fd.FastDiffError, match="a mistake in the program"):
         prepared.second_loop_iteration(500.0, gpu_proc=1)
 
