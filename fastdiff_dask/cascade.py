@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .device import CPU, Device, batched_candidates
-from .search import SearchCounts, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
+from .batched import batched_candidates, device_side
+from .device import CPU, Device
+from .search import SearchCounts, SearchSide, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
 from .shortcuts import Allowed
 from .signatures import signature_error
 
@@ -16,8 +17,6 @@ __all__ = ["LISTED_CHUNKS", "TileSide", "similar_tile_pairs"]
 
 # Chunks of candidates whose thumbnails are read at once.
 LISTED_CHUNKS = 4
-# Chunks of a processor along the side of one that a GPU compares at once.
-_GPU_CHUNKS = 4
 
 
 class TileSide(Protocol):
@@ -52,7 +51,7 @@ def similar_tile_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """Find the similar pairs of a tile by the cascade of `search`.
 
-    On a GPU the signatures stay there from tile to tile, within a bound; there are no short cuts there.
+    On a GPU what was sent there stays from tile to tile, within a bound; there are no short cuts there.
 
     Parameters
     ----------
@@ -82,11 +81,14 @@ def similar_tile_pairs(
     side = chunk_rows(math.prod(shape))
     candidates: Iterator[tuple[Any, Any] | tuple[range, range]]
     if device.is_gpu:
-        a = device.kept(rows.name(), rows.signatures)
-        b = a if triangular else device.kept(columns.name(), columns.signatures)
-        candidates = batched_candidates(a, b, radius=radius, counts=counts, device=device, triangular=triangular)
+
+        def prepared(one: TileSide) -> SearchSide:
+            return device.kept(one.name(), lambda: device_side(one.signatures(), device))
+
+        x = prepared(rows)
+        y = x if triangular else prepared(columns)
+        candidates = batched_candidates(x, y, radius=radius, counts=counts, device=device, triangular=triangular)
         listed = _Listed(rows, columns, thumbnails, limit, transforms, device.pairs_at_once, device)
-        side *= _GPU_CHUNKS
     else:
         a = rows.signatures()
         b = a if triangular else columns.signatures()
@@ -94,17 +96,24 @@ def similar_tile_pairs(
             *(a, b, rows.cuts, columns.cuts), radius=radius, counts=counts, triangular=triangular, allowed=allowed
         )
         listed = _Listed(rows, columns, thumbnails, limit, transforms, side, device)
+
+    def there(one: TileSide, places: range) -> Any:
+        def load() -> Any:
+            return device.to_device(thumbnails(one.images[places.start : places.stop]))
+
+        return device.kept((one.name(), places), load) if device.is_gpu else load()
+
     for i, j in candidates:
         if not isinstance(i, range):
             if listed.add(device.to_host(i), device.to_host(j)):
                 yield listed.take()
             continue
         for top in i[::side]:
-            upper = device.to_device(thumbnails(rows.images[top : min(top + side, i.stop)]))
+            upper = there(rows, range(top, min(top + side, i.stop)))
             for left in j[::side]:
                 if triangular and min(left + side, j.stop) <= top:
                     continue
-                lower = device.to_device(thumbnails(columns.images[left : min(left + side, j.stop)]))
+                lower = there(columns, range(left, min(left + side, j.stop)))
                 pairs = device.to_host(similar_pairs(upper, lower, sse_limit=limit, transforms=transforms))
                 pairs[:, 0] += top
                 pairs[:, 1] += left

@@ -1,57 +1,65 @@
-"""The search on an accelerator: large pieces, few launches, survivors compacted there. CuPy; any other array in tests.
-
-What the stages of `search.candidate_pairs` do for a processor, whose caches are small, is turned round here: no boxes
-and no sub-blocks, but matrix products of some hundred megabytes, after each of which the device says one number: how
-many pairs are left. The bounds are the same ones, so that the same pairs are found.
-"""
+"""Where a tile is computed: the processor, or a GPU with CuPy; what is kept there, and what happens when it fails."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from .errors import FastDiffError, UsageError
 from .gpu import check_gpu
-from .metrics import apply_transform
-from .search import SearchCounts, SearchSide, listed_limit, product_limit
 
 __all__ = [
     "CPU",
+    "SUB_BLOCK",
     "CuPyDevice",
     "Device",
-    "batched_candidates",
+    "NearPairs",
     "best_device",
-    "dense_mean_squared_errors",
     "give_up",
     "gpu_device",
-    "int8_products",
     "memory_shares",
 ]
 
-# Bytes of a matrix of squared distances, its rows, and pairs whose whole signatures are compared at once.
-PIECE_BYTES, _ROWS, _SURVIVORS = 1 << 29, 4096, 1 << 18
-# Bytes of signatures that are kept on a device whose memory nobody asked for.
+# Rows of one side that a device compares with as many of the other, or with none of them.
+SUB_BLOCK = 256
+# One pair in so many of two sub-blocks that are left: comparing all of them is cheaper then, as on a processor.
+_DENSE_PAIRS = SUB_BLOCK * SUB_BLOCK // 64
+# Bytes that a step takes beside what is kept.
+PIECE_BYTES = 1 << 29
+# Bytes that are kept on a device whose memory nobody asked for.
 _CACHE_BYTES = 4 << 30
-# Shares of the free memory of a GPU: what is kept, and a piece, of which there are some, and pairs beside it. Two more
-# processes may have the same GPU.
+# Shares of the free memory of a GPU: what is kept, and a step's, of which two or three are alive. Two more processes
+# may have the same GPU.
 _KEPT_SHARE, _PIECE_SHARE = 4, 32
-# Below this a piece has so little work that a GPU is not worth it.
+# Below this a step has so little work that a GPU is not worth it.
 _LEAST_BYTES = 1 << 22
-_DENSE_SHARE, _FEW = 64, 64
-# The time of a pair in the first product, a + b · values, and of a pair that is left; only their ratios matter. A pair
-# costs 8 bytes of traffic and 2 operations a value: on an H100, 3.35 TB/s and 67 Tflop/s by its data sheet, 2.4 ps and
-# 0.03 ps a value; a survivor two rows of signatures of 1 kB, 600 ps.
-_PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 2.4, 0.03, 600.0
-_SAMPLE = 512
 # How CUDA's runtime and cuBLAS say that memory is short.
 _NO_MEMORY = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
-# A type of CUDA's library_types.h that CuPy has no name for.
-_CUDA_R_32I = 10
+
+
+class NearPairs(NamedTuple):
+    """Pairs of rows that a device found in some pairs of sub-blocks.
+
+    Attributes
+    ----------
+    number
+        How many there are.
+    rows, columns
+        (k,) int64: rows of either side, of the pairs of sub-blocks that do not have many, in an order that is always
+        the same.
+    many
+        (l,) int64: places, among the pairs of sub-blocks, of those that have more than `Device.dense_pairs`.
+    """
+
+    number: int
+    rows: Any
+    columns: Any
+    many: Any
 
 
 class Device:
@@ -60,17 +68,23 @@ class Device:
     Attributes
     ----------
     piece_bytes
-        Bytes of a matrix of squared distances; halved when memory is short.
+        Bytes that a step takes; halved when memory is short.
     pairs_at_once
         Pairs of thumbnails that are compared at once.
+    dense_pairs
+        Pairs that two sub-blocks may have left before all of them are compared.
     """
 
     is_gpu = False
 
     def __init__(
-        self, piece_bytes: int = PIECE_BYTES, cache_bytes: int = _CACHE_BYTES, pairs_at_once: int = 4096
+        self,
+        piece_bytes: int = PIECE_BYTES,
+        cache_bytes: int = _CACHE_BYTES,
+        pairs_at_once: int = 4096,
+        dense_pairs: int = _DENSE_PAIRS,
     ) -> None:
-        self.piece_bytes, self.pairs_at_once = piece_bytes, pairs_at_once
+        self.piece_bytes, self.pairs_at_once, self.dense_pairs = piece_bytes, pairs_at_once, dense_pairs
         self._room, self._kept = cache_bytes, OrderedDict[Hashable, Any]()
         self._lock = threading.Lock()
 
@@ -96,7 +110,7 @@ class Device:
             self._kept.clear()
 
     def shrink(self) -> bool:
-        """Work on smaller pieces from now on; False if they are small already."""
+        """Take smaller steps from now on; False if they are small already."""
         self.free()
         if self.piece_bytes < 2 * _LEAST_BYTES:
             return False
@@ -106,42 +120,141 @@ class Device:
         return True
 
     def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """An array on the device, from the last time it was asked for if there was room; the eldest go first."""
+        """What `make` gave the last time if there was room for it, else what it gives now; the eldest go first.
+
+        It has a size in bytes, `nbytes`, and is on the device.
+        """
         with self._lock:
             if name in self._kept:
                 self._kept.move_to_end(name)
                 return self._kept[name]
-        found = self.to_device(make())
+        found = make()
         with self._lock:
             self._kept[name] = found
             while sum(one.nbytes for one in self._kept.values()) > self._room:
                 self._kept.popitem(last=False)
         return found
 
-    def places(self, squares: Any, limit: float, most: int) -> tuple[int, Any]:
-        """How many of the values of a matrix are at most a limit, and their places in one dimension, ascending.
+    def near_pairs(
+        self, a: tuple[Any, Any], b: tuple[Any, Any], blocks: Any, /, *, limit: float, triangular: bool
+    ) -> NearPairs:
+        """Find the pairs of rows whose squared distance is at most a limit, as float32 products compute it.
 
-        Without the places if there are more than `most`.
+        |x|² + |y|² − 2 x·y, summed in any order, see `search.product_limit`. No waits but for the three results.
+
+        Memory: `piece_bytes`, and 8 bytes a pair that is found.
+
+        Parameters
+        ----------
+        a, b
+            Rows and their squared norms, (m, k) and (m,), (n, k) and (n,) float32, there.
+        blocks
+            (l, 2) int32, there: pairs of sub-blocks, of `SUB_BLOCK` rows each, in which to look.
+        limit
+            The limit.
+        triangular
+            Both are the same; only pairs with row < column.
         """
-        xp = array_namespace(squares)
-        near = xp.reshape(squares <= limit, (-1,))
-        count = int(xp.count_nonzero(near))
-        return count, xp.nonzero(near)[0] if count <= most else None
+        xp = array_namespace(b[0])
+        within = xp.arange(SUB_BLOCK, dtype=xp.int64)
+        # a piece takes squares, flags, and places, of all its pairs
+        at_once = max(1, self.piece_bytes // (24 * SUB_BLOCK**2))
+        numbers = []
+        found: list[list[Any]] = [[xp.zeros(0, dtype=xp.int64)] for _ in range(3)]
+        for start in range(0, blocks.shape[0], at_once):
+            piece = xp.astype(blocks[start : start + at_once, :], xp.int64)
+            sides = []
+            for (values, norms), number in ((a, piece[:, 0]), (b, piece[:, 1])):
+                rows = number[:, None] * SUB_BLOCK + within[None, :]
+                inside = rows < values.shape[0]
+                there = xp.reshape(xp.where(inside, rows, xp.zeros_like(rows)), (-1,))
+                some = xp.reshape(xp.take(values, there, axis=0), (*rows.shape, values.shape[1]))
+                sides.append((rows, inside, some, xp.reshape(xp.take(norms, there), rows.shape)))
+            (i, inside_a, x, norms_x), (j, inside_b, y, norms_y) = sides
+            squares = xp.matmul(-2 * x, xp.permute_dims(y, (0, 2, 1)))
+            squares += norms_x[:, :, None]
+            squares += norms_y[:, None, :]
+            near = (squares <= limit) & inside_a[:, :, None] & inside_b[:, None, :]
+            if triangular:
+                near &= i[:, :, None] < j[:, None, :]
+            counts = xp.sum(xp.astype(xp.reshape(near, (near.shape[0], -1)), xp.int64), axis=1)
+            numbers.append(xp.sum(counts))
+            near &= (counts <= self.dense_pairs)[:, None, None]
+            block, row, column = xp.nonzero(near)
+            parts = (i[block, row], j[block, column], xp.nonzero(counts > self.dense_pairs)[0] + start)
+            for all_of_them, part in zip(found, parts, strict=True):
+                all_of_them.append(part)
+        number = int(xp.sum(xp.stack(numbers))) if numbers else 0
+        return NearPairs(number, *map(xp.concat, found))
 
 
 CPU = Device()
 
-_COMPACT = r"""
-extern "C" __global__ void compact(const float* values, unsigned long long n, float limit, unsigned long long room,
-                                   unsigned long long* count, long long* found) {
-    unsigned long long step = (unsigned long long)gridDim.x * blockDim.x;
-    for (unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        if (values[i] <= limit) {
-            unsigned long long place = atomicAdd(count, 1ULL);
-            if (place < room) found[place] = (long long)i;
+# The squared distances stay in registers: a thread has some rows (-2 x there), and goes through the columns, which all
+# threads of a warp read at once. A multiplication with addition for each value of a pair, and two or three instructions
+# a pair besides: on an H100 with 33 · 10¹² of them a second, half a picosecond a pair for 16 values.
+_NEAR_PAIRS = r"""
+extern "C" __global__ void __launch_bounds__(128)
+near_pairs(const float* __restrict__ rows, const float* __restrict__ row_norms, int m,
+           const float* __restrict__ columns, const float* __restrict__ column_norms, int n,
+           const int* __restrict__ blocks, float limit, int triangular, unsigned int most,
+           unsigned int* counts, unsigned long long* number, long long* found) {
+    const int groups = SIZE / (32 * ROWS), shares = 4 / groups;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int top = blocks[2 * blockIdx.x] * SIZE, left = blocks[2 * blockIdx.x + 1] * SIZE;
+    const int first = top + warp % groups * 32 * ROWS + lane;
+    const int stop = left + SIZE < n ? left + SIZE : n;
+    float x[ROWS][WIDTH], norms[ROWS];
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        const int row = first + 32 * r;
+        norms[r] = row < m ? row_norms[row] : 3e38f;
+#pragma unroll
+        for (int k = 0; k < WIDTH; k += 4) {
+            float4 part = {0, 0, 0, 0};
+            if (row < m) part = *(const float4*)(rows + (long long)row * WIDTH + k);
+            x[r][k] = -2 * part.x;
+            x[r][k + 1] = -2 * part.y;
+            x[r][k + 2] = -2 * part.z;
+            x[r][k + 3] = -2 * part.w;
         }
+    }
+    for (int column = left + warp / groups; column < stop; column += shares) {
+        float4 y[WIDTH / 4];
+#pragma unroll
+        for (int k = 0; k < WIDTH / 4; k++) y[k] = __ldg((const float4*)(columns + (long long)column * WIDTH) + k);
+        const float norm = __ldg(column_norms + column);
+        float squares[ROWS], least = 3e38f;
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            squares[r] = norms[r] + norm;
+#pragma unroll
+            for (int k = 0; k < WIDTH / 4; k++) {
+                squares[r] = fmaf(x[r][4 * k], y[k].x, squares[r]);
+                squares[r] = fmaf(x[r][4 * k + 1], y[k].y, squares[r]);
+                squares[r] = fmaf(x[r][4 * k + 2], y[k].z, squares[r]);
+                squares[r] = fmaf(x[r][4 * k + 3], y[k].w, squares[r]);
+            }
+            least = fminf(least, squares[r]);
+        }
+        if (least <= limit) {
+#pragma unroll
+            for (int r = 0; r < ROWS; r++) {
+                const int row = first + 32 * r;
+                if (row < m && squares[r] <= limit && (!triangular || row < column)) {
+                    const unsigned int place = atomicAdd(counts + blockIdx.x, 1u);
+                    if (place < most)
+                        found[atomicAdd(number, 1ull)] =
+                            ((long long)blockIdx.x * SIZE + (row - top)) * SIZE + (column - left);
+                }
+            }
+        }
+    }
 }
 """
+# Numbers of values for which it is compiled, and the rows of a thread, which then fit into its 255 registers.
+_THREAD_ROWS = {8: 8, 16: 8, 32: 4, 48: 2}
+_THREADS = 128
 
 
 class CuPyDevice(Device):
@@ -158,7 +271,12 @@ class CuPyDevice(Device):
         free, _ = cupy.cuda.runtime.memGetInfo()
         super().__init__(**{**memory_shares(free), **options})
         self._cupy = cupy
-        self._compact = cupy.RawKernel(_COMPACT, "compact")
+        self._near_pairs = {
+            width: cupy.RawKernel(
+                _NEAR_PAIRS, "near_pairs", (f"-DSIZE={SUB_BLOCK}", f"-DWIDTH={width}", f"-DROWS={rows}")
+            )
+            for width, rows in _THREAD_ROWS.items()
+        }
 
     def to_device(self, values: Any) -> Any:
         """An array of NumPy there; one from there as it is."""
@@ -185,15 +303,48 @@ class CuPyDevice(Device):
         super().free()
         self._cupy.get_default_memory_pool().free_all_blocks()
 
-    def places(self, squares: Any, limit: float, most: int) -> tuple[int, Any]:
-        """As `Device.places`; one kernel, whose finds are sorted afterwards."""
-        # nonzero() makes a running sum of all places first, which takes eight times the memory of the matrix
+    def near_pairs(
+        self, a: tuple[Any, Any], b: tuple[Any, Any], blocks: Any, /, *, limit: float, triangular: bool
+    ) -> NearPairs:
+        """As `Device.near_pairs`; of few values by a kernel of its own, with room for all that it may find."""
         cupy = self._cupy
-        count, found = cupy.zeros(1, cupy.uint64), cupy.empty(max(most, 1), cupy.int64)
-        arguments = (squares, np.uint64(squares.size), np.float32(limit), np.uint64(found.size), count, found)
-        self._compact((4096,), (256,), arguments)
-        number = int(count[0])
-        return number, cupy.sort(found[:number]) if number <= most else None
+        width = next((width for width in _THREAD_ROWS if width >= a[0].shape[1]), None)
+        if width is None:
+            return super().near_pairs(a, b, blocks, limit=limit, triangular=triangular)
+
+        def laid_out(values: Any) -> Any:
+            fill = width - values.shape[1]
+            return cupy.ascontiguousarray(cupy.pad(values, ((0, 0), (0, fill))) if fill else values)
+
+        numbers = []
+        parts: list[tuple[Any, Any, Any]] = []
+        at_once = max(1, self.piece_bytes // (8 * self.dense_pairs))
+        for start in range(0, blocks.shape[0], at_once):
+            piece = cupy.ascontiguousarray(blocks[start : start + at_once])
+            counts = cupy.zeros(piece.shape[0], cupy.uint32)
+            number = cupy.zeros(1, cupy.uint64)
+            found = cupy.empty(piece.shape[0] * self.dense_pairs, cupy.int64)
+            arguments = (
+                *(laid_out(a[0]), cupy.ascontiguousarray(a[1]), np.int32(a[0].shape[0])),
+                *(laid_out(b[0]), cupy.ascontiguousarray(b[1]), np.int32(b[0].shape[0])),
+                *(piece, np.float32(limit), np.int32(triangular), np.uint32(self.dense_pairs)),
+                *(counts, number, found),
+            )
+            self._near_pairs[width]((piece.shape[0],), (_THREADS,), arguments)
+            numbers.append(cupy.sum(counts, dtype=cupy.int64))
+            many = cupy.nonzero(counts > self.dense_pairs)[0]
+            # the threads write them in another order each time
+            places = cupy.sort(found[: int(number[0])])
+            block = places // SUB_BLOCK**2
+            if many.shape[0]:
+                kept = counts[block] <= self.dense_pairs
+                places, block = places[kept], block[kept]
+            i = cupy.take(piece[:, 0], block).astype(cupy.int64) * SUB_BLOCK + places // SUB_BLOCK % SUB_BLOCK
+            j = cupy.take(piece[:, 1], block).astype(cupy.int64) * SUB_BLOCK + places % SUB_BLOCK
+            parts.append((i, j, many + start))
+        if not parts:
+            return NearPairs(0, *[cupy.zeros(0, cupy.int64)] * 3)
+        return NearPairs(int(cupy.stack(numbers).sum()), *map(cupy.concatenate, zip(*parts, strict=True)))
 
 
 def memory_shares(free: int) -> dict[str, int]:
@@ -235,156 +386,3 @@ def give_up(device: Device, reason: str) -> None:
     _failed.append(reason)
     with suppress(Exception):  # it is broken
         device.free()
-
-
-def batched_candidates(
-    a: Any,
-    b: Any,
-    /,
-    *,
-    radius: float,
-    counts: SearchCounts,
-    device: Device,
-    triangular: bool = False,
-) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-    """Find the pairs whose signatures are at most a radius apart, see `search.candidate_pairs`.
-
-    Memory on the device: the sides twice to three times, a piece (`Device.piece_bytes`), and for the survivors of a
-    piece two rows each, some hundred thousand at a time.
-
-    Parameters
-    ----------
-    a, b
-        (m, k) and (n, k) float32 on the device.
-    radius, counts, triangular
-        As for `search.candidate_pairs`; of `counts`, all pairs are near.
-    device
-        Where they are.
-
-    Yields
-    ------
-    As `search.candidate_pairs`; arrays on the device.
-    """
-    xp = array_namespace(a, b)
-    pairs = a.shape[0] * (a.shape[0] - 1) // 2 if triangular else a.shape[0] * b.shape[0]
-    counts.pairs += pairs
-    counts.near += pairs
-    if not pairs:
-        return
-    rows = SearchSide(a, [range(a.shape[0])], xp)
-    columns = rows if triangular else SearchSide(b, [range(b.shape[0])], xp)
-    count = _choose_count(rows, columns, radius, xp)
-    limit = product_limit(radius, count, rows.largest[count] + columns.largest[count])
-    left, right = rows.left(count, slice(None), xp), columns.right(count, slice(None), xp)
-    height = min(_ROWS, max(1, device.piece_bytes // 8))
-    width = max(1, device.piece_bytes // (4 * height))
-    for top in range(0, a.shape[0], height):
-        bottom = min(top + height, a.shape[0])
-        for start in range(top if triangular else 0, b.shape[0], width):
-            stop = min(start + width, b.shape[0])
-            size = (bottom - top) * (stop - start)
-            squares = left[top:bottom, :] @ right[start:stop, :].T
-            number, places = device.places(squares, limit, max(size // _DENSE_SHARE, _FEW))
-            del squares  # a piece is large
-            if places is None:
-                counts.leading += number
-                counts.dense += size
-                yield range(top, bottom), range(start, stop)
-                continue
-            i, j = places // (stop - start) + top, places % (stop - start) + start
-            if triangular:
-                wanted = i < j
-                i, j = i[wanted], j[wanted]
-            counts.leading += i.shape[0]
-            for first in range(0, i.shape[0], _SURVIVORS):
-                x, y = i[first : first + _SURVIVORS], j[first : first + _SURVIVORS]
-                differences = xp.take(a, x, axis=0) - xp.take(b, y, axis=0)
-                near = xp.vecdot(differences, differences) <= listed_limit(radius, a.shape[1])
-                x, y = x[near], y[near]
-                if x.shape[0]:
-                    counts.candidates += x.shape[0]
-                    yield x, y
-
-
-def _choose_count(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> int:
-    """How many leading values to use first: what costs least by a sample; it decides the time alone."""
-    sampled = [slice(0, side.values.shape[0], -(-side.values.shape[0] // _SAMPLE)) for side in (a, b)]
-    costs = []
-    for count in a.counts():
-        squares = a.left(count, sampled[0], xp) @ b.right(count, sampled[1], xp).T
-        limit = product_limit(radius, count, a.largest[count] + b.largest[count])
-        left = int(xp.count_nonzero(squares <= limit)) / (squares.shape[0] * squares.shape[1])
-        costs.append((_PAIR_TIME + _VALUE_TIME * count + _SURVIVOR_TIME * left, count))
-    return min(costs)[1]
-
-
-# -- all with all ------------------------------------------------------------------------------------------------------
-
-
-def dense_mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], products: Callable[[Any, Any], Any]) -> Any:
-    """`metrics.mean_squared_errors` by products of 8-bit integers, which tensor cores make.
-
-    With x and y the images less 128, |x − y|² = |x|² + |y|² − 2 x·y; a sum of k products of such values is at most
-    2¹⁴ k, and exact in 32 bits for images of up to 131,071 values.
-
-    Memory: 16 bytes a pair, and 3 bytes a value of the images.
-
-    Parameters
-    ----------
-    a, b
-        (m, h, w, c) and (n, h, w, c) uint8.
-    transforms
-        Numbers of the transforms of images of `a`.
-    products
-        (m, k) and (n, k) int8 → (m, n) int32, their inner products; see `int8_products`.
-
-    Returns
-    -------
-    (m, n) float64.
-    """
-    xp = array_namespace(a, b)
-
-    def centred(images: Any) -> Any:
-        flat = xp.reshape(images, (images.shape[0], images.shape[1] * images.shape[2] * images.shape[3]))
-        # the bits of v − 128 in two's complement are those of v with the first one turned over
-        return (flat ^ 128).view(xp.int8)
-
-    y, best = centred(b), None
-    for transform in transforms:
-        x = centred(apply_transform(a, transform))
-        found = products(x, y)
-        best = found if best is None else xp.maximum(best, found)
-    norms = [xp.sum(xp.astype(side, xp.int32) ** 2, axis=1, dtype=xp.int64) for side in (centred(a), y)]
-    errors = norms[0][:, None] + norms[1][None, :] - 2 * xp.astype(best, xp.int64)
-    return xp.astype(errors, xp.float64) / (a.shape[1] * a.shape[2])
-
-
-def int8_products(x: Any, y: Any) -> Any:
-    """Inner products of the rows of two CuPy arrays of int8, in int32: (m, k), (n, k) → (m, n), by cuBLAS.
-
-    k is filled up with zeros to a multiple of 16, as the tensor cores want their rows aligned.
-    """
-    import cupy
-    from cupy.cuda import device, runtime
-    from cupy_backends.cuda.libs import cublas
-
-    fill = -x.shape[1] % 16
-    if fill:
-        x, y = (cupy.pad(side, ((0, 0), (0, fill))) for side in (x, y))
-    x, y = cupy.ascontiguousarray(x), cupy.ascontiguousarray(y)
-    (m, k), n = x.shape, y.shape[0]
-    result = cupy.empty((m, n), cupy.int32)
-    one, zero = np.array(1, np.int32), np.array(0, np.int32)
-    handle = device.get_cublas_handle()
-    mode = cublas.getPointerMode(handle)
-    cublas.setPointerMode(handle, cublas.CUBLAS_POINTER_MODE_HOST)
-    try:
-        # cuBLAS counts columns first: it gives (n, m) there, which is (m, n) here
-        cublas.gemmEx(
-            *(handle, cublas.CUBLAS_OP_T, cublas.CUBLAS_OP_N, n, m, k, one.ctypes.data),
-            *(y.data.ptr, runtime.CUDA_R_8I, k, x.data.ptr, runtime.CUDA_R_8I, k, zero.ctypes.data),
-            *(result.data.ptr, _CUDA_R_32I, n, cublas.CUBLAS_COMPUTE_32I, cublas.CUBLAS_GEMM_DEFAULT),
-        )
-    finally:
-        cublas.setPointerMode(handle, mode)
-    return result

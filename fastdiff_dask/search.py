@@ -24,6 +24,7 @@ __all__ = [
     "chunk_rows",
     "listed_limit",
     "listed_pairs",
+    "near_sub_blocks",
     "product_limit",
     "similar_pairs",
 ]
@@ -100,10 +101,10 @@ class SearchSide:
         for segment, count in enumerate(self._counts):
             self.norms[count] = heads + xp.astype(self._tails[count][:, 0], xp.float64) ** 2
             heads = heads + energies[:, segment + 1]
-        self.largest = {count: float(xp.max(norms)) for count, norms in self.norms.items()}
+        self.largest = {count: float(xp.max(norms)) if sub_blocks else 0.0 for count, norms in self.norms.items()}
         boxed = self.leading(BOX_VALUES, slice(None), xp)
-        self.low = xp.stack([xp.min(boxed[rows.start : rows.stop], axis=0) for rows in sub_blocks])
-        self.high = xp.stack([xp.max(boxed[rows.start : rows.stop], axis=0) for rows in sub_blocks])
+        self.low, self.high = _of_each(xp.min, boxed, sub_blocks, xp), _of_each(xp.max, boxed, sub_blocks, xp)
+        self.nbytes = 4 * math.prod(values.shape) + values.shape[0] * (4 * len(self._tails) + 8 * len(self.norms))
 
     def leading(self, count: int, rows: slice, xp: Any) -> Any:
         """`leading_values` of some rows."""
@@ -114,6 +115,10 @@ class SearchSide:
     def counts(self) -> tuple[int, ...]:
         """Numbers of values that a product may take."""
         return (*self._counts, self.values.shape[1])
+
+    def operand(self, count: int, xp: Any) -> tuple[Any, Any]:
+        """The leading values of all rows, (n, count) float32, and their squared norms, (n,) float32."""
+        return self.leading(count, slice(None), xp), xp.astype(self.norms[count], xp.float32)
 
     def left(self, count: int, rows: slice, xp: Any) -> Any:
         """Rows (x, |x|², 1) that make squared distances in a product with `right`, of the leading values."""
@@ -126,6 +131,19 @@ class SearchSide:
         values = self.leading(count, rows, xp)
         rounded = xp.astype(self.norms[count][rows], xp.float32)[:, None]
         return xp.concat([-2 * values, xp.ones_like(rounded), rounded], axis=1)
+
+
+def _of_each(reduced: Any, values: Any, sub_blocks: list[range], xp: Any) -> Any:
+    """Smallest or largest values of each sub-block; of those of one size at once, as nearly all are."""
+    if not sub_blocks:
+        return values
+    size = len(sub_blocks[0])
+    regular = sum(rows == range(place * size, (place + 1) * size) for place, rows in enumerate(sub_blocks))
+    if any(rows.start != place * size for place, rows in enumerate(sub_blocks[:regular])):
+        regular = 0
+    blocks = xp.reshape(values[: regular * size], (regular, size, values.shape[1]))
+    found = [reduced(values[rows.start : rows.stop], axis=0)[None, :] for rows in sub_blocks[regular:]]
+    return xp.concat([reduced(blocks, axis=1), *found]) if regular else xp.concat(found)
 
 
 class _Product:
@@ -151,7 +169,7 @@ class _Product:
         return places // len(columns) + rows.start, places % len(columns) + columns.start
 
 
-def _near(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:
+def near_sub_blocks(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:
     """Which sub-blocks have boxes at most a radius apart: (m, n) bool.
 
     The distance of two boxes is a lower bound of that of any two points in them: along each axis, points are at least
@@ -242,11 +260,11 @@ def candidate_pairs(
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
     """Find the pairs whose signatures are at most a radius apart, by cheaper bounds first.
 
-    1. Boxes around sub-blocks, see `_near`. 2. The leading values, by a matrix product for each run of near sub-blocks;
-    how many is chosen from a sample, so that the expected time is least. 3. The whole signatures of the pairs that are
-    left. Each stage leaves out only what it proves to be too far: no pair of images whose sum of squared errors is at
-    most (radius − 2 ε)² is left out, ε = `signatures.signature_error`, because then the distance of their signatures as
-    computed, and that of the leading values, is at most the radius.
+    1. Boxes around sub-blocks, see `near_sub_blocks`. 2. The leading values, by a matrix product for each run of near
+    sub-blocks; how many is chosen from a sample, so that the expected time is least. 3. The whole signatures of the
+    pairs that are left. Each stage leaves out only what it proves to be too far: no pair of images whose sum of squared
+    errors is at most (radius − 2 ε)² is left out, ε = `signatures.signature_error`, because then the distance of their
+    signatures as computed, and that of the leading values, is at most the radius.
 
     Memory: the sides in float32 twice to three times, 1 MB for a product, and the candidates of a few runs.
 
@@ -279,7 +297,7 @@ def candidate_pairs(
         return
     rows_side = SearchSide(a, sub_blocks_a, xp)
     columns_side = rows_side if triangular else SearchSide(b, sub_blocks_b, xp)
-    near = _near(rows_side, columns_side, radius, xp)
+    near = near_sub_blocks(rows_side, columns_side, radius, xp)
     if allowed is not None:
         near &= allowed.near(sub_blocks_a, sub_blocks_b)
     runs = list(_runs(near, sub_blocks_b, triangular))

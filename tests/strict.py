@@ -1,7 +1,8 @@
 """A stand-in for CuPy's arrays: NumPy inside, but nothing becomes a NumPy array unless that is asked for.
 
 As with CuPy, `numpy.asarray` of such an array, a NumPy function of it, and an operation of it with an array of NumPy
-are errors; a bool, int or float of it is a wait for the device, and is counted.
+are errors; a bool, int or float of it is a wait for the device, and is counted, as is a result whose size depends on
+its values.
 """
 
 from types import SimpleNamespace
@@ -42,6 +43,7 @@ class _Namespace:
 
         def call(*arguments, **options):
             out = options.get("out")
+            SEEN.waits += name == "nonzero"  # how many there are is not known before
             result = found(*map(_inner, arguments), **{key: _inner(value) for key, value in options.items()})
             return out if out is not None else _outer(result)
 
@@ -79,6 +81,8 @@ class Strict:
         return float(self._values)
 
     def __getitem__(self, key):
+        parts = key if isinstance(key, tuple) else [key]
+        SEEN.waits += any(isinstance(part, Strict) and part.dtype.kind == "b" for part in parts)
         return _outer(self._values[_inner(key)])
 
     def __setitem__(self, key, value):

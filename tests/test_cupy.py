@@ -6,19 +6,19 @@ The tests marked ``gpu``, in `test_device`, run it.
 import ast
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import emulated
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from test_layout import KERNELS
 
 import fastdiff_dask as fd
-from fastdiff_dask import device, gpu
+from fastdiff_dask import device, gpu, int8
 from fastdiff_dask.cli import commands
 from fastdiff_dask.testing import simulate_images
 
@@ -65,7 +65,7 @@ def test_the_names_of_cupy_are_there(cupy):
     from cupy.cuda import runtime
 
     roots = {"cupy": cupy, "runtime": runtime}
-    used = [chain for module in ("device", "gpu") for chain in chains(module, roots)]
+    used = [chain for module in ("device", "gpu", "int8") for chain in chains(module, roots)]
     assert ("cupy", "cuda", "runtime", "memGetInfo") in used
     for root, *parts in used:
         assert_there(roots[root], parts)
@@ -84,7 +84,7 @@ def test_the_names_of_cublas_are_there(cupy):
     except ImportError as error:
         pytest.skip(f"CUDA's libraries are not installed: {str(error).splitlines()[0]}")
     assert issubclass(cublas.CUBLASError, RuntimeError)
-    used = chains("device", {"cublas"})
+    used = chains("int8", {"cublas"})
     assert ("cublas", "gemmEx") in used
     for _, *parts in used:
         assert_there(cublas, parts)
@@ -97,12 +97,17 @@ def test_the_names_of_cublas_are_there(cupy):
 def test_the_kernel_compiles(cupy, architecture):
     from cupy.cuda import nvrtc
 
-    try:
-        program = nvrtc.createProgram(device._COMPACT, "compact.cu", (), ())
-    except RuntimeError as error:
-        pytest.skip(f"CUDA's compiler is not installed: {str(error).splitlines()[0]}")
-    nvrtc.compileProgram(program, (f"--gpu-architecture={architecture}",))
-    assert b"compact" in nvrtc.getCUBIN(program)
+    for width, rows in device._THREAD_ROWS.items():
+        try:
+            program = nvrtc.createProgram(device._NEAR_PAIRS, "near_pairs.cu", (), ())
+        except RuntimeError as error:
+            pytest.skip(f"CUDA's compiler is not installed: {str(error).splitlines()[0]}")
+        # the registers that a thread has are enough: it stores nothing elsewhere
+        options = [f"--gpu-architecture={architecture}", "--ptxas-options=-v", "--ptxas-options=-warn-spills"]
+        options += [f"-DSIZE={device.SUB_BLOCK}", f"-DWIDTH={width}", f"-DROWS={rows}"]
+        nvrtc.compileProgram(program, options)
+        assert b"near_pairs" in nvrtc.getCUBIN(program)
+        assert "spill" not in nvrtc.getProgramLog(program).replace("0 bytes spill", "")
 
 
 def test_cupy_without_a_driver_or_a_device(cupy, tmp_path):
@@ -146,41 +151,51 @@ def test_nothing_imports_cupy_unasked(tmp_path):
     assert "/fastdiff_dask/gpu.py" in (tmp_path / "importers").read_text()
 
 
-# The words of CUDA that the kernel uses, for a C++ compiler: its threads run one after the other.
-_THREADS = """
-#include <algorithm>
-#define __global__
-struct Three { unsigned x; };
-static Three threadIdx, blockIdx, blockDim, gridDim;
-static unsigned long long atomicAdd(unsigned long long* where, unsigned long long more) {
-    unsigned long long before = *where;
-    *where += more;
-    return before;
-}
-"""
-_RUN = """
-extern "C" void run(unsigned blocks, unsigned threads, const float* values, unsigned long long n, float limit,
-                    unsigned long long room, unsigned long long* count, long long* found) {
-    gridDim.x = blocks;
-    blockDim.x = threads;
-    for (blockIdx.x = blocks; blockIdx.x-- > 0;)
-        for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++)
-            compact(values, n, limit, room, count, found);
-}
-"""
+def operands(rng, rows, values):
+    """Points of whole numbers, so that float32 has no rounding, and a squared distance has one value."""
+    points = rng.integers(-9, 10, (rows, values)).astype(np.float32)
+    return points, (points**2).sum(axis=1)
 
 
-@pytest.fixture(scope="module")
-def compact(tmp_path_factory):
-    compiler = shutil.which("c++") or shutil.which("g++")
-    if compiler is None:
-        pytest.skip("there is no C++ compiler")
-    folder = tmp_path_factory.mktemp("kernel")
-    (folder / "kernel.cpp").write_text(_THREADS + device._COMPACT + _RUN)
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", "kernel.so", "kernel.cpp"], cwd=folder, check=True
-    )
-    return ctypes.CDLL(str(folder / "kernel.so")).run
+@pytest.mark.skipif(emulated.COMPILER is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize("values", [5, 16, 31, 48, 60])
+@pytest.mark.parametrize("triangular", [False, True])
+@pytest.mark.parametrize("dense_pairs", [20, 1024])
+def test_the_kernel_finds_the_pairs(values, triangular, dense_pairs):
+    rng = np.random.default_rng(values)
+    a, b = operands(rng, 600, values), operands(rng, 300, values)
+    b = a if triangular else b
+    squares = ((a[0][:, None] - b[0][None]) ** 2).sum(axis=2)
+    blocks = np.array([(i, j) for i in range(3) for j in range(-(-len(b[0]) // 256)) if i <= j or not triangular])
+    blocks = blocks[rng.permutation(len(blocks))].astype(np.int32)
+    for share in (0.0, 0.0003, 0.3, 1.0):
+        limit = float(np.quantile(squares, share)) if share else -1.0
+        where = emulated.emulated_device(dense_pairs=dense_pairs)
+        for piece_bytes in (1, 1 << 28):
+            where.piece_bytes = piece_bytes
+            found = where.near_pairs(a, b, blocks, limit=limit, triangular=triangular)
+            wanted, many, number = set(), [], 0
+            for place, (i, j) in enumerate(blocks.tolist()):
+                near = np.argwhere(squares[i * 256 : i * 256 + 256, j * 256 : j * 256 + 256] <= limit)
+                near += [i * 256, j * 256]
+                near = near[near[:, 0] < near[:, 1]] if triangular else near
+                number += len(near)
+                if len(near) > dense_pairs:
+                    many.append(place)
+                else:
+                    wanted |= set(map(tuple, near.tolist()))
+            assert found.number == number
+            assert found.many.tolist() == many
+            assert len(found.rows) == len(wanted)
+            assert set(zip(found.rows.tolist(), found.columns.tolist(), strict=True)) == wanted
+            by_others = device.CPU.near_pairs(a, b, blocks, limit=limit, triangular=triangular)
+            assert by_others.number == number
+
+
+def test_a_gpu_takes_shares_of_its_free_memory():
+    where = emulated.emulated_device()
+    assert (where.piece_bytes, where._room) == (emulated.FREE // 32, emulated.FREE // 4)
+    assert emulated.emulated_device(piece_bytes=7).piece_bytes == 7
 
 
 class Launched(np.ndarray):
@@ -189,50 +204,6 @@ class Launched(np.ndarray):
     @property
     def data(self):
         return SimpleNamespace(ptr=self.ctypes.data)
-
-
-def on_host(compact):
-    """CuPy, as far as `CuPyDevice` uses it for places, with the kernel run by the processor."""
-
-    class Kernel:
-        def __init__(self, source, name):
-            assert (source, name) == (device._COMPACT, "compact")
-
-        def __call__(self, grid, block, arguments):
-            values, n, limit, room, count, found = arguments
-            assert (values.dtype, n.dtype, limit.dtype, room.dtype) == (np.float32, np.uint64, np.float32, np.uint64)
-            assert (count.dtype, found.dtype) == (np.uint64, np.int64)
-            assert values.flags.c_contiguous
-            # fewer threads than a GPU has, so that each of them has several values
-            compact(
-                *(ctypes.c_uint(3), ctypes.c_uint(4), ctypes.c_void_p(values.ctypes.data), ctypes.c_ulonglong(int(n))),
-                *(ctypes.c_float(float(limit)), ctypes.c_ulonglong(int(room))),
-                *(ctypes.c_void_p(count.ctypes.data), ctypes.c_void_p(found.ctypes.data)),
-            )
-
-    module = ModuleType("cupy")
-    module.__dict__.update({name: getattr(np, name) for name in ("zeros", "empty", "uint64", "int64", "sort")})
-    module.RawKernel = Kernel
-    module.cuda = SimpleNamespace(runtime=SimpleNamespace(memGetInfo=lambda: (8 << 30, 80 << 30)))
-    return module
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (33, 40)])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
-def test_the_kernel_finds_the_places(compact, monkeypatch, shape, share):
-    monkeypatch.setitem(sys.modules, "cupy", on_host(compact))
-    where = device.CuPyDevice()
-    assert where.piece_bytes == 1 << 28  # of 8 GB
-    rng = np.random.default_rng(len(shape))
-    values = rng.integers(0, 50, shape).astype(np.float32)
-    limit = float(np.quantile(values, share)) if share else -1.0
-    for most in (0, 1, values.size // 3, values.size):
-        count, places = where.places(values, limit, most)
-        wanted, wanted_places = device.CPU.places(values, limit, most)
-        assert count == wanted == np.count_nonzero(values <= limit)
-        assert (places is None) == (wanted_places is None) == (count > most)
-        if places is not None:
-            assert np.array_equal(places, wanted_places)
 
 
 def _gemm(handle, transa, transb, m, n, k, alpha, a, atype, lda, b, btype, ldb, beta, c, ctype, ldc, computetype, algo):
@@ -284,7 +255,7 @@ def test_products_of_8_bits_are_laid_out_as_cublas_wants_them(monkeypatch, shape
     rng = np.random.default_rng(0)
     x, y = (rng.integers(-128, 128, (rows, k), np.int8) for rows in (m, n))
     x[0] = y[0] = -128
-    found = device.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
+    found = int8.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
     assert found.dtype == np.int32
     assert np.array_equal(np.asarray(found), x.astype(np.int32) @ y.T.astype(np.int32))
     assert modes == [0, 1]

@@ -8,6 +8,7 @@ import math
 import sys
 from types import SimpleNamespace
 
+import emulated
 import numpy as np
 import pytest
 import strict
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 
 import fastdiff_dask as fd
 from fastdiff_dask import cascade, compare, device, gpu, project
+from fastdiff_dask.batched import batched_candidates, device_side
 from fastdiff_dask.cli import commands
+from fastdiff_dask.int8 import dense_mean_squared_errors
 from fastdiff_dask.metrics import available_transforms, mean_squared_errors
 from fastdiff_dask.search import SearchCounts, candidate_pairs
 from fastdiff_dask.testing import reference_sse, simulate_images
@@ -31,6 +34,11 @@ def has_gpu():
 def devices():
     return [
         pytest.param(lambda **options: strict.StrictDevice(**options), id="strict"),
+        pytest.param(
+            emulated.emulated_device,
+            id="emulated",
+            marks=pytest.mark.skipif(emulated.COMPILER is None, reason="there is no C++ compiler"),
+        ),
         pytest.param(
             lambda **options: device.CuPyDevice(**options),
             id="cupy",
@@ -47,10 +55,10 @@ def signatures(seed, count, values, spread):
 
 def found_by(where, a, b, radius, triangular):
     counts = SearchCounts()
-    x = where.to_device(a)
-    y = x if triangular else where.to_device(b)
+    x = device_side(a, where)
+    y = x if triangular else device_side(b, where)
     pairs = set()
-    for i, j in device.batched_candidates(x, y, radius=radius, counts=counts, device=where, triangular=triangular):
+    for i, j in batched_candidates(x, y, radius=radius, counts=counts, device=where, triangular=triangular):
         if isinstance(i, range):
             pairs |= {(p, q) for p in i for q in j if not triangular or p < q}
         else:
@@ -61,16 +69,19 @@ def found_by(where, a, b, radius, triangular):
 @pytest.mark.parametrize("make", devices())
 @pytest.mark.parametrize("triangular", [False, True])
 @pytest.mark.parametrize("spread", [0.01, 3.0, 40.0])
-@pytest.mark.parametrize("piece_bytes", [64, 5000, 1 << 20])
-def test_no_pair_that_is_near_is_left_out(make, triangular, spread, piece_bytes):
-    a, b = signatures(1, 90, 64, spread), signatures(1, 90 if triangular else 70, 64, spread)
+@pytest.mark.parametrize("piece_bytes", [64, 1 << 25])
+@pytest.mark.parametrize("dense_pairs", [10, 1024])
+def test_no_pair_that_is_near_is_left_out(make, triangular, spread, piece_bytes, dense_pairs):
+    a, b = signatures(1, 600, 64, spread), signatures(1, 600 if triangular else 300, 64, spread)
     b = a if triangular else b
     distances = np.sqrt(((a[:, None].astype(float) - b[None]) ** 2).sum(axis=2))
-    radius = float(np.quantile(distances, 0.1)) + 1e-3
-    pairs, counts = found_by(make(piece_bytes=piece_bytes), a, b, radius, triangular)
+    radius = float(np.quantile(distances, 0.004)) + 1e-3
+    pairs, counts = found_by(make(piece_bytes=piece_bytes, dense_pairs=dense_pairs), a, b, radius, triangular)
     wanted = {(i, j) for i, j in np.argwhere(distances <= radius).tolist() if not triangular or i < j}
     assert wanted <= pairs
-    assert counts.pairs == (90 * 89 // 2 if triangular else 90 * 70)
+    assert counts.pairs == (600 * 599 // 2 if triangular else 600 * 300)
+    assert counts.pairs >= counts.near >= counts.leading
+    assert bool(counts.dense) == (dense_pairs == 10)
     assert all(distances[i, j] <= radius * (1 + 1e-5) for i, j in pairs) or counts.dense
 
 
@@ -98,17 +109,16 @@ def test_as_the_processor_finds_them(seed, count, values, share):
 
 
 def test_few_waits_whatever_the_number_of_images():
-    """One number a piece comes back, and what is found."""
-    strict.SEEN.waits = strict.SEEN.to_host = 0
-    a = signatures(2, 400, 32, 0.0)
-    list(
-        device.batched_candidates(
-            *[strict.Strict(a)] * 2, radius=1e-3, counts=SearchCounts(), device=strict.StrictDevice(), triangular=True
-        )
-    )
-    # norms, a sample for each number of leading values, one piece
-    assert strict.SEEN.waits < 20
-    assert strict.SEEN.to_host == 0
+    waits, where = [], strict.StrictDevice()
+    for count in (300, 3000):
+        strict.SEEN.waits = strict.SEEN.to_host = 0
+        side = device_side(signatures(2, count, 32, 3.0), where)
+        options = {"radius": 1.0, "counts": SearchCounts(), "device": where, "triangular": True}
+        list(batched_candidates(side, side, **options))
+        assert strict.SEEN.to_host == 0
+        waits.append(strict.SEEN.waits)
+    # norms, a sample for each number of leading values, one step
+    assert waits[0] == waits[1] < 40
 
 
 @pytest.fixture
@@ -253,7 +263,7 @@ def test_what_is_kept_is_bounded():
         return np.zeros(50, np.float64)
 
     for number in (1, 2, 1, 3, 1, 2, 2):
-        where.kept(number, lambda number=number: make(number))
+        where.kept(number, lambda number=number: where.to_device(make(number)))
     assert made == [1, 2, 3, 2]
     where.kept("large", lambda: np.zeros(500))
     assert not where._kept
@@ -275,7 +285,7 @@ def test_dense_by_integers_of_8_bits(seed, size, mirror, extreme):
     levels = [0, 1, 127, 128, 255] if extreme else range(256)
     a, b = (rng.choice(np.array(levels, np.uint8), (count, *size, 3)) for count in (5, 7))
     transforms = available_transforms(*size, mirror=mirror)
-    found = device.dense_mean_squared_errors(strict.Strict(a), strict.Strict(b), transforms, integer_products)
+    found = dense_mean_squared_errors(strict.Strict(a), strict.Strict(b), transforms, integer_products)
     wanted = reference_sse(a, b, mirror=mirror) / (size[0] * size[1])
     assert np.array_equal(found._values, wanted)
     assert np.array_equal(mean_squared_errors(a, b, transforms), wanted)
