@@ -47,9 +47,19 @@ def dense_mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], produ
         x = centred(apply_transform(a, transform))
         found = products(x, y)
         best = found if best is None else xp.maximum(best, found)
-    norms = [xp.sum(xp.astype(side, xp.int32) ** 2, axis=1, dtype=xp.int64) for side in (centred(a), y)]
-    errors = norms[0][:, None] + norms[1][None, :] - 2 * xp.astype(best, xp.int64)
-    return xp.astype(errors, xp.float64) / (a.shape[1] * a.shape[2])
+
+    def norms(side: Any) -> Any:
+        wide = xp.astype(side, xp.int16)
+        wide *= wide  # up to 2¹⁴
+        return xp.astype(xp.sum(wide, axis=1, dtype=xp.int64), xp.float64)
+
+    # whole numbers below 2⁵³; what is done in place moves less memory
+    errors = xp.astype(best, xp.float64)
+    errors *= -2
+    errors += norms(centred(a))[:, None]
+    errors += norms(y)[None, :]
+    errors /= a.shape[1] * a.shape[2]
+    return errors
 
 
 def int8_products(x: Any, y: Any) -> Any:

@@ -162,7 +162,10 @@ def test_the_cost_of_clusters_prints_a_table(tmp_path):
 
 
 def test_the_one_for_a_gpu_runs_without_one():
-    printed = run("gpu.py", "--images", 1500, "--dense", 40, "--side", 600, "--rounds", 1, "--device", "cpu")
-    assert "checked: dense to the bit" in printed
-    assert "search, 1500 images" in printed
-    assert "dense, 4 rotations, 40 images" in printed
+    sizes = ["--images", 1500, "--dense", 40, "--side", 600, "--peer-images", 60]
+    printed = run("gpu.py", *sizes, "--rounds", 1, "--device", "cpu")
+    assert "checked: dense to the bit, search against the processor's pairs" in printed
+    for row in ("search, 1500 images", "dense, 4 turns, 40 images"):
+        figures = next(line for line in printed.splitlines() if line.startswith(row)).split()[-3:]
+        assert all(float(figure) > 0 for figure in figures)
+    assert "CuPy with cuVS, cdist" in printed

@@ -1,91 +1,141 @@
-"""The kernels on a GPU: checked, timed against the processor and the card's own products, and printed as a table.
+"""The kernels on a GPU: checked, timed against two cores, other programs and the card itself, and printed as a table.
 
-python gpu.py                                  # a million images for the search, 20,000 for the dense matrix
-python gpu.py --images 2000 --dense 200 --device cpu   # without a GPU: the same steps with NumPy
+    python gpu.py                                  # a million images for the search, 20,000 for the dense matrix
+    python gpu.py --images 2000 --dense 200 --device cpu   # without a GPU: the same steps with NumPy
 
 It needs NumPy, Pillow, array-api-compat and this package; of its parts neither Dask nor Zarr. The pictures are
-simulated (`simulate.py`), in host memory; what is timed begins with thumbnails and signatures there, and ends with the
-pairs there.
+simulated (`simulate.py`). What is timed begins with thumbnails and signatures in host memory, these in their k-d order
+as a store keeps them, and ends with the pairs, or the matrix block by block, in the memory of the host or of the card.
+
+Other programs are timed where they are installed, on the same card: FAISS (faiss-gpu), CuPy's `cdist` (cuVS), PyTorch's
+`cdist`. They compute in float32, the search for the 16 nearest of each image only, of fewer images, as their time grows
+with the pairs; the four turns are four calls.
 """
 
 import argparse
+import importlib
 import math
+import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from simulate import known_copies, simulate_range
 
-from fastdiff_dask.device import CuPyDevice, Device, batched_candidates, dense_mean_squared_errors, int8_products
+from fastdiff_dask.blas import SINGLE_THREADED_BLAS
+from fastdiff_dask.cascade import similar_tile_pairs
+from fastdiff_dask.device import CPU, SUB_BLOCK, CuPyDevice, Device
+from fastdiff_dask.int8 import dense_mean_squared_errors, int8_products
 from fastdiff_dask.metrics import available_transforms, mean_squared_errors
-from fastdiff_dask.search import SearchCounts, candidate_pairs, listed_pairs
-from fastdiff_dask.signatures import signature_error, signature_length, signatures
+from fastdiff_dask.ordering import kd_order
+from fastdiff_dask.search import BOX_VALUES, SearchCounts
+from fastdiff_dask.signatures import leading_values, signature_length, signatures
 
 SHAPE = (64, 64, 3)
+VALUES = math.prod(SHAPE)
 THRESHOLD = 200
 LIMIT = THRESHOLD * SHAPE[0] * SHAPE[1]
-RADIUS = math.sqrt(LIMIT) * (1 + 1e-12) + 2 * signature_error(*SHAPE)
 TRANSFORMS = available_transforms(*SHAPE[:2])
-AT_ONCE = 4096
+NEIGHBOURS = 16
 
 
-def make(bounds: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def make(bounds: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Some simulated thumbnails and their signatures."""
     thumbnails = simulate_range(*bounds)
     return thumbnails, np.asarray(signatures(thumbnails), np.float32)
 
 
-def simulated(images: int) -> tuple[np.ndarray, np.ndarray]:
-    """All of them, made by all cores."""
-    thumbnails = np.empty((images, *SHAPE), np.uint8)
-    values = np.empty((images, signature_length(*SHAPE)), np.float32)
-    bounds = [(start, min(start + 4096, images)) for start in range(0, images, 4096)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for (start, stop), (some, own) in zip(bounds, pool.map(make, bounds), strict=True):
-            thumbnails[start:stop], values[start:stop] = some, own
-    return thumbnails, values
+class Collection:
+    """Thumbnails as they come, and signatures in their k-d order."""
+
+    def __init__(self, images: int) -> None:
+        self.thumbnails = np.empty((images, *SHAPE), np.uint8)
+        values = np.empty((images, signature_length(*SHAPE)), np.float32)
+        bounds = [(start, min(start + 1024, images)) for start in range(0, images, 1024)]
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            for (start, stop), (some, own) in zip(bounds, pool.map(make, bounds), strict=True):
+                self.thumbnails[start:stop], values[start:stop] = some, own
+        self.order = kd_order(np.asarray(leading_values(values, BOX_VALUES)), SUB_BLOCK)
+        self.signatures = values[self.order]
+
+    def part(self, images: int) -> "Collection":
+        """The first images alone."""
+        part = object.__new__(Collection)
+        part.thumbnails = self.thumbnails[:images]
+        kept = self.order < images
+        part.order, part.signatures = self.order[kept], self.signatures[kept]
+        return part
 
 
-def tiles(images: int, side: int) -> Iterator[tuple[slice, slice]]:
-    cuts = [slice(start, min(start + side, images)) for start in range(0, images, side)]
-    return ((a, b) for n, a in enumerate(cuts) for b in cuts[n:])
+class Side:
+    """The images of a tile along one axis, see `cascade.TileSide`."""
+
+    def __init__(self, collection: Collection, places: range) -> None:
+        self._collection, self._places = collection, places
+        self.images = collection.order[places.start : places.stop]
+        self.cuts = [range(start, min(start + SUB_BLOCK, len(places))) for start in range(0, len(places), SUB_BLOCK)]
+
+    def name(self) -> range:
+        return self._places
+
+    def signatures(self) -> NDArray[np.float32]:
+        return self._collection.signatures[self._places.start : self._places.stop]
+
+
+class AsDevice(Device):
+    """The processor, which takes the steps of a GPU."""
+
+    is_gpu = True
+
+
+def tiles(images: int, side: int) -> list[tuple[range, range]]:
+    cuts = [range(start, min(start + side, images)) for start in range(0, images, side)]
+    return [(a, b) for n, a in enumerate(cuts) for b in cuts[n:]]
 
 
 def search(
-    thumbnails: np.ndarray, values: np.ndarray, device: Device, side: int
-) -> tuple[set[tuple[int, int]], SearchCounts]:
-    """All similar pairs, tile by tile as a job does it: candidates, then their thumbnails, exactly."""
-    counts, found = SearchCounts(), set()
-    for a, b in tiles(len(values), side):
-        x = device.kept(a.start, lambda a=a: values[a])
-        y = x if a == b else device.kept(b.start, lambda b=b: values[b])
-        options = {"radius": RADIUS, "counts": counts, "device": device, "triangular": a == b}
-        for i, j in batched_candidates(x, y, **options):
-            if isinstance(i, range):
-                raise SystemExit("too many pairs are similar for this benchmark; use more varied pictures")
-            rows, columns = device.to_host(i) + a.start, device.to_host(j) + b.start
-            for start in range(0, len(rows), AT_ONCE):
-                some, others = rows[start : start + AT_ONCE], columns[start : start + AT_ONCE]
-                places = device.to_device(np.arange(len(some)))
-                there = [device.to_device(thumbnails[part]) for part in (some, others)]
-                pairs = device.to_host(listed_pairs(*there, places, places, sse_limit=LIMIT, transforms=TRANSFORMS))
-                found |= set(zip(some[pairs[:, 0]].tolist(), others[pairs[:, 1]].tolist(), strict=True))
-    return found, counts
+    collection: Collection, device: Device, some: list[tuple[range, range]]
+) -> tuple[NDArray[np.int64], SearchCounts]:
+    """The similar pairs of some tiles, as a task of a job finds them."""
+    counts, found = SearchCounts(), [np.zeros((0, 4), np.int64)]
+    for a, b in some:
+        rows = Side(collection, a)
+        columns = rows if a == b else Side(collection, b)
+        found += similar_tile_pairs(
+            *(rows, columns, lambda numbers: collection.thumbnails[numbers]),
+            **{"shape": SHAPE, "limit": LIMIT, "transforms": TRANSFORMS, "counts": counts, "device": device},
+        )
+    return np.concatenate(found), counts
 
 
-def on_processor(values: np.ndarray) -> float:
-    """Pairs a second of the processor's cascade, one thread, up to the candidates."""
-    cuts = [range(start, min(start + 256, len(values))) for start in range(0, len(values), 256)]
-    start = time.perf_counter()
-    for _ in candidate_pairs(values, values, cuts, cuts, radius=RADIUS, counts=SearchCounts(), triangular=True):
-        pass
-    return len(values) * (len(values) - 1) / 2 / (time.perf_counter() - start)
+def as_set(pairs: NDArray[np.int64]) -> set[tuple[int, int, int]]:
+    return {(min(a, b), max(a, b), error) for a, b, error in pairs[:, :3].tolist()}
 
 
-def best_of(function: Any, rounds: int) -> tuple[float, Any]:
+_shared: list[Any] = []
+
+
+def on_one_core(share: int) -> NDArray[np.int64]:
+    collection, some = _shared
+    with SINGLE_THREADED_BLAS:
+        return search(collection, CPU, some[share::2])[0]
+
+
+def on_two_cores(collection: Collection, side: int) -> tuple[float, set[tuple[int, int, int]]]:
+    """Seconds, and the pairs; by two processes that share the collection."""
+    _shared[:] = [collection, tiles(len(collection.order), side)]
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        list(pool.map(abs, range(2)))  # so that they are there
+        start = time.perf_counter()
+        found = list(pool.map(on_one_core, range(2)))
+        return time.perf_counter() - start, as_set(np.concatenate(found))
+
+
+def best_of(function: Callable[[], Any], rounds: int) -> tuple[float, Any]:
     seconds, result = math.inf, None
     for _ in range(rounds):
         start = time.perf_counter()
@@ -94,88 +144,170 @@ def best_of(function: Any, rounds: int) -> tuple[float, Any]:
     return seconds, result
 
 
-def dense(thumbnails: np.ndarray, device: Device, products: Any, side: int) -> float:
+def dense(thumbnails: NDArray[np.uint8], device: Device, products: Any, side: int) -> float:
     """The whole matrix, block by block; each entry counts as a pair. Gives the sum, so that nothing is left out."""
     total = 0.0
     for start in range(0, len(thumbnails), side):
-        a = device.kept(("a", start), lambda start=start: thumbnails[start : start + side])
+        a = device.to_device(thumbnails[start : start + side])
         for other in range(0, len(thumbnails), side):
-            b = device.kept(("a", other), lambda other=other: thumbnails[other : other + side])
+            b = device.to_device(thumbnails[other : other + side])
             total += float(dense_mean_squared_errors(a, b, TRANSFORMS, products).sum())
     return total
+
+
+# -- other programs: of some images and their four turns, as rows of float32 -------------------------------------------
+
+
+def turned(thumbnails: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+    for turns in range(4):
+        rows = np.rot90(thumbnails, turns, axes=(1, 2)).reshape(len(thumbnails), VALUES)
+        yield np.ascontiguousarray(rows, np.float32)
+
+
+def faiss_search(thumbnails: NDArray[np.uint8], gpu: bool) -> None:
+    faiss = importlib.import_module("faiss")
+    rows = next(turned(thumbnails))
+    resources = faiss.StandardGpuResources() if gpu else None
+    for queries in turned(thumbnails):
+        if gpu:
+            faiss.knn_gpu(resources, queries, rows, NEIGHBOURS)
+        else:
+            faiss.knn(queries, rows, NEIGHBOURS)
+
+
+def faiss_dense(thumbnails: NDArray[np.uint8], gpu: bool) -> Any:
+    faiss = importlib.import_module("faiss")
+    rows = next(turned(thumbnails))
+    if gpu:
+        resources = faiss.StandardGpuResources()
+        matrices = [faiss.pairwise_distance_gpu(resources, queries, rows) for queries in turned(thumbnails)]
+    else:
+        matrices = [faiss.pairwise_distances(queries, rows) for queries in turned(thumbnails)]
+    return np.minimum.reduce(matrices)
+
+
+def torch_dense(thumbnails: NDArray[np.uint8], gpu: bool) -> Any:
+    torch = importlib.import_module("torch")
+    where = "cuda" if gpu else "cpu"
+    rows = torch.from_numpy(next(turned(thumbnails))).to(where)
+    best = None
+    for queries in turned(thumbnails):
+        distances = torch.cdist(torch.from_numpy(queries).to(where), rows)
+        best = distances if best is None else torch.minimum(best, distances)
+    if gpu:
+        torch.cuda.synchronize()
+    return best.cpu().numpy() ** 2
+
+
+def cupy_dense(thumbnails: NDArray[np.uint8], gpu: bool) -> Any:
+    if not gpu:
+        raise ImportError("it is for a GPU")
+    importlib.import_module("cuvs")
+    cupy, distance = map(importlib.import_module, ("cupy", "cupyx.scipy.spatial.distance"))
+    rows, best = cupy.asarray(next(turned(thumbnails))), None
+    for queries in turned(thumbnails):
+        squares = distance.cdist(cupy.asarray(queries), rows, "sqeuclidean")
+        best = squares if best is None else cupy.minimum(best, squares)
+    return cupy.asnumpy(best)
+
+
+PEERS = [
+    ("FAISS, 16 nearest", faiss_search, False),
+    ("FAISS, dense", faiss_dense, True),
+    ("PyTorch, cdist", torch_dense, True),
+    ("CuPy with cuVS, cdist", cupy_dense, True),
+]
+
+
+def peer_rows(collection: Collection, gpu: bool, searched: int, matrix: int, rounds: int) -> Iterator[list[str]]:
+    for name, function, is_dense in PEERS:
+        images = min(len(collection.thumbnails), matrix if is_dense else searched)
+        few, some = collection.thumbnails[:200], collection.thumbnails[:images]
+        try:
+            result = function(few, gpu)
+        except (ImportError, AttributeError) as error:
+            yield [name, f"not here: {' '.join(str(error).split())[:60]}"]
+            continue
+        wrong = ""
+        if is_dense:
+            exact = mean_squared_errors(few, few, TRANSFORMS) * SHAPE[0] * SHAPE[1]
+            wrong = f", wrong by up to {np.abs(result - exact).max() / SHAPE[0] / SHAPE[1]:.2g}"
+        seconds, _ = best_of(lambda function=function, some=some: function(some, gpu), rounds)
+        yield [f"{name}, {images} images{wrong}", f"{images**2 / seconds:.3g}", f"{seconds:.3g}"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--dense", type=int, default=20_000)
-    parser.add_argument("--side", type=int, default=65_536, help="images along the side of a tile")
+    parser.add_argument("--side", type=int, default=1 << 18, help="images along the side of a tile")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer-images", type=int, default=50_000, help="images that other programs search")
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
     options = parser.parse_args()
     gpu = options.device == "gpu"
-    device: Device = CuPyDevice(cache_bytes=16 << 30) if gpu else Device()
+    start = time.perf_counter()
+    everything = Collection(max(options.images, options.dense))
+    print(f"{len(everything.order)} simulated images in {time.perf_counter() - start:.1f} s", flush=True)
+    collection = everything.part(options.images)
+    pairs = options.images * (options.images - 1) / 2
+    # before CUDA is used, which does not outlive a fork
+    by_processor, wanted = on_two_cores(collection, min(options.side, 1 << 16))
+    print(f"two cores: {pairs / by_processor:.3g} pairs/s, {len(wanted)} similar pairs", flush=True)
+
+    device = CuPyDevice() if gpu else AsDevice()
     products = int8_products if gpu else lambda x, y: x.astype(np.int32) @ y.astype(np.int32).T
     name = "the processor, with NumPy"
     if gpu:
         import cupy
 
         card = cupy.cuda.runtime.getDeviceProperties(0)
+        attributes = cupy.cuda.Device(0).attributes
+        lanes = attributes["MultiProcessorCount"] * 128 * attributes["ClockRate"] * 1e3
         name = f"{card['name'].decode()}, driver {cupy.cuda.runtime.driverGetVersion()}, CuPy {cupy.__version__}"
-    start = time.perf_counter()
-    thumbnails, values = simulated(max(options.images, options.dense))
-    print(f"{len(values)} simulated images in {time.perf_counter() - start:.1f} s; {name}", flush=True)
+    print(f"on {name}, {time.strftime('%Y-%m-%d')}", flush=True)
 
     # checked first: what is wrong is not timed
-    few = thumbnails[:300]
+    few = everything.thumbnails[:300]
     exact = mean_squared_errors(few, few, TRANSFORMS)
     there = device.to_device(few)
     assert np.array_equal(device.to_host(dense_mean_squared_errors(there, there, TRANSFORMS, products)), exact)
-    count = min(3000, options.images)
-    found, _ = search(thumbnails[:count], values[:count], device, 1024)
-    copies = {(copy.original, copy.copy) for copy in known_copies(count)}
-    assert copies <= found, f"{len(copies - found)} known copies are missing"
-    cuts = [range(start, min(start + 256, count)) for start in range(0, count, 256)]
-    candidates = set()
-    arguments = {"radius": RADIUS, "counts": SearchCounts(), "triangular": True}
-    for i, j in candidate_pairs(values[:count], values[:count], cuts, cuts, **arguments):
-        if not isinstance(i, range):
-            candidates |= set(zip(i.tolist(), j.tolist(), strict=True))
-    assert found <= candidates
-    print("checked: dense to the bit, search against the processor's and the known copies", flush=True)
+    copies = {(copy.original, copy.copy) for copy in known_copies(options.images)}
+    assert copies <= {(a, b) for a, b, _ in wanted}, "known copies are missing"
+    all_tiles = tiles(options.images, options.side)
+    found, counts = search(collection, device, all_tiles)
+    assert as_set(found) == wanted, f"{len(as_set(found) ^ wanted)} pairs differ from the processor's"
+    assert len(found) == len(wanted)
+    print("checked: dense to the bit, search against the processor's pairs and the known copies", flush=True)
 
-    rows = []
-    one_core = on_processor(values[: min(20_000, options.images)])
-    rows.append(("search, one core, candidates alone", one_core, 1.0))
-    pairs = options.images * (options.images - 1) / 2
-    search(thumbnails[:count], values[:count], device, 1024)
-    device.free()
-    seconds, (found, counts) = best_of(
-        lambda: search(thumbnails[: options.images], values[: options.images], device, options.side), options.rounds
-    )
-    rows.append((f"search, {options.images} images", pairs / seconds, pairs / seconds / one_core))
+    def cold() -> None:
+        device.free()
+        search(collection, device, all_tiles)
+
+    rows = [["", "pairs/s", "seconds", "two cores ×"]]
+
+    def timed(what: str, entries: float, seconds: float) -> None:
+        ratio = entries / seconds / (pairs / by_processor)
+        rows.append([what, f"{entries / seconds:.3g}", f"{seconds:.3g}", f"{ratio:.3g}"])
+
+    timed(f"search, two cores, {options.images} images", pairs, by_processor)
+    seconds, _ = best_of(cold, options.rounds)
+    timed(f"search, {options.images} images", pairs, seconds)
+    if gpu:
+        # eight values and four instructions more a pair, for those of near sub-blocks
+        timed("floor of search: the multiplications of the first bound", pairs, counts.near * 12 / lanes)
     device.free()
     side = min(4096, options.dense)
-    seconds, _ = best_of(lambda: dense(thumbnails[: options.dense], device, products, side), options.rounds)
-    rows.append(
-        (
-            f"dense, 4 rotations, {options.dense} images",
-            options.dense**2 / seconds,
-            options.dense**2 / seconds / one_core,
-        )
-    )
-    x = device.to_device(np.zeros((side, 12_288), np.int8))
-    seconds, _ = best_of(lambda: float(products(x, x).sum()), options.rounds)
-    rows.append(
-        (
-            "the card's own 8-bit product, a quarter: the floor of dense",
-            side**2 / seconds / 4,
-            side**2 / seconds / 4 / one_core,
-        )
-    )
-    print(f"{'':60} {'pairs/s':>10} {'ratio':>9}")
-    for what, rate, ratio in rows:
-        print(f"{what:60} {rate:10.3g} {ratio:9.1f}")
+    thumbnails = everything.thumbnails[: options.dense]
+    seconds, _ = best_of(lambda: dense(thumbnails, device, products, side), options.rounds)
+    timed(f"dense, 4 turns, {options.dense} images", options.dense**2, seconds)
+    zeros = device.to_device(np.zeros((side, VALUES), np.int8))
+    seconds, _ = best_of(lambda: float(products(zeros, zeros).sum()), options.rounds)
+    timed("floor of dense: the card's own 8-bit product, four times", side**2, 4 * seconds)
+    device.free()
+    rows += peer_rows(collection, gpu, options.peer_images, options.dense, options.rounds)
+    for what, *figures in rows:
+        print(f"{what:70}" + "".join(f"{figure:>12}" for figure in figures))
     print(f"{counts}; {len(found)} similar pairs")
 
 
