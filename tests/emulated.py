@@ -28,7 +28,7 @@ _WORDS = """
 #define __launch_bounds__(threads)
 struct Three { unsigned x; };
 struct float4 { float x, y, z, w; };
-static Three threadIdx, blockIdx;
+static thread_local Three threadIdx, blockIdx;  // tiles are compared by several threads of the test
 template <typename T> static T __ldg(const T* place) { return *place; }
 template <typename T> static T atomicAdd(T* place, T more) {
     T before = *place;
