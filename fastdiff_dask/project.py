@@ -19,13 +19,7 @@ from .cluster import capacity, check_dashboard_address, current_client, dashboar
 from .clusters import Cluster, low_quality_of
 from .compare import compare_tiles, plan_comparison
 from .comparisons import Comparison
-from .config import (
-    DEFAULT_BLOCK_SIZE,
-    PIXEL_LIMIT,
-    TIME_LIMIT,
-    CompareSettings,
-    aspect_factor,
-)
+from .config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
 from .errors import FastDiffError, UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files, check_store_address
@@ -61,7 +55,7 @@ if TYPE_CHECKING:
     from .showing import Pair
     from .tables import Tables
 
-__all__ = ["FastDifPy", "absolute_store", "default_store", "find_duplicates"]
+__all__ = ["FastDifPy", "absolute_store", "default_store"]
 
 _LARGEST_SUB_BLOCK = 4096
 
@@ -1412,54 +1406,3 @@ class FastDifPy:
             finally:
                 if self._copy is not None:
                     self._copy.save()
-
-
-def find_duplicates(
-    directory_a: Directories,
-    directory_b: Directories | None = None,
-    *,
-    similarity_threshold: float = 200.0,
-    rotations: bool = True,
-    mirror: bool = False,
-    only_matching_aspect: bool = False,
-    match_aspect_by: float | None = None,
-    only_matching_hash: bool = False,
-    skip_matching_hash: bool = False,
-    **options: Any,
-) -> Result:
-    """Find the duplicates of a collection, or of one against another: all stages, as far as they are not done yet.
-
-    Parameters
-    ----------
-    directory_a, directory_b
-        Folder or folders to search, and to compare them with.
-    similarity_threshold, rotations, mirror
-        What makes a pair similar, see `CompareSettings`.
-    only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
-        Which pairs are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if they are needed.
-    options
-        As for `FastDifPy`.
-
-    Returns
-    -------
-    The pairs, the clusters with what to keep, the errors.
-
-    Raises
-    ------
-    UsageError
-        If a directory or a setting cannot be used.
-    """
-    comparison: dict[str, Any] = {
-        "similarity_threshold": similarity_threshold,
-        "rotations": rotations,
-        "mirror": mirror,
-        "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
-        "only_matching_hash": only_matching_hash,
-        "skip_matching_hash": skip_matching_hash,
-    }
-    CompareSettings(**comparison)
-    with FastDifPy(directory_a, directory_b, **options) as db, db.writing():
-        db.index_the_dirs()
-        db.first_loop_iteration(compute_hash=only_matching_hash or skip_matching_hash)
-        db.second_loop_iteration(**comparison)
-        return db.result()

@@ -58,7 +58,7 @@ LAYERS = [
     ["report"],
     ["export"],
     ["project"],
-    ["difpy"],
+    ["difpy", "finding"],
     ["cli_difpy", "cli_actions"],
     ["cli"],
 ]
