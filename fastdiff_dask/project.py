@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .catalog import IndexCounts, Root, full_path, index_images, resolve_roots
+from .catalog import IndexCounts, full_path, index_images, resolve_roots
 from .cleaning import clean_store
 from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
 from .clusters import Cluster, low_quality_of
@@ -29,12 +29,13 @@ from .hashes import HashSettings
 from .locks import Held
 from .measures import default_threshold, resolve_measure
 from .performance import PerformanceReport
+from .places import check_outside, checked_store, default_store, default_store_of_two, plot_folder
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
 from .progress import show_address, stage_bar, with_unit
 from .remote import is_url
 from .resilience import connected
 from .results import Result, collect_errors, collect_result
-from .roots import is_within, overlap
+from .roots import overlap
 from .saving import SavedCopy
 from .settings import Settings
 from .state import RunState, record_settings, recorded_settings
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from .showing import Pair
     from .tables import Tables
 
-__all__ = ["FastDifPy", "absolute_store", "default_store"]
+__all__ = ["FastDifPy"]
 
 _LARGEST_SUB_BLOCK = 4096
 
@@ -84,29 +85,6 @@ def _given(settings: Settings, defaults: Settings, **values: Any) -> Settings:
 
 def _as_tuple(values: Any) -> Any:
     return tuple(values) if isinstance(values, Iterable) else values
-
-
-def default_store(roots: list[Root]) -> str:
-    """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
-    return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
-
-
-def absolute_store(store: str) -> str:
-    """The address of a store as it is recorded for it: of a folder, the absolute path."""
-    files = Files(store)
-    return str(Path(files.root).absolute()) if files.local else store.rstrip("/")
-
-
-def _cache_place(first: str, identity: str) -> str:
-    import platformdirs
-
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(first).name)[:40] or "root"
-    digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-    try:
-        cache = platformdirs.user_cache_dir("fastdiff_dask")
-    except RuntimeError:
-        raise UsageError("this user has no home folder; name a folder for the work with store= (--store)") from None
-    return str(Path(cache, "stores", f"{name}-{digest}"))
 
 
 class FastDifPy:
@@ -256,9 +234,11 @@ class FastDifPy:
         self.roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
         if not any(root.side == "a" for root in self.roots):
             raise UsageError("no folder to search; name at least one")
-        self.store_url = default_store(self.roots) if settings.store is None else self._checked_store(settings.store)
+        self.store_url = (
+            default_store(self.roots) if settings.store is None else checked_store(settings.store, self.roots)
+        )
         if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
-            self._check_outside(settings.sl_plot_output_dir)
+            check_outside(settings.sl_plot_output_dir, self.roots)
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -375,8 +355,7 @@ class FastDifPy:
         """
         db = cls.__new__(cls)
         db._run_on(client, workers, threads, dashboard_address)
-        db.roots = []
-        url = db._checked_store(os.fspath(store))
+        url = checked_store(os.fspath(store))
         found = Store(url)
         settings, sources = recorded_settings(found)
         settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
@@ -452,8 +431,7 @@ class FastDifPy:
         """Find the stores of both sides, and the place of that which compares them."""
         self.verbose = settings.verbose
         self._wrote_config = False
-        self.roots = []  # no folder of pictures that a store must not be in
-        self._sources = {side: self._checked_store(url) for side, url in urls.items()}
+        self._sources = {side: checked_store(url) for side, url in urls.items()}
         sources = open_sources(self._sources)
         self.roots = roots_of(sources)
         made = sources["a"].thumbnail_settings
@@ -461,9 +439,9 @@ class FastDifPy:
             settings, thumbnail_size_x=made.width, thumbnail_size_y=made.height, exact_decode=made.exact_decode
         )
         if settings.store is None:
-            self.store_url = _cache_place(self._sources["a"], "\0".join(("stores", *self._sources.values())))
+            self.store_url = default_store_of_two(self._sources)
         else:
-            self.store_url = self._checked_store(settings.store)
+            self.store_url = checked_store(settings.store, self.roots)
         for source in self._sources.values():
             if overlap(self.store_url, source):
                 raise UsageError(
@@ -500,23 +478,6 @@ class FastDifPy:
         if self.settings.in_memory:
             check_store_address(self.store_url)
             self.store_url = f"memory://fastdiff_dask/{hashlib.blake2b(self.saved_url.encode()).hexdigest()[:16]}"
-
-    def _checked_store(self, store: str) -> str:
-        """Absolute, because workers may run elsewhere; not inside the photo folders."""
-        if not store or "::" in store:
-            raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
-        check_store_address(store)
-        files = Files(store)
-        if not files.local:
-            for root in self.roots:
-                if is_within(store, root.absolute):
-                    raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
-            return store.rstrip("/") if store.rstrip("/")[-1] != ":" else store
-        path = Path(files.root)
-        for root in self.roots:
-            if path.resolve().is_relative_to(root.absolute):
-                raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
-        return str(path.absolute())
 
     # -- resources ---------------------------------------------------------------------------------------------------
 
@@ -928,7 +889,7 @@ class FastDifPy:
             check_gpu()  # workers that are started here have what this process has
         most: int | None
         gpus, most = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else ([], asked.sl_cpu_proc)
-        plot_folder = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
+        plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
@@ -954,27 +915,13 @@ class FastDifPy:
                     for compared, _ in compare_tiles(comparison, self.client, measure, most, gpus):
                         advance(compared)
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
-        if plot_folder is not None:
-            self._draw(plot_folder)
+        if plots is not None:
+            self._draw(plots)
 
     def _plot_folder(self, folder: str | None) -> Path:
         from .plots import check_plots
 
-        if folder is None:
-            files = Files(self.saved_url)
-            if not files.local:
-                raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
-            folder = str(Path(files.root) / "plots")
-        self._check_outside(folder)
-        return check_plots(folder)
-
-    def _check_outside(self, folder: str) -> None:
-        place = Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111 - Path raises without a home
-        for root in self.roots:
-            if place.is_relative_to(root.absolute):
-                raise UsageError(
-                    f"plots in {printable(folder)} would be pictures of {printable(root.given)}; name a folder outside"
-                )
+        return check_plots(plot_folder(folder, self.saved_url, self.roots))
 
     def _draw(self, folder: Path) -> None:
         from .plots import draw_plots

@@ -39,6 +39,7 @@ LAYERS = [
         "locks",
         "measures",
         "pictures",
+        "places",
         "search",
         "testing",
         "tilemap",
