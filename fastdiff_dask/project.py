@@ -1,7 +1,6 @@
 """`FastDifPy`: the four stages over one store, under the names that users of fast_diff_py know."""
 
 import contextlib
-import hashlib
 import math
 import os
 import sys
@@ -13,37 +12,35 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .catalog import IndexCounts, full_path, index_images, resolve_roots
+from .catalog import IndexCounts
 from .cleaning import clean_store
-from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
+from .clients import ProjectClient
+from .cluster import capacity
 from .clusters import Cluster, low_quality_of
 from .compare import compare_tiles, plan_comparison
 from .comparisons import Comparison
 from .config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
-from .errors import FastDiffError, UsageError, printable
+from .errors import UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
-from .files import Files, check_store_address
+from .files import Files
 from .functions import check_sendable
 from .gpu import check_gpu, gpu_workers
 from .hashes import HashSettings
-from .locks import Held
+from .keeping import KeptStore
 from .measures import default_threshold, resolve_measure
+from .origins import Opened, open_folders, open_two_stores
 from .performance import PerformanceReport
-from .places import check_outside, checked_store, default_store, default_store_of_two, plot_folder
+from .places import checked_store, plot_folder
 from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
-from .progress import show_address, stage_bar, with_unit
+from .progress import with_unit
 from .remote import is_url
-from .resilience import connected
 from .results import Result, collect_errors, collect_result
-from .roots import overlap
-from .saving import SavedCopy
 from .settings import Settings
 from .state import RunState, record_settings, recorded_settings
-from .stopping import check, is_asked, stoppable
+from .stopping import check
 from .store import Store
-from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
-from .transfer import copy_blocks, index_stores, open_sources, roots_of
-from .workers import check_package, check_visible, is_embedded
+from .thumbnails import check_memory, hash_blocks, hashing_of, unhashed_blocks, unread_blocks
+from .workers import check_visible
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -214,31 +211,25 @@ class FastDifPy:
             retain_config=retain_config,
             verbose=verbose,
         )
-        self._run_on(client, workers, threads, dashboard_address)
-        self._open(settings)
-        self._begin(performance_report)
+        used = ProjectClient(client, workers, threads, dashboard_address)
+        self._begin(open_folders(settings), used, performance_report)
 
-    def _open(self, settings: Settings) -> None:
-        """Find the folders and the place of the store."""
-        # the current folder may be another one later
-        ignored = tuple(
-            path if is_url(path) else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
-            for path in settings.ignore_paths
-        )
-        self._defaults = self.settings = settings = replace(settings, ignore_paths=ignored)
+    def _begin(self, opened: Opened, client: ProjectClient, performance_report: str | os.PathLike[str] | None) -> None:
+        """Set what changes while it runs."""
+        self._client = client
+        if performance_report is not None:
+            client.report = PerformanceReport(performance_report)
+        self._origin, self.roots = opened.origin, opened.origin.roots
+        self._defaults = self.settings = opened.settings
+        self.verbose = opened.settings.verbose
         self._wrote_config = False
-        if settings.retain_config:
-            settings.check_target()
-        self.verbose = settings.verbose
-        self._sources: dict[str, str] | None = None
-        self.roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
-        if not any(root.side == "a" for root in self.roots):
-            raise UsageError("no folder to search; name at least one")
-        self.store_url = (
-            default_store(self.roots) if settings.store is None else checked_store(settings.store, self.roots)
-        )
-        if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
-            check_outside(settings.sl_plot_output_dir, self.roots)
+        self._kept = KeptStore(opened.store_url, opened.settings.in_memory, opened.settings.update_timeout)
+        self.store_url, self.saved_url = self._kept.url, self._kept.saved_url
+        self._comparison: Comparison | None = None
+        self._threshold: float | None = None
+        self._tiles_resumed = 0
+        self.seconds: dict[str, float] = {}
+        self.images_read = 0
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -303,9 +294,8 @@ class FastDifPy:
             If a folder or an option cannot be used.
         """
         db = cls.__new__(cls)
-        db._run_on(client, workers, threads, dashboard_address)
-        db._open(settings)
-        db._begin(performance_report)
+        used = ProjectClient(client, workers, threads, dashboard_address)
+        db._begin(open_folders(settings), used, performance_report)
         return db
 
     @classmethod
@@ -354,16 +344,12 @@ class FastDifPy:
         first_loop_done
         """
         db = cls.__new__(cls)
-        db._run_on(client, workers, threads, dashboard_address)
+        used = ProjectClient(client, workers, threads, dashboard_address)
         url = checked_store(os.fspath(store))
-        found = Store(url)
-        settings, sources = recorded_settings(found)
+        settings, sources = recorded_settings(Store(url))
         settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
-        if sources:
-            db._open_sources(sources, settings)
-        else:
-            db._open(settings)
-        db._begin(performance_report)
+        opened = open_two_stores(sources, settings) if sources else open_folders(settings)
+        db._begin(opened, used, performance_report)
         return db
 
     @classmethod
@@ -421,63 +407,11 @@ class FastDifPy:
         (8, 4)
         """
         db = cls.__new__(cls)
-        db._run_on(client, workers, threads, dashboard_address)
+        used = ProjectClient(client, workers, threads, dashboard_address)
         settings = Settings(block_size=block_size, store=None if store is None else os.fspath(store), verbose=verbose)
-        db._open_sources({"a": os.fspath(store_a), "b": os.fspath(store_b)}, settings)
-        db._begin(performance_report)
+        opened = open_two_stores({"a": os.fspath(store_a), "b": os.fspath(store_b)}, settings)
+        db._begin(opened, used, performance_report)
         return db
-
-    def _open_sources(self, urls: dict[str, str], settings: Settings) -> None:
-        """Find the stores of both sides, and the place of that which compares them."""
-        self.verbose = settings.verbose
-        self._wrote_config = False
-        self._sources = {side: checked_store(url) for side, url in urls.items()}
-        sources = open_sources(self._sources)
-        self.roots = roots_of(sources)
-        made = sources["a"].thumbnail_settings
-        self._defaults = self.settings = replace(
-            settings, thumbnail_size_x=made.width, thumbnail_size_y=made.height, exact_decode=made.exact_decode
-        )
-        if settings.store is None:
-            self.store_url = default_store_of_two(self._sources)
-        else:
-            self.store_url = checked_store(settings.store, self.roots)
-        for source in self._sources.values():
-            if overlap(self.store_url, source):
-                raise UsageError(
-                    f"{self.store_url} is one of the stores to compare, or in it; name another place for the work"
-                )
-
-    def _run_on(
-        self, client: "Client | None", workers: int | None, threads: int | None, dashboard_address: str | None
-    ) -> None:
-        for name, value in (("workers", workers), ("threads", threads)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
-            if value is not None and client is not None:
-                raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
-        if dashboard_address is not None:
-            check_dashboard_address(dashboard_address)
-        self._client, self._workers, self._threads = client, workers, threads
-        self._dashboard_address = dashboard_address
-
-    def _begin(self, performance_report: str | os.PathLike[str] | None) -> None:
-        """Set what changes while it runs."""
-        self._report = None if performance_report is None else PerformanceReport(performance_report)
-        self.seconds: dict[str, float] = {}
-        self._checked = False
-        self._own_client: Client | None = None
-        self._locked = False
-        self._held = Held()
-        self._comparison: Comparison | None = None
-        self._threshold: float | None = None
-        self._tiles_resumed = 0
-        self.images_read = 0
-        self.saved_url = self.store_url
-        self._copy: SavedCopy | None = None
-        if self.settings.in_memory:
-            check_store_address(self.store_url)
-            self.store_url = f"memory://fastdiff_dask/{hashlib.blake2b(self.saved_url.encode()).hexdigest()[:16]}"
 
     # -- resources ---------------------------------------------------------------------------------------------------
 
@@ -489,118 +423,36 @@ class FastDifPy:
 
     def close(self) -> None:
         """Write the performance report, if it was asked for, and end the client that was started here, if any."""
-        if self._report is not None:
-            self._report.write()
-            self._report = None
-        if self._own_client is not None:
-            cluster = self._own_client.cluster
-            self._own_client.close()
-            cluster.close()
-            self._own_client = None
+        self._client.close()
 
     @property
     def client(self) -> "Client":
         """The Dask client in use; started now if there is none yet."""
-        client = self._client or self._own_client or current_client()
-        if client is None:
-            client = self._own_client = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
-            self._show_progress(client)
-        stores = [self.store_url, *(self._sources or {}).values()]
-        if any(url.startswith("memory:") for url in stores) and not is_embedded(client):
-            raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
-        pictures = self.roots if self._sources is None else []
-        if any(root.absolute.startswith("memory:") for root in pictures) and not is_embedded(client):
-            raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
-        if not self._checked and not is_embedded(client):
-            capacity(client)  # waits for workers
-            check_package(client)
-        self._checked = True
-        if self._report is not None:
-            self._report.begin(client)
-        return client
-
-    def _show_progress(self, client: "Client") -> None:
-        """Serve the page of the store beside Dask's pages, and say where they are."""
-        from .dashboard import ROUTE, add_page
-
-        page = add_page(client, self.store_url)
-        if self.verbose is not False:
-            link = dashboard_link(client)
-            show_address("Dashboard", link)
-            if page:
-                show_address("Progress", f"{link.removesuffix('/status')}{ROUTE}")
-
-    def _check_visible(self, store: Store, files: bool) -> None:
-        """See that workers elsewhere see the store, and, of each folder, it and a file."""
-        client = self.client
-        if is_embedded(client):
-            return
-        paths: list[str] = []
-        for url in (self._sources or {}).values() if files else ():
-            check_visible(client, url, [])
-        if files and self._sources is None:
-            frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
-            frame = frame[frame.current & (frame["size"] >= 0)].drop_duplicates("root")
-            paths = [full_path(row.root, row.path, row.path_bytes) for row in frame.itertuples()]
-            paths = [*frame.root, *paths]
-        check_visible(client, store.url, paths)
+        return self._client.get(self.store_url, self._origin, self.verbose)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the store for writing over several stages; each stage does so by itself otherwise."""
-        if self._locked:
+        with self._kept.writing():
             yield
-            return
-        with Store.lock(self.saved_url) as self._held:
-            self._locked = True
-            try:
-                if self.settings.in_memory and self._copy is None:
-                    self._copy = SavedCopy(self.store_url, self.saved_url)
-                    self._copy.load()
-                yield
-            finally:
-                self._locked = False
-
-    @contextlib.contextmanager
-    def _bar(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-        """A progress bar; each step sees that the store is still held."""
-        with stage_bar(name, total, unit, self.verbose) as advance:
-
-            def step(amount: int) -> None:
-                self._held.check()
-                advance(amount)
-                if self._copy is not None:
-                    # who asks to stop may ask again, which ends it at once
-                    self._copy.save_after(0.0 if is_asked() else self.settings.update_timeout)
-
-            yield step
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
-        if name != "index" and self._copy is None:
-            Store(self.saved_url)  # that there is none is said before the lock makes its folder
-        with connected(self._client or self._own_client), self.writing(), stoppable():
-            self._held.check()
-            try:
-                if name != "index":
-                    self._record()
-                yield
-            except FastDiffError as error:
-                if self._copy is None:
-                    raise
-                # the user knows the place where it is saved
-                raise type(error)(str(error).replace(self.store_url, self.saved_url)) from None
-            finally:
-                if self._copy is not None:
-                    self._copy.save()
+        with self._kept.stage(self._client.own, first=name == "index"):
+            if name != "index":
+                self._record()
+            yield
         self.seconds[name] = round(time.monotonic() - start, 3)
+
+    def _bar(self, name: str, total: int | None, unit: str) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        return self._kept.bar(name, total, unit, self.verbose)
 
     def _record(self) -> None:
         """Keep the settings in the store, and in their file."""
         a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
         settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
-        record_settings(self.store, settings, self._sources or {})
+        record_settings(self.store, settings, self._origin.stores)
         if settings.retain_config:
             settings.write(str(settings.cfg_path))
             self._wrote_config = True
@@ -608,7 +460,7 @@ class FastDifPy:
     @property
     def config(self) -> RunState:
         """The settings, and how far the job is; under the names of fast_diff_py's configuration, see `RunState`."""
-        return RunState(self.settings, self.store_url if self._copy is not None else self.saved_url)
+        return RunState(self.settings, self._kept.newest_url)
 
     @property
     def store(self) -> Store:
@@ -639,16 +491,7 @@ class FastDifPy:
                 check_compare_memory(self.settings.thumbnails, room)
             store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
             self._record()
-            if self._sources is not None:
-                return index_stores(store, open_sources(self._sources), advance)
-            return index_images(
-                store,
-                self.roots,
-                self.settings.index,
-                advance,
-                time_limit=self.settings.time_limit,
-                pixel_limit=self.settings.pixel_limit,
-            )
+            return self._origin.index(store, self.settings, advance)
 
     def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
         """Bytes that the thumbnails of side a and of side b take in the store, before compression."""
@@ -680,7 +523,7 @@ class FastDifPy:
             If `sample` is no whole number from 1.
         """
         check_sample(sample)
-        if self._sources is not None:
+        if self._origin.stores:
             raise UsageError("an estimate reads pictures, which are not needed here; copying takes seconds")
         files = Files(self.saved_url)
         return estimate_job(
@@ -764,15 +607,11 @@ class FastDifPy:
         store = self.store
         unread = unread_blocks(store)
         if unread:
-            self._check_visible(store, files=True)
+            self._origin.check_visible(self.client, store)
             store.forget_stale()
             with self._bar("thumbnail", sum(unread.values()), "images") as advance:
-                if self._sources is None:
-                    done = read_blocks(store, self.client, unread, self.settings.reading, wanted, most)
-                else:
-                    done = copy_blocks(store, self.client, unread, open_sources(self._sources), most)
-                for images, _ in done:
-                    self.images_read += images if self._sources is None else 0
+                for images, _ in self._origin.read(store, self.client, unread, self.settings, wanted, most):
+                    self.images_read += 0 if self._origin.stores else images
                     advance(images)
         unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
         if unhashed and wanted is not None:
@@ -885,7 +724,7 @@ class FastDifPy:
         settings = asked.comparison
         if asked.sl_gpu_proc and measure is not None:
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
-        if asked.sl_gpu_proc and (self._client or self._own_client or current_client()) is None:
+        if asked.sl_gpu_proc and self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has
         most: int | None
         gpus, most = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else ([], asked.sl_cpu_proc)
@@ -909,7 +748,7 @@ class FastDifPy:
             comparison = choose_comparison(store, settings)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if pairs_left(comparison) or unplanned(comparison):
-                self._check_visible(store, files=False)
+                check_visible(self.client, store.url, [])
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
                     for compared, _ in compare_tiles(comparison, self.client, measure, most, gpus):
@@ -929,8 +768,7 @@ class FastDifPy:
         result, limit = self.result(), self.settings.sl_plot_limit
         with self._stage("plots"):
             store = self.store
-            if not is_embedded(self.client):
-                check_visible(self.client, store.url, [str(folder)])
+            check_visible(self.client, store.url, [str(folder)])
             with self._bar("plots", min(limit, result.pair_count), "pairs") as advance:
                 for drawn in draw_plots(store, self.client, result, folder, limit):
                     advance(drawn)
@@ -1255,8 +1093,7 @@ class FastDifPy:
 
         with self.writing():
             added = remember_not_duplicates(self.store, numbers)
-            if self._copy is not None:
-                self._copy.save()
+            self._kept.save()
         return added
 
     def print_compare_errors(self) -> None:
@@ -1293,8 +1130,7 @@ class FastDifPy:
         with self.writing():
             self._comparison = None if db else self._comparison
             others = clean_store(self.saved_url, thumbs=thumbs, db=db, config=config)
-            if self._copy is not None:
-                self._copy.load()
+            self._kept.reload()
         if config and self._wrote_config:
             Path(str(self.settings.cfg_path)).unlink(missing_ok=True)
         plots = Path(self.saved_url, "plots")
@@ -1351,5 +1187,4 @@ class FastDifPy:
             try:
                 return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
             finally:
-                if self._copy is not None:
-                    self._copy.save()
+                self._kept.save()
