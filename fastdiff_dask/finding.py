@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from .asking import Directories
 from .config import CompareSettings, aspect_factor
-from .project import Directories, FastDifPy
+from .project import FastDifPy
 from .results import Result
 
 __all__ = ["find_duplicates"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from .asking import Directories, asked_comparison, asked_hashes, names_of, with_given
 from .catalog import IndexCounts
 from .cleaning import clean_store
 from .clients import ProjectClient
@@ -23,15 +24,13 @@ from .config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
 from .errors import UsageError, printable
 from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
 from .files import Files
-from .functions import check_sendable
 from .gpu import check_gpu, gpu_workers
 from .hashes import HashSettings
 from .keeping import KeptStore
-from .measures import default_threshold, resolve_measure
 from .origins import Opened, open_folders, open_two_stores
 from .performance import PerformanceReport
 from .places import checked_store, plot_folder
-from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
+from .planning import check_compare_memory, check_tiles, choose_comparison, pairs_left, unplanned
 from .progress import with_unit
 from .remote import is_url
 from .results import Result, collect_errors, collect_result
@@ -39,7 +38,7 @@ from .settings import Settings
 from .state import RunState, record_settings, recorded_settings
 from .stopping import check
 from .store import Store
-from .thumbnails import check_memory, hash_blocks, hashing_of, unhashed_blocks, unread_blocks
+from .thumbnails import check_memory, check_read, hash_blocks, hashing_of, unhashed_blocks, unread_blocks
 from .workers import check_visible
 
 if TYPE_CHECKING:
@@ -54,34 +53,6 @@ if TYPE_CHECKING:
     from .tables import Tables
 
 __all__ = ["FastDifPy"]
-
-_LARGEST_SUB_BLOCK = 4096
-
-Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-
-def _listed(directories: Directories | None) -> list[str]:
-    if directories is None:
-        return []
-    several = [directories] if isinstance(directories, str | os.PathLike) else directories
-    try:
-        names = [os.fspath(directory) for directory in several]
-        if all(isinstance(name, str) for name in names):
-            return names
-    except TypeError:
-        pass
-    raise UsageError(f"{directories!r} is no folder, nor a list of folders; name one by a text or a Path")
-
-
-def _given(settings: Settings, defaults: Settings, **values: Any) -> Settings:
-    """Settings with what was given, and the defaults of the rest of these."""
-    return replace(
-        settings, **{name: getattr(defaults, name) if value is None else value for name, value in values.items()}
-    )
-
-
-def _as_tuple(values: Any) -> Any:
-    return tuple(values) if isinstance(values, Iterable) else values
 
 
 class FastDifPy:
@@ -192,8 +163,8 @@ class FastDifPy:
         verbose: bool | None = None,
     ) -> None:
         settings = Settings(
-            p_root_dir_a=tuple(_listed(directory_a)),
-            p_root_dir_b=tuple(_listed(directory_b)),
+            p_root_dir_a=names_of(directory_a),
+            p_root_dir_b=names_of(directory_b),
             thumbnail_size_x=thumbnail_size_x,
             thumbnail_size_y=thumbnail_size_y,
             block_size=block_size,
@@ -201,13 +172,13 @@ class FastDifPy:
             time_limit=time_limit,
             pixel_limit=pixel_limit,
             recursive=recursive,
-            supported_file_types=tuple(_listed(extensions)),
-            ignore_names=tuple(_listed(ignore_names)),
-            ignore_paths=tuple(_listed(ignore_paths)),
-            store=None if store is None else _listed(store)[0],
+            supported_file_types=names_of(extensions),
+            ignore_names=names_of(ignore_names),
+            ignore_paths=names_of(ignore_paths),
+            store=None if store is None else names_of(store)[0],
             in_memory=in_memory,
             update_timeout=update_timeout,
-            cfg_path=None if cfg_path is None else _listed(cfg_path)[0],
+            cfg_path=None if cfg_path is None else names_of(cfg_path)[0],
             retain_config=retain_config,
             verbose=verbose,
         )
@@ -580,7 +551,7 @@ class FastDifPy:
         FastDiffError
             If the hash function fails or gives something else; blocks that were finished are kept.
         """
-        self.settings = settings = _given(
+        self.settings = settings = with_given(
             self.settings,
             self._defaults,
             fl_compute_thumbnails=compute_thumbnails,
@@ -588,16 +559,7 @@ class FastDifPy:
             fl_shift_amount=amount,
             fl_cpu_proc=cpu_proc,
         )
-        hashing = HashSettings(
-            amount=settings.fl_shift_amount,
-            function=hash_function,
-            # what is no sequence is refused there
-            image_hashes=(image_hashes,) if isinstance(image_hashes, str) else _as_tuple(image_hashes),
-            turned=settings.fl_compute_hash or hash_function is not None,
-        )
-        if hash_function is not None:
-            check_sendable(hash_function, "hash function")
-        wanted = hashing if hashing.turned or hashing.image_hashes else None
+        wanted = asked_hashes(settings, hash_function, image_hashes)
         with self._stage("thumbnails"):
             if settings.fl_compute_thumbnails or wanted is not None:
                 self._read(wanted, settings.fl_cpu_proc)
@@ -688,27 +650,11 @@ class FastDifPy:
         FastDiffError
             If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
         """
-        defaults = self._defaults
-        compare = defaults.sl_compare if compare is None else compare
-        measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
-        if similarity_threshold is None:
-            same = measure is None if defaults.sl_compare == "mse" else measure and measure.name == defaults.sl_compare
-            similarity_threshold = defaults.similarity_threshold if same else None
-            similarity_threshold = default_threshold(compare) if similarity_threshold is None else similarity_threshold
-        # of two options that exclude each other, that which is given counts
-        if match_aspect_by is not None and only_matching_aspect is None:
-            only_matching_aspect = False
-        if only_matching_aspect is not None and match_aspect_by is None:
-            defaults = replace(defaults, sl_matching_aspect=only_matching_aspect, sl_match_aspect_by=None)
-        if only_matching_hash and skip_matching_hash is None:
-            skip_matching_hash = False
-        if skip_matching_hash and only_matching_hash is None:
-            only_matching_hash = False
-        asked = _given(
+        asked, measure = asked_comparison(
             self.settings,
-            defaults,
+            self._defaults,
+            compare,
             similarity_threshold=similarity_threshold,
-            sl_compare="mse" if measure is None else measure.name,
             sl_rotations=rotations,
             sl_mirror=mirror,
             sl_matching_aspect=only_matching_aspect,
@@ -729,20 +675,13 @@ class FastDifPy:
         most: int | None
         gpus, most = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else ([], asked.sl_cpu_proc)
         plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
-        for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
-        if sub_block is not None and sub_block > _LARGEST_SUB_BLOCK:
-            raise UsageError(
-                f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {_LARGEST_SUB_BLOCK}"
-            )
+        check_tiles(tile_side, sub_block)
         self.settings = asked
         with self._stage("compare"):
             store = self.store
             if unread_blocks(store) and not asked.fl_compute_thumbnails:
                 self._read(None, asked.fl_cpu_proc)
-            if unread_blocks(store):
-                raise UsageError("some images were not read yet; call first_loop_iteration() first")
+            check_read(store)
             if settings.only_matching_hash or settings.skip_matching_hash:
                 settings = replace(settings, hashes=hashing_of(store))
             comparison = choose_comparison(store, settings)
@@ -922,8 +861,7 @@ class FastDifPy:
         from .showing import look_at_pair
 
         store = self.store
-        if unread_blocks(store):
-            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        check_read(store)
         return look_at_pair(store, self.roots, os.fspath(a), os.fspath(b), self.settings.comparison)
 
     def _repr_html_(self) -> str:
@@ -972,7 +910,7 @@ class FastDifPy:
         from .choosing import KeepRules
         from .report import LIMIT, write_report
 
-        rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
+        rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
         shown = LIMIT if limit is None else limit
         return write_report(self.store, self.result(similarity), path, limit=shown, rules=rules)
 
@@ -1010,7 +948,7 @@ class FastDifPy:
         from .decisions import Decisions, read_decisions
         from .journals import History
 
-        rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
+        rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
         decided = Decisions() if decisions is None else read_decisions(self.store, decisions)
         return choose(
             self.store,
@@ -1158,8 +1096,7 @@ class FastDifPy:
         from .frames import thumbnails_array
 
         store = self.store
-        if unread_blocks(store):
-            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        check_read(store)
         return thumbnails_array(store)
 
     def mse(self, *, rotations: bool = True, mirror: bool = False, persist: bool = False) -> "da.Array":
@@ -1179,8 +1116,7 @@ class FastDifPy:
         from .frames import mse_array, persist_mse
 
         store = self.store
-        if unread_blocks(store):
-            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        check_read(store)
         if not persist:
             return mse_array(store, rotations=rotations, mirror=mirror)
         with self.writing(), self._bar("mse", None, "chunks") as advance:

@@ -46,7 +46,7 @@ LAYERS = [
         "walk",
     ],
     ["batched", "settings", "snapshot", "sorting", "store", "views"],
-    ["cascade", "cleaning", "saving"],
+    ["asking", "cascade", "cleaning", "saving"],
     ["keeping", "remote_walk"],
     ["comparisons", "catalog", "cluster", "dense", "performance", "workers"],
     ["found_pairs", "monitor", "page_texts", "pairwise"],
