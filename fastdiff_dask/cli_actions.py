@@ -91,7 +91,7 @@ def apply(
         opened,
         stored_result(opened, comparison, threshold),
         keep,
-        None if decisions is None else decided.marks,
+        decided.marks,
         apart=decided.not_duplicates,
         history=History(folder=move),
     )

@@ -1,20 +1,16 @@
 """`FastDifPy`: the four stages over one store, under the names that users of fast_diff_py know."""
 
 import contextlib
-import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from .asking import Directories, asked_comparison, asked_hashes, names_of, with_given
 from .catalog import IndexCounts
-from .cleaning import clean_store
+from .cleaning import clean_store, print_left
 from .clients import ProjectClient
 from .cluster import capacity
 from .clusters import Cluster, low_quality_of
@@ -22,7 +18,7 @@ from .compare import compare_tiles, plan_comparison
 from .comparisons import Comparison
 from .config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
 from .errors import UsageError, printable
-from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
+from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job, thumbnail_bytes
 from .files import Files
 from .gpu import check_gpu, gpu_workers
 from .hashes import HashSettings
@@ -31,8 +27,6 @@ from .origins import Opened, open_folders, open_two_stores
 from .performance import PerformanceReport
 from .places import checked_store, plot_folder
 from .planning import check_compare_memory, check_tiles, choose_comparison, pairs_left, unplanned
-from .progress import with_unit
-from .remote import is_url
 from .results import Result, collect_errors, collect_result
 from .settings import Settings
 from .state import RunState, record_settings, recorded_settings
@@ -186,7 +180,7 @@ class FastDifPy:
         self._begin(open_folders(settings), used, performance_report)
 
     def _begin(self, opened: Opened, client: ProjectClient, performance_report: str | os.PathLike[str] | None) -> None:
-        """Set what changes while it runs."""
+        """Set what the stages work with, and what changes while they run."""
         self._client = client
         if performance_report is not None:
             client.report = PerformanceReport(performance_report)
@@ -466,17 +460,7 @@ class FastDifPy:
 
     def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
         """Bytes that the thumbnails of side a and of side b take in the store, before compression."""
-        frame = self.store.read_images(["side", "current"])
-        each = math.prod(self.settings.thumbnails.shape)
-        images = {side: int((frame.current & (frame.side == side)).sum()) for side in ("a", "b")}
-        if print_results:
-            for side, number in images.items():
-                for_roots = ", ".join(printable(root.given) for root in self.roots if root.side == side)
-                if for_roots:
-                    print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
-            a, b = images["a"], images["b"]
-            print(f"{a * b if self.store.two_sides else a * (a - 1) // 2} comparisons")
-        return images["a"] * each, images["b"] * each
+        return thumbnail_bytes(self.store, self.roots, self.settings.thumbnails, print_results=print_results)
 
     def estimate(self, sample: int = DEFAULT_SAMPLE) -> Estimate:
         """Estimate what all stages will take, from a sample of the files; needs no index and writes nothing.
@@ -954,7 +938,7 @@ class FastDifPy:
             self.store,
             self.result(similarity),
             rules,
-            None if decisions is None else decided.marks,
+            decided.marks,
             apart=decided.not_duplicates,
             history=History(),
         )
@@ -1013,18 +997,9 @@ class FastDifPy:
         pairs
             Paths of two images, as in `pairs`.
         """
-        images = self.result().images
-        named = [tuple(pair) for pair in pairs]
-        for name in {name for pair in named for name in pair}:
-            if name not in images.index:
-                raise UsageError(f"{printable(str(name))} is in no similar pair")
-        numbers = [
-            (int(a), int(b))
-            for x, y in named
-            for a in np.atleast_1d(images["image"].loc[x])
-            for b in np.atleast_1d(images["image"].loc[y])
-        ]
-        return self._remember_apart(numbers)
+        from .decisions import numbers_of_pairs
+
+        return self._remember_apart(numbers_of_pairs(self.result(), pairs))
 
     def _remember_apart(self, numbers: list[tuple[int, int]]) -> int:
         from .decisions import remember_not_duplicates
@@ -1071,15 +1046,7 @@ class FastDifPy:
             self._kept.reload()
         if config and self._wrote_config:
             Path(str(self.settings.cfg_path)).unlink(missing_ok=True)
-        plots = Path(self.saved_url, "plots")
-        drawn = len(list(plots.iterdir())) if db and not is_url(self.saved_url) and plots.is_dir() else 0
-        if drawn:
-            print(f"{drawn} pictures of pairs in {printable(str(plots))} stay", file=sys.stderr)
-        if others:
-            print(
-                f"{len(others)} files in {self.saved_url} are not of a store and stay, such as {printable(others[0])}",
-                file=sys.stderr,
-            )
+        print_left(self.saved_url, others, plots=db)
 
     # -- as Dask collections -----------------------------------------------------------------------------------------
 
