@@ -8,8 +8,9 @@ from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageEr
 if TYPE_CHECKING:
     from .clusters import Cluster
     from .estimate import Estimate
+    from .finding import find_duplicates
     from .pairwise import pairwise_mse
-    from .project import FastDifPy, find_duplicates
+    from .project import FastDifPy
     from .results import Result
     from .workers import upload_package
 
@@ -36,7 +37,7 @@ _HOMES = {
     "Estimate": "estimate",
     "FastDifPy": "project",
     "Result": "results",
-    "find_duplicates": "project",
+    "find_duplicates": "finding",
     "pairwise_mse": "pairwise",
     "upload_package": "workers",
 }

@@ -1,12 +1,15 @@
 """What a store is made of → away, and nothing else: no file is removed that a store does not write."""
 
 import re
+import sys
+from pathlib import Path
 
-from .errors import UsageError
+from .errors import UsageError, printable
 from .files import Files
+from .remote import is_url
 from .store import Store
 
-__all__ = ["clean_store"]
+__all__ = ["clean_store", "print_left"]
 
 # Names that are written, by what they are for. Chunks are c.0.0.0, or c/0 for arrays that Zarr writes.
 _CHUNK, _PARTIAL = r"c((\.|/)\d+)*", r"(\.[0-9a-f]{32}\.partial)?"
@@ -72,3 +75,26 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
         files.remove_empty_folders()
     known = (_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS, _OTHERS)
     return sorted(name for name in files.tree() if not any(pattern.fullmatch(name) for pattern in known))
+
+
+def print_left(url: str, others: list[str], *, plots: bool) -> None:
+    """Say what stays in a store that was cleaned.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    others
+        What `clean_store` gave.
+    plots
+        Whether pictures of pairs are of that which was removed.
+    """
+    folder = Path(url, "plots")
+    drawn = len(list(folder.iterdir())) if plots and not is_url(url) and folder.is_dir() else 0
+    if drawn:
+        print(f"{drawn} pictures of pairs in {printable(str(folder))} stay", file=sys.stderr)
+    if others:
+        print(
+            f"{len(others)} files in {url} are not of a store and stay, such as {printable(others[0])}",
+            file=sys.stderr,
+        )

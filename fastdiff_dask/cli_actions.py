@@ -66,7 +66,7 @@ def apply(
     from .choosing import KeepRules, choose
     from .decisions import Decisions, read_decisions, remember_not_duplicates
     from .journals import History
-    from .project import absolute_store
+    from .places import absolute_store
     from .store import Store
     from .tables import stored_comparison, stored_result
 
@@ -91,7 +91,7 @@ def apply(
         opened,
         stored_result(opened, comparison, threshold),
         keep,
-        None if decisions is None else decided.marks,
+        decided.marks,
         apart=decided.not_duplicates,
         history=History(folder=move),
     )
@@ -137,7 +137,7 @@ def report(
 ) -> None:
     """Write what was found in STORE as one HTML file, to look at it, mark what may go, and export that for apply."""
     from .choosing import KeepRules
-    from .project import absolute_store
+    from .places import absolute_store
     from .report import LIMIT, write_report
     from .store import Store
     from .tables import stored_result
@@ -161,7 +161,7 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     """
     from .applying import undo as bring_back
     from .journals import journals, last_to_undo
-    from .project import absolute_store
+    from .places import absolute_store
 
     url = None if store is None else absolute_store(store)
     if listed:

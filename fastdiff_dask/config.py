@@ -16,6 +16,7 @@ __all__ = [
     "ReadSettings",
     "ThumbnailSettings",
     "aspect_factor",
+    "check_whole",
 ]
 
 DEFAULT_BLOCK_SIZE = 1024
@@ -23,6 +24,18 @@ DEFAULT_BLOCK_SIZE = 1024
 TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
 _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
+
+
+def check_whole(name: str, value: object, lowest: int = 1) -> None:
+    """Refuse what is no whole number from the lowest.
+
+    Raises
+    ------
+    UsageError
+        With the name and the value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number from {lowest}")
 
 
 def _integer(name: str, value: object, low: int, high: int) -> None:

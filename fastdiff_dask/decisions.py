@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import UsageError, printable
-from .results import shown_paths
+from .results import Result, shown_paths
 from .store import Store
 from .tables import roots_of_store
 
-__all__ = ["FORMAT", "Decisions", "read_decisions", "remember_not_duplicates"]
+__all__ = ["FORMAT", "Decisions", "numbers_of_pairs", "read_decisions", "remember_not_duplicates"]
 
 FORMAT = "fastdiff_dask decisions 1"
 _LARGEST = 1 << 28
@@ -25,12 +27,12 @@ class Decisions:
     Attributes
     ----------
     marks
-        "keep" or "remove" by the number of an image.
+        "keep" or "remove" by the number of an image; None if nobody marked any, so that rules alone decide.
     not_duplicates
         Pairs of numbers of images that are no duplicates of each other.
     """
 
-    marks: dict[int, str] = field(default_factory=dict)
+    marks: dict[int, str] | None = None
     not_duplicates: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -111,6 +113,24 @@ def _paths(store: Store, numbers: list[int]) -> dict[int, str]:
     for frame in _rows(store, numbers, ["side", "root", "path", "path_bytes"]):
         found |= dict(zip(frame.image.tolist(), shown_paths(frame, roots), strict=True))
     return found
+
+
+def numbers_of_pairs(result: Result, pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Numbers of pairs of images that are named by their paths; a path may be that of two images, one a side.
+
+    Raises
+    ------
+    UsageError
+        If one is in no similar pair.
+    """
+    numbers = result.images["image"]
+    named = [tuple(pair) for pair in pairs]
+    for name in {name for pair in named for name in pair}:
+        if name not in numbers.index:
+            raise UsageError(f"{printable(str(name))} is in no similar pair")
+    return [
+        (int(a), int(b)) for x, y in named for a in np.atleast_1d(numbers.loc[x]) for b in np.atleast_1d(numbers.loc[y])
+    ]
 
 
 def remember_not_duplicates(store: Store, pairs: Iterable[tuple[int, int]]) -> int:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from .actions import Removal, Seen
 from .errors import UsageError
 from .images import image_extensions
-from .project import FastDifPy, default_store
+from .places import default_store
+from .project import FastDifPy
 from .remote import is_url
 from .results import Result
 from .roots import resolve_roots

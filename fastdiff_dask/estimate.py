@@ -20,7 +20,7 @@ from .catalog import ListedImage, Root, full_path, list_images, unread_rows
 from .cluster import capacity, run_in_waves
 from .config import CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings
 from .decoder import ListedFile, Request
-from .errors import UsageError
+from .errors import UsageError, printable
 from .hashes import DIGEST_BYTES, thumbnail_digests
 from .metrics import available_transforms
 from .ordering import kd_order
@@ -28,10 +28,10 @@ from .progress import with_unit
 from .readers import close_readers, reader
 from .search import BOX_VALUES, SearchCounts, candidate_pairs, listed_pairs
 from .signatures import leading_values, signature_error, signature_length, signatures
-from .store import encode_partition, row_array_bytes
+from .store import Store, encode_partition, row_array_bytes
 from .workers import check_visible, is_embedded
 
-__all__ = ["DEFAULT_SAMPLE", "Estimate", "check_sample", "describe_estimate", "estimate_job"]
+__all__ = ["DEFAULT_SAMPLE", "Estimate", "check_sample", "describe_estimate", "estimate_job", "thumbnail_bytes"]
 
 DEFAULT_SAMPLE = 200
 # Files of the sample in a task: enough that its clock counts, few enough that all threads are busy.
@@ -385,3 +385,30 @@ def _comparing(thumbnails: NDArray[np.uint8], images: int, comparisons: int) -> 
         listed_pairs(distinct, distinct, i[checked], j[checked], sse_limit=limit, transforms=transforms)
         exact = (time.perf_counter() - start) / len(i[checked])
     return bounds * (images / some) ** _POWER + near * comparisons * exact
+
+
+def thumbnail_bytes(
+    store: Store, roots: list[Root], settings: ThumbnailSettings, *, print_results: bool
+) -> tuple[int, int]:
+    """Bytes that the thumbnails of the images in an index take, of side a and of side b, before compression.
+
+    Parameters
+    ----------
+    store, roots
+        The store, and the folders as the user gives them now.
+    settings
+        How an image becomes a thumbnail.
+    print_results
+        Whether to print them, with the numbers of images and of comparisons.
+    """
+    frame = store.read_images(["side", "current"])
+    each = math.prod(settings.shape)
+    images = {side: int((frame.current & (frame.side == side)).sum()) for side in ("a", "b")}
+    if print_results:
+        for side, number in images.items():
+            for_roots = ", ".join(printable(root.given) for root in roots if root.side == side)
+            if for_roots:
+                print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
+        a, b = images["a"], images["b"]
+        print(f"{a * b if store.two_sides else a * (a - 1) // 2} comparisons")
+    return images["a"] * each, images["b"] * each

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .cascade import LISTED_CHUNKS
 from .comparisons import Comparison, Part
-from .config import CompareSettings, ThumbnailSettings
+from .config import CompareSettings, ThumbnailSettings, check_whole
 from .copies import find_copies
 from .errors import UsageError
 from .grid import choose_tile_side
@@ -24,6 +24,7 @@ from .store import Store
 
 __all__ = [
     "check_compare_memory",
+    "check_tiles",
     "choose_comparison",
     "compare_task_bytes",
     "pairs_left",
@@ -38,7 +39,7 @@ _SUB_BLOCK = 256
 # For measures that are slow: images of a sub-block (of SSIM, a core compares 500 pairs a second; a user's function may
 # be as slow), and tiles along the side of the matrix, at least. Who stops a run waits for a tile.
 _SUB_BLOCKS, _SLOW_TILES = {"mse": _SUB_BLOCK, "hamming": _SUB_BLOCK, "ssim": 16}, 200
-_UNKNOWN_SUB_BLOCK = 64
+_UNKNOWN_SUB_BLOCK, _LARGEST_SUB_BLOCK = 64, 4096
 # Signatures that are put in order at a time.
 _ROWS = 1 << 14
 
@@ -120,6 +121,23 @@ def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> No
             f"comparing thumbnails of {settings.width}×{settings.height} pixels needs {needed / 1e9:.3g} GB, and a "
             f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, or "
             f"a new --store with smaller thumbnails"
+        )
+
+
+def check_tiles(tile_side: int | None, sub_block: int | None) -> None:
+    """Refuse what a user names for `plan_part` and cannot be planned.
+
+    Raises
+    ------
+    UsageError
+        With the value.
+    """
+    for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
+        if value is not None:
+            check_whole(name, value)
+    if sub_block is not None and sub_block > _LARGEST_SUB_BLOCK:
+        raise UsageError(
+            f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {_LARGEST_SUB_BLOCK}"
         )
 
 

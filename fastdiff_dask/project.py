@@ -1,54 +1,39 @@
 """`FastDifPy`: the four stages over one store, under the names that users of fast_diff_py know."""
 
 import contextlib
-import hashlib
-import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from .catalog import IndexCounts, Root, full_path, index_images, resolve_roots
-from .cleaning import clean_store
-from .cluster import capacity, check_dashboard_address, current_client, dashboard_link, embedded_client
+from .asking import Directories, asked_comparison, asked_hashes, names_of, with_given
+from .catalog import IndexCounts
+from .cleaning import clean_store, print_left
+from .clients import ProjectClient
+from .cluster import capacity
 from .clusters import Cluster, low_quality_of
 from .compare import compare_tiles, plan_comparison
 from .comparisons import Comparison
-from .config import (
-    DEFAULT_BLOCK_SIZE,
-    PIXEL_LIMIT,
-    TIME_LIMIT,
-    CompareSettings,
-    aspect_factor,
-)
-from .errors import FastDiffError, UsageError, printable
-from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job
-from .files import Files, check_store_address
-from .functions import check_sendable
+from .config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
+from .errors import UsageError, printable
+from .estimate import DEFAULT_SAMPLE, Estimate, check_sample, estimate_job, thumbnail_bytes
+from .files import Files
 from .gpu import check_gpu, gpu_workers
 from .hashes import HashSettings
-from .locks import Held
-from .measures import default_threshold, resolve_measure
+from .keeping import KeptStore
+from .origins import Opened, open_folders, open_two_stores
 from .performance import PerformanceReport
-from .planning import check_compare_memory, choose_comparison, pairs_left, unplanned
-from .progress import show_address, stage_bar, with_unit
-from .remote import is_url
-from .resilience import connected
+from .places import checked_store, plot_folder
+from .planning import check_compare_memory, check_tiles, choose_comparison, pairs_left, unplanned
 from .results import Result, collect_errors, collect_result
-from .roots import is_within, overlap
-from .saving import SavedCopy
 from .settings import Settings
 from .state import RunState, record_settings, recorded_settings
-from .stopping import check, is_asked, stoppable
+from .stopping import check
 from .store import Store
-from .thumbnails import check_memory, hash_blocks, hashing_of, read_blocks, unhashed_blocks, unread_blocks
-from .transfer import copy_blocks, index_stores, open_sources, roots_of
-from .workers import check_package, check_visible, is_embedded
+from .thumbnails import check_memory, check_read, hash_blocks, hashing_of, unhashed_blocks, unread_blocks
+from .workers import check_visible
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -61,58 +46,7 @@ if TYPE_CHECKING:
     from .showing import Pair
     from .tables import Tables
 
-__all__ = ["FastDifPy", "absolute_store", "default_store", "find_duplicates"]
-
-_LARGEST_SUB_BLOCK = 4096
-
-Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
-
-def _listed(directories: Directories | None) -> list[str]:
-    if directories is None:
-        return []
-    several = [directories] if isinstance(directories, str | os.PathLike) else directories
-    try:
-        names = [os.fspath(directory) for directory in several]
-        if all(isinstance(name, str) for name in names):
-            return names
-    except TypeError:
-        pass
-    raise UsageError(f"{directories!r} is no folder, nor a list of folders; name one by a text or a Path")
-
-
-def _given(settings: Settings, defaults: Settings, **values: Any) -> Settings:
-    """Settings with what was given, and the defaults of the rest of these."""
-    return replace(
-        settings, **{name: getattr(defaults, name) if value is None else value for name, value in values.items()}
-    )
-
-
-def _as_tuple(values: Any) -> Any:
-    return tuple(values) if isinstance(values, Iterable) else values
-
-
-def default_store(roots: list[Root]) -> str:
-    """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
-    return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
-
-
-def absolute_store(store: str) -> str:
-    """The address of a store as it is recorded for it: of a folder, the absolute path."""
-    files = Files(store)
-    return str(Path(files.root).absolute()) if files.local else store.rstrip("/")
-
-
-def _cache_place(first: str, identity: str) -> str:
-    import platformdirs
-
-    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(first).name)[:40] or "root"
-    digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
-    try:
-        cache = platformdirs.user_cache_dir("fastdiff_dask")
-    except RuntimeError:
-        raise UsageError("this user has no home folder; name a folder for the work with store= (--store)") from None
-    return str(Path(cache, "stores", f"{name}-{digest}"))
+__all__ = ["FastDifPy"]
 
 
 class FastDifPy:
@@ -223,8 +157,8 @@ class FastDifPy:
         verbose: bool | None = None,
     ) -> None:
         settings = Settings(
-            p_root_dir_a=tuple(_listed(directory_a)),
-            p_root_dir_b=tuple(_listed(directory_b)),
+            p_root_dir_a=names_of(directory_a),
+            p_root_dir_b=names_of(directory_b),
             thumbnail_size_x=thumbnail_size_x,
             thumbnail_size_y=thumbnail_size_y,
             block_size=block_size,
@@ -232,39 +166,35 @@ class FastDifPy:
             time_limit=time_limit,
             pixel_limit=pixel_limit,
             recursive=recursive,
-            supported_file_types=tuple(_listed(extensions)),
-            ignore_names=tuple(_listed(ignore_names)),
-            ignore_paths=tuple(_listed(ignore_paths)),
-            store=None if store is None else _listed(store)[0],
+            supported_file_types=names_of(extensions),
+            ignore_names=names_of(ignore_names),
+            ignore_paths=names_of(ignore_paths),
+            store=None if store is None else names_of(store)[0],
             in_memory=in_memory,
             update_timeout=update_timeout,
-            cfg_path=None if cfg_path is None else _listed(cfg_path)[0],
+            cfg_path=None if cfg_path is None else names_of(cfg_path)[0],
             retain_config=retain_config,
             verbose=verbose,
         )
-        self._run_on(client, workers, threads, dashboard_address)
-        self._open(settings)
-        self._begin(performance_report)
+        used = ProjectClient(client, workers, threads, dashboard_address)
+        self._begin(open_folders(settings), used, performance_report)
 
-    def _open(self, settings: Settings) -> None:
-        """Find the folders and the place of the store."""
-        # the current folder may be another one later
-        ignored = tuple(
-            path if is_url(path) else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
-            for path in settings.ignore_paths
-        )
-        self._defaults = self.settings = settings = replace(settings, ignore_paths=ignored)
+    def _begin(self, opened: Opened, client: ProjectClient, performance_report: str | os.PathLike[str] | None) -> None:
+        """Set what the stages work with, and what changes while they run."""
+        self._client = client
+        if performance_report is not None:
+            client.report = PerformanceReport(performance_report)
+        self._origin, self.roots = opened.origin, opened.origin.roots
+        self._defaults = self.settings = opened.settings
+        self.verbose = opened.settings.verbose
         self._wrote_config = False
-        if settings.retain_config:
-            settings.check_target()
-        self.verbose = settings.verbose
-        self._sources: dict[str, str] | None = None
-        self.roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
-        if not any(root.side == "a" for root in self.roots):
-            raise UsageError("no folder to search; name at least one")
-        self.store_url = default_store(self.roots) if settings.store is None else self._checked_store(settings.store)
-        if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
-            self._check_outside(settings.sl_plot_output_dir)
+        self._kept = KeptStore(opened.store_url, opened.settings.in_memory, opened.settings.update_timeout)
+        self.store_url, self.saved_url = self._kept.url, self._kept.saved_url
+        self._comparison: Comparison | None = None
+        self._threshold: float | None = None
+        self._tiles_resumed = 0
+        self.seconds: dict[str, float] = {}
+        self.images_read = 0
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -329,9 +259,8 @@ class FastDifPy:
             If a folder or an option cannot be used.
         """
         db = cls.__new__(cls)
-        db._run_on(client, workers, threads, dashboard_address)
-        db._open(settings)
-        db._begin(performance_report)
+        used = ProjectClient(client, workers, threads, dashboard_address)
+        db._begin(open_folders(settings), used, performance_report)
         return db
 
     @classmethod
@@ -380,17 +309,12 @@ class FastDifPy:
         first_loop_done
         """
         db = cls.__new__(cls)
-        db._run_on(client, workers, threads, dashboard_address)
-        db.roots = []
-        url = db._checked_store(os.fspath(store))
-        found = Store(url)
-        settings, sources = recorded_settings(found)
+        used = ProjectClient(client, workers, threads, dashboard_address)
+        url = checked_store(os.fspath(store))
+        settings, sources = recorded_settings(Store(url))
         settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
-        if sources:
-            db._open_sources(sources, settings)
-        else:
-            db._open(settings)
-        db._begin(performance_report)
+        opened = open_two_stores(sources, settings) if sources else open_folders(settings)
+        db._begin(opened, used, performance_report)
         return db
 
     @classmethod
@@ -448,81 +372,11 @@ class FastDifPy:
         (8, 4)
         """
         db = cls.__new__(cls)
-        db._run_on(client, workers, threads, dashboard_address)
+        used = ProjectClient(client, workers, threads, dashboard_address)
         settings = Settings(block_size=block_size, store=None if store is None else os.fspath(store), verbose=verbose)
-        db._open_sources({"a": os.fspath(store_a), "b": os.fspath(store_b)}, settings)
-        db._begin(performance_report)
+        opened = open_two_stores({"a": os.fspath(store_a), "b": os.fspath(store_b)}, settings)
+        db._begin(opened, used, performance_report)
         return db
-
-    def _open_sources(self, urls: dict[str, str], settings: Settings) -> None:
-        """Find the stores of both sides, and the place of that which compares them."""
-        self.verbose = settings.verbose
-        self._wrote_config = False
-        self.roots = []  # no folder of pictures that a store must not be in
-        self._sources = {side: self._checked_store(url) for side, url in urls.items()}
-        sources = open_sources(self._sources)
-        self.roots = roots_of(sources)
-        made = sources["a"].thumbnail_settings
-        self._defaults = self.settings = replace(
-            settings, thumbnail_size_x=made.width, thumbnail_size_y=made.height, exact_decode=made.exact_decode
-        )
-        if settings.store is None:
-            self.store_url = _cache_place(self._sources["a"], "\0".join(("stores", *self._sources.values())))
-        else:
-            self.store_url = self._checked_store(settings.store)
-        for source in self._sources.values():
-            if overlap(self.store_url, source):
-                raise UsageError(
-                    f"{self.store_url} is one of the stores to compare, or in it; name another place for the work"
-                )
-
-    def _run_on(
-        self, client: "Client | None", workers: int | None, threads: int | None, dashboard_address: str | None
-    ) -> None:
-        for name, value in (("workers", workers), ("threads", threads)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
-            if value is not None and client is not None:
-                raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
-        if dashboard_address is not None:
-            check_dashboard_address(dashboard_address)
-        self._client, self._workers, self._threads = client, workers, threads
-        self._dashboard_address = dashboard_address
-
-    def _begin(self, performance_report: str | os.PathLike[str] | None) -> None:
-        """Set what changes while it runs."""
-        self._report = None if performance_report is None else PerformanceReport(performance_report)
-        self.seconds: dict[str, float] = {}
-        self._checked = False
-        self._own_client: Client | None = None
-        self._locked = False
-        self._held = Held()
-        self._comparison: Comparison | None = None
-        self._threshold: float | None = None
-        self._tiles_resumed = 0
-        self.images_read = 0
-        self.saved_url = self.store_url
-        self._copy: SavedCopy | None = None
-        if self.settings.in_memory:
-            check_store_address(self.store_url)
-            self.store_url = f"memory://fastdiff_dask/{hashlib.blake2b(self.saved_url.encode()).hexdigest()[:16]}"
-
-    def _checked_store(self, store: str) -> str:
-        """Absolute, because workers may run elsewhere; not inside the photo folders."""
-        if not store or "::" in store:
-            raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
-        check_store_address(store)
-        files = Files(store)
-        if not files.local:
-            for root in self.roots:
-                if is_within(store, root.absolute):
-                    raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
-            return store.rstrip("/") if store.rstrip("/")[-1] != ":" else store
-        path = Path(files.root)
-        for root in self.roots:
-            if path.resolve().is_relative_to(root.absolute):
-                raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
-        return str(path.absolute())
 
     # -- resources ---------------------------------------------------------------------------------------------------
 
@@ -534,118 +388,36 @@ class FastDifPy:
 
     def close(self) -> None:
         """Write the performance report, if it was asked for, and end the client that was started here, if any."""
-        if self._report is not None:
-            self._report.write()
-            self._report = None
-        if self._own_client is not None:
-            cluster = self._own_client.cluster
-            self._own_client.close()
-            cluster.close()
-            self._own_client = None
+        self._client.close()
 
     @property
     def client(self) -> "Client":
         """The Dask client in use; started now if there is none yet."""
-        client = self._client or self._own_client or current_client()
-        if client is None:
-            client = self._own_client = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
-            self._show_progress(client)
-        stores = [self.store_url, *(self._sources or {}).values()]
-        if any(url.startswith("memory:") for url in stores) and not is_embedded(client):
-            raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
-        pictures = self.roots if self._sources is None else []
-        if any(root.absolute.startswith("memory:") for root in pictures) and not is_embedded(client):
-            raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
-        if not self._checked and not is_embedded(client):
-            capacity(client)  # waits for workers
-            check_package(client)
-        self._checked = True
-        if self._report is not None:
-            self._report.begin(client)
-        return client
-
-    def _show_progress(self, client: "Client") -> None:
-        """Serve the page of the store beside Dask's pages, and say where they are."""
-        from .dashboard import ROUTE, add_page
-
-        page = add_page(client, self.store_url)
-        if self.verbose is not False:
-            link = dashboard_link(client)
-            show_address("Dashboard", link)
-            if page:
-                show_address("Progress", f"{link.removesuffix('/status')}{ROUTE}")
-
-    def _check_visible(self, store: Store, files: bool) -> None:
-        """See that workers elsewhere see the store, and, of each folder, it and a file."""
-        client = self.client
-        if is_embedded(client):
-            return
-        paths: list[str] = []
-        for url in (self._sources or {}).values() if files else ():
-            check_visible(client, url, [])
-        if files and self._sources is None:
-            frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
-            frame = frame[frame.current & (frame["size"] >= 0)].drop_duplicates("root")
-            paths = [full_path(row.root, row.path, row.path_bytes) for row in frame.itertuples()]
-            paths = [*frame.root, *paths]
-        check_visible(client, store.url, paths)
+        return self._client.get(self.store_url, self._origin, self.verbose)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the store for writing over several stages; each stage does so by itself otherwise."""
-        if self._locked:
+        with self._kept.writing():
             yield
-            return
-        with Store.lock(self.saved_url) as self._held:
-            self._locked = True
-            try:
-                if self.settings.in_memory and self._copy is None:
-                    self._copy = SavedCopy(self.store_url, self.saved_url)
-                    self._copy.load()
-                yield
-            finally:
-                self._locked = False
-
-    @contextlib.contextmanager
-    def _bar(self, name: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-        """A progress bar; each step sees that the store is still held."""
-        with stage_bar(name, total, unit, self.verbose) as advance:
-
-            def step(amount: int) -> None:
-                self._held.check()
-                advance(amount)
-                if self._copy is not None:
-                    # who asks to stop may ask again, which ends it at once
-                    self._copy.save_after(0.0 if is_asked() else self.settings.update_timeout)
-
-            yield step
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
-        if name != "index" and self._copy is None:
-            Store(self.saved_url)  # that there is none is said before the lock makes its folder
-        with connected(self._client or self._own_client), self.writing(), stoppable():
-            self._held.check()
-            try:
-                if name != "index":
-                    self._record()
-                yield
-            except FastDiffError as error:
-                if self._copy is None:
-                    raise
-                # the user knows the place where it is saved
-                raise type(error)(str(error).replace(self.store_url, self.saved_url)) from None
-            finally:
-                if self._copy is not None:
-                    self._copy.save()
+        with self._kept.stage(self._client.own, first=name == "index"):
+            if name != "index":
+                self._record()
+            yield
         self.seconds[name] = round(time.monotonic() - start, 3)
+
+    def _bar(self, name: str, total: int | None, unit: str) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        return self._kept.bar(name, total, unit, self.verbose)
 
     def _record(self) -> None:
         """Keep the settings in the store, and in their file."""
         a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
         settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
-        record_settings(self.store, settings, self._sources or {})
+        record_settings(self.store, settings, self._origin.stores)
         if settings.retain_config:
             settings.write(str(settings.cfg_path))
             self._wrote_config = True
@@ -653,7 +425,7 @@ class FastDifPy:
     @property
     def config(self) -> RunState:
         """The settings, and how far the job is; under the names of fast_diff_py's configuration, see `RunState`."""
-        return RunState(self.settings, self.store_url if self._copy is not None else self.saved_url)
+        return RunState(self.settings, self._kept.newest_url)
 
     @property
     def store(self) -> Store:
@@ -684,30 +456,11 @@ class FastDifPy:
                 check_compare_memory(self.settings.thumbnails, room)
             store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
             self._record()
-            if self._sources is not None:
-                return index_stores(store, open_sources(self._sources), advance)
-            return index_images(
-                store,
-                self.roots,
-                self.settings.index,
-                advance,
-                time_limit=self.settings.time_limit,
-                pixel_limit=self.settings.pixel_limit,
-            )
+            return self._origin.index(store, self.settings, advance)
 
     def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
         """Bytes that the thumbnails of side a and of side b take in the store, before compression."""
-        frame = self.store.read_images(["side", "current"])
-        each = math.prod(self.settings.thumbnails.shape)
-        images = {side: int((frame.current & (frame.side == side)).sum()) for side in ("a", "b")}
-        if print_results:
-            for side, number in images.items():
-                for_roots = ", ".join(printable(root.given) for root in self.roots if root.side == side)
-                if for_roots:
-                    print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
-            a, b = images["a"], images["b"]
-            print(f"{a * b if self.store.two_sides else a * (a - 1) // 2} comparisons")
-        return images["a"] * each, images["b"] * each
+        return thumbnail_bytes(self.store, self.roots, self.settings.thumbnails, print_results=print_results)
 
     def estimate(self, sample: int = DEFAULT_SAMPLE) -> Estimate:
         """Estimate what all stages will take, from a sample of the files; needs no index and writes nothing.
@@ -725,7 +478,7 @@ class FastDifPy:
             If `sample` is no whole number from 1.
         """
         check_sample(sample)
-        if self._sources is not None:
+        if self._origin.stores:
             raise UsageError("an estimate reads pictures, which are not needed here; copying takes seconds")
         files = Files(self.saved_url)
         return estimate_job(
@@ -782,7 +535,7 @@ class FastDifPy:
         FastDiffError
             If the hash function fails or gives something else; blocks that were finished are kept.
         """
-        self.settings = settings = _given(
+        self.settings = settings = with_given(
             self.settings,
             self._defaults,
             fl_compute_thumbnails=compute_thumbnails,
@@ -790,16 +543,7 @@ class FastDifPy:
             fl_shift_amount=amount,
             fl_cpu_proc=cpu_proc,
         )
-        hashing = HashSettings(
-            amount=settings.fl_shift_amount,
-            function=hash_function,
-            # what is no sequence is refused there
-            image_hashes=(image_hashes,) if isinstance(image_hashes, str) else _as_tuple(image_hashes),
-            turned=settings.fl_compute_hash or hash_function is not None,
-        )
-        if hash_function is not None:
-            check_sendable(hash_function, "hash function")
-        wanted = hashing if hashing.turned or hashing.image_hashes else None
+        wanted = asked_hashes(settings, hash_function, image_hashes)
         with self._stage("thumbnails"):
             if settings.fl_compute_thumbnails or wanted is not None:
                 self._read(wanted, settings.fl_cpu_proc)
@@ -809,15 +553,11 @@ class FastDifPy:
         store = self.store
         unread = unread_blocks(store)
         if unread:
-            self._check_visible(store, files=True)
+            self._origin.check_visible(self.client, store)
             store.forget_stale()
             with self._bar("thumbnail", sum(unread.values()), "images") as advance:
-                if self._sources is None:
-                    done = read_blocks(store, self.client, unread, self.settings.reading, wanted, most)
-                else:
-                    done = copy_blocks(store, self.client, unread, open_sources(self._sources), most)
-                for images, _ in done:
-                    self.images_read += images if self._sources is None else 0
+                for images, _ in self._origin.read(store, self.client, unread, self.settings, wanted, most):
+                    self.images_read += 0 if self._origin.stores else images
                     advance(images)
         unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
         if unhashed and wanted is not None:
@@ -894,27 +634,11 @@ class FastDifPy:
         FastDiffError
             If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
         """
-        defaults = self._defaults
-        compare = defaults.sl_compare if compare is None else compare
-        measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
-        if similarity_threshold is None:
-            same = measure is None if defaults.sl_compare == "mse" else measure and measure.name == defaults.sl_compare
-            similarity_threshold = defaults.similarity_threshold if same else None
-            similarity_threshold = default_threshold(compare) if similarity_threshold is None else similarity_threshold
-        # of two options that exclude each other, that which is given counts
-        if match_aspect_by is not None and only_matching_aspect is None:
-            only_matching_aspect = False
-        if only_matching_aspect is not None and match_aspect_by is None:
-            defaults = replace(defaults, sl_matching_aspect=only_matching_aspect, sl_match_aspect_by=None)
-        if only_matching_hash and skip_matching_hash is None:
-            skip_matching_hash = False
-        if skip_matching_hash and only_matching_hash is None:
-            only_matching_hash = False
-        asked = _given(
+        asked, measure = asked_comparison(
             self.settings,
-            defaults,
+            self._defaults,
+            compare,
             similarity_threshold=similarity_threshold,
-            sl_compare="mse" if measure is None else measure.name,
             sl_rotations=rotations,
             sl_mirror=mirror,
             sl_matching_aspect=only_matching_aspect,
@@ -930,57 +654,36 @@ class FastDifPy:
         settings = asked.comparison
         if asked.sl_gpu_proc and measure is not None:
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
-        if asked.sl_gpu_proc and (self._client or self._own_client or current_client()) is None:
+        if asked.sl_gpu_proc and self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has
         most: int | None
         gpus, most = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else ([], asked.sl_cpu_proc)
-        plot_folder = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
-        for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1")
-        if sub_block is not None and sub_block > _LARGEST_SUB_BLOCK:
-            raise UsageError(
-                f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {_LARGEST_SUB_BLOCK}"
-            )
+        plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
+        check_tiles(tile_side, sub_block)
         self.settings = asked
         with self._stage("compare"):
             store = self.store
             if unread_blocks(store) and not asked.fl_compute_thumbnails:
                 self._read(None, asked.fl_cpu_proc)
-            if unread_blocks(store):
-                raise UsageError("some images were not read yet; call first_loop_iteration() first")
+            check_read(store)
             if settings.only_matching_hash or settings.skip_matching_hash:
                 settings = replace(settings, hashes=hashing_of(store))
             comparison = choose_comparison(store, settings)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if pairs_left(comparison) or unplanned(comparison):
-                self._check_visible(store, files=False)
+                check_visible(self.client, store.url, [])
                 plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
                     for compared, _ in compare_tiles(comparison, self.client, measure, most, gpus):
                         advance(compared)
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
-        if plot_folder is not None:
-            self._draw(plot_folder)
+        if plots is not None:
+            self._draw(plots)
 
     def _plot_folder(self, folder: str | None) -> Path:
         from .plots import check_plots
 
-        if folder is None:
-            files = Files(self.saved_url)
-            if not files.local:
-                raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
-            folder = str(Path(files.root) / "plots")
-        self._check_outside(folder)
-        return check_plots(folder)
-
-    def _check_outside(self, folder: str) -> None:
-        place = Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111 - Path raises without a home
-        for root in self.roots:
-            if place.is_relative_to(root.absolute):
-                raise UsageError(
-                    f"plots in {printable(folder)} would be pictures of {printable(root.given)}; name a folder outside"
-                )
+        return check_plots(plot_folder(folder, self.saved_url, self.roots))
 
     def _draw(self, folder: Path) -> None:
         from .plots import draw_plots
@@ -988,8 +691,7 @@ class FastDifPy:
         result, limit = self.result(), self.settings.sl_plot_limit
         with self._stage("plots"):
             store = self.store
-            if not is_embedded(self.client):
-                check_visible(self.client, store.url, [str(folder)])
+            check_visible(self.client, store.url, [str(folder)])
             with self._bar("plots", min(limit, result.pair_count), "pairs") as advance:
                 for drawn in draw_plots(store, self.client, result, folder, limit):
                     advance(drawn)
@@ -1143,8 +845,7 @@ class FastDifPy:
         from .showing import look_at_pair
 
         store = self.store
-        if unread_blocks(store):
-            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        check_read(store)
         return look_at_pair(store, self.roots, os.fspath(a), os.fspath(b), self.settings.comparison)
 
     def _repr_html_(self) -> str:
@@ -1193,7 +894,7 @@ class FastDifPy:
         from .choosing import KeepRules
         from .report import LIMIT, write_report
 
-        rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
+        rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
         shown = LIMIT if limit is None else limit
         return write_report(self.store, self.result(similarity), path, limit=shown, rules=rules)
 
@@ -1231,13 +932,13 @@ class FastDifPy:
         from .decisions import Decisions, read_decisions
         from .journals import History
 
-        rules = KeepRules(rules=tuple(_listed(keep)), prefer=tuple(_listed(prefer)), protect=tuple(_listed(protect)))
+        rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
         decided = Decisions() if decisions is None else read_decisions(self.store, decisions)
         return choose(
             self.store,
             self.result(similarity),
             rules,
-            None if decisions is None else decided.marks,
+            decided.marks,
             apart=decided.not_duplicates,
             history=History(),
         )
@@ -1296,26 +997,16 @@ class FastDifPy:
         pairs
             Paths of two images, as in `pairs`.
         """
-        images = self.result().images
-        named = [tuple(pair) for pair in pairs]
-        for name in {name for pair in named for name in pair}:
-            if name not in images.index:
-                raise UsageError(f"{printable(str(name))} is in no similar pair")
-        numbers = [
-            (int(a), int(b))
-            for x, y in named
-            for a in np.atleast_1d(images["image"].loc[x])
-            for b in np.atleast_1d(images["image"].loc[y])
-        ]
-        return self._remember_apart(numbers)
+        from .decisions import numbers_of_pairs
+
+        return self._remember_apart(numbers_of_pairs(self.result(), pairs))
 
     def _remember_apart(self, numbers: list[tuple[int, int]]) -> int:
         from .decisions import remember_not_duplicates
 
         with self.writing():
             added = remember_not_duplicates(self.store, numbers)
-            if self._copy is not None:
-                self._copy.save()
+            self._kept.save()
         return added
 
     def print_compare_errors(self) -> None:
@@ -1352,19 +1043,10 @@ class FastDifPy:
         with self.writing():
             self._comparison = None if db else self._comparison
             others = clean_store(self.saved_url, thumbs=thumbs, db=db, config=config)
-            if self._copy is not None:
-                self._copy.load()
+            self._kept.reload()
         if config and self._wrote_config:
             Path(str(self.settings.cfg_path)).unlink(missing_ok=True)
-        plots = Path(self.saved_url, "plots")
-        drawn = len(list(plots.iterdir())) if db and not is_url(self.saved_url) and plots.is_dir() else 0
-        if drawn:
-            print(f"{drawn} pictures of pairs in {printable(str(plots))} stay", file=sys.stderr)
-        if others:
-            print(
-                f"{len(others)} files in {self.saved_url} are not of a store and stay, such as {printable(others[0])}",
-                file=sys.stderr,
-            )
+        print_left(self.saved_url, others, plots=db)
 
     # -- as Dask collections -----------------------------------------------------------------------------------------
 
@@ -1381,8 +1063,7 @@ class FastDifPy:
         from .frames import thumbnails_array
 
         store = self.store
-        if unread_blocks(store):
-            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        check_read(store)
         return thumbnails_array(store)
 
     def mse(self, *, rotations: bool = True, mirror: bool = False, persist: bool = False) -> "da.Array":
@@ -1402,64 +1083,11 @@ class FastDifPy:
         from .frames import mse_array, persist_mse
 
         store = self.store
-        if unread_blocks(store):
-            raise UsageError("some images were not read yet; call first_loop_iteration() first")
+        check_read(store)
         if not persist:
             return mse_array(store, rotations=rotations, mirror=mirror)
         with self.writing(), self._bar("mse", None, "chunks") as advance:
             try:
                 return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
             finally:
-                if self._copy is not None:
-                    self._copy.save()
-
-
-def find_duplicates(
-    directory_a: Directories,
-    directory_b: Directories | None = None,
-    *,
-    similarity_threshold: float = 200.0,
-    rotations: bool = True,
-    mirror: bool = False,
-    only_matching_aspect: bool = False,
-    match_aspect_by: float | None = None,
-    only_matching_hash: bool = False,
-    skip_matching_hash: bool = False,
-    **options: Any,
-) -> Result:
-    """Find the duplicates of a collection, or of one against another: all stages, as far as they are not done yet.
-
-    Parameters
-    ----------
-    directory_a, directory_b
-        Folder or folders to search, and to compare them with.
-    similarity_threshold, rotations, mirror
-        What makes a pair similar, see `CompareSettings`.
-    only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
-        Which pairs are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if they are needed.
-    options
-        As for `FastDifPy`.
-
-    Returns
-    -------
-    The pairs, the clusters with what to keep, the errors.
-
-    Raises
-    ------
-    UsageError
-        If a directory or a setting cannot be used.
-    """
-    comparison: dict[str, Any] = {
-        "similarity_threshold": similarity_threshold,
-        "rotations": rotations,
-        "mirror": mirror,
-        "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
-        "only_matching_hash": only_matching_hash,
-        "skip_matching_hash": skip_matching_hash,
-    }
-    CompareSettings(**comparison)
-    with FastDifPy(directory_a, directory_b, **options) as db, db.writing():
-        db.index_the_dirs()
-        db.first_loop_iteration(compute_hash=only_matching_hash or skip_matching_hash)
-        db.second_loop_iteration(**comparison)
-        return db.result()
+                self._kept.save()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .choosing import KeepRules, choose
 from .clusters import keep_order
+from .config import check_whole
 from .decisions import FORMAT
 from .errors import UsageError, printable
 from .files import replaced_file
@@ -62,8 +63,7 @@ def write_report(
     UsageError
         If the file cannot be written, or the limit is no number.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise UsageError(f"limit is {limit!r}; it must be a whole number from 1")
+    check_whole("limit", limit)
     clusters = _clusters(store, result, KeepRules() if rules is None else rules)
     shown = clusters[:limit]
     plan_size = sum(image["s"] for one in clusters for image in one["all"] if image["g"] == 1)

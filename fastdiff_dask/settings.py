@@ -22,6 +22,7 @@ from .config import (
     ReadSettings,
     ThumbnailSettings,
     aspect_factor,
+    check_whole,
 )
 from .errors import UsageError, printable
 from .files import replace_file
@@ -137,9 +138,8 @@ class Settings:
             raise UsageError(f"verbose is {self.verbose!r}; it must be True, False or None")
         for name, lowest in (("fl_cpu_proc", 1), ("sl_cpu_proc", 1), ("sl_gpu_proc", 0), ("sl_plot_limit", 1)):
             value = getattr(self, name)
-            optional = value is None and name.endswith("cpu_proc")
-            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < lowest):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from {lowest}")
+            if value is not None or not name.endswith("cpu_proc"):
+                check_whole(name, value, lowest)
         for name in ("sl_plot_output_dir", "store", "cfg_path"):
             if not isinstance(getattr(self, name), str | None):
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be the name of a place")

@@ -29,6 +29,7 @@ from .store import UNREAD, Store
 
 __all__ = [
     "check_memory",
+    "check_read",
     "end_readers",
     "hash_blocks",
     "hashing_of",
@@ -264,6 +265,18 @@ def unread_blocks(store: Store) -> dict[int, int]:
     """Blocks that are not finished, and the number of images in each."""
     finished = store.finished_blocks()
     return {block: rows for block, rows in enumerate(store.rows()) if block not in finished}
+
+
+def check_read(store: Store) -> None:
+    """See that all images were read.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    if unread_blocks(store):
+        raise UsageError("some images were not read yet; call first_loop_iteration() first")
 
 
 def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:

@@ -77,7 +77,7 @@ def upload_package(client: Client) -> None:
 
 
 def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -> None:
-    """See that all workers see the store, and some files that this process sees.
+    """See that all workers see the store, and some files that this process sees; threads of it are not asked.
 
     Parameters
     ----------
@@ -93,6 +93,8 @@ def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -
     UsageError
         With a worker and what it does not see.
     """
+    if is_embedded(client):
+        return
     wanted = [os.fsencode(path) for path in paths if is_url(path) or _exists(path)]
     for worker, unseen in _on_all(client, _unseen, store_url, wanted).items():
         if isinstance(unseen, str):

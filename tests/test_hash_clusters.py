@@ -306,7 +306,7 @@ def test_nothing_is_computed_twice(tmp_path, client, rng, monkeypatch):
     with project(tmp_path, None, block_size=2) as db:
         db.first_loop_iteration(hash_function=mean_text, image_hashes=["wavelet", "average"])
         assert CALLS.found == {"text": 20, "average_hash": 5, "whash": 5}
-        assert db._own_client is None  # nothing to run
+        assert db._client.started is None  # nothing to run
     with project(tmp_path, client, block_size=2) as db:
         save(tmp_path / "a" / "new.png", noise(rng))
         db.index_the_dirs()

@@ -170,7 +170,7 @@ def test_a_lower_threshold_computes_nothing_and_another_kind_does(read_once, url
     with open_job(read_once / "photos", Path(url)) as db:
         db.second_loop_iteration(threshold)
         low = db.result()
-        assert db._own_client is None
+        assert db._client.started is None
     assert low.stats["tiles_resumed"] == low.stats["tiles"] == high.stats["tiles"]
     assert low.pairs.equals(high.pairs[high.pairs.mse <= threshold].reset_index(drop=True))
     assert files == {path: path.stat().st_mtime_ns for path in Path(url, "arrays.zarr", "comparisons").rglob("*")}

@@ -645,7 +645,7 @@ def test_workers_that_cannot_use_the_address(bucket, tmp_path, monkeypatch, miss
         with pytest.raises(UsageError, match=f"worker tcp://.* cannot be used: .*{message}"):
             db.first_loop_iteration()
         # a worker that came after all were asked finds out by itself
-        monkeypatch.setattr(db, "_check_visible", lambda store, files: None)
+        monkeypatch.setattr(db._origin, "check_visible", lambda client, store: None)
         with pytest.raises(FastDiffError, match=f"a worker on .* cannot read s3://.*{message}"):
             db.first_loop_iteration()
         assert db.images_read == 0

@@ -227,7 +227,7 @@ def test_saved_as_soon_as_somebody_asks_to_stop(photos, tmp_path, monkeypatch):
     """The second signal ends it at once."""
     saved = []
     monkeypatch.setattr(SavedCopy, "save_after", lambda self, seconds: saved.append(seconds))
-    monkeypatch.setattr("fastdiff_dask.project.is_asked", lambda: len(saved) >= 2)
+    monkeypatch.setattr("fastdiff_dask.keeping.is_asked", lambda: len(saved) >= 2)
     options = {"store": tmp_path / "store", "in_memory": True, "dashboard_address": "127.0.0.1:0", "verbose": False}
     with fd.FastDifPy(photos / "photos", block_size=2, **options) as db:
         db.index_the_dirs()

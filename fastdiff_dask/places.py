@@ -1,0 +1,94 @@
+"""Where the work is kept and plots are drawn: as named, or by default, and never among the pictures."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import UsageError, printable
+from .files import Files, check_store_address
+from .roots import Root, is_within
+
+__all__ = ["absolute_store", "check_outside", "checked_store", "default_store", "default_store_of_two", "plot_folder"]
+
+
+def default_store(roots: Sequence[Root]) -> str:
+    """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
+    return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
+
+
+def default_store_of_two(stores: dict[str, str]) -> str:
+    """Where the store that compares two others, by side, is kept if none is named; in the same folder."""
+    return _cache_place(stores["a"], "\0".join(("stores", *stores.values())))
+
+
+def _cache_place(first: str, identity: str) -> str:
+    import platformdirs
+
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(first).name)[:40] or "root"
+    digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+    try:
+        cache = platformdirs.user_cache_dir("fastdiff_dask")
+    except RuntimeError:
+        raise UsageError("this user has no home folder; name a folder for the work with store= (--store)") from None
+    return str(Path(cache, "stores", f"{name}-{digest}"))
+
+
+def absolute_store(store: str) -> str:
+    """The address of a store as it is recorded for it: of a folder, the absolute path."""
+    files = Files(store)
+    return str(Path(files.root).absolute()) if files.local else store.rstrip("/")
+
+
+def checked_store(store: str, roots: Sequence[Root] = ()) -> str:
+    """The address of a store that is named: absolute, because workers may run elsewhere.
+
+    Raises
+    ------
+    UsageError
+        If it is no address of a store, or inside one of the folders of pictures.
+    """
+    if not store or "::" in store:
+        raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
+    check_store_address(store)
+    files = Files(store)
+    place = str(Path(files.root).resolve()) if files.local else store
+    for root in roots:
+        if is_within(place, root.absolute):
+            raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
+    if files.local:
+        return str(Path(files.root).absolute())
+    return store.rstrip("/") if store.rstrip("/")[-1] != ":" else store
+
+
+def plot_folder(folder: str | None, store: str, roots: Sequence[Root]) -> str:
+    """The folder for plots: as named, else in the store.
+
+    Raises
+    ------
+    UsageError
+        If none is named and the store is no folder, or if it is inside one of the folders of pictures.
+    """
+    if folder is None:
+        files = Files(store)
+        if not files.local:
+            raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
+        folder = str(Path(files.root) / "plots")
+    check_outside(folder, roots)
+    return folder
+
+
+def check_outside(folder: str, roots: Sequence[Root]) -> None:
+    """Refuse a folder for plots that is inside one of the folders of pictures.
+
+    Raises
+    ------
+    UsageError
+        With both.
+    """
+    place = Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111 - Path raises without a home
+    for root in roots:
+        if place.is_relative_to(root.absolute):
+            raise UsageError(
+                f"plots in {printable(folder)} would be pictures of {printable(root.given)}; name a folder outside"
+            )
