@@ -22,6 +22,18 @@ from fastdiff_dask.cluster import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+# Modules that take longest, in this order.
+LONG = [
+    *("remote", "benchmarks", "faults", "process", "storage_faults", "shortcuts", "two_stores", "readers"),
+    *("saving", "stopping", "namespaces", "notebooks", "fast_diff_py", "apply"),
+    *("additions", "plots", "cascade", "corpus", "kill", "cli", "hash_clusters", "dashboard"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with long files: with --no-loadscope-reorder, none is left for the end, when others have nothing to do."""
+    ranks = {f"test_{name}.py": rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ fraction of a second, and has no threads of its own when it forks. Every commit 
 in renames: before or after the n-th one. Prints a JSON object a moment.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -15,13 +16,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import dask.array  # noqa: F401 - what the job would import on its way
-import distributed  # noqa: F401
-import scipy.sparse.csgraph  # noqa: F401
-
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
+from fastdiff_dask.images import image_extensions
 from fastdiff_dask.project import FastDifPy
 from fastdiff_dask.results import write_json
 from fastdiff_dask.store import Store
@@ -37,6 +35,21 @@ def job(photos: str, store: str, out: str) -> None:
         db.first_loop_iteration(compute_hash=True)
         db.second_loop_iteration(sub_block=8, tile_side=1)
         write_json(db.result(), out)
+
+
+def import_all() -> None:
+    """Import what the job would import on its way, in each child again: most of it is Dask's dashboard."""
+    for module in (
+        "array_api_compat.numpy",
+        "dask.array",
+        "distributed.dashboard.scheduler",
+        "distributed.http.scheduler.prometheus",
+        "fastdiff_dask.dashboard",
+        "pyarrow.pandas_compat",
+        "scipy.sparse.csgraph",
+    ):
+        importlib.import_module(module)
+    image_extensions()  # Pillow's formats and its plugins
 
 
 def in_child(function: Callable[[], None]) -> int:
@@ -110,6 +123,7 @@ def finished(store: str) -> tuple[list[int], int, dict[str, int]]:
 
 def main() -> None:
     photos, folder, moments = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    import_all()
     renames = count_renames(photos, folder)
     whole = json.loads((folder / "whole.json").read_text())
     store, out = str(folder / "store"), str(folder / "out.json")

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import s3fs
-from kill_driver import in_child
+from kill_driver import import_all, in_child
 
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
@@ -73,6 +73,7 @@ def finished(store: str, report: str) -> None:
 def main() -> None:
     photos, bucket, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     out, report = str(folder / "out.json"), str(folder / "report.json")
+    import_all()
     assert in_child(lambda: job(photos, f"{bucket}/whole", str(folder / "whole.json"))) == 0
     whole = json.loads((folder / "whole.json").read_text())
     for number, moment in enumerate(MOMENTS):

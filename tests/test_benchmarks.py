@@ -49,13 +49,14 @@ def test_the_comparison_prints_a_table(tmp_path):
 def copies_below(folder, threshold):
     thumbnails = np.load(folder / "thumbnails-600.npy")
     signs = thumbnails.reshape(600, 8, 8, 8, 8, 3).mean(axis=(2, 4))  # the reference, for what may be near at all
-    near = np.array([[i, j] for i in range(600) for j in range(i) if is_near(signs[i], signs[j])])
+    near = [(i, j) for i in range(600) for j in np.flatnonzero(are_near(signs[i], signs[:i]))]
     errors = [int(reference_sse(thumbnails[[i]], thumbnails[[j]])[0, 0]) for i, j in near]
     return sum(0 < error <= threshold * 4096 for error in errors)  # equal thumbnails are not compared
 
 
-def is_near(a, b):
-    return min(abs(np.rot90(a, turns) - b).mean() for turns in range(4)) < 20
+def are_near(sign, others):
+    distances = [abs(np.rot90(sign, turns) - others).mean(axis=(1, 2, 3)) for turns in range(4)]
+    return np.min(distances, axis=0) < 20
 
 
 def test_memory_and_the_parts_of_the_time_are_measured(tmp_path):

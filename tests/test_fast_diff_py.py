@@ -152,7 +152,8 @@ def slow_distance(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.floa
 
 
 @pytest.mark.parametrize("block_size", [1, 1024])
-def test_not_more_tasks_at_once_than_asked_for(tmp_path, simulated, block_size):
+def test_not_more_tasks_at_once_than_asked_for(tmp_path, block_size):
+    simulate_images(tmp_path / "photos", images=9, duplicates=0, size=(32, 32))
     options = {"threads": 3, "block_size": block_size, "dashboard_address": "127.0.0.1:0", "verbose": False}
     for most in (1, 2, None):
         store = tmp_path / f"store-{most}"
@@ -160,7 +161,7 @@ def test_not_more_tasks_at_once_than_asked_for(tmp_path, simulated, block_size):
             db.index_the_dirs()
             WATCH.__init__()
             db.first_loop_iteration(hash_function=slow_hash, cpu_proc=most)
-            assert WATCH.calls == 4 * 17
+            assert WATCH.calls == 4 * 9
             if block_size == 1:  # one block of so few pictures is one task
                 assert WATCH.most == (3 if most is None else most)
             WATCH.__init__()

@@ -1,6 +1,7 @@
 """Nothing is lost by SIGKILL at any moment, and only what was in flight is done again."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ def test_killed_at_many_moments_of_all_stages(tmp_path):
     (tmp_path / "photos" / "bad.jpg").write_text("no picture")
     driver = Path(__file__).with_name("kill_driver.py")
     command = [sys.executable, str(driver), str(tmp_path / "photos"), str(tmp_path), str(MOMENTS)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    # the pool of BLAS is started in each child, and ended at once by the job
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(reports) == MOMENTS
     assert len({report["moment"] for report in reports}) == MOMENTS

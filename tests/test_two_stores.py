@@ -283,7 +283,7 @@ def test_killed_at_many_moments(tmp_path, client):
     driver = textwrap.dedent("""
         import json, shutil, sys
         from pathlib import Path
-        from kill_driver import in_child, kill_at
+        from kill_driver import import_all, in_child, kill_at
         from fastdiff_dask.project import FastDifPy
         from fastdiff_dask.results import write_json
         from fastdiff_dask.store import Store
@@ -314,6 +314,7 @@ def test_killed_at_many_moments(tmp_path, client):
             content = json.loads((folder / f"{name}.json").read_text())
             return content, content.pop("stats")
 
+        import_all()
         assert in_child(counted) == 0
         renames = int((folder / "renames").read_text())
         for number in range(moments):
