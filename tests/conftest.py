@@ -26,7 +26,7 @@ PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 LONG = [
     *("remote", "benchmarks", "faults", "process", "storage_faults", "shortcuts", "two_stores", "readers"),
     *("saving", "stopping", "namespaces", "notebooks", "fast_diff_py", "apply"),
-    *("additions", "plots", "cascade", "corpus", "kill", "cli", "hash_clusters", "dashboard"),
+    *("additions", "plots", "cascade", "device", "cupy", "corpus", "kill", "cli", "hash_clusters", "dashboard"),
 ]
 
 
