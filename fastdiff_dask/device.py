@@ -241,7 +241,7 @@ near_pairs(const float* __restrict__ rows, const float* __restrict__ row_norms, 
 #pragma unroll
             for (int r = 0; r < ROWS; r++) {
                 const int row = first + 32 * r;
-                if (row < m && squares[r] <= limit && (!triangular || row < column)) {
+                if (squares[r] <= limit && (!triangular || row < column)) {
                     const unsigned int place = atomicAdd(counts + blockIdx.x, 1u);
                     if (place < most)
                         found[atomicAdd(number, 1ull)] =

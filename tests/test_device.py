@@ -5,6 +5,7 @@ CuPy's.
 """
 
 import math
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdiff_dask as fd
-from fastdiff_dask import cascade, compare, device, gpu, project
+from fastdiff_dask import batched, cascade, compare, device, gpu, project
 from fastdiff_dask.batched import batched_candidates, device_side
 from fastdiff_dask.cli import commands
 from fastdiff_dask.int8 import dense_mean_squared_errors
@@ -108,6 +109,22 @@ def test_as_the_processor_finds_them(seed, count, values, share):
     assert wanted <= mine
 
 
+@pytest.mark.parametrize("make", devices())
+def test_all_values_are_tried_before_thumbnails(make, monkeypatch):
+    """Of some images the first values and the norms of the others are the same, and only the others are far apart."""
+    rng = np.random.default_rng(3)
+    values = signatures(4, 2048, 64, 40.0)
+    tails = rng.normal(0, 1, (256, 16))
+    values[:256, :48] = 0
+    values[:256, 48:] = 400 * tails / np.linalg.norm(tails, axis=1)[:, None]
+    # with so many of these all values would come first
+    monkeypatch.setattr(batched, "_choose_count", lambda *_: 8)
+    pairs, counts = found_by(make(dense_pairs=50), values, values, 20.0, True)
+    assert counts.leading >= 256 * 255 // 2
+    assert counts.dense == 0
+    assert not [pair for pair in pairs if max(pair) < 256]
+
+
 def test_few_waits_whatever_the_number_of_images():
     waits, where = [], strict.StrictDevice()
     for count in (300, 3000):
@@ -168,6 +185,36 @@ def test_the_same_result_as_on_the_processor(prepared, on_device, tmp_path, clie
     assert strict.SEEN.to_device or not isinstance(where, strict.StrictDevice)
     assert prepared.pairs.equals(wanted)
     assert len(wanted) or threshold == 0
+
+
+@pytest.mark.parametrize("make", devices())
+def test_two_collections_many_similar_in_small_chunks(tmp_path, on_device, client, monkeypatch, make):
+    simulate_images(tmp_path / "a", images=40, duplicates=10, size=(48, 32))
+    simulate_images(tmp_path / "b", images=50, duplicates=20, size=(48, 32), seed=5)
+    monkeypatch.setattr(cascade, "chunk_rows", lambda _: 8)
+    folders = (tmp_path / "a", tmp_path / "b")
+    with fd.FastDifPy(*folders, store=tmp_path / "store", client=client, block_size=16, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        wanted = by_processor(db, 9_000.0)
+        on_device(make).dense_pairs = 20
+        db.second_loop_iteration(9_000.0, gpu_proc=1, sub_block=16, tile_side=2)
+        assert db.pairs.equals(wanted)
+        assert len(wanted) > 100
+
+
+def test_nothing_is_kept_for_other_pictures_at_the_same_place(tmp_path, on_device, client):
+    where = on_device(strict.StrictDevice)
+    for seed in (0, 1):
+        simulate_images(tmp_path / "photos", images=21 - seed, duplicates=seed, size=(48, 32), seed=seed)
+        with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+            db.index_the_dirs()
+            db.first_loop_iteration()
+            db.second_loop_iteration(gpu_proc=1)
+            assert len(db.pairs) == seed
+        assert where._kept
+        shutil.rmtree(tmp_path / "store")
+        shutil.rmtree(tmp_path / "photos")
 
 
 @pytest.mark.parametrize("gpu_first", [False, True])
