@@ -49,7 +49,7 @@ def batched_candidates(
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
     """Find the pairs whose signatures are at most a radius apart, see `search.candidate_pairs`.
 
-    Memory on the device, beside the sides: 24 bytes a pair of sub-blocks of the tile, and some times
+    Memory on the device, beside the sides: 40 bytes a pair of sub-blocks of the tile, and some times
     `Device.piece_bytes`.
 
     Parameters
@@ -129,7 +129,8 @@ def _whole(
     for start in range(0, rows.shape[0], at_once):
         i, j = rows[start : start + at_once], columns[start : start + at_once]
         differences = xp.take(a.values, i, axis=0) - xp.take(b.values, j, axis=0)
-        near = xp.vecdot(differences, differences) <= limit
+        differences *= differences
+        near = xp.sum(differences, axis=1) <= limit
         i, j = i[near], j[near]
         if i.shape[0]:
             counts.candidates += i.shape[0]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .batched import batched_candidates, device_side
 from .device import CPU, Device
+from .integers import listed_pairs_by_differences, similar_pairs_by_products
 from .search import SearchCounts, SearchSide, candidate_pairs, chunk_rows, listed_pairs, similar_pairs
 from .shortcuts import Allowed
 from .signatures import signature_error
@@ -97,6 +98,12 @@ def similar_tile_pairs(
         )
         listed = _Listed(rows, columns, thumbnails, limit, transforms, side, device)
 
+    def compared(a: Any, b: Any) -> Any:
+        options: dict[str, Any] = {"sse_limit": limit, "transforms": transforms}
+        if device.is_gpu:
+            return similar_pairs_by_products(a, b, products=device.products, **options)
+        return similar_pairs(a, b, **options)
+
     def there(one: TileSide, places: range) -> Any:
         def load() -> Any:
             return device.to_device(thumbnails(one.images[places.start : places.stop]))
@@ -114,7 +121,7 @@ def similar_tile_pairs(
                 if triangular and min(left + side, j.stop) <= top:
                     continue
                 lower = there(columns, range(left, min(left + side, j.stop)))
-                pairs = device.to_host(similar_pairs(upper, lower, sse_limit=limit, transforms=transforms))
+                pairs = device.to_host(compared(upper, lower))
                 pairs[:, 0] += top
                 pairs[:, 1] += left
                 if allowed is not None:
@@ -169,7 +176,12 @@ class _Listed:
                 for side in (places[: len(a)], places[len(a) :])
             )
             there = (self._device.to_device(part) for part in (thumbnails[left], thumbnails[right], i, j))
-            pairs = self._device.to_host(listed_pairs(*there, sse_limit=self._limit, transforms=self._transforms))
+            options: dict[str, Any] = {"sse_limit": self._limit, "transforms": self._transforms}
+            if self._device.is_gpu:
+                found = listed_pairs_by_differences(*there, room=self._device.piece_bytes, **options)
+            else:
+                found = listed_pairs(*there, **options)
+            pairs = self._device.to_host(found)
             pairs[:, 0] = images[left[pairs[:, 0]]]
             pairs[:, 1] = images[right[pairs[:, 1]]]
             yield pairs

@@ -265,7 +265,7 @@ def run_in_waves(
     items: Iterable[Any],
     submit: Callable[[Any], list[Future]],
     in_flight: int,
-    most: int | None = None,
+    most: int | Callable[[], int | None] | None = None,
 ) -> Iterator[Future]:
     """Submit the futures of each item, some items at a time, and give each future when it is done.
 
@@ -284,7 +284,7 @@ def run_in_waves(
     in_flight
         Items submitted and not ended, for the workers that are there now.
     most
-        The same, at most, whatever workers there are.
+        The same, at most, whatever workers there are; or what gives it, if it changes.
 
     Raises
     ------
@@ -303,7 +303,8 @@ def run_in_waves(
 
     def submit_more() -> None:
         wanted = in_flight * max(threads[0], at_first) // at_first
-        while len(last) < (wanted if most is None else min(wanted, most)):
+        limit = most() if callable(most) else most
+        while len(last) < (wanted if limit is None else min(wanted, limit)):
             try:
                 item = next(waiting)
             except StopIteration:

@@ -1,12 +1,14 @@
 """Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
 
+import contextlib
 import pickle
 import uuid
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from distributed import Client, Future
+from distributed import Client, Future, get_worker
 from numpy.typing import NDArray
 
 from .activity import recorded, stage
@@ -15,9 +17,9 @@ from .cascade import similar_tile_pairs
 from .cluster import capacity, run_in_waves
 from .comparisons import Comparison, Part
 from .config import CompareSettings
-from .device import CPU, Device, best_device, give_up
+from .device import CPU, Device, best_device, free_gpu, give_up, why_given_up
 from .errors import FastDiffError, UsageError
-from .grid import Axis, Tile
+from .grid import LARGEST_SIDE, Axis, Tile
 from .measures import Measure, apply_measure
 from .metrics import available_transforms, reverse_transforms
 from .planning import check_compare_memory, plan_part, unplanned
@@ -26,7 +28,28 @@ from .search import SearchCounts
 from .shortcuts import KEY_VALUES, Allowed, ShortCuts
 from .store import Store
 
-__all__ = ["compare_tile", "compare_tiles", "plan_comparison"]
+__all__ = ["Compared", "compare_tile", "compare_tiles", "plan_comparison"]
+
+# Sub-blocks along the side of a tile that a GPU compares.
+_GPU_SIDE = 1024
+
+
+class Compared(NamedTuple):
+    """What became of a tile.
+
+    Attributes
+    ----------
+    pairs
+        Pairs of images that are settled, compared or left out.
+    similar
+        Similar pairs found.
+    without_gpu
+        Address of a worker that does without its GPU from now on, and why; both empty if there is none.
+    """
+
+    pairs: int
+    similar: int
+    without_gpu: tuple[str, str] = ("", "")
 
 
 class _Side:
@@ -80,14 +103,12 @@ def compare_tile(
     measure: Measure | None,
     run: str = "",
     gpu: bool = False,
-) -> tuple[int, int]:
+) -> Compared:
     """Compare the images of a tile and commit it; `run` is what `activity.stage` gave.
 
     With `gpu` on the GPU of this process, if there is one and it works, else on the processor.
 
-    Returns
-    -------
-    Pairs of images that are settled, compared or left out, and similar pairs found.
+    Once its GPU has failed, a worker says so with each tile.
     """
     store = Store(url, run)
     comparison = Comparison(store, settings)
@@ -95,7 +116,8 @@ def compare_tile(
     with recorded(store.files, run, "compare", **what) as amounts:
         device = best_device() if gpu else CPU
         amounts.pairs, amounts.similar = _compare_tile(comparison, parts, task, measure, device, run)
-    return amounts.pairs, amounts.similar
+    failed = why_given_up() if gpu else ""
+    return Compared(amounts.pairs, amounts.similar, (get_worker().address, failed) if failed else ("", ""))
 
 
 def _compare_tile(
@@ -234,7 +256,12 @@ class _Task(NamedTuple):
 
 
 def plan_comparison(
-    comparison: Comparison, client: Client, *, tile_side: int | None = None, sub_block: int | None = None
+    comparison: Comparison,
+    client: Client,
+    *,
+    tile_side: int | None = None,
+    sub_block: int | None = None,
+    gpu_tasks: int = 0,
 ) -> None:
     """Plan what of the store the comparison does not cover yet; see `planning.plan_part`.
 
@@ -246,6 +273,9 @@ def plan_comparison(
         Where to run; its workers see the store under the same path.
     tile_side, sub_block
         Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
+    gpu_tasks
+        Tasks on GPUs at once, if tiles are to be compared there: they are larger then, as such a one takes 20 ms to
+        begin, and a few milliseconds for some billion pairs.
 
     Raises
     ------
@@ -259,10 +289,11 @@ def plan_comparison(
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
     if len(store.finished_blocks()) < store.blocks:
         raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
-    arguments = (store.url, comparison.settings, *room, tile_side, sub_block)
+    threads, largest_side = (gpu_tasks, _GPU_SIDE) if gpu_tasks else (room.threads, LARGEST_SIDE)
+    arguments = (store.url, comparison.settings, threads, room.bytes_per_task, tile_side, sub_block)
 
     def submit(item: tuple[Any, ...]) -> list[Future]:
-        return [client.submit(plan_part, *item, run, key=f"plan-{uuid.uuid4().hex[:8]}")]
+        return [client.submit(plan_part, *item, run, largest_side, key=f"plan-{uuid.uuid4().hex[:8]}")]
 
     with stage(store.files, "plan") as run:
         for _ in run_in_waves(client, [arguments], submit, in_flight=1):
@@ -274,8 +305,8 @@ def compare_tiles(
     client: Client,
     measure: Measure | None = None,
     most: int | None = None,
-    gpus: Sequence[str] = (),
-) -> Iterator[tuple[int, int]]:
+    gpus: Mapping[str, int] | None = None,
+) -> Iterator[Compared]:
     """Compare the tiles that are not finished; each is committed when it is.
 
     Memory for each thread: signatures of a tile, some hundred megabytes at most, and less where `planning.plan_part`
@@ -291,14 +322,15 @@ def compare_tiles(
     measure
         The function to compare with, if it is not MSE.
     most
-        Tasks that run at once, at most; by default as many as there are threads.
+        Tasks that run at once on processors, at most; by default as many as there are threads.
     gpus
-        Addresses of workers that have a GPU, if tiles are to be compared there; what fails on a GPU is computed by its
-        processor, and where such a worker is lost, by others.
+        Tasks at once by the addresses of workers that have a GPU, if tiles are to be compared there. What fails on a
+        GPU is computed by its processor, and this worker gets no more; where such a worker is lost, others go on with
+        its tiles. Once there is none left, all workers compare.
 
     Yields
     ------
-    Pairs of images that are settled and similar pairs found, tile by tile as they end.
+    What became of the tiles, as they end.
 
     Raises
     ------
@@ -310,6 +342,21 @@ def compare_tiles(
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
     plans = comparison.plans()
     run = uuid.uuid4().hex[:8]
+    free = dict(gpus or {})
+    placed: dict[Future, str] = {}
+
+    def at_once() -> int | None:
+        return sum(free.values()) if free else most
+
+    def next_gpu() -> str:
+        """The worker with most room; those that are gone, and those whose GPU failed, have none."""
+        there = client.nthreads()
+        for address in [address for address in free if address not in there]:
+            del free[address]
+        for future in [future for future in placed if future.done()]:
+            del placed[future]
+        used = Counter(placed.values())
+        return max(free, key=lambda address: free[address] - used[address], default="")
 
     def submit(item: tuple[int, int]) -> list[Future]:
         index, number = item
@@ -318,9 +365,13 @@ def compare_tiles(
         task = _Task(number, plan.tiles[number], plan.rows, plan.columns)
         key = f"compare-{run}-{index}-{number}"
         try:
-            where = {"workers": list(gpus), "allow_other_workers": True} if gpus else {}
-            arguments = (store.url, settings, parts, task, measure, activity, bool(gpus))
-            return [client.submit(compare_tile, *arguments, key=key, **where)]
+            gpu = next_gpu() if free else ""
+            where = {"workers": [gpu], "allow_other_workers": True} if gpu else {}
+            arguments = (store.url, settings, parts, task, measure, activity, bool(gpu))
+            future = client.submit(compare_tile, *arguments, key=key, **where)
+            if gpu:
+                placed[future] = gpu
+            return [future]
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             if measure is None:
                 raise
@@ -333,5 +384,12 @@ def compare_tiles(
     pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
     if pending:
         with stage(store.files, "compare") as activity:
-            for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads, most=most):
-                yield future.result()
+            try:
+                for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads, most=at_once):
+                    compared = Compared(*future.result())
+                    free.pop(compared.without_gpu[0], None)
+                    yield compared
+            finally:
+                if free:
+                    with contextlib.suppress(Exception):  # a worker may be lost
+                        client.run(free_gpu, workers=list(free), on_error="ignore")

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from .errors import FastDiffError, UsageError
+from .errors import UsageError
 from .gpu import check_gpu
+from .integers import int8_products, integer_products
 
 __all__ = [
     "CPU",
@@ -20,9 +21,10 @@ __all__ = [
     "Device",
     "NearPairs",
     "best_device",
+    "free_gpu",
     "give_up",
-    "gpu_device",
     "memory_shares",
+    "why_given_up",
 ]
 
 # Rows of one side that a device compares with as many of the other, or with none of them.
@@ -38,8 +40,11 @@ _CACHE_BYTES = 4 << 30
 _KEPT_SHARE, _PIECE_SHARE = 4, 32
 # Below this a step has so little work that a GPU is not worth it.
 _LEAST_BYTES = 1 << 22
-# How CUDA's runtime and cuBLAS say that memory is short.
-_NO_MEMORY = ("cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED")
+# How CUDA and cuBLAS say that memory is short, the last one when it cannot begin.
+_NO_MEMORY = (
+    *("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"),
+    *("CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
+)
 
 
 class NearPairs(NamedTuple):
@@ -135,12 +140,16 @@ class Device:
                 self._kept.popitem(last=False)
         return found
 
+    def products(self, x: Any, y: Any) -> Any:
+        """Inner products of rows of int8, as int32; see `integers.integer_products`."""
+        return integer_products(x, y)
+
     def near_pairs(
         self, a: tuple[Any, Any], b: tuple[Any, Any], blocks: Any, /, *, limit: float, triangular: bool
     ) -> NearPairs:
         """Find the pairs of rows whose squared distance is at most a limit, as float32 products compute it.
 
-        |x|² + |y|² − 2 x·y, summed in any order, see `search.product_limit`. No waits but for the three results.
+        |x|² + |y|² − 2 x·y, summed in any order, see `search.product_limit`. This is for any number of values.
 
         Memory: `piece_bytes`, and 8 bytes a pair that is found.
 
@@ -288,20 +297,25 @@ class CuPyDevice(Device):
 
     def is_short_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the device has too little memory."""
-        # CUDA and its libraries allocate some themselves, and know no other kind of error
+        # CuPy's own error is a MemoryError; CUDA and its libraries, which allocate some themselves, know no such kind
         said = isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
-        return said or isinstance(error, self._cupy.cuda.memory.OutOfMemoryError)
+        return said or super().is_short_of_memory(error)
 
     def is_broken(self, error: BaseException) -> bool:
         """Whether an error says that CUDA, or what CuPy makes with it, fails."""
-        # errors of CUDA and its libraries are RuntimeErrors, as is what CuPy cannot load
-        kinds = (RuntimeError, self._cupy.cuda.compiler.CompileException)
-        return isinstance(error, kinds) and not isinstance(error, FastDiffError)
+        # errors of CUDA and its libraries are RuntimeErrors, of kinds that CuPy's modules define
+        of_cupy = type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
+        compiled = isinstance(error, self._cupy.cuda.compiler.CompileException)
+        return compiled or (isinstance(error, RuntimeError) and (of_cupy or "CuPy" in str(error)))
 
     def free(self) -> None:
         """Give back what is kept, and the pool of CuPy."""
         super().free()
         self._cupy.get_default_memory_pool().free_all_blocks()
+
+    def products(self, x: Any, y: Any) -> Any:
+        """Inner products of rows of int8, as int32, by tensor cores."""
+        return int8_products(x, y)
 
     def near_pairs(
         self, a: tuple[Any, Any], b: tuple[Any, Any], blocks: Any, /, *, limit: float, triangular: bool
@@ -356,17 +370,11 @@ def memory_shares(free: int) -> dict[str, int]:
 
 
 _failed: list[str] = []
+_making = threading.Lock()
 
 
 @cache
-def gpu_device() -> Device:
-    """The GPU of this process.
-
-    Raises
-    ------
-    UsageError
-        If there is none, see `gpu.check_gpu`.
-    """
+def _gpu_device() -> Device:
     check_gpu()
     return CuPyDevice()
 
@@ -375,10 +383,19 @@ def best_device() -> Device:
     """The GPU of this process, or the processor, if there is none or it has failed before."""
     if _failed:
         return CPU
-    try:
-        return gpu_device()
-    except UsageError:
-        return CPU
+    with _making:  # one for all threads
+        try:
+            return _gpu_device()
+        except UsageError:
+            return CPU
+        except Exception as error:
+            _failed.append(f"{type(error).__name__}: {error}")
+            return CPU
+
+
+def why_given_up() -> str:
+    """Why this process does without its GPU; empty if it does not."""
+    return _failed[0] if _failed else ""
 
 
 def give_up(device: Device, reason: str) -> None:
@@ -386,3 +403,10 @@ def give_up(device: Device, reason: str) -> None:
     _failed.append(reason)
     with suppress(Exception):  # it is broken
         device.free()
+
+
+def free_gpu() -> None:
+    """Give back what this process keeps on its GPU, if it has one."""
+    if _gpu_device.cache_info().currsize:
+        with suppress(Exception):
+            _gpu_device().free()

@@ -8,6 +8,8 @@ from .errors import UsageError
 
 __all__ = ["check_gpu", "gpu_name", "gpu_workers", "missing_gpu"]
 
+_INSTALL = "pip install 'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
+
 
 def missing_gpu() -> str:
     """What this process lacks to compare on a GPU; empty if nothing."""
@@ -24,18 +26,21 @@ def gpu_name() -> str:
 
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     # parts of a GPU, which CUDA calls instances, have one number on the bus
-    number = properties.get("uuid") or [properties.get(f"pci{part}ID") for part in ("Domain", "Bus", "Device")]
-    return f"{platform.node()} {number}"
+    places = [properties.get(f"pci{part}ID") for part in ("Domain", "Bus", "Device")]
+    return f"{platform.node()} {places} {properties.get('uuid')}"
 
 
 def _own_gpu() -> tuple[str, str]:
     """What a worker lacks to compare on a GPU, and the name of its GPU; one of them is empty."""
-    missing = missing_gpu()
-    return missing, "" if missing else gpu_name()
+    try:
+        missing = missing_gpu()
+        return missing, "" if missing else gpu_name()
+    except Exception as error:  # one that is broken is none
+        return f"the GPU does not work ({type(error).__name__}: {_told(error)})", ""
 
 
-def gpu_workers(client: Any, tasks: int) -> tuple[list[str], int]:
-    """Which workers of a Dask client compare on GPUs, and how many tasks at once in all.
+def gpu_workers(client: Any, tasks: int) -> dict[str, int]:
+    """Which workers of a Dask client compare on GPUs, and how many tasks at once each.
 
     Of the workers that share a GPU no more are taken than have threads for the tasks: each process takes memory there
     for itself.
@@ -49,7 +54,7 @@ def gpu_workers(client: Any, tasks: int) -> tuple[list[str], int]:
 
     Returns
     -------
-    Addresses, and the number of tasks.
+    Numbers of tasks by the addresses of the workers.
 
     Raises
     ------
@@ -63,15 +68,14 @@ def gpu_workers(client: Any, tasks: int) -> tuple[list[str], int]:
             shared.setdefault(name, []).append(address)
     if not shared:
         raise UsageError(next((missing for missing, _ in found.values()), "there are no workers; start some"))
-    addresses, at_once = [], 0
+    at_once: dict[str, int] = {}
     for workers in shared.values():
-        room = 0
+        left = tasks
         for address in workers:
-            if room < tasks:
-                addresses.append(address)
-                room += threads.get(address, 1)
-        at_once += min(room, tasks)
-    return addresses, at_once
+            if left:
+                at_once[address] = min(left, threads.get(address, 1))
+                left -= at_once[address]
+    return at_once
 
 
 def check_gpu() -> int:
@@ -84,13 +88,12 @@ def check_gpu() -> int:
     """
     try:
         import cupy
-    except ModuleNotFoundError:
-        raise UsageError(
-            "CuPy is not installed, which comparing on a GPU needs; install it with: pip install "
-            "'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
-        ) from None
-    except ImportError as error:
-        raise UsageError(f"CuPy cannot be used here ({' '.join(str(error).split())[:300]}); install it anew") from None
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            raise UsageError(
+                f"CuPy is not installed, which comparing on a GPU needs; install it with: {_INSTALL}"
+            ) from None
+        raise UsageError(f"CuPy cannot be used here ({_told(error)}); install it anew: {_INSTALL}") from None
     if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
         raise UsageError("CUPY_TF32 is set, with which products are rounded to 10 bits; unset it")
     try:
@@ -99,15 +102,29 @@ def check_gpu() -> int:
         if "NoDevice" in str(error):
             number = 0
         else:
-            reason = " ".join(str(error).split())
-            raise UsageError(f"the driver of the GPU cannot be used ({reason}); install one for this CUDA") from None
+            raise UsageError(
+                f"there is no driver here that this CuPy can use ({_told(error)}); install NVIDIA's, or for an older "
+                f"one 'fastdiff_dask[cuda12]' instead of [cuda13]"
+            ) from None
     if not number:
         raise UsageError("there is no GPU in this machine; leave out gpu_proc (--gpu)")
     try:
         # what is compiled, and what is in CUDA's libraries, may be missing
-        ones = cupy.ones((2, 2), cupy.float32)
-        float((ones @ (ones + 1)).sum())
+        values = cupy.full((256, 256), 1 + 2.0**-20, cupy.float32)
+        rounded = bool((values @ cupy.eye(256, dtype=cupy.float32) != values).any())
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UsageError(f"the GPU does not work with this CuPy ({reason}); install CUDA's libraries for it") from None
+        if isinstance(error, MemoryError):
+            raise UsageError(
+                "the memory of the GPU is taken by other programs; end some, or leave out gpu_proc"
+            ) from None
+        raise UsageError(
+            f"the GPU does not work with this CuPy ({type(error).__name__}: {_told(error)}); install CUDA's libraries "
+            f"for it: {_INSTALL}"
+        ) from None
+    if rounded:
+        raise UsageError("products of float32 are rounded to less on this GPU; set CuPy's compute type to the default")
     return number
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

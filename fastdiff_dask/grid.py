@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Axis", "Generation", "Tile", "choose_tile_side", "plan_tiles"]
+__all__ = ["LARGEST_SIDE", "Axis", "Generation", "Tile", "choose_tile_side", "plan_tiles"]
 
 # Sub-blocks along the side of a tile, and tiles along the side of a plan.
-_LARGEST_SIDE, _MOST_GROUPS = 128, 64
+LARGEST_SIDE, _MOST_GROUPS = 128, 64
 
 
 class Generation(NamedTuple):
@@ -100,12 +100,12 @@ class Tile(NamedTuple):
     triangular: bool
 
 
-def choose_tile_side(sub_blocks: int, threads: int, largest: int) -> int:
+def choose_tile_side(sub_blocks: int, threads: int, largest: int, usual: int = LARGEST_SIDE) -> int:
     """Choose how many sub-blocks the side of a tile has.
 
     Large tiles cost less around them, as long as all threads have some: about four tiles a thread and at least two, so
-    that a slow one holds up the end but little. At most 128 sub-blocks, unless that made more than a few thousand
-    tiles.
+    that a slow one holds up the end but little. At most 128 sub-blocks, or what is usual, unless that made more than a
+    few thousand tiles.
 
     Parameters
     ----------
@@ -115,6 +115,8 @@ def choose_tile_side(sub_blocks: int, threads: int, largest: int) -> int:
         Tasks that run at a time.
     largest
         Side that fits into a worker's memory.
+    usual
+        Sub-blocks, at most, unless that makes too many tiles.
 
     Examples
     --------
@@ -125,7 +127,7 @@ def choose_tile_side(sub_blocks: int, threads: int, largest: int) -> int:
     side = -(-sub_blocks // along)
     if side > 1 and math.comb(-(-sub_blocks // side) + 1, 2) < 2 * threads:
         side -= 1  # rounding up made the tiles too few: of 67 sub-blocks, 23 groups instead of 33
-    side = min(side, max(_LARGEST_SIDE, -(-sub_blocks // _MOST_GROUPS)))
+    side = min(side, max(usual, -(-sub_blocks // _MOST_GROUPS)))
     return max(1, min(side, largest))
 
 

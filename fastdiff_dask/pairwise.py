@@ -14,7 +14,7 @@ from dask.highlevelgraph import HighLevelGraph
 from .blas import SINGLE_THREADED_BLAS
 from .dense import DenseMatrix
 from .errors import UsageError
-from .int8 import dense_mean_squared_errors, int8_products
+from .integers import dense_mean_squared_errors, int8_products
 from .metrics import available_transforms, mean_squared_errors
 
 __all__ = ["mse_chunk", "pairwise_mse"]

@@ -13,7 +13,7 @@ from .comparisons import Comparison, Part
 from .config import CompareSettings, ThumbnailSettings, check_whole
 from .copies import find_copies
 from .errors import UsageError
-from .grid import choose_tile_side
+from .grid import LARGEST_SIDE, choose_tile_side
 from .metrics import available_transforms
 from .ordering import binned_order, kd_order
 from .resilience import retried
@@ -150,6 +150,7 @@ def plan_part(
     tile_side: int | None = None,
     sub_block: int | None = None,
     run: str = "",
+    largest_side: int = LARGEST_SIDE,
 ) -> Part:
     """Plan all generations that have no plan yet, as one part, and record it.
 
@@ -171,6 +172,8 @@ def plan_part(
         Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
     run
         What `activity.stage` gave.
+    largest_side
+        Sub-blocks along the side of a tile, at most, where that does not make too many of them.
     """
     store = Store(url, run)
     if run:
@@ -190,7 +193,7 @@ def plan_part(
     fitting = max(1, room // _sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
     # with those of before: a few new images meet all old ones, in tiles that are long then
     along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
-    side = choose_tile_side(along, threads, fitting)
+    side = choose_tile_side(along, threads, fitting, largest_side)
     if usual < _SUB_BLOCK:
         side = min(side, max(1, along // _SLOW_TILES))
     side = tile_side or side

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-__all__ = ["in_notebook", "is_shown", "show_address", "stage_bar", "with_unit"]
+__all__ = ["in_notebook", "is_shown", "show_address", "show_line", "stage_bar", "with_unit"]
 
 # Seconds between two states of a bar in a notebook: each is a message to the browser.
 _EVERY = 0.2
@@ -97,6 +97,11 @@ def show_address(name: str, url: str) -> None:
         display(HTML(f'{escape(name)}: <a href="{escape(url)}" target="_blank">{escape(url)}</a>'))
     else:
         print(f"{name}: {url}", file=sys.stderr)
+
+
+def show_line(text: str) -> None:
+    """Say something once, on standard error; a notebook shows it below the cell."""
+    print(text, file=sys.stderr)
 
 
 def is_shown(verbose: bool | None) -> bool:

@@ -27,8 +27,10 @@ from .origins import Opened, open_folders, open_two_stores
 from .performance import PerformanceReport
 from .places import checked_store, plot_folder
 from .planning import check_compare_memory, check_tiles, choose_comparison, pairs_left, unplanned
+from .progress import show_line
 from .results import Result, collect_errors, collect_result
 from .settings import Settings
+from .shortcuts import ShortCuts
 from .state import RunState, record_settings, recorded_settings
 from .stopping import check
 from .store import Store
@@ -656,8 +658,9 @@ class FastDifPy:
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
         if asked.sl_gpu_proc and self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has
-        most: int | None
-        gpus, most = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else ([], asked.sl_cpu_proc)
+        gpus = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else {}
+        if ShortCuts.of(settings):
+            gpus = {}
         plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         check_tiles(tile_side, sub_block)
         self.settings = asked
@@ -672,10 +675,16 @@ class FastDifPy:
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if pairs_left(comparison) or unplanned(comparison):
                 check_visible(self.client, store.url, [])
-                plan_comparison(comparison, self.client, tile_side=tile_side, sub_block=sub_block)
+                sizes: dict[str, Any] = {"tile_side": tile_side, "sub_block": sub_block}
+                plan_comparison(comparison, self.client, gpu_tasks=sum(gpus.values()), **sizes)
+                without_gpu: dict[str, str] = {}
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
-                    for compared, _ in compare_tiles(comparison, self.client, measure, most, gpus):
-                        advance(compared)
+                    for tile in compare_tiles(comparison, self.client, measure, asked.sl_cpu_proc, gpus):
+                        advance(tile.pairs)
+                        without_gpu |= [tile.without_gpu]
+                for address, reason in without_gpu.items():
+                    if address and self.verbose is not False:
+                        show_line(f"The GPU of {address} failed ({reason}); the others, or processors, went on.")
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
         if plots is not None:
             self._draw(plots)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from test_layout import KERNELS
 
 import fastdiff_dask as fd
-from fastdiff_dask import device, gpu, int8
+from fastdiff_dask import device, gpu, integers
 from fastdiff_dask.cli import commands
 from fastdiff_dask.testing import simulate_images
 
@@ -65,7 +65,7 @@ def test_the_names_of_cupy_are_there(cupy):
     from cupy.cuda import runtime
 
     roots = {"cupy": cupy, "runtime": runtime}
-    used = [chain for module in ("device", "gpu", "int8") for chain in chains(module, roots)]
+    used = [chain for module in ("device", "gpu", "integers") for chain in chains(module, roots)]
     assert ("cupy", "cuda", "runtime", "memGetInfo") in used
     for root, *parts in used:
         assert_there(roots[root], parts)
@@ -84,7 +84,7 @@ def test_the_names_of_cublas_are_there(cupy):
     except ImportError as error:
         pytest.skip(f"CUDA's libraries are not installed: {str(error).splitlines()[0]}")
     assert issubclass(cublas.CUBLASError, RuntimeError)
-    used = chains("int8", {"cublas"})
+    used = chains("integers", {"cublas"})
     assert ("cublas", "gemmEx") in used
     for _, *parts in used:
         assert_there(cublas, parts)
@@ -146,7 +146,8 @@ def test_nothing_imports_cupy_unasked(tmp_path):
     done = subprocess.run([*command, "--gpu"], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "fastdiff-dask: CuPy cannot be used here (libcudart.so: no such file); install it anew"
+        "fastdiff-dask: CuPy cannot be used here (libcudart.so: no such file); install it anew: pip install "
+        "'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
     ]
     assert "/fastdiff_dask/gpu.py" in (tmp_path / "importers").read_text()
 
@@ -188,6 +189,12 @@ def test_the_kernel_finds_the_pairs(values, triangular, dense_pairs):
             assert found.many.tolist() == many
             assert len(found.rows) == len(wanted)
             assert set(zip(found.rows.tolist(), found.columns.tolist(), strict=True)) == wanted
+            # in one order, however the threads ran
+            of_blocks = [
+                blocks.tolist().index([i // 256, j // 256]) for i, j in zip(found.rows, found.columns, strict=True)
+            ]
+            keys = list(zip(of_blocks, found.rows.tolist(), found.columns.tolist(), strict=True))
+            assert keys == sorted(keys)
             by_others = device.CPU.near_pairs(a, b, blocks, limit=limit, triangular=triangular)
             assert by_others.number == number
 
@@ -255,7 +262,7 @@ def test_products_of_8_bits_are_laid_out_as_cublas_wants_them(monkeypatch, shape
     rng = np.random.default_rng(0)
     x, y = (rng.integers(-128, 128, (rows, k), np.int8) for rows in (m, n))
     x[0] = y[0] = -128
-    found = int8.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
+    found = integers.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
     assert found.dtype == np.int32
     assert np.array_equal(np.asarray(found), x.astype(np.int32) @ y.T.astype(np.int32))
     assert modes == [0, 1]

@@ -4,7 +4,6 @@ Where there is a GPU the tests marked ``gpu`` run on it; everywhere the same ker
 CuPy's.
 """
 
-import math
 import shutil
 import sys
 from types import SimpleNamespace
@@ -19,12 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdiff_dask as fd
-from fastdiff_dask import batched, cascade, compare, device, gpu, project
+from fastdiff_dask import batched, cascade, compare, comparisons, device, gpu, integers, project
 from fastdiff_dask.batched import batched_candidates, device_side
 from fastdiff_dask.cli import commands
-from fastdiff_dask.int8 import dense_mean_squared_errors
+from fastdiff_dask.integers import (
+    dense_mean_squared_errors,
+    integer_products,
+    listed_pairs_by_differences,
+    similar_pairs_by_products,
+)
 from fastdiff_dask.metrics import available_transforms, mean_squared_errors
-from fastdiff_dask.search import SearchCounts, candidate_pairs
+from fastdiff_dask.search import SearchCounts, candidate_pairs, listed_pairs, similar_pairs
 from fastdiff_dask.testing import reference_sse, simulate_images
 
 
@@ -107,6 +111,16 @@ def test_as_the_processor_finds_them(seed, count, values, share):
             else set(zip(i.tolist(), j.tolist(), strict=True))
         )
     assert wanted <= mine
+
+
+@pytest.mark.parametrize("make", devices())
+def test_pairs_at_the_radius_itself(make):
+    """However float32 rounds them."""
+    for seed in range(20):
+        a = signatures(seed, 40, 144, 40.0)
+        squares = ((a[:, None].astype(float) - a[None]) ** 2).sum(axis=2)[np.triu_indices(40, 1)]
+        pairs, _ = found_by(make(), a, a, float(np.sqrt(squares.min())) * (1 + 1e-15), True)
+        assert tuple(int(index[squares.argmin()]) for index in np.triu_indices(40, 1)) in pairs
 
 
 @pytest.mark.parametrize("make", devices())
@@ -250,15 +264,27 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
 
     def small_memory(*arguments, **options):
         seen.append(options["device"].piece_bytes)
-        if seen[-1] > 1 << 25:
-            yield from batched(*arguments, **options)  # some of the tile is found before
-            raise strict.OutOfMemoryError
         yield from batched(*arguments, **options)
+        if seen[-1] > 1 << 25:
+            raise strict.OutOfMemoryError
 
+    written = []
+    add = comparisons.PairWriter.add
+
+    def adding(self, pairs):
+        written.append(len(pairs))
+        add(self, pairs)
+
+    monkeypatch.setattr(comparisons.PairWriter, "add", adding)
+    # so that some of the tile is written before
+    monkeypatch.setattr(cascade, "LISTED_CHUNKS", 1)
+    where.pairs_at_once = 1
     monkeypatch.setattr(cascade, "batched_candidates", small_memory)
     prepared.second_loop_iteration(500.0, gpu_proc=1)
     assert seen[:4] == [1 << 28, 1 << 27, 1 << 26, 1 << 25]
+    assert sum(written) > len(wanted)
     assert prepared.pairs.equals(wanted)
+    assert prepared.result().pair_count == len(wanted)
 
 
 @pytest.mark.parametrize("error", [strict.BrokenError, strict.OutOfMemoryError])
@@ -318,11 +344,6 @@ def test_what_is_kept_is_bounded():
     assert not where.shrink()
 
 
-def integer_products(x, y):
-    xp = x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
-    return xp.astype(xp.astype(x, xp.int32) @ xp.astype(y, xp.int32).T, xp.int32)
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 99), size=st.sampled_from([(4, 4), (5, 3), (6, 6)]), mirror=st.booleans(), extreme=st.booleans()
@@ -351,10 +372,56 @@ def test_dense_on_the_gpu(size):
     assert np.array_equal(cupy.asnumpy(found), fd.pairwise_mse(a, b).compute())
 
 
-def test_the_largest_products_fit_into_32_bits():
-    values = 64 * 64 * 3
-    assert values * 128 * 128 < 2**31
-    assert math.log2(131_071 * 128 * 128) < 31
+@pytest.mark.parametrize("make", devices())
+def test_large_images_have_sums_of_more_than_32_bits(make):
+    black, white = np.zeros((1, 300, 300, 3), np.uint8), np.full((1, 300, 300, 3), 255, np.uint8)
+    where = make()
+    images = where.to_device(np.concatenate([black, white, black]))
+    found = where.to_host(dense_mean_squared_errors(images, images, (0, 2), where.products))
+    assert found.tolist() == [[0.0, 195075.0, 0.0], [195075.0, 0.0, 195075.0], [0.0, 195075.0, 0.0]]
+    pairs = similar_pairs_by_products(images, images, sse_limit=0, transforms=(0, 1), products=where.products)
+    assert where.to_host(pairs)[:, :2].tolist() == [[0, 0], [0, 2], [1, 1], [2, 0], [2, 2]]
+
+
+@pytest.mark.parametrize("make", devices())
+@pytest.mark.parametrize("size", [(4, 4), (5, 3), (7, 7)])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_exact_comparison_by_integers(make, size, mirror):
+    rng = np.random.default_rng(7)
+    a, b = (rng.choice(np.array([0, 3, 255], np.uint8), (count, *size, 3)) for count in (9, 11))
+    b[:4], b[4:6] = a[:4], a[:2, ::-1, ::-1]
+    b[6] = a[7, :, ::-1]
+    transforms = available_transforms(*size, mirror=mirror)
+    errors = reference_sse(a, b, mirror=mirror)
+    where = make()
+    x, y = map(where.to_device, (a, b))
+    for limit in (0, int(np.median(errors)), int(errors.max())):
+        wanted = similar_pairs(a, b, sse_limit=limit, transforms=transforms)
+        assert len(wanted) == np.count_nonzero(errors <= limit)
+        options = {"sse_limit": limit, "transforms": transforms}
+        found = where.to_host(similar_pairs_by_products(x, y, products=where.products, **options))
+        assert np.array_equal(found, wanted)
+        i, j = (places.ravel() for places in np.indices(errors.shape))
+        wanted = listed_pairs(a, b, i, j, **options)
+        for room in (1, 1 << 20):
+            some = (x, y, where.to_device(i), where.to_device(j))
+            assert np.array_equal(where.to_host(listed_pairs_by_differences(*some, room=room, **options)), wanted)
+
+
+def test_more_products_than_fit_are_added_up(monkeypatch):
+    monkeypatch.setattr(integers, "_MOST_VALUES", 32)
+    rng = np.random.default_rng(1)
+    a, b = (rng.integers(0, 256, (count, 6, 6, 3), np.uint8) for count in (4, 5))
+    asked = []
+
+    def products(x, y):
+        asked.append(x.shape[1])
+        return integer_products(x, y)
+
+    transforms = available_transforms(6, 6)
+    found = dense_mean_squared_errors(a, b, transforms, products)
+    assert np.array_equal(found, mean_squared_errors(a, b, transforms))
+    assert asked == [32, 32, 32, 12] * 4
 
 
 @pytest.fixture
@@ -380,13 +447,14 @@ def names(client, addresses):
 
 
 def test_each_gpu_of_a_mixed_cluster_has_its_tasks(mixed):
-    addresses, at_once = gpu.gpu_workers(mixed, 1)
+    found = gpu.gpu_workers(mixed, 1)
+    assert set(found.values()) == {1}
     # either of the two that share one
-    assert at_once == 2
-    assert names(mixed, addresses) in (["first", "third"], ["second", "third"])
-    addresses, at_once = gpu.gpu_workers(mixed, 2)
-    assert (names(mixed, addresses), at_once) == (["first", "second", "third"], 3)
-    assert gpu.gpu_workers(mixed, 5)[1] == 3
+    assert names(mixed, found) in (["first", "third"], ["second", "third"])
+    for tasks in (2, 5):
+        found = gpu.gpu_workers(mixed, tasks)
+        assert names(mixed, found) == ["first", "second", "third"]
+        assert set(found.values()) == {1}  # as they have threads
 
 
 def test_tiles_go_to_the_workers_with_a_gpu(mixed, photos, tmp_path, monkeypatch):
@@ -410,6 +478,68 @@ def test_tiles_go_to_the_workers_with_a_gpu(mixed, photos, tmp_path, monkeypatch
         wanted = db.pairs
         db.clean_up(thumbs=False, db=True, config=False)
         db.second_loop_iteration()
+        assert db.pairs.equals(wanted)
+
+
+@pytest.mark.parametrize("failing_ones", [{"first"}, {"first", "second", "third"}])
+def test_a_gpu_that_fails_gets_no_more_tiles(mixed, photos, tmp_path, monkeypatch, capsys, failing_ones):
+    where, lost, done = strict.StrictDevice(), set(), []
+    monkeypatch.setattr(compare, "best_device", lambda: device.CPU if get_worker().name in lost else where)
+    monkeypatch.setattr(compare, "give_up", lambda *_: lost.add(get_worker().name))
+    monkeypatch.setattr(compare, "why_given_up", lambda: "it is gone" if get_worker().name in lost else "")
+    candidates, compare_tile = cascade.batched_candidates, compare._compare_tile
+
+    def some_fail(*arguments, **options):
+        if get_worker().name in failing_ones:
+            raise strict.BrokenError
+        yield from candidates(*arguments, **options)
+
+    def watched(*arguments):
+        found = compare_tile(*arguments)
+        done.append((get_worker().name, len(lost)))
+        return found
+
+    monkeypatch.setattr(cascade, "batched_candidates", some_fail)
+    monkeypatch.setattr(compare, "_compare_tile", watched)
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
+        assert lost == failing_ones
+        told = [line for line in capsys.readouterr().err.splitlines() if "it is gone" in line]
+        assert len(told) == len(failing_ones)
+        for name in failing_ones:
+            first = [tile[0] for tile in done].index(name)
+            if len(failing_ones) == 1:
+                # what was on its way when it failed, and nothing later
+                assert [tile[0] for tile in done].count(name) <= 3
+                assert {tile[0] for tile in done[first + 4 :]} <= {"second", "third"}
+        if len(failing_ones) > 1:
+            assert "plain" in {name for name, _ in done}  # all workers compare then
+        wanted = db.pairs
+        db.clean_up(thumbs=False, db=True, config=False)
+        db.second_loop_iteration()
+        assert db.pairs.equals(wanted)
+
+
+def test_a_worker_with_a_gpu_that_is_lost(mixed, photos, tmp_path, monkeypatch):
+    """Its tiles go to others, which compute them with what they have."""
+    monkeypatch.setattr(compare, "best_device", lambda: strict.StrictDevice())
+    compare_tile, gone = compare._compare_tile, []
+
+    def watched(*arguments):
+        if get_worker().name == "third" and not gone:
+            gone.append(1)
+            get_worker().loop.add_callback(get_worker().close, nanny=False, reason="lost")
+        return compare_tile(*arguments)
+
+    monkeypatch.setattr(compare, "_compare_tile", watched)
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        wanted = by_processor(db, 200.0)
+        db.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
+        assert gone
         assert db.pairs.equals(wanted)
 
 
@@ -437,13 +567,13 @@ def test_the_memory_of_a_gpu_bounds_what_is_kept_there():
 def test_one_worker_a_gpu_by_dask_cuda(photos, tmp_path):
     dask_cuda = pytest.importorskip("dask_cuda")
     with dask_cuda.LocalCUDACluster(dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
-        _, at_once = gpu.gpu_workers(client, 1)
-        assert at_once == gpu.check_gpu()
+        assert list(gpu.gpu_workers(client, 1).values()) == [1] * gpu.check_gpu()
         with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
             db.index_the_dirs()
             db.first_loop_iteration()
-            db.second_loop_iteration(gpu_proc=1)
-            assert len(db.result().clusters) == 25
+            wanted = by_processor(db, 200.0)
+            db.second_loop_iteration(200.0, gpu_proc=1)
+            assert db.pairs.equals(wanted)
 
 
 def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):
@@ -465,23 +595,89 @@ def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):
     assert fd.FastDifPy.from_store(store).settings.sl_gpu_proc == 2
 
 
-def test_a_cupy_that_does_not_work_is_told(monkeypatch):
-    def import_error(name):
-        raise ImportError("libcublas.so.12: cannot open shared object file")
+class Rounded(np.ndarray):
+    """A matrix whose products are rounded to the 11 bits of TF32."""
 
-    class Broken:
-        float32 = "float32"
-        cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError))
+    def __matmul__(self, other):
+        return np.asarray(np.asarray(self) @ other, np.float16)
 
-        def ones(self, *_):
-            raise RuntimeError("CuPy failed to load libnvrtc.so.12")
 
-    monkeypatch.setitem(sys.modules, "cupy", Broken())
-    assert "failed to load libnvrtc" in gpu.missing_gpu()
+def failing(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("full", "said"),
+    [
+        (np.full, ""),
+        (failing(RuntimeError("CuPy failed to load libnvrtc.so.12")), "failed to load libnvrtc"),
+        (failing(MemoryError()), "the memory of the GPU is taken"),
+        (lambda *arguments: np.full(*arguments).view(Rounded), "products of float32 are rounded"),
+    ],
+)
+def test_a_gpu_that_does_not_work_is_told(monkeypatch, full, said):
+    cupy = SimpleNamespace(float32=np.float32, full=full, eye=np.eye)
+    cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    assert said in gpu.missing_gpu()
+    assert bool(said) == bool(gpu.missing_gpu())
     monkeypatch.setenv("CUPY_TF32", "1")
     assert "CUPY_TF32 is set" in gpu.missing_gpu()
+    cupy.cuda.runtime.getDeviceCount = lambda: 0
     monkeypatch.setenv("CUPY_TF32", "0")
-    monkeypatch.delitem(sys.modules, "cupy")
-    finder = SimpleNamespace(find_spec=lambda name, *_: import_error(name) if name == "cupy" else None)
+    assert "there is no GPU in this machine" in gpu.missing_gpu()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ImportError("libcublas.so.12: cannot open shared object file"), "cannot be used here (libcublas.so.12"),
+        (ModuleNotFoundError("No module named 'fastrlock'", name="fastrlock"), "cannot be used here (No module named"),
+        (RuntimeError("compiled for another NumPy"), "cannot be used here (compiled for another NumPy"),
+        (ModuleNotFoundError("No module named 'cupy'", name="cupy"), "CuPy is not installed"),
+    ],
+)
+def test_a_cupy_that_cannot_be_imported_is_told(monkeypatch, error, said):
+    fail = failing(error)
+    finder = SimpleNamespace(find_spec=lambda name, *_: fail() if name == "cupy" else None)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
-    assert "cannot be used here (libcublas.so.12" in gpu.missing_gpu()
+    assert said in gpu.missing_gpu()
+    assert "pip install 'fastdiff_dask[cuda12]'" in gpu.missing_gpu()
+    assert said in gpu._own_gpu()[0]
+
+
+def test_a_worker_whose_gpu_breaks_the_question_is_one_without(monkeypatch):
+    monkeypatch.setattr(gpu, "missing_gpu", failing(OSError("the card fell off the bus")))
+    assert gpu._own_gpu() == ("the GPU does not work (OSError: the card fell off the bus)", "")
+
+
+def test_a_gpu_that_cannot_begin_is_given_up(monkeypatch):
+    monkeypatch.setattr(device, "_failed", [])
+    monkeypatch.setattr(device, "_gpu_device", failing(OSError("no memory left")))
+    assert device.best_device() is device.CPU
+    assert device.why_given_up() == "OSError: no memory left"
+
+
+@pytest.mark.skipif(emulated.COMPILER is None, reason="there is no C++ compiler")
+def test_errors_of_cuda_are_told_apart():
+    where = emulated.emulated_device()
+
+    class CUDARuntimeError(RuntimeError):
+        __module__ = "cupy_backends.cuda.api.runtime"
+
+    for text in ("cudaErrorMemoryAllocation: out of memory", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"):
+        assert where.is_short_of_memory(CUDARuntimeError(text))
+    assert where.is_short_of_memory(MemoryError())
+    for error in (
+        CUDARuntimeError("cudaErrorIllegalAddress"),
+        RuntimeError("CuPy failed to load libcublas"),
+        KeyError("compile"),
+    ):
+        assert where.is_broken(error)
+        assert not where.is_short_of_memory(error)
+    for error in (RuntimeError("of another library"), ValueError(), fd.FastDiffError("the store is gone")):
+        assert not where.is_broken(error)

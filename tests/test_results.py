@@ -193,7 +193,7 @@ def test_the_stages_below_give_the_same(tmp_path, client, turned):
     settings = CompareSettings(similarity_threshold=5.0)
     comparison = choose_comparison(store, settings)
     plan_comparison(comparison, client, tile_side=1, sub_block=2)
-    assert sum(pairs for pairs, _ in compare_tiles(comparison, client)) == 4 * 3 // 2  # four kinds of thumbnails
+    assert sum(tile.pairs for tile in compare_tiles(comparison, client)) == 4 * 3 // 2  # four kinds of thumbnails
     found = collect_result(store, resolve_roots({"a": [str(turned)], "b": []}), comparison, 4.0)
     assert found.pairs.equals(wanted.pairs)
     assert found.clusters == wanted.clusters

@@ -340,7 +340,7 @@ def test_boxes_keep_what_is_within_the_radius(seed, values, largest, scale):
     heads = leading_values(x, BOX_VALUES).astype(np.float64), leading_values(y, BOX_VALUES).astype(np.float64)
     for radius in np.quantile(distances, [0, 0.05, 0.3]).tolist():
         # the norm of the rest is rounded to float32, which signature_error answers for
-        near = search._near(a, b, radius + 2.0**-22 * max(map(np.max, map(np.abs, heads))), np)
+        near = search.near_sub_blocks(a, b, radius + 2.0**-22 * max(map(np.max, map(np.abs, heads))), np)
         for p, rows in enumerate(cuts_x):
             for q, columns in enumerate(cuts_y):
                 if distances[rows.start : rows.stop, columns.start : columns.stop].min() <= radius:
@@ -462,7 +462,7 @@ def test_the_first_values_are_more_where_less_can_be_told_apart(photo_like, rng)
     def chosen(values, threshold):
         side = search.SearchSide(values, cuts_of(len(values), 128), np)
         radius = radius_of(threshold)
-        runs = list(search._runs(search._near(side, side, radius, np), side.sub_blocks, True))
+        runs = list(search._runs(search.near_sub_blocks(side, side, radius, np), side.sub_blocks, True))
         return search._choose_count(side, side, runs, radius, np)
 
     varied = chosen(values, 200)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from fastdiff_dask.compare import Compared
 from fastdiff_dask.comparisons import Comparison, Part
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.search import SearchCounts
@@ -20,7 +21,7 @@ def read_block(url: str, block: int, rows: int, limits: Any, hashing: Any, run: 
 
 def compare_tile(
     url: str, settings: CompareSettings, parts: list[Part], task: Any, measure: None, run: str = "", gpu: bool = False
-) -> tuple[int, int]:
+) -> Compared:
     """Commit a tile in which nothing is similar."""
     Comparison(Store(url, run), settings).pair_writer(parts[-1], task.number).commit(SearchCounts())
-    return 0, 0
+    return Compared(0, 0)
