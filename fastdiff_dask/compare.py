@@ -390,6 +390,7 @@ def compare_tiles(
                     free.pop(compared.without_gpu[0], None)
                     yield compared
             finally:
-                if free:
+                # a lost scheduler would be waited for
+                if free and client.status == "running":
                     with contextlib.suppress(Exception):  # a worker may be lost
                         client.run(free_gpu, workers=list(free), on_error="ignore")

@@ -137,13 +137,12 @@ def _of_each(reduced: Any, values: Any, sub_blocks: list[range], xp: Any) -> Any
     """Smallest or largest values of each sub-block; of those of one size at once, as nearly all are."""
     if not sub_blocks:
         return values
-    size = len(sub_blocks[0])
-    regular = sum(rows == range(place * size, (place + 1) * size) for place, rows in enumerate(sub_blocks))
-    if any(rows.start != place * size for place, rows in enumerate(sub_blocks[:regular])):
-        regular = 0
+    size, regular = len(sub_blocks[0]), 0
+    while regular < len(sub_blocks) and sub_blocks[regular] == range(regular * size, (regular + 1) * size):
+        regular += 1
     blocks = xp.reshape(values[: regular * size], (regular, size, values.shape[1]))
     found = [reduced(values[rows.start : rows.stop], axis=0)[None, :] for rows in sub_blocks[regular:]]
-    return xp.concat([reduced(blocks, axis=1), *found]) if regular else xp.concat(found)
+    return xp.concat([reduced(blocks, axis=1), *found])
 
 
 class _Product:

@@ -1,6 +1,7 @@
 """The pairs within the limit, all of them and no others, for any size of a chunk and any stage of the cascade."""
 
 import importlib.util
+import itertools
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -153,6 +154,18 @@ def brute_force(a, b, *, limit, transforms):
     errors, masks = transformed_squared_errors(a, b, transforms)
     i, j = np.nonzero(np.triu(errors <= limit, k=1) if a is b else errors <= limit)
     return np.stack([i, j, errors[i, j], masks[i, j]], axis=1)
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 2], [2, 2, 1], [2, 3, 1, 2], [1, 1, 4], [3], []])
+def test_boxes_are_those_of_each_sub_block(rng, sizes):
+    stops = np.cumsum([0, *sizes]).tolist()
+    cuts = [range(start, stop) for start, stop in itertools.pairwise(stops)]
+    side = search.SearchSide(rng.normal(0, 100, (stops[-1], 20)).astype(np.float32), cuts, np)
+    leading = side.leading(search.BOX_VALUES, slice(None), np)
+    for number, rows in enumerate(cuts):
+        assert np.array_equal(side.low[number], leading[rows.start : rows.stop].min(axis=0))
+        assert np.array_equal(side.high[number], leading[rows.start : rows.stop].max(axis=0))
+    assert len(side.low) == len(side.high) == len(cuts)
 
 
 @given(
