@@ -154,9 +154,14 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
     "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
 )
 @click.option("--gpu", is_flag=True, help="Compare on GPUs; needs CuPy.")
-@click.option("--gpu-tasks", type=int, metavar="N", help="Tasks on each GPU at once, if not 1; the same as --gpu.")
+@click.option(
+    "--gpu-tasks",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Tasks on each GPU at once, if not 1; the same as --gpu.",
+)
 @click.option("--diff-plots", metavar="DIR", help="Draw similar pairs into this folder, the most similar ones first.")
-@click.option("--plot-limit", type=int, metavar="N", help="Draw so many at most.  [default: 1000]")
+@click.option("--plot-limit", type=click.IntRange(min=1), metavar="N", help="Draw so many at most.  [default: 1000]")
 @click.option("--save-config", metavar="FILE", help="Write the settings of this run to a TOML file, for --config.")
 @_cluster_options
 @_run_options

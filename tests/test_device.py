@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from distributed import Client, Scheduler, SpecCluster, Worker, get_worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 import fastdiff_dask as fd
 from fastdiff_dask import batched, cascade, compare, comparisons, device, gpu, integers, project
@@ -79,7 +80,7 @@ def found_by(where, a, b, radius, triangular):
 def test_no_pair_that_is_near_is_left_out(make, triangular, spread, piece_bytes, dense_pairs):
     a, b = signatures(1, 600, 64, spread), signatures(1, 600 if triangular else 300, 64, spread)
     b = a if triangular else b
-    distances = np.sqrt(((a[:, None].astype(float) - b[None]) ** 2).sum(axis=2))
+    distances = cdist(a, b)
     radius = float(np.quantile(distances, 0.004)) + 1e-3
     pairs, counts = found_by(make(piece_bytes=piece_bytes, dense_pairs=dense_pairs), a, b, radius, triangular)
     wanted = {(i, j) for i, j in np.argwhere(distances <= radius).tolist() if not triangular or i < j}
@@ -96,7 +97,7 @@ def test_no_pair_that_is_near_is_left_out(make, triangular, spread, piece_bytes,
 )
 def test_as_the_processor_finds_them(seed, count, values, share):
     a = signatures(seed, count, values, 5.0)
-    distances = np.sqrt(((a[:, None].astype(float) - a[None]) ** 2).sum(axis=2))
+    distances = cdist(a, a)
     radius = float(np.quantile(distances, share)) + 1e-3 if count else 1.0
     pairs, _ = found_by(strict.StrictDevice(piece_bytes=400), a, a, radius, True)
     wanted = {(i, j) for i, j in np.argwhere(distances <= radius).tolist() if i < j}
