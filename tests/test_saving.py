@@ -18,10 +18,9 @@ from fastdiff_dask.store import Store
 from fastdiff_dask.testing import simulate_images
 
 JOB = """
-import json, sys, time
+import sys
 from pathlib import Path
 from fastdiff_dask.project import FastDifPy
-from fastdiff_dask.results import write_json
 
 folder, kill_at = Path(sys.argv[1]), sys.argv[2]
 from fastdiff_dask.files import Files
@@ -35,15 +34,13 @@ def write(self, name, *data):
         left[0] -= 1
     original(self, name, *data)
 
-if kill_at != "never":
-    Files.write = write
+Files.write = write
 options = {"threads": 2, "block_size": 4, "dashboard_address": "127.0.0.1:0", "verbose": False}
 with FastDifPy(folder / "photos", store=folder / "store", in_memory=True, update_timeout=1e-9, **options) as db:
     with db.writing():
         db.index_the_dirs()
         db.first_loop_iteration(compute_hash=True)
         db.second_loop_iteration(sub_block=4, tile_side=1)
-        write_json(db.result(), str(folder / "out.json"))
 """
 
 
@@ -119,7 +116,13 @@ def test_killed_while_it_saves(photos, tmp_path, kill_at, times):
         assert blocks == times
     if "compared" in kill_at:
         assert tiles == times
-    subprocess.run([*program, "never", "0"], check=True)
+    options = {"threads": 2, "block_size": 4, "dashboard_address": "127.0.0.1:0", "verbose": False}
+    folders = {"directory_a": tmp_path / "photos", "store": tmp_path / "store"}
+    with fd.FastDifPy(**folders, in_memory=True, update_timeout=1e-9, **options) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration(compute_hash=True)
+        db.second_loop_iteration(sub_block=4, tile_side=1)
+        write_json(db.result(), str(tmp_path / "out.json"))
     content, stats = result(tmp_path / "out.json")
     assert json.dumps(content).replace(str(tmp_path), "") == json.dumps(result(photos / "whole.json")[0]).replace(
         str(photos), ""
