@@ -89,7 +89,9 @@ def similar_tile_pairs(
         x = prepared(rows)
         y = x if triangular else prepared(columns)
         candidates = batched_candidates(x, y, radius=radius, counts=counts, device=device, triangular=triangular)
-        listed = _Listed(rows, columns, thumbnails, limit, transforms, device.pairs_at_once, device)
+        # their thumbnails take a piece at most
+        at_once = min(device.pairs_at_once, max(1, device.piece_bytes // (2 * LISTED_CHUNKS * math.prod(shape))))
+        listed = _Listed(rows, columns, thumbnails, limit, transforms, at_once, device)
     else:
         a = rows.signatures()
         b = a if triangular else columns.signatures()
@@ -170,18 +172,21 @@ class _Listed:
     def _compare(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         images, places = np.unique(np.concatenate([a, b]), return_inverse=True)
         thumbnails = self._thumbnails(images)
+        options: dict[str, Any] = {"sse_limit": self._limit, "transforms": self._transforms}
+        if self._device.is_gpu:
+            there = self._device.to_device(thumbnails)
+            i, j = (self._device.to_device(side) for side in (places[: len(a)], places[len(a) :]))
+            found = listed_pairs_by_differences(there, there, i, j, room=self._device.piece_bytes, **options)
+            pairs = self._device.to_host(found)
+            pairs[:, :2] = images[pairs[:, :2]]
+            yield pairs
+            return
         for start in range(0, len(a), self._at_once):
             (left, i), (right, j) = (
                 np.unique(side[start : start + self._at_once], return_inverse=True)
                 for side in (places[: len(a)], places[len(a) :])
             )
-            there = (self._device.to_device(part) for part in (thumbnails[left], thumbnails[right], i, j))
-            options: dict[str, Any] = {"sse_limit": self._limit, "transforms": self._transforms}
-            if self._device.is_gpu:
-                found = listed_pairs_by_differences(*there, room=self._device.piece_bytes, **options)
-            else:
-                found = listed_pairs(*there, **options)
-            pairs = self._device.to_host(found)
+            pairs = listed_pairs(thumbnails[left], thumbnails[right], i, j, **options)
             pairs[:, 0] = images[left[pairs[:, 0]]]
             pairs[:, 1] = images[right[pairs[:, 1]]]
             yield pairs

@@ -1,6 +1,5 @@
 """Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
 
-import contextlib
 import pickle
 import uuid
 from collections import Counter
@@ -8,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from distributed import Client, Future, get_worker
+from distributed import Client, Future, fire_and_forget, get_worker
 from numpy.typing import NDArray
 
 from .activity import recorded, stage
@@ -17,12 +16,13 @@ from .cascade import similar_tile_pairs
 from .cluster import capacity, run_in_waves
 from .comparisons import Comparison, Part
 from .config import CompareSettings
-from .device import CPU, Device, best_device, free_gpu, give_up, why_given_up
+from .device import CPU, Device, best_device, free_gpu, give_up
 from .errors import FastDiffError, UsageError
+from .gpu import why_given_up
 from .grid import LARGEST_SIDE, Axis, Tile
 from .measures import Measure, apply_measure
 from .metrics import available_transforms, reverse_transforms
-from .planning import check_compare_memory, plan_part, unplanned
+from .planning import check_compare_memory, check_planned_memory, plan_part, unplanned
 from .resilience import retried
 from .search import SearchCounts
 from .shortcuts import KEY_VALUES, Allowed, ShortCuts
@@ -289,7 +289,9 @@ def plan_comparison(
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
     if len(store.finished_blocks()) < store.blocks:
         raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
-    threads, largest_side = (gpu_tasks, _GPU_SIDE) if gpu_tasks else (room.threads, LARGEST_SIDE)
+    threads, largest_side = room.threads, LARGEST_SIDE
+    if gpu_tasks:  # about one for each thread, which go on with them if the GPUs fail
+        threads, largest_side = max(gpu_tasks, threads // 4), _GPU_SIDE
     arguments = (store.url, comparison.settings, threads, room.bytes_per_task, tile_side, sub_block)
 
     def submit(item: tuple[Any, ...]) -> list[Future]:
@@ -341,20 +343,24 @@ def compare_tiles(
     room = capacity(client)
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
     plans = comparison.plans()
+    check_planned_memory(plans, store.thumbnail_settings, room.bytes_per_task)
     run = uuid.uuid4().hex[:8]
     free = dict(gpus or {})
     placed: dict[Future, str] = {}
 
     def at_once() -> int | None:
-        return sum(free.values()) if free else most
-
-    def next_gpu() -> str:
-        """The worker with most room; those that are gone, and those whose GPU failed, have none."""
-        there = client.nthreads()
+        """So many as GPUs take, beside tiles that processors have got, of workers that are gone or that failed."""
+        there = client.nthreads() if free else {}
         for address in [address for address in free if address not in there]:
             del free[address]
         for future in [future for future in placed if future.done()]:
             del placed[future]
+            if future.status == "finished":
+                free.pop(Compared(*future.result()).without_gpu[0], None)
+        return sum(free.values()) + sum(address not in free for address in placed.values()) if free else most
+
+    def next_gpu() -> str:
+        """The worker with most room."""
         used = Counter(placed.values())
         return max(free, key=lambda address: free[address] - used[address], default="")
 
@@ -387,10 +393,12 @@ def compare_tiles(
             try:
                 for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads, most=at_once):
                     compared = Compared(*future.result())
-                    free.pop(compared.without_gpu[0], None)
-                    yield compared
+                    # workers without a GPU may get a tile of a lost one, and have none to lose
+                    yield (
+                        compared if compared.without_gpu[0] in (gpus or {}) else compared._replace(without_gpu=("", ""))
+                    )
             finally:
-                # a lost scheduler would be waited for
-                if free and client.status == "running":
-                    with contextlib.suppress(Exception):  # a worker may be lost
-                        client.run(free_gpu, workers=list(free), on_error="ignore")
+                # nobody waits for that: a worker may be lost, or hang in its GPU
+                for address in free if client.status == "running" else ():
+                    key = f"free-gpu-{uuid.uuid4().hex[:8]}"
+                    fire_and_forget(client.submit(free_gpu, key=key, workers=[address], pure=False))

@@ -11,7 +11,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .errors import UsageError
-from .gpu import check_gpu
+from .gpu import check_gpu, note_failure, why_given_up
 from .integers import int8_products, integer_products
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "free_gpu",
     "give_up",
     "memory_shares",
-    "why_given_up",
 ]
 
 # Rows of one side that a device compares with as many of the other, or with none of them.
@@ -369,7 +368,6 @@ def memory_shares(free: int) -> dict[str, int]:
     }
 
 
-_failed: list[str] = []
 _making = threading.Lock()
 
 
@@ -381,26 +379,19 @@ def _gpu_device() -> Device:
 
 def best_device() -> Device:
     """The GPU of this process, or the processor, if there is none or it has failed before."""
-    if _failed:
+    if why_given_up():
         return CPU
     with _making:  # one for all threads
         try:
             return _gpu_device()
-        except UsageError:
-            return CPU
         except Exception as error:
-            _failed.append(f"{type(error).__name__}: {error}")
+            note_failure(str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}")
             return CPU
-
-
-def why_given_up() -> str:
-    """Why this process does without its GPU; empty if it does not."""
-    return _failed[0] if _failed else ""
 
 
 def give_up(device: Device, reason: str) -> None:
     """Do without a GPU in this process from now on; its memory is free then, if nobody holds arrays of it."""
-    _failed.append(reason)
+    note_failure(reason)
     with suppress(Exception):  # it is broken
         device.free()
 

@@ -6,13 +6,29 @@ from typing import Any
 
 from .errors import UsageError
 
-__all__ = ["check_gpu", "gpu_name", "gpu_workers", "missing_gpu"]
+__all__ = ["check_gpu", "gpu_name", "gpu_workers", "missing_gpu", "note_failure", "why_given_up"]
 
 _INSTALL = "pip install 'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
 
 
+# Why this process does without its GPU, if it does: what failed once would fail again, and each time cost a tile.
+_failed: list[str] = []
+
+
+def note_failure(reason: str) -> None:
+    """Do without a GPU in this process from now on."""
+    _failed.append(" ".join(reason.split()))
+
+
+def why_given_up() -> str:
+    """Why this process does without its GPU; empty if it does not."""
+    return _failed[0] if _failed else ""
+
+
 def missing_gpu() -> str:
     """What this process lacks to compare on a GPU; empty if nothing."""
+    if _failed:
+        return f"the GPU failed before ({_failed[0]}); start this process anew to use it again"
     try:
         check_gpu()
     except UsageError as error:
@@ -61,7 +77,7 @@ def gpu_workers(client: Any, tasks: int) -> dict[str, int]:
     UsageError
         If no worker has one: what the first of them lacks.
     """
-    found, threads = dict(sorted(client.run(_own_gpu).items())), client.nthreads()
+    found, threads = dict(sorted(client.run(_own_gpu, on_error="ignore").items())), client.nthreads()
     shared: dict[str, list[str]] = {}
     for address, (missing, name) in found.items():
         if not missing:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cascade import LISTED_CHUNKS
-from .comparisons import Comparison, Part
+from .comparisons import Comparison, Part, Plan
 from .config import CompareSettings, ThumbnailSettings, check_whole
 from .copies import find_copies
 from .errors import UsageError
@@ -24,6 +24,7 @@ from .store import Store
 
 __all__ = [
     "check_compare_memory",
+    "check_planned_memory",
     "check_tiles",
     "choose_comparison",
     "compare_task_bytes",
@@ -139,6 +140,25 @@ def check_tiles(tile_side: int | None, sub_block: int | None) -> None:
         raise UsageError(
             f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {_LARGEST_SUB_BLOCK}"
         )
+
+
+def check_planned_memory(plans: list[Plan], settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse tiles that were planned for workers with more memory, if there is one that is not finished.
+
+    Raises
+    ------
+    UsageError
+        With both figures.
+    """
+    for plan in plans if bytes_per_task else []:
+        sides = [max(len(plan.tiles[number].rows), len(plan.tiles[number].columns)) for number in plan.pending()]
+        needed = _verify_bytes(settings) + max(sides, default=0) * _sub_block_bytes(settings, plan.part.sub_block)
+        if sides and needed > bytes_per_task:
+            raise UsageError(
+                f"the comparison was planned for workers with more memory: a tile needs {needed / 1e9:.3g} GB, and a "
+                f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer "
+                f"threads, or another threshold, which is planned anew"
+            )
 
 
 @retried

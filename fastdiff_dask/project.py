@@ -28,6 +28,7 @@ from .performance import PerformanceReport
 from .places import checked_store, plot_folder
 from .planning import check_compare_memory, check_tiles, choose_comparison, pairs_left, unplanned
 from .progress import show_line
+from .resilience import connected
 from .results import Result, collect_errors, collect_result
 from .settings import Settings
 from .shortcuts import ShortCuts
@@ -658,9 +659,11 @@ class FastDifPy:
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
         if asked.sl_gpu_proc and self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has
-        gpus = gpu_workers(self.client, asked.sl_gpu_proc) if asked.sl_gpu_proc else {}
-        if ShortCuts.of(settings):
-            gpus = {}
+        gpus: dict[str, int] = {}
+        if asked.sl_gpu_proc:
+            with connected(self._client.find()):
+                found = gpu_workers(self.client, asked.sl_gpu_proc)
+            gpus = {} if ShortCuts.of(settings) else found
         plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         check_tiles(tile_side, sub_block)
         self.settings = asked

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask import comparisons
+from fastdiff_dask import comparisons, planning
 from fastdiff_dask.compare import _Task, compare_tile
 from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
@@ -67,3 +67,17 @@ def test_the_threshold_follows_the_measure(db):
     assert 5 <= len(found) < 12 * 11 / 2
     assert db.result().settings["similarity_threshold"] == 10
     assert np.all(found.value <= 10)
+
+
+def test_tiles_that_were_planned_for_more_memory_are_refused(db):
+    plan_part(db.store_url, CompareSettings(), 1, 0, sub_block=64, tile_side=10**6)
+    comparison, thumbnails = Comparison(db.store, CompareSettings()), db.store.thumbnail_settings
+    least = planning.compare_task_bytes(thumbnails)
+    planning.check_planned_memory(comparison.plans(), thumbnails, 0)
+    planning.check_planned_memory(comparison.plans(), thumbnails, least)  # of so few images
+    with pytest.raises(
+        fd.UsageError, match=r"planned for workers with more memory: a tile needs 0\.\d+ GB, and a task"
+    ):
+        planning.check_planned_memory(comparison.plans(), thumbnails, least // 2)
+    db.second_loop_iteration()
+    planning.check_planned_memory(comparison.plans(), thumbnails, least // 2)  # finished
