@@ -75,9 +75,7 @@ def test_tiles_that_were_planned_for_more_memory_are_refused(db):
     least = planning.compare_task_bytes(thumbnails)
     planning.check_planned_memory(comparison.plans(), thumbnails, 0)
     planning.check_planned_memory(comparison.plans(), thumbnails, least)  # of so few images
-    with pytest.raises(
-        fd.UsageError, match=r"planned for workers with more memory: a tile needs 0\.\d+ GB, and a task"
-    ):
+    with pytest.raises(fd.UsageError, match=r"for workers with more memory: a tile needs 0\.\d+ GB, and a task"):
         planning.check_planned_memory(comparison.plans(), thumbnails, least // 2)
     db.second_loop_iteration()
     planning.check_planned_memory(comparison.plans(), thumbnails, least // 2)  # finished

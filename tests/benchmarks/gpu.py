@@ -172,10 +172,8 @@ def faiss_search(thumbnails: NDArray[np.uint8], gpu: bool) -> Callable[[], Any]:
 def faiss_dense(thumbnails: NDArray[np.uint8], gpu: bool) -> Callable[[], Any]:
     faiss = importlib.import_module("faiss")
     each = turned(thumbnails)
-    if gpu:
-        distances = partial(faiss.pairwise_distance_gpu, faiss.StandardGpuResources())
-    else:
-        distances = faiss.pairwise_distances
+    on_gpu = partial(faiss.pairwise_distance_gpu, faiss.StandardGpuResources()) if gpu else None
+    distances = on_gpu or faiss.pairwise_distances
     return lambda: np.minimum.reduce([distances(queries, each[0]) for queries in each])
 
 
