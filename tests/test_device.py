@@ -607,10 +607,12 @@ def test_two_gpus_one_of_which_is_lost_at_once(mixed, photos, tmp_path, monkeypa
 
 
 def test_a_cluster_that_is_gone(mixed, photos, tmp_path):
-    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
+    options = {"block_size": 16, "verbose": False}
+    client = Client(mixed.cluster, set_as_default=False)
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=client, **options) as db:
         db.index_the_dirs()
         db.first_loop_iteration()
-        mixed.close()
+        client.close()
         with pytest.raises(fd.FastDiffError, match="connection to the scheduler was lost"):
             db.second_loop_iteration(gpu_proc=1)
 
