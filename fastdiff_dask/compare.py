@@ -44,12 +44,12 @@ class Compared(NamedTuple):
     similar
         Similar pairs found.
     without_gpu
-        Address of a worker that does without its GPU from now on, and why; both empty if there is none.
+        Address of the worker, and why it does without its GPU from now on, if it does.
     """
 
     pairs: int
     similar: int
-    without_gpu: tuple[str, str] = ("", "")
+    without_gpu: tuple[str, str] | None = None
 
 
 class _Side:
@@ -117,7 +117,7 @@ def compare_tile(
         device = best_device() if gpu else CPU
         amounts.pairs, amounts.similar = _compare_tile(comparison, parts, task, measure, device, run)
     failed = why_given_up() if gpu else ""
-    return Compared(amounts.pairs, amounts.similar, (get_worker().address, failed) if failed else ("", ""))
+    return Compared(amounts.pairs, amounts.similar, (get_worker().address, failed) if failed else None)
 
 
 def _compare_tile(
@@ -140,6 +140,8 @@ def _compare_tile(
         columns = _Side(comparison, parts, side, task.columns, task.tile.columns, run)
     pairs_of_tile = task.pairs(len(rows.images), len(columns.images))
     allowed = _allowed(settings, rows, columns)
+    if allowed is not None:
+        device = CPU
     while True:
         writer = comparison.pair_writer(parts[-1], task.number)
         counts = SearchCounts()
@@ -153,7 +155,7 @@ def _compare_tile(
                 limit=settings.sse_limit(height, width),
                 transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
                 counts=counts,
-                device=CPU if allowed is not None else device,
+                device=device,
                 allowed=allowed,
             )
         try:
@@ -355,8 +357,8 @@ def compare_tiles(
             del free[address]
         for future in [future for future in placed if future.done()]:
             del placed[future]
-            if future.status == "finished":
-                free.pop(Compared(*future.result()).without_gpu[0], None)
+            if future.status == "finished" and (lost := future.result().without_gpu):
+                free.pop(lost[0], None)
         return sum(free.values()) + sum(address not in free for address in placed.values()) if free else most
 
     def next_gpu() -> str:
@@ -392,11 +394,11 @@ def compare_tiles(
         with stage(store.files, "compare") as activity:
             try:
                 for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads, most=at_once):
-                    compared = Compared(*future.result())
-                    # workers without a GPU may get a tile of a lost one, and have none to lose
-                    yield (
-                        compared if compared.without_gpu[0] in (gpus or {}) else compared._replace(without_gpu=("", ""))
-                    )
+                    compared = future.result()
+                    if compared.without_gpu and compared.without_gpu[0] not in (gpus or {}):
+                        # a worker that had none to lose got a tile of a lost one
+                        compared = compared._replace(without_gpu=None)
+                    yield compared
             finally:
                 # nobody waits for that: a worker may be lost, or hang in its GPU
                 for address in free if client.status == "running" else ():

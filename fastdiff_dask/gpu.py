@@ -9,8 +9,6 @@ from .errors import UsageError
 __all__ = ["check_gpu", "gpu_name", "gpu_workers", "missing_gpu", "note_failure", "why_given_up"]
 
 _INSTALL = "pip install 'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
-
-
 # Why this process does without its GPU, if it does: what failed once would fail again, and each time cost a tile.
 _failed: list[str] = []
 

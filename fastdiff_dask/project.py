@@ -684,9 +684,9 @@ class FastDifPy:
                 with self._bar("compare", pairs_left(comparison), "pairs") as advance:
                     for tile in compare_tiles(comparison, self.client, measure, asked.sl_cpu_proc, gpus):
                         advance(tile.pairs)
-                        without_gpu |= [tile.without_gpu]
+                        without_gpu.update([tile.without_gpu] if tile.without_gpu else [])
                 for address, reason in without_gpu.items():
-                    if address and self.verbose is not False:
+                    if self.verbose is not False:
                         show_line(f"The GPU of {address} failed ({reason}); the others, or processors, went on.")
         self._tiles_resumed, self._comparison, self._threshold = done, comparison, settings.similarity_threshold
         if plots is not None:

@@ -129,16 +129,8 @@ def test_nothing_imports_cupy_unasked(tmp_path):
         "    print(*[frame.filename for frame in traceback.extract_stack()], file=file)\n"
         "raise ImportError('libcudart.so: no such file')\n"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "fastdiff_dask",
-        "find",
-        str(tmp_path / "photos"),
-        "--store",
-        str(tmp_path / "store"),
-    ]
-    command += ["--workers", "2", "--threads", "1", "--quiet"]
+    command = [sys.executable, "-m", "fastdiff_dask", "find", str(tmp_path / "photos")]
+    command += ["--store", str(tmp_path / "store"), "--workers", "2", "--threads", "1", "--quiet"]
     (tmp_path / "importers").touch()
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     subprocess.run(command, env=environment, check=True)

@@ -446,6 +446,15 @@ def mixed(monkeypatch):
         yield client
 
 
+@pytest.fixture
+def on_mixed(mixed, photos, tmp_path):
+    """A project there, whose images are read."""
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        yield db
+
+
 def names(client, addresses):
     workers = client.scheduler_info(n_workers=-1)["workers"]
     return sorted(workers[address]["name"] for address in addresses)
@@ -462,7 +471,7 @@ def test_each_gpu_of_a_mixed_cluster_has_its_tasks(mixed):
         assert set(found.values()) == {1}  # as they have threads
 
 
-def test_tiles_go_to_the_workers_with_a_gpu(mixed, photos, tmp_path, monkeypatch):
+def test_tiles_go_to_the_workers_with_a_gpu(on_mixed, monkeypatch):
     where = strict.StrictDevice()
     # all have one now, so that it is the choice of workers that is tested
     monkeypatch.setattr(compare, "best_device", lambda: where)
@@ -474,20 +483,17 @@ def test_tiles_go_to_the_workers_with_a_gpu(mixed, photos, tmp_path, monkeypatch
         return compare_tile(*arguments)
 
     monkeypatch.setattr(compare, "_compare_tile", watched)
-    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration(gpu_proc=2, sub_block=16, tile_side=1)
-        assert seen <= {("first", True), ("second", True), ("third", True)}
-        assert len(seen) > 1
-        wanted = db.pairs
-        db.clean_up(thumbs=False, db=True, config=False)
-        db.second_loop_iteration()
-        assert db.pairs.equals(wanted)
+    on_mixed.second_loop_iteration(gpu_proc=2, sub_block=16, tile_side=1)
+    assert seen <= {("first", True), ("second", True), ("third", True)}
+    assert len(seen) > 1
+    wanted = on_mixed.pairs
+    on_mixed.clean_up(thumbs=False, db=True, config=False)
+    on_mixed.second_loop_iteration()
+    assert on_mixed.pairs.equals(wanted)
 
 
 @pytest.mark.parametrize("failing_ones", [{"first"}, {"first", "second", "third"}])
-def test_a_gpu_that_fails_gets_no_more_tiles(mixed, photos, tmp_path, monkeypatch, capsys, failing_ones):
+def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, failing_ones):
     where, lost, done = strict.StrictDevice(), set(), []
     monkeypatch.setattr(compare, "best_device", lambda: device.CPU if get_worker().name in lost else where)
     monkeypatch.setattr(compare, "give_up", lambda *_: lost.add(get_worker().name))
@@ -501,32 +507,28 @@ def test_a_gpu_that_fails_gets_no_more_tiles(mixed, photos, tmp_path, monkeypatc
 
     def watched(*arguments):
         found = compare_tile(*arguments)
-        done.append((get_worker().name, len(lost)))
+        done.append(get_worker().name)
         return found
 
     monkeypatch.setattr(cascade, "batched_candidates", some_fail)
     monkeypatch.setattr(compare, "_compare_tile", watched)
-    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
-        assert lost == failing_ones
-        told = [line for line in capsys.readouterr().err.splitlines() if "it is gone" in line]
-        assert len(told) == len(failing_ones)
-        for name in failing_ones:
-            first = [tile[0] for tile in done].index(name)
-            if len(failing_ones) == 1:
-                assert [tile[0] for tile in done].count(name) == 1
-                assert {tile[0] for tile in done[first + 1 :]} == {"second", "third"}
-        if len(failing_ones) > 1:
-            assert "plain" in {name for name, _ in done}  # all workers compare then
-        wanted = db.pairs
-        db.clean_up(thumbs=False, db=True, config=False)
-        db.second_loop_iteration()
-        assert db.pairs.equals(wanted)
+    on_mixed.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
+    assert lost == failing_ones
+    told = [line for line in capsys.readouterr().err.splitlines() if "it is gone" in line]
+    assert len(told) == len(failing_ones)
+    for name in failing_ones:
+        if len(failing_ones) == 1:
+            assert done.count(name) == 1
+            assert set(done[done.index(name) + 1 :]) == {"second", "third"}
+    if len(failing_ones) > 1:
+        assert "plain" in done  # all workers compare then
+    wanted = on_mixed.pairs
+    on_mixed.clean_up(thumbs=False, db=True, config=False)
+    on_mixed.second_loop_iteration()
+    assert on_mixed.pairs.equals(wanted)
 
 
-def test_a_worker_with_a_gpu_that_is_lost(mixed, photos, tmp_path, monkeypatch):
+def test_a_worker_with_a_gpu_that_is_lost(on_mixed, monkeypatch):
     """Its tiles go to others, which compute them with what they have."""
     monkeypatch.setattr(compare, "best_device", lambda: strict.StrictDevice())
     compare_tile, gone = compare._compare_tile, []
@@ -537,17 +539,14 @@ def test_a_worker_with_a_gpu_that_is_lost(mixed, photos, tmp_path, monkeypatch):
             get_worker().loop.add_callback(get_worker().close, nanny=False, reason="lost")
         return compare_tile(*arguments)
 
-    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        wanted = by_processor(db, 200.0)
-        monkeypatch.setattr(compare, "_compare_tile", watched)
-        db.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
-        assert gone
-        assert db.pairs.equals(wanted)
+    wanted = by_processor(on_mixed, 200.0)
+    monkeypatch.setattr(compare, "_compare_tile", watched)
+    on_mixed.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
+    assert gone
+    assert on_mixed.pairs.equals(wanted)
 
 
-def test_a_failure_is_remembered_and_a_healthy_gpu_is_not_idle(mixed, photos, tmp_path, monkeypatch):
+def test_a_failure_is_remembered_and_a_healthy_gpu_is_not_idle(on_mixed, monkeypatch):
     monkeypatch.setattr(gpu, "_failed", [])
     gpu.note_failure("of the\ncard")
     assert gpu.missing_gpu() == "the GPU failed before (of the card); start this process anew to use it again"
@@ -567,19 +566,16 @@ def test_a_failure_is_remembered_and_a_healthy_gpu_is_not_idle(mixed, photos, tm
         return found
 
     monkeypatch.setattr(compare, "_compare_tile", watched)
-    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        db.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
+    on_mixed.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
     assert done.count("first") == 1
     assert {"second", "third"} < set(done)
 
 
-def test_two_gpus_one_of_which_is_lost_at_once(mixed, photos, tmp_path, monkeypatch):
+def test_two_gpus_one_of_which_is_lost_at_once(on_mixed, monkeypatch):
     """While its tile runs on a processor, the other GPU has work."""
     monkeypatch.setattr(compare, "best_device", strict.StrictDevice)
     compare_tile, done, together = compare._compare_tile, [], threading.Event()
-    first = []
+    first, moved = [], []
 
     def watched(*arguments):
         name = get_worker().name
@@ -587,23 +583,21 @@ def test_two_gpus_one_of_which_is_lost_at_once(mixed, photos, tmp_path, monkeypa
             first.append(arguments[2].number)
             get_worker().loop.add_callback(get_worker().close, nanny=False, reason="lost")
             time.sleep(1)
-        elif first == [arguments[2].number] and name == "plain":
-            together.wait(20)
+        elif first == [arguments[2].number]:
+            moved.append(name)
+            assert together.wait(20)
         found = compare_tile(*arguments)
         done.append(name)
         if len(done) > 5:
             together.set()
         return found
 
-    with fd.FastDifPy(photos, store=tmp_path / "store", client=mixed, block_size=16, verbose=False) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration()
-        wanted = by_processor(db, 200.0)
-        monkeypatch.setattr(compare, "_compare_tile", watched)
-        db.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
-        assert first
-        assert together.is_set()
-        assert db.pairs.equals(wanted)
+    wanted = by_processor(on_mixed, 200.0)
+    monkeypatch.setattr(compare, "_compare_tile", watched)
+    on_mixed.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
+    assert first
+    assert moved
+    assert on_mixed.pairs.equals(wanted)
 
 
 def test_a_cluster_that_is_gone(mixed, photos, tmp_path):
