@@ -3,16 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
 from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 
 if TYPE_CHECKING:
-    from .clusters import Cluster
-    from .estimate import Estimate
-    from .finding import find_duplicates
-    from .pairwise import pairwise_mse
-    from .project import FastDifPy
-    from .results import Result
-    from .workers import upload_package
+    from .project.find import find_duplicates
+    from .project.project import FastDifPy
+    from .results.clusters import Cluster
+    from .results.result import Result
+    from .runtime.workers import upload_package
+    from .stages.estimate import Estimate
+    from .stages.pairwise import pairwise_mse
 
 __all__ = [
     "Cluster",
@@ -29,17 +30,15 @@ __all__ = [
     "upload_package",
 ]
 
-__version__ = "0.1.0"
-
 # Dask, Zarr and pandas take a second to import, and `fastdiff-dask --help` needs none of them.
 _HOMES = {
-    "Cluster": "clusters",
-    "Estimate": "estimate",
-    "FastDifPy": "project",
-    "Result": "results",
-    "find_duplicates": "finding",
-    "pairwise_mse": "pairwise",
-    "upload_package": "workers",
+    "Cluster": "results.clusters",
+    "Estimate": "stages.estimate",
+    "FastDifPy": "project.project",
+    "Result": "results.result",
+    "find_duplicates": "project.find",
+    "pairwise_mse": "stages.pairwise",
+    "upload_package": "runtime.workers",
 }
 
 

@@ -91,7 +91,7 @@ class ThumbnailSettings:
     block_size
         Images in a block: the unit of reading, of a thumbnail chunk and of resuming, 1 to 65,536.
     exact_decode
-        Decode JPEG pictures at full scale and resize all by the plain bicubic filter, see `images.read_opened`.
+        Decode JPEG pictures at full scale and resize all by the plain bicubic filter, see `decode.read_opened`.
     """
 
     width: int = 64

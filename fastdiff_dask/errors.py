@@ -1,8 +1,6 @@
 """The exceptions that callers may catch. Each message is one line: what was found, and what to do about it."""
 
-import unicodedata
-
-__all__ = ["FastDiffError", "StoreLockedError", "StoreMismatchError", "UsageError", "printable"]
+__all__ = ["FastDiffError", "StoreLockedError", "StoreMismatchError", "UsageError"]
 
 
 class FastDiffError(Exception):
@@ -19,19 +17,3 @@ class StoreMismatchError(UsageError):
 
 class StoreLockedError(FastDiffError):
     """Another process is writing to the store."""
-
-
-def printable(text: str) -> str:
-    """One line that a terminal can show: control characters and undecodable bytes are escaped.
-
-    Examples
-    --------
-    >>> printable('a\\nb')
-    'a\\\\nb'
-    """
-    return "".join(c if _is_shown(c) else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def _is_shown(character: str) -> bool:
-    # spaces of all kinds, and what joins emoji
-    return character.isprintable() or character == "\u200d" or unicodedata.category(character) == "Zs"

@@ -17,8 +17,8 @@ import pytest
 from distributed import Client
 from faults import Faults, command, finish, result
 
-from fastdiff_dask import cluster
-from fastdiff_dask.cluster import embedded_client
+from fastdiff_dask.runtime import connection
+from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
@@ -45,7 +45,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _own_dashboard_port() -> None:
     """Test processes that run side by side do not race for the port that embedded clusters prefer."""
-    cluster._DASHBOARD_PORT += 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    connection._DASHBOARD_PORT += 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @pytest.fixture(scope="session")

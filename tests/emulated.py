@@ -1,4 +1,4 @@
-"""CuPy as far as `device.CuPyDevice` uses it, with NumPy's arrays; its kernels are compiled for the processor, and run.
+"""CuPy as far as `cuda.CuPyDevice` uses it, with NumPy's arrays; its kernels are compiled for the processor, and run.
 
 Their threads run one after the other, which a kernel without barriers does not see.
 """
@@ -14,8 +14,8 @@ from unittest import mock
 
 import numpy as np
 
-from fastdiff_dask.device import CuPyDevice
-from fastdiff_dask.integers import integer_products
+from fastdiff_dask.kernels.cuda import CuPyDevice
+from fastdiff_dask.kernels.squared_errors_int8 import integer_products
 
 __all__ = ["COMPILER", "emulated_device"]
 

@@ -22,9 +22,10 @@ sys.path.insert(0, sys.argv[1])
 block_size = int(sys.argv[2])
 if "FAULTS" in os.environ:
     import fault_preload
-from fastdiff_dask import cli
-from fastdiff_dask.project import FastDifPy
-from fastdiff_dask.results import write_json
+from fastdiff_dask.cli import commands
+from fastdiff_dask.cli import options
+from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.outputs.json_file import write_json
 import click
 
 @click.command()
@@ -33,7 +34,7 @@ import click
 @click.argument("out")
 @click.option("--scheduler")
 def job(photos, store, out, scheduler):
-    client = cli._cluster_client(scheduler, None, (None, None, None), None, None)
+    client = options.cluster_client(scheduler, None, (None, None, None), None, None)
     options = {} if client else {"threads": 2, "dashboard_address": "127.0.0.1:0"}
     options |= {"store": store, "block_size": block_size, "client": client, "verbose": False}
     with FastDifPy(photos, **options) as db, db.writing():
@@ -42,9 +43,9 @@ def job(photos, store, out, scheduler):
         db.second_loop_iteration(sub_block=8, tile_side=1)
         write_json(db.result(), out)
 
-cli.commands = job
+commands.commands = job
 sys.argv = ["job", *sys.argv[3:]]
-cli.main()
+commands.main()
 """
 
 

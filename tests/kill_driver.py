@@ -16,13 +16,13 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.images import image_extensions
-from fastdiff_dask.project import FastDifPy
-from fastdiff_dask.results import write_json
-from fastdiff_dask.store import Store
+from fastdiff_dask.images.decode import image_extensions
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.store import Store
 
 BLOCK_SIZE = 8
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import s3fs
 from kill_driver import import_all, in_child
 
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.project import FastDifPy
-from fastdiff_dask.results import write_json
-from fastdiff_dask.store import Store
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.store import Store
 
 BLOCK_SIZE = 8
 # Part of the name of an object, its which write, and whether before it.

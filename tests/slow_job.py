@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import fastdiff_dask as fd
-from fastdiff_dask import compare
+from fastdiff_dask.tasks import compare_tile
 
-_compare_tile = compare._compare_tile
+_compare_tile = compare_tile._compare_tile
 
 
 def slowly(*arguments: Any) -> tuple[int, int]:
@@ -16,7 +16,7 @@ def slowly(*arguments: Any) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    compare._compare_tile = slowly
+    compare_tile._compare_tile = slowly
     with (
         fd.FastDifPy(
             sys.argv[1], store=sys.argv[2], block_size=8, threads=2, dashboard_address="127.0.0.1:0", verbose=None

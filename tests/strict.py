@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import array_api_compat.numpy as compat
 import numpy as np
 
-from fastdiff_dask.device import Device
+from fastdiff_dask.kernels.device import Device
 
 SEEN = SimpleNamespace(to_device=0, to_host=0, waits=0, launches=0)
 

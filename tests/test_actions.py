@@ -12,7 +12,9 @@ import pytest
 from conftest import without_privileges
 from move_kill_driver import seen
 
-from fastdiff_dask.actions import Outcome, Record, Removal, Seen, delete_files, move_files, refused
+from fastdiff_dask.actions.file_moves import delete_files, move_files, refused
+from fastdiff_dask.actions.journal import Record
+from fastdiff_dask.actions.removals import Outcome, Removal, Seen
 
 OTHER_DISK = Path("/dev/shm")
 

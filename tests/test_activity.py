@@ -10,8 +10,8 @@ from distributed import Client, LocalCluster
 from distributed.utils import color_of
 
 import fastdiff_dask as fd
-from fastdiff_dask.activity import Amounts, Work, read_activity, recorded, stage
-from fastdiff_dask.files import Files
+from fastdiff_dask.runtime.activity import Amounts, Work, read_activity, recorded, stage
+from fastdiff_dask.storage.files import Files
 from fastdiff_dask.testing import simulate_images
 
 

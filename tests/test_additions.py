@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.results import write_json
-from fastdiff_dask.store import Store
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 pytestmark = pytest.mark.filterwarnings(

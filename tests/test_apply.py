@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import applying
-from fastdiff_dask.actions import Outcome
-from fastdiff_dask.choosing import RULES, KeepRules, choose
-from fastdiff_dask.cli import commands
-from fastdiff_dask.decisions import FORMAT
-from fastdiff_dask.journals import journals
-from fastdiff_dask.store import Store
+from fastdiff_dask.actions import apply
+from fastdiff_dask.actions.decisions import FORMAT
+from fastdiff_dask.actions.journal import journals
+from fastdiff_dask.actions.keep_rules import RULES, KeepRules
+from fastdiff_dask.actions.removal_plan import RemovalPlan, plan_removals
+from fastdiff_dask.actions.removals import Outcome
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.storage.store import Store
 
 SIZE = {"thumbnail_size_x": 8, "thumbnail_size_y": 8}
 
@@ -86,7 +87,7 @@ def pictures_in(*folders: Path) -> set[str]:
     return {digest for name, (digest, _) in contents(*folders).items() if name.endswith(".png")}
 
 
-def removed(plan: fd.choosing.Plan) -> dict[str, str]:
+def removed(plan: RemovalPlan) -> dict[str, str]:
     return {Path(one.path).name: Path(one.kept).name for one in plan.chosen}
 
 
@@ -200,7 +201,7 @@ def test_whatever_goes_is_similar_to_what_is_kept(tmp_path_factory, client, shif
     if marks is not None:
         numbers = {int(Path(path).stem): int(image) for path, image in result.images["image"].items()}
         decided = {image: marks[name] for name, image in numbers.items() if marks[name]}
-    plan = choose(db.store, result, KeepRules(rules=tuple(rules)), decided)
+    plan = plan_removals(db.store, result, KeepRules(rules=tuple(rules)), decided)
     gone = {int(Path(one.path).stem): int(Path(one.kept).stem) for one in plan.chosen}
     similar = {
         (x, y)
@@ -350,9 +351,9 @@ ENDS = ["a.png", "a copy.png"]
 @pytest.mark.parametrize(
     ("action", "end", "fault"),
     [
-        *((action, end, "content") for action in applying.ACTIONS for end in ENDS),
+        *((action, end, "content") for action in apply.ACTIONS for end in ENDS),
         # what is looked at is the same for all of them
-        *zip(itertools.cycle(applying.ACTIONS), ENDS * 7, sorted(FAULTS[1:] * 2), strict=False),
+        *zip(itertools.cycle(apply.ACTIONS), ENDS * 7, sorted(FAULTS[1:] * 2), strict=False),
     ],
 )
 def test_what_changed_meanwhile_stays(tmp_path, photos, client, action, end, fault):
@@ -411,7 +412,9 @@ def test_pictures_that_are_not_similar_when_they_are_read_again_stay(tmp_path, p
     """As when another version of a decoder makes other thumbnails."""
     db = project(tmp_path, client)
     plan = db.plan()
-    monkeypatch.setattr(applying, "transformed_squared_errors", lambda a, b, t: (np.full((1, 1), 10**9), None))
+    monkeypatch.setattr(
+        "fastdiff_dask.actions.verify.transformed_squared_errors", lambda a, b, t: (np.full((1, 1), 10**9), None)
+    )
     before = contents(photos)
     assert all("not similar to" in str(reason) for reason in reasons(db.apply(plan, "delete")).values())
     assert contents(photos) == before
@@ -431,7 +434,7 @@ def test_an_error_in_the_middle_stops_nothing_else(tmp_path, photos, client, mon
     def copy(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastdiff_dask.actions._copy", copy)
+    monkeypatch.setattr("fastdiff_dask.actions.file_moves.copy_file", copy)
     before = pictures_in(photos)
     found = reasons(db.apply(db.plan(), "move", tmp_path / "gone"))
     assert sorted(reason or "" for reason in found.values()) == ["", "", "", "No space left on device"]
@@ -503,7 +506,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import fastdiff_dask as fd
-from fastdiff_dask import actions
+
 
 left = [int(sys.argv[3])]
 

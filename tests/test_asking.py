@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fastdiff_dask.asking import asked_comparison, asked_hashes, names_of, with_given
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.settings import Settings
+from fastdiff_dask.project.arguments import asked_comparison, asked_hashes, names_of, with_given
+from fastdiff_dask.project.options import Settings
 
 NOTHING = dict.fromkeys(
     ["similarity_threshold", "sl_matching_aspect", "sl_match_aspect_by", "sl_matching_hash", "sl_skip_matching_hash"]

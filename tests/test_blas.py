@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fastdiff_dask.readers import ImageReader
+from fastdiff_dask.images.decoder_pool import ImageReader
 
 GNU = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not GNU's")
 
 CODE = """
 import threading
 import numpy as np, threadpoolctl
-from fastdiff_dask.blas import SINGLE_THREADED_BLAS
+from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
 threads = lambda: max(info["num_threads"] for info in threadpoolctl.threadpool_info())
 found = []
 def task():
@@ -37,7 +37,7 @@ def test_one_thread_of_blas_in_every_task():
 FAULTS = """
 import resource, sys
 import numpy as np
-from fastdiff_dask.blas import SINGLE_THREADED_BLAS
+from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
 if sys.argv[1] == "kernel":
     with SINGLE_THREADED_BLAS:
         pass

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cascade, cluster
-from fastdiff_dask.comparisons import Comparison, PairWriter
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.search import SearchCounts
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.runtime import connection
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pairs import PairWriter
 from fastdiff_dask.testing import reference_sse
 
 pytestmark = pytest.mark.filterwarnings(
@@ -33,7 +34,7 @@ LOOPBACK = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127
 @pytest.fixture(scope="module")
 def clients():
     """Embedded clients of 1, 2 and 4 threads."""
-    clients = {threads: cluster.embedded_client(threads, "127.0.0.1:0") for threads in (1, 2, 4)}
+    clients = {threads: connection.embedded_client(threads, "127.0.0.1:0") for threads in (1, 2, 4)}
     yield clients
     for client in clients.values():
         client.close()
@@ -261,8 +262,8 @@ def test_the_rounding_of_signatures_loses_no_pair(tmp_path, clients):
 
 @pytest.mark.parametrize(("chunks", "rows"), [(1, 1), (1, 5), (3, 2)])
 def test_candidates_are_compared_some_at_a_time(tmp_path, clients, monkeypatch, two_sides, chunks, rows):
-    monkeypatch.setattr(cascade, "LISTED_CHUNKS", chunks)
-    monkeypatch.setattr(cascade, "chunk_rows", lambda _: rows)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.LISTED_CHUNKS", chunks)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.chunk_rows", lambda _: rows)
     with two_sides.open(tmp_path / "store", clients[2]) as db:
         db.second_loop_iteration(10_000, sub_block=7)
         assert found_pairs(db.pairs) == two_sides.wanted(10_000)

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from conftest import without_privileges
 
-from fastdiff_dask import walk
-from fastdiff_dask.catalog import IndexCounts, Link, full_path, index_images, resolve_roots
 from fastdiff_dask.config import IndexSettings, ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.store import Store
+from fastdiff_dask.stages import walk_local
+from fastdiff_dask.stages.index import IndexCounts, index_images
+from fastdiff_dask.stages.roots import resolve_roots
+from fastdiff_dask.stages.walk_local import Link
+from fastdiff_dask.storage.store import Store
+from fastdiff_dask.urls import full_path
 
 COLUMNS = ["image", "side", "path", "path_bytes", "size", "current", "error"]
 
@@ -371,7 +374,7 @@ def test_equal_numbers_of_different_files_are_different_files(collection, monkey
     collection.add("b.jpg", b"22")
     collection.add("c.jpg", b"1")
     os.utime(collection.folder / "c.jpg", ns=(1, 1))
-    file = walk.Walk._file
+    file = walk_local.Walk._file
     inode = 7
 
     def same_number(self, root, path, status, rule):
@@ -380,7 +383,7 @@ def test_equal_numbers_of_different_files_are_different_files(collection, monkey
         times = {"st_mtime_ns": status.st_mtime_ns}
         file(self, root, path, os.stat_result(values, times), rule)
 
-    monkeypatch.setattr(walk.Walk, "_file", same_number)
+    monkeypatch.setattr(walk_local.Walk, "_file", same_number)
     assert collection.index().new == 3
     inode = 0
     os.utime(collection.folder / "a.jpg", ns=(1, 1))

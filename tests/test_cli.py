@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastdiff_dask import cli, planning
-from fastdiff_dask.readers import close_readers
-from fastdiff_dask.store import Store
+from fastdiff_dask.cli import commands
+from fastdiff_dask.images.decoder_pool import close_readers
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 
@@ -26,7 +26,7 @@ def run(monkeypatch, capfd):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["fastdiff-dask", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            commands.main()
         out, err = capfd.readouterr()
         return end.value.code, out, err
 
@@ -41,7 +41,7 @@ def json_of(path: Path) -> dict:
 
 def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(planning, "_SUB_BLOCK", 4)
+    monkeypatch.setattr("fastdiff_dask.tasks.plan_part.SUB_BLOCK", 4)
     code, out, err = run("find", "photos", "--json", "first.json", "--block-size", 4)
     assert code == 0
     assert "17 images, 136 pairs compared" in out
@@ -71,7 +71,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
 
 
 def test_status_of_a_job_that_stopped_halfway(run, tmp_path, simulated, monkeypatch):
-    monkeypatch.setattr(planning, "_SUB_BLOCK", 4)
+    monkeypatch.setattr("fastdiff_dask.tasks.plan_part.SUB_BLOCK", 4)
     store = tmp_path / "store"
     assert run("find", tmp_path / "photos", "--store", store, "--block-size", 4)[0] == 0
     next(store.glob("arrays.zarr/comparisons/*/generations-0-1/compared/c.4.0")).unlink()
@@ -178,7 +178,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_mistakes_are_one_line_and_write_nothing(run, tmp_path, simulated, monkeypatch, case):
-    monkeypatch.setattr("fastdiff_dask.cluster._ANSWERS", 1)
+    monkeypatch.setattr("fastdiff_dask.runtime.connection._ANSWERS", 1)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").write_text("mine")
     before = sorted(tmp_path.rglob("*"))

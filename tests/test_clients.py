@@ -2,9 +2,9 @@
 
 import pytest
 
-from fastdiff_dask.clients import ProjectClient
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.origins import Folders
+from fastdiff_dask.project.client import ProjectClient
+from fastdiff_dask.stages.sources import Folders
 
 ADDRESS = "127.0.0.1:0"
 

@@ -11,7 +11,7 @@ import distributed
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask import cluster
+from fastdiff_dask.runtime import connection, waves, workers
 from fastdiff_dask.testing import simulate_images
 
 LOOPBACK = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
@@ -62,9 +62,9 @@ def test_an_embedded_client_ends_and_stays_out_of_the_way(tmp_path, simulated):
     with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", threads=1) as db:
         client = db.client
         assert db.client is client
-        assert cluster.current_client() is None
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", cluster.dashboard_link(client))
-        assert cluster.capacity(client).threads == 1
+        assert connection.current_client() is None
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", connection.dashboard_link(client))
+        assert workers.capacity(client).threads == 1
     assert client.status == "closed"
 
 
@@ -73,15 +73,15 @@ def test_a_port_that_is_taken_just_then(monkeypatch):
         other.bind(("127.0.0.1", 0))
         other.listen()
         warnings.simplefilter("always")
-        monkeypatch.setattr(cluster, "_DASHBOARD_PORT", other.getsockname()[1])
-        monkeypatch.setattr(cluster, "_is_free", lambda port: True)  # as it was a moment before
-        client = cluster.embedded_client(1)
-        link = cluster.dashboard_link(client)
+        monkeypatch.setattr("fastdiff_dask.runtime.connection._DASHBOARD_PORT", other.getsockname()[1])
+        monkeypatch.setattr("fastdiff_dask.runtime.connection._is_free", lambda port: True)  # as it was a moment before
+        client = connection.embedded_client(1)
+        link = connection.dashboard_link(client)
         client.close()
         client.cluster.close()
         gc.collect()  # Dask leaves the socket that could not be bound
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/status", link)
-    assert f":{cluster._DASHBOARD_PORT}/" not in link
+    assert f":{connection._DASHBOARD_PORT}/" not in link
     assert not [one for one in caught if "already in use" in str(one.message)]
 
 
@@ -109,7 +109,7 @@ def test_waves_bound_what_is_in_flight_and_cancel_the_rest(processes):
 
     def run():
         nonlocal done, most
-        for _ in cluster.run_in_waves(processes, range(1000), submit, in_flight=5):
+        for _ in waves.run_in_waves(processes, range(1000), submit, in_flight=5):
             done += 1
             most = max(most, len(submitted) - done)
 
@@ -120,7 +120,7 @@ def test_waves_bound_what_is_in_flight_and_cancel_the_rest(processes):
 
 
 def test_workers_that_join_get_work(monkeypatch):
-    monkeypatch.setattr(cluster, "_LOOK", 0.05)
+    monkeypatch.setattr("fastdiff_dask.runtime.waves._LOOK", 0.05)
     options = {"processes": False, "threads_per_worker": 1, **LOOPBACK}
     with (
         distributed.LocalCluster(n_workers=1, **options) as local,
@@ -133,7 +133,7 @@ def test_workers_that_join_get_work(monkeypatch):
             submitted += 1
             return [client.submit(time.sleep, 0.02, key=f"joined-{number}", pure=False)]
 
-        for done, _ in enumerate(cluster.run_in_waves(client, range(150), submit, in_flight=2), 1):
+        for done, _ in enumerate(waves.run_in_waves(client, range(150), submit, in_flight=2), 1):
             most = max(most, submitted - done)
             if done == 10:
                 assert most <= 2

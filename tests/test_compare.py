@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask import comparisons, planning
-from fastdiff_dask.compare import _Task, compare_tile
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.planning import plan_part
+from fastdiff_dask.runtime import memory
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.tasks.compare_tile import TileTask, compare_tile
+from fastdiff_dask.tasks.plan_part import plan_part
 from fastdiff_dask.testing import simulate_images
 
 
@@ -29,10 +29,12 @@ def test_a_committed_tile_is_never_written_again(db, monkeypatch):
     pairs = db.pairs
     comparison = Comparison(db.store, CompareSettings())
     (plan,) = comparison.plans()
-    monkeypatch.setattr(comparisons.zarr, "create_array", lambda *_, **__: pytest.fail("the tile was written again"))
+    monkeypatch.setattr(
+        "fastdiff_dask.storage.pairs.zarr.create_array", lambda *_, **__: pytest.fail("the tile was written again")
+    )
     for number, tile in enumerate(plan.tiles):
         done = compare_tile(
-            db.store_url, comparison.settings, [plan.part], _Task(number, tile, plan.rows, plan.columns), None
+            db.store_url, comparison.settings, [plan.part], TileTask(number, tile, plan.rows, plan.columns), None
         )
         assert done[:2] == (plan.pairs(number), plan.counts[number, 0])
     assert db.pairs.equals(pairs)
@@ -72,10 +74,10 @@ def test_the_threshold_follows_the_measure(db):
 def test_tiles_that_were_planned_for_more_memory_are_refused(db):
     plan_part(db.store_url, CompareSettings(), 1, 0, sub_block=64, tile_side=10**6)
     comparison, thumbnails = Comparison(db.store, CompareSettings()), db.store.thumbnail_settings
-    least = planning.compare_task_bytes(thumbnails)
-    planning.check_planned_memory(comparison.plans(), thumbnails, 0)
-    planning.check_planned_memory(comparison.plans(), thumbnails, least)  # of so few images
+    least = memory.compare_task_bytes(thumbnails)
+    memory.check_planned_memory(comparison.plans(), thumbnails, 0)
+    memory.check_planned_memory(comparison.plans(), thumbnails, least)  # of so few images
     with pytest.raises(fd.UsageError, match=r"for workers with more memory: a tile needs 0\.\d+ GB, and a task"):
-        planning.check_planned_memory(comparison.plans(), thumbnails, least // 2)
+        memory.check_planned_memory(comparison.plans(), thumbnails, least // 2)
     db.second_loop_iteration()
-    planning.check_planned_memory(comparison.plans(), thumbnails, least // 2)  # finished
+    memory.check_planned_memory(comparison.plans(), thumbnails, least // 2)  # finished

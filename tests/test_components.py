@@ -12,11 +12,10 @@ from scipy.sparse.csgraph import connected_components
 from test_copies import Expanded, components, expanded
 from test_results import find, rows_of, turned  # noqa: F401 - a fixture
 
-from fastdiff_dask import found_pairs, results
-from fastdiff_dask.components import Components
-from fastdiff_dask.copies import GroupPairs, PairChunk
-from fastdiff_dask.results import write_json
-from fastdiff_dask.sorting import sorted_chunks
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.results.components import Components
+from fastdiff_dask.results.external_sort import sorted_chunks
+from fastdiff_dask.results.groups import GroupPairs, PairChunk
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -105,14 +104,14 @@ def test_pairs_are_sorted_by_way_of_files(names, pairs, part, at_once, seed):
 @pytest.mark.parametrize("held", [0, 10**6])
 def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatch, listed, held):  # noqa: F811
     (turned / "bad.png").touch()
-    monkeypatch.setattr(results, "_LISTED_PAIRS", listed)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", listed)
     result = find(tmp_path, client, similarity_threshold=190_000.0)
     write_json(result, str(tmp_path / "out.json"))
     wanted = (tmp_path / "out.json").read_text()
     assert json.dumps(json.loads(wanted), indent=1) + "\n" == wanted
     assert json.loads(wanted)["pairs"] == result.pairs[["a", "b", "mse", "rotation"]].to_dict("records")
-    monkeypatch.setattr(found_pairs, "_HELD_PAIRS", held)
-    monkeypatch.setattr(results, "_PART", 2)
+    monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", held)
+    monkeypatch.setattr("fastdiff_dask.results.result._PART", 2)
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -127,7 +126,7 @@ def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatc
 def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):  # noqa: F811
     wanted = find(tmp_path, client, similarity_threshold=190_000.0)
     near = find(tmp_path, client, similarity_threshold=4.0)
-    monkeypatch.setattr(found_pairs, "_HELD_PAIRS", 0)
+    monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", 0)
     for threshold, one in ((190_000.0, wanted), (4.0, near)):
         streamed = find(tmp_path, client, similarity_threshold=threshold)
         assert streamed.groups.stored is not None

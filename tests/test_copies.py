@@ -17,13 +17,15 @@ from scipy.sparse.csgraph import connected_components
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import ThumbnailSettings
-from fastdiff_dask.copies import Copies, Groups, PairChunk, find_copies
-from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import thumbnail_digests
-from fastdiff_dask.metrics import available_transforms
-from fastdiff_dask.results import write_json
-from fastdiff_dask.signatures import signatures
-from fastdiff_dask.store import UNREAD, Store
+from fastdiff_dask.kernels.equal_images import Copies, find_copies
+from fastdiff_dask.kernels.grid import Generation
+from fastdiff_dask.kernels.hashes import thumbnail_digests
+from fastdiff_dask.kernels.signatures import signatures
+from fastdiff_dask.kernels.transforms import available_transforms
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.results.groups import Groups, PairChunk
+from fastdiff_dask.storage.schema import UNREAD
+from fastdiff_dask.storage.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastdiff_dask.images import image_extensions
+from fastdiff_dask.images.decode import image_extensions
 from fastdiff_dask.testing import simulate_photo
 
 KINDS = {
@@ -173,9 +173,9 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
         # the superuser reads everything, so the decoder becomes somebody else as soon as it has loaded what it needs
         (tmp_path / "sitecustomize.py").write_text(
             "import os, sys\n"
-            "if 'fastdiff_dask.decoder' in ' '.join(sys.orig_argv):\n"
-            "    import fastdiff_dask.decoder, fastdiff_dask.images\n"
-            "    fastdiff_dask.images.image_extensions()\n"
+            "if 'fastdiff_dask.images.decoder_process' in ' '.join(sys.orig_argv):\n"
+            "    import fastdiff_dask.images.decoder_process, fastdiff_dask.images.decode\n"
+            "    fastdiff_dask.images.decode.image_extensions()\n"
             "    os.seteuid(65534)\n"
         )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -1,6 +1,6 @@
 """What can be known of CuPy's part without a GPU: that the names it uses are there, that its kernel compiles and works.
 
-The tests marked ``gpu``, in `test_device`, run it.
+The tests marked ``cuda``, in `test_device`, run it.
 """
 
 import ast
@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy.spatial.distance import cdist
-from test_layout import KERNELS
 
 import fastdiff_dask as fd
-from fastdiff_dask import device, gpu, integers
-from fastdiff_dask.cli import commands
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.kernels import cuda, device, squared_errors_int8
 from fastdiff_dask.testing import simulate_images
 
 PACKAGE = Path(fd.__file__).parent
+KERNELS = [f"kernels/{path.stem}" for path in sorted((PACKAGE / "kernels").glob("[a-z]*.py"))]
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,15 @@ def test_the_names_of_cupy_are_there(cupy):
     from cupy.cuda import runtime
 
     roots = {"cupy": cupy, "runtime": runtime}
-    used = [chain for module in ("device", "gpu", "integers") for chain in chains(module, roots)]
+    used = [
+        chain
+        for module in ("kernels/device", "kernels/cuda", "kernels/squared_errors_int8")
+        for chain in chains(module, roots)
+    ]
     assert ("cupy", "cuda", "runtime", "memGetInfo") in used
     for root, *parts in used:
         assert_there(roots[root], parts)
-    for _, first, *parts in chains("device", {"self"}):
+    for _, first, *parts in chains("kernels/cuda", {"self"}):
         if first == "_cupy":
             assert_there(cupy, parts)
     assert callable(cuda_device.get_cublas_handle)
@@ -98,9 +102,9 @@ def test_the_names_of_cublas_are_there(cupy):
 def test_the_kernel_compiles(cupy, architecture):
     from cupy.cuda import nvrtc
 
-    for width, rows in device._THREAD_ROWS.items():
+    for width, rows in cuda._THREAD_ROWS.items():
         try:
-            program = nvrtc.createProgram(device._NEAR_PAIRS, "near_pairs.cu", (), ())
+            program = nvrtc.createProgram(cuda._NEAR_PAIRS, "near_pairs.cu", (), ())
         except RuntimeError as error:
             pytest.skip(f"CUDA's compiler is not installed: {str(error).splitlines()[0]}")
         # the registers that a thread has are enough: it stores nothing elsewhere
@@ -112,7 +116,7 @@ def test_the_kernel_compiles(cupy, architecture):
 
 
 def test_cupy_without_a_driver_or_a_device(cupy, tmp_path):
-    if not gpu.missing_gpu():
+    if not cuda.missing_gpu():
         pytest.skip("there is a GPU")
     done = CliRunner().invoke(commands, ["find", str(tmp_path), "--gpu"])
     assert isinstance(done.exception, fd.UsageError)
@@ -255,7 +259,7 @@ def test_products_of_8_bits_are_laid_out_as_cublas_wants_them(monkeypatch, shape
     rng = np.random.default_rng(0)
     x, y = (rng.integers(-128, 128, (rows, k), np.int8) for rows in (m, n))
     x[0] = y[0] = -128
-    found = integers.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
+    found = squared_errors_int8.int8_products(x.view(Launched), np.asfortranarray(y).view(Launched))
     assert found.dtype == np.int32
     assert np.array_equal(np.asarray(found), x.astype(np.int32) @ y.T.astype(np.int32))
     assert modes == [0, 1]

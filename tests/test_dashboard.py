@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask import dashboard
-from fastdiff_dask.activity import read_activity
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
+from fastdiff_dask.dashboard import server
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.store import Store
+from fastdiff_dask.runtime.activity import read_activity
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -218,7 +218,7 @@ def test_only_pages_from_there_are_answered_and_only_loopback_is_listened_at(tmp
     ],
 )
 def test_pages_from_the_address_served_are_answered(host, known, unknown):
-    origins = dashboard._origins(host, 80)
+    origins = server._origins(host, 80)
     assert origins >= known
     assert f"{unknown.lower()}:80" not in origins
     assert "*" not in "".join(origins)
@@ -239,7 +239,7 @@ def test_addresses_that_cannot_be_served(tmp_path):
             (used, f"cannot be served at {used} (Address already in use)"),
         ):
             with pytest.raises(UsageError, match=re.escape(message)):
-                dashboard.serve(store, address, started=pytest.fail)
+                server.serve(store, address, started=pytest.fail)
 
 
 def test_names_of_elsewhere_are_refused(tmp_path, serve):

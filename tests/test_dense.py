@@ -11,9 +11,10 @@ import pytest
 import zarr
 
 import fastdiff_dask as fd
-from fastdiff_dask import dense, frames, pairwise
-from fastdiff_dask.dense import DenseMatrix
 from fastdiff_dask.errors import StoreMismatchError, UsageError
+from fastdiff_dask.kernels import squared_errors
+from fastdiff_dask.storage import matrix
+from fastdiff_dask.storage.matrix import DenseMatrix
 from fastdiff_dask.testing import reference_sse, simulate_images
 
 
@@ -25,14 +26,14 @@ def images(rng):
 @pytest.fixture
 def computed(monkeypatch):
     """Shapes of the chunks that were computed."""
-    shapes, kernel = [], pairwise.mean_squared_errors
+    shapes, kernel = [], squared_errors.mean_squared_errors
 
     def counted(a, b, transforms):
         shapes.append((len(a), len(b)))
         return kernel(a, b, transforms)
 
-    monkeypatch.setattr(pairwise, "mean_squared_errors", counted)
-    monkeypatch.setattr(frames, "mean_squared_errors", counted)
+    monkeypatch.setattr("fastdiff_dask.tasks.mse_chunk.mean_squared_errors", counted)
+    monkeypatch.setattr("fastdiff_dask.tasks.mse_chunk.mean_squared_errors", counted)
     return shapes
 
 
@@ -215,7 +216,7 @@ def test_of_two_sides_has_the_one_in_rows_and_the_other_in_columns(tmp_path):
 
 def test_chunks_that_do_not_fit_are_refused(project, monkeypatch):
     with project() as db:
-        monkeypatch.setattr(frames, "capacity", lambda client: _Room(2, 1000))
+        monkeypatch.setattr("fastdiff_dask.results.dask_collections.capacity", lambda client: _Room(2, 1000))
         with pytest.raises(UsageError, match="a chunk of 4 × 4 pairs needs"):
             db.mse(persist=True)
 
@@ -226,15 +227,15 @@ class _Room:
 
 
 def test_large_thumbnails_are_prepared_a_few_at_a_time(rng, monkeypatch):
-    from fastdiff_dask import metrics
+    from fastdiff_dask.kernels import squared_errors, transforms
 
     a, b = (rng.integers(0, 256, (n, 9, 9, 3), dtype=np.uint8) for n in (7, 5))
-    monkeypatch.setattr(metrics, "_PREPARED_BYTES", 3 * 4 * 9 * 9 * 3)
-    monkeypatch.setattr(metrics, "_BATCH_BYTES", 2 * 4 * 9 * 9 * 3)
-    transforms = metrics.available_transforms(9, 9, mirror=True)
+    monkeypatch.setattr("fastdiff_dask.kernels.squared_errors._PREPARED_BYTES", 3 * 4 * 9 * 9 * 3)
+    monkeypatch.setattr("fastdiff_dask.kernels.squared_errors._BATCH_BYTES", 2 * 4 * 9 * 9 * 3)
+    transforms = transforms.available_transforms(9, 9, mirror=True)
     for second in (a, b):
         wanted = reference_sse(a, second, mirror=True) / 81
-        np.testing.assert_array_equal(metrics.mean_squared_errors(a, second, transforms), wanted)
+        np.testing.assert_array_equal(squared_errors.mean_squared_errors(a, second, transforms), wanted)
 
 
 def test_each_pair_is_computed_once_in_memory_too(images, computed):
@@ -247,7 +248,7 @@ def test_each_pair_is_computed_once_in_memory_too(images, computed):
 
 
 def test_long_collections_have_a_short_graph(monkeypatch, images):
-    monkeypatch.setattr(pairwise, "_MOST_BLOCKS", 2)
+    monkeypatch.setattr("fastdiff_dask.stages.pairwise._MOST_BLOCKS", 2)
     lazy = da.from_array(images, chunks=(2, -1, -1, -1))
     np.testing.assert_array_equal(fd.pairwise_mse(lazy).compute(), reference_sse(images, images) / 64)
 
@@ -258,7 +259,7 @@ def test_what_is_there_is_no_matrix_any_more(tmp_path, images):
     (place / "zarr.json").write_text("{}")
     with pytest.raises(StoreMismatchError, match="delete it"):
         fd.pairwise_mse(images, persist=True, store=str(place))
-    assert dense.DenseMatrix(str(place)).url == str(place)
+    assert matrix.DenseMatrix(str(place)).url == str(place)
 
 
 def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path, images):
@@ -293,7 +294,7 @@ import dask
 import dask.array as da
 import numpy as np
 import fastdiff_dask as fd
-from fastdiff_dask.dense import DenseMatrix
+from fastdiff_dask.storage.matrix import DenseMatrix
 write, written = DenseMatrix.write, []
 def killed(self, *arguments):
     if len(written) == 5:

@@ -1,6 +1,6 @@
 """The search on a device: the same pairs as on the processor, and what happens when it is short of memory or fails.
 
-Where there is a GPU the tests marked ``gpu`` run on it; everywhere the same kernels run on arrays that are as strict as
+Where there is a GPU the tests marked ``cuda`` run on it; everywhere the same kernels run on arrays that are as strict as
 CuPy's.
 """
 
@@ -21,22 +21,27 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import fastdiff_dask as fd
-from fastdiff_dask import batched, cascade, compare, comparisons, device, gpu, integers, project
-from fastdiff_dask.batched import batched_candidates, device_side
-from fastdiff_dask.cli import commands
-from fastdiff_dask.integers import (
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.kernels import bounds_gpu, cuda, device
+from fastdiff_dask.kernels.bounds import SearchCounts, candidate_pairs
+from fastdiff_dask.kernels.bounds_gpu import batched_candidates, device_side
+from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
+from fastdiff_dask.kernels.squared_errors import mean_squared_errors
+from fastdiff_dask.kernels.squared_errors_int8 import (
     dense_mean_squared_errors,
     integer_products,
     listed_pairs_by_differences,
     similar_pairs_by_products,
 )
-from fastdiff_dask.metrics import available_transforms, mean_squared_errors
-from fastdiff_dask.search import SearchCounts, candidate_pairs, listed_pairs, similar_pairs
+from fastdiff_dask.kernels.transforms import available_transforms
+from fastdiff_dask.runtime import workers
+from fastdiff_dask.storage import pairs
+from fastdiff_dask.tasks import compare_tile as tile_task
 from fastdiff_dask.testing import reference_sse, simulate_images
 
 
 def has_gpu():
-    return not gpu.missing_gpu()
+    return not cuda.missing_gpu()
 
 
 def devices():
@@ -48,9 +53,9 @@ def devices():
             marks=pytest.mark.skipif(emulated.COMPILER is None, reason="there is no C++ compiler"),
         ),
         pytest.param(
-            lambda **options: device.CuPyDevice(**options),
+            lambda **options: cuda.CuPyDevice(**options),
             id="cupy",
-            marks=[pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason=gpu.missing_gpu() or "there is a GPU")],
+            marks=[pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason=cuda.missing_gpu() or "there is a GPU")],
         ),
     ]
 
@@ -135,7 +140,7 @@ def test_all_values_are_tried_before_thumbnails(make, monkeypatch):
     values[:256, :48] = 0
     values[:256, 48:] = 400 * tails / np.linalg.norm(tails, axis=1)[:, None]
     # with so many of these all values would come first
-    monkeypatch.setattr(batched, "_choose_count", lambda *_: 8)
+    monkeypatch.setattr("fastdiff_dask.kernels.bounds_gpu._choose_count", lambda *_: 8)
     pairs, counts = found_by(make(dense_pairs=50), values, values, 20.0, True)
     assert counts.leading >= 256 * 255 // 2
     assert counts.dense == 0
@@ -185,10 +190,12 @@ def on_device(monkeypatch):
 
     def use(make):
         where = make(piece_bytes=1 << 14)
-        monkeypatch.setattr(gpu, "missing_gpu", lambda: "")
-        monkeypatch.setattr(gpu, "gpu_name", lambda: "this one")
-        monkeypatch.setattr(compare, "best_device", lambda: device.CPU if gpu._failed else where)
-        monkeypatch.setattr(gpu, "_failed", [])
+        monkeypatch.setattr("fastdiff_dask.runtime.workers.missing_gpu", lambda: "")
+        monkeypatch.setattr("fastdiff_dask.runtime.workers.gpu_name", lambda: "this one")
+        monkeypatch.setattr(
+            "fastdiff_dask.tasks.compare_tile.best_device", lambda: device.CPU if cuda._failed else where
+        )
+        monkeypatch.setattr("fastdiff_dask.kernels.cuda._failed", [])
         return where
 
     return use
@@ -210,7 +217,7 @@ def test_the_same_result_as_on_the_processor(prepared, on_device, tmp_path, clie
 def test_two_collections_many_similar_in_small_chunks(tmp_path, on_device, client, monkeypatch, make):
     simulate_images(tmp_path / "a", images=40, duplicates=10, size=(48, 32))
     simulate_images(tmp_path / "b", images=50, duplicates=20, size=(48, 32), seed=5)
-    monkeypatch.setattr(cascade, "chunk_rows", lambda _: 8)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.chunk_rows", lambda _: 8)
     folders = (tmp_path / "a", tmp_path / "b")
     with fd.FastDifPy(*folders, store=tmp_path / "store", client=client, block_size=16, verbose=False) as db:
         db.index_the_dirs()
@@ -241,7 +248,7 @@ def test_one_goes_on_with_what_the_other_began(prepared, on_device, monkeypatch,
     wanted = by_processor(prepared, 500.0)
     on_device(strict.StrictDevice)
     done = []
-    compare_tile = compare._compare_tile
+    compare_tile = tile_task._compare_tile
 
     def some(*arguments):
         if len(done) == 3:
@@ -249,12 +256,12 @@ def test_one_goes_on_with_what_the_other_began(prepared, on_device, monkeypatch,
         done.append(arguments[4])
         return compare_tile(*arguments)
 
-    monkeypatch.setattr(compare, "_compare_tile", some)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", some)
     tiles = {"sub_block": 16, "tile_side": 1}
     with pytest.raises(fd.FastDiffError, match="stopped here"):
         prepared.second_loop_iteration(500.0, gpu_proc=int(gpu_first), cpu_proc=1, **tiles)
     assert [one.is_gpu for one in done] == [gpu_first] * 3
-    monkeypatch.setattr(compare, "_compare_tile", compare_tile)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", compare_tile)
     prepared.second_loop_iteration(500.0, gpu_proc=int(not gpu_first), **tiles)
     assert prepared._tiles_resumed == 3
     assert prepared.pairs.equals(wanted)
@@ -264,7 +271,7 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
     wanted = by_processor(prepared, 500.0)
     where = on_device(strict.StrictDevice)
     where.piece_bytes = 1 << 28
-    batched = cascade.batched_candidates
+    batched = bounds_gpu.batched_candidates
     seen = []
 
     def small_memory(*arguments, **options):
@@ -274,17 +281,17 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
             raise strict.OutOfMemoryError
 
     written = []
-    add = comparisons.PairWriter.add
+    add = pairs.PairWriter.add
 
     def adding(self, pairs):
         written.append(len(pairs))
         add(self, pairs)
 
-    monkeypatch.setattr(comparisons.PairWriter, "add", adding)
+    monkeypatch.setattr(pairs.PairWriter, "add", adding)
     # so that some of the tile is written before
-    monkeypatch.setattr(cascade, "LISTED_CHUNKS", 1)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.LISTED_CHUNKS", 1)
     where.pairs_at_once = 1
-    monkeypatch.setattr(cascade, "batched_candidates", small_memory)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", small_memory)
     prepared.second_loop_iteration(500.0, gpu_proc=1)
     assert seen[:4] == [1 << 28, 1 << 27, 1 << 26, 1 << 25]
     assert sum(written) > len(wanted)
@@ -303,10 +310,10 @@ def test_what_fails_on_the_gpu_is_done_by_the_processor(prepared, on_device, mon
         raise error("it is gone")
         yield
 
-    monkeypatch.setattr(cascade, "batched_candidates", broken)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", broken)
     prepared.second_loop_iteration(500.0, gpu_proc=1, sub_block=16, tile_side=1)
     assert len(calls) == 1
-    assert gpu._failed == [f"{error.__name__}: it is gone"]
+    assert cuda._failed == [f"{error.__name__}: it is gone"]
     assert prepared.pairs.equals(wanted)
 
 
@@ -317,7 +324,7 @@ def test_other_errors_are_told(prepared, on_device, monkeypatch):
         raise ValueError("a mistake in the program")
         yield
 
-    monkeypatch.setattr(cascade, "batched_candidates", wrong)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", wrong)
     with pytest.raises(fd.FastDiffError, match="a mistake in the program"):
         prepared.second_loop_iteration(500.0, gpu_proc=1)
 
@@ -365,7 +372,7 @@ def test_dense_by_integers_of_8_bits(seed, size, mirror, extreme):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not has_gpu(), reason=gpu.missing_gpu() or "there is a GPU")
+@pytest.mark.skipif(not has_gpu(), reason=cuda.missing_gpu() or "there is a GPU")
 @pytest.mark.parametrize("size", [(64, 64), (5, 7)])
 def test_dense_on_the_gpu(size):
     import cupy
@@ -414,7 +421,7 @@ def test_exact_comparison_by_integers(make, size, mirror):
 
 
 def test_more_products_than_fit_are_added_up(monkeypatch):
-    monkeypatch.setattr(integers, "_MOST_VALUES", 32)
+    monkeypatch.setattr("fastdiff_dask.kernels.squared_errors_int8._MOST_VALUES", 32)
     rng = np.random.default_rng(1)
     a, b = (rng.integers(0, 256, (count, 6, 6, 3), np.uint8) for count in (4, 5))
     asked = []
@@ -438,7 +445,7 @@ def mixed(monkeypatch):
         name = have[dask_worker.name]
         return ("" if name else "it has none"), name
 
-    monkeypatch.setattr(gpu, "_own_gpu", own_gpu)
+    monkeypatch.setattr("fastdiff_dask.runtime.workers._own_gpu", own_gpu)
     workers = {name: {"cls": Worker, "options": {"nthreads": 1, "name": name}} for name in have}
     scheduler = {"cls": Scheduler, "options": {"dashboard_address": "127.0.0.1:0"}}
     with SpecCluster(workers, scheduler=scheduler) as cluster, Client(cluster) as client:
@@ -461,12 +468,12 @@ def names(client, addresses):
 
 
 def test_each_gpu_of_a_mixed_cluster_has_its_tasks(mixed):
-    found = gpu.gpu_workers(mixed, 1)
+    found = workers.gpu_workers(mixed, 1)
     assert set(found.values()) == {1}
     # either of the two that share one
     assert names(mixed, found) in (["first", "third"], ["second", "third"])
     for tasks in (2, 5):
-        found = gpu.gpu_workers(mixed, tasks)
+        found = workers.gpu_workers(mixed, tasks)
         assert names(mixed, found) == ["first", "second", "third"]
         assert set(found.values()) == {1}  # as they have threads
 
@@ -474,15 +481,15 @@ def test_each_gpu_of_a_mixed_cluster_has_its_tasks(mixed):
 def test_tiles_go_to_the_workers_with_a_gpu(on_mixed, monkeypatch):
     where = strict.StrictDevice()
     # all have one now, so that it is the choice of workers that is tested
-    monkeypatch.setattr(compare, "best_device", lambda: where)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile.best_device", lambda: where)
     seen = set()
-    compare_tile = compare._compare_tile
+    compare_tile = tile_task._compare_tile
 
     def watched(*arguments):
         seen.add((get_worker().name, arguments[4].is_gpu))
         return compare_tile(*arguments)
 
-    monkeypatch.setattr(compare, "_compare_tile", watched)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(gpu_proc=2, sub_block=16, tile_side=1)
     assert seen <= {("first", True), ("second", True), ("third", True)}
     assert len(seen) > 1
@@ -495,10 +502,14 @@ def test_tiles_go_to_the_workers_with_a_gpu(on_mixed, monkeypatch):
 @pytest.mark.parametrize("failing_ones", [{"first"}, {"first", "second", "third"}])
 def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, failing_ones):
     where, lost, done = strict.StrictDevice(), set(), []
-    monkeypatch.setattr(compare, "best_device", lambda: device.CPU if get_worker().name in lost else where)
-    monkeypatch.setattr(compare, "give_up", lambda *_: lost.add(get_worker().name))
-    monkeypatch.setattr(compare, "why_given_up", lambda: "it is gone" if get_worker().name in lost else "")
-    candidates, compare_tile = cascade.batched_candidates, compare._compare_tile
+    monkeypatch.setattr(
+        "fastdiff_dask.tasks.compare_tile.best_device", lambda: device.CPU if get_worker().name in lost else where
+    )
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile.give_up", lambda *_: lost.add(get_worker().name))
+    monkeypatch.setattr(
+        "fastdiff_dask.tasks.compare_tile.why_given_up", lambda: "it is gone" if get_worker().name in lost else ""
+    )
+    candidates, compare_tile = bounds_gpu.batched_candidates, tile_task._compare_tile
 
     def some_fail(*arguments, **options):
         if get_worker().name in failing_ones:
@@ -510,8 +521,8 @@ def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, fail
         done.append(get_worker().name)
         return found
 
-    monkeypatch.setattr(cascade, "batched_candidates", some_fail)
-    monkeypatch.setattr(compare, "_compare_tile", watched)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", some_fail)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
     assert lost == failing_ones
     told = [line for line in capsys.readouterr().err.splitlines() if "it is gone" in line]
@@ -530,8 +541,8 @@ def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, fail
 
 def test_a_worker_with_a_gpu_that_is_lost(on_mixed, monkeypatch):
     """Its tiles go to others, which compute them with what they have."""
-    monkeypatch.setattr(compare, "best_device", lambda: strict.StrictDevice())
-    compare_tile, gone = compare._compare_tile, []
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile.best_device", lambda: strict.StrictDevice())
+    compare_tile, gone = tile_task._compare_tile, []
 
     def watched(*arguments):
         if get_worker().name == "third" and not gone:
@@ -540,20 +551,22 @@ def test_a_worker_with_a_gpu_that_is_lost(on_mixed, monkeypatch):
         return compare_tile(*arguments)
 
     wanted = by_processor(on_mixed, 200.0)
-    monkeypatch.setattr(compare, "_compare_tile", watched)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
     assert gone
     assert on_mixed.pairs.equals(wanted)
 
 
 def test_a_failure_is_remembered_and_a_healthy_gpu_is_not_idle(on_mixed, monkeypatch):
-    monkeypatch.setattr(gpu, "_failed", [])
-    gpu.note_failure("of the\ncard")
-    assert gpu.missing_gpu() == "the GPU failed before (of the card); start this process anew to use it again"
+    monkeypatch.setattr("fastdiff_dask.kernels.cuda._failed", [])
+    cuda.note_failure("of the\ncard")
+    assert cuda.missing_gpu() == "the GPU failed before (of the card); start this process anew to use it again"
     where, slow = strict.StrictDevice(), threading.Event()
-    monkeypatch.setattr(compare, "best_device", lambda: where)
-    monkeypatch.setattr(compare, "why_given_up", lambda: "it is gone" if get_worker().name == "first" else "")
-    compare_tile, done = compare._compare_tile, []
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile.best_device", lambda: where)
+    monkeypatch.setattr(
+        "fastdiff_dask.tasks.compare_tile.why_given_up", lambda: "it is gone" if get_worker().name == "first" else ""
+    )
+    compare_tile, done = tile_task._compare_tile, []
 
     def watched(*arguments):
         # the first tile there ends when the others have had many
@@ -565,7 +578,7 @@ def test_a_failure_is_remembered_and_a_healthy_gpu_is_not_idle(on_mixed, monkeyp
             slow.set()
         return found
 
-    monkeypatch.setattr(compare, "_compare_tile", watched)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
     assert done.count("first") == 1
     assert {"second", "third"} < set(done)
@@ -573,8 +586,8 @@ def test_a_failure_is_remembered_and_a_healthy_gpu_is_not_idle(on_mixed, monkeyp
 
 def test_two_gpus_one_of_which_is_lost_at_once(on_mixed, monkeypatch):
     """While its tile runs on a processor, the other GPU has work."""
-    monkeypatch.setattr(compare, "best_device", strict.StrictDevice)
-    compare_tile, done, together = compare._compare_tile, [], threading.Event()
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile.best_device", strict.StrictDevice)
+    compare_tile, done, together = tile_task._compare_tile, [], threading.Event()
     first, moved = [], []
 
     def watched(*arguments):
@@ -593,7 +606,7 @@ def test_two_gpus_one_of_which_is_lost_at_once(on_mixed, monkeypatch):
         return found
 
     wanted = by_processor(on_mixed, 200.0)
-    monkeypatch.setattr(compare, "_compare_tile", watched)
+    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(200.0, gpu_proc=1, sub_block=4, tile_side=2)
     assert first
     assert moved
@@ -612,30 +625,30 @@ def test_a_cluster_that_is_gone(mixed, photos, tmp_path):
 
 
 def test_a_cluster_without_a_gpu(mixed, monkeypatch):
-    monkeypatch.setattr(gpu, "_own_gpu", lambda: ("CuPy is not installed", ""))
+    monkeypatch.setattr("fastdiff_dask.runtime.workers._own_gpu", lambda: ("CuPy is not installed", ""))
     with pytest.raises(fd.UsageError, match="CuPy is not installed"):
-        gpu.gpu_workers(mixed, 1)
+        workers.gpu_workers(mixed, 1)
     mixed.cluster.scale(0)
     mixed.sync(mixed.cluster._correct_state)
     with pytest.raises(fd.UsageError, match="there are no workers"):
-        gpu.gpu_workers(mixed, 1)
+        workers.gpu_workers(mixed, 1)
 
 
 def test_the_memory_of_a_gpu_bounds_what_is_kept_there():
     for free in (0, 1 << 30, 8 << 30, 80 << 30):
-        shares = device.memory_shares(free)
+        shares = cuda.memory_shares(free)
         assert shares["cache_bytes"] == free // 4
         assert shares["piece_bytes"] <= max(free // 32, 1 << 22)
-    assert device.memory_shares(80 << 30)["piece_bytes"] == device.PIECE_BYTES
-    assert strict.StrictDevice(**device.memory_shares(8 << 30)).piece_bytes == 1 << 28
+    assert cuda.memory_shares(80 << 30)["piece_bytes"] == device.PIECE_BYTES
+    assert strict.StrictDevice(**cuda.memory_shares(8 << 30)).piece_bytes == 1 << 28
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not has_gpu(), reason=gpu.missing_gpu() or "there is a GPU")
+@pytest.mark.skipif(not has_gpu(), reason=cuda.missing_gpu() or "there is a GPU")
 def test_one_worker_a_gpu_by_dask_cuda(photos, tmp_path):
     dask_cuda = pytest.importorskip("dask_cuda")
     with dask_cuda.LocalCUDACluster(dashboard_address="127.0.0.1:0") as cluster, Client(cluster) as client:
-        assert list(gpu.gpu_workers(client, 1).values()) == [1] * gpu.check_gpu()
+        assert list(workers.gpu_workers(client, 1).values()) == [1] * cuda.check_gpu()
         with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
             db.index_the_dirs()
             db.first_loop_iteration()
@@ -653,8 +666,8 @@ def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):
         assert isinstance(done.exception, fd.UsageError)
         assert not (tmp_path / "store").exists()
     on_device(strict.StrictDevice)
-    monkeypatch.setattr(gpu, "check_gpu", lambda: 1)
-    monkeypatch.setattr(project, "check_gpu", lambda: 1)
+    monkeypatch.setattr("fastdiff_dask.kernels.cuda.check_gpu", lambda: 1)
+    monkeypatch.setattr("fastdiff_dask.project.project.check_gpu", lambda: 1)
     for option in (["--gpu"], ["--gpu-tasks", "2"]):
         strict.SEEN.to_device = 0
         done = CliRunner().invoke(commands, [*command, *option, "--mirror"] if "2" in option else [*command, *option])
@@ -690,13 +703,13 @@ def test_a_gpu_that_does_not_work_is_told(monkeypatch, full, said):
     cupy = SimpleNamespace(float32=np.float32, full=full, eye=np.eye)
     cupy.cuda = SimpleNamespace(runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=OSError))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    assert said in gpu.missing_gpu()
-    assert bool(said) == bool(gpu.missing_gpu())
+    assert said in cuda.missing_gpu()
+    assert bool(said) == bool(cuda.missing_gpu())
     monkeypatch.setenv("CUPY_TF32", "1")
-    assert "CUPY_TF32 is set" in gpu.missing_gpu()
+    assert "CUPY_TF32 is set" in cuda.missing_gpu()
     cupy.cuda.runtime.getDeviceCount = lambda: 0
     monkeypatch.setenv("CUPY_TF32", "0")
-    assert "there is no GPU in this machine" in gpu.missing_gpu()
+    assert "there is no GPU in this machine" in cuda.missing_gpu()
 
 
 @pytest.mark.parametrize(
@@ -713,21 +726,21 @@ def test_a_cupy_that_cannot_be_imported_is_told(monkeypatch, error, said):
     finder = SimpleNamespace(find_spec=lambda name, *_: fail() if name == "cupy" else None)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
-    assert said in gpu.missing_gpu()
-    assert "pip install 'fastdiff_dask[cuda12]'" in gpu.missing_gpu()
-    assert said in gpu._own_gpu()[0]
+    assert said in cuda.missing_gpu()
+    assert "pip install 'fastdiff_dask[cuda12]'" in cuda.missing_gpu()
+    assert said in workers._own_gpu()[0]
 
 
 def test_a_worker_whose_gpu_breaks_the_question_is_one_without(monkeypatch):
-    monkeypatch.setattr(gpu, "missing_gpu", failing(OSError("the card fell off the bus")))
-    assert gpu._own_gpu() == ("the GPU does not work (OSError: the card fell off the bus)", "")
+    monkeypatch.setattr("fastdiff_dask.runtime.workers.missing_gpu", failing(OSError("the card fell off the bus")))
+    assert workers._own_gpu() == ("the GPU does not work (OSError: the card fell off the bus)", "")
 
 
 def test_a_gpu_that_cannot_begin_is_given_up(monkeypatch):
-    monkeypatch.setattr(gpu, "_failed", [])
-    monkeypatch.setattr(device, "_gpu_device", failing(OSError("no memory left")))
-    assert device.best_device() is device.CPU
-    assert gpu.why_given_up() == "OSError: no memory left"
+    monkeypatch.setattr("fastdiff_dask.kernels.cuda._failed", [])
+    monkeypatch.setattr("fastdiff_dask.kernels.cuda._gpu_device", failing(OSError("no memory left")))
+    assert cuda.best_device() is device.CPU
+    assert cuda.why_given_up() == "OSError: no memory left"
 
 
 @pytest.mark.skipif(emulated.COMPILER is None, reason="there is no C++ compiler")

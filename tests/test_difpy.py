@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fastdiff_dask.cli import commands
-from fastdiff_dask.images import read_image
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.images.decode import read_image
 from fastdiff_dask.testing import simulate_photo
 
 SIZES = [(20, 20), (20, 20), (30, 20)]

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import estimate, readers
-from fastdiff_dask.estimate import Estimate, _comparing, _Group, _rate, _spread, describe_estimate
+from fastdiff_dask.images import decoder_pool
+from fastdiff_dask.outputs.terminal import describe_estimate
+from fastdiff_dask.stages.estimate import Estimate, _comparing, _Group, _rate, _spread
 from fastdiff_dask.testing import simulate_images, simulate_photo
 
 
@@ -80,15 +81,15 @@ def test_nothing_can_be_read(tmp_path, client):
 
 def test_decoders_are_ended(tmp_path, simulated, client, monkeypatch):
     fd.FastDifPy(tmp_path / "photos", client=client).estimate()
-    assert readers._idle.empty()
+    assert decoder_pool._idle.empty()
 
     def broken(*_):
         raise ValueError("no signature")
 
-    monkeypatch.setattr(estimate, "signatures", broken)
+    monkeypatch.setattr("fastdiff_dask.stages.estimate.signatures", broken)
     with pytest.raises(fd.FastDiffError, match="no signature"):
         fd.FastDifPy(tmp_path / "photos", client=client).estimate()
-    assert readers._idle.empty()
+    assert decoder_pool._idle.empty()
 
 
 @pytest.mark.parametrize("sample", [0, -1, 2.0, "3", True, None])

@@ -15,9 +15,9 @@ from test_cli import run  # noqa: F401 - a fixture
 from test_sql import UNDECODABLE, compared, db, shown  # noqa: F401 - fixtures
 
 import fastdiff_dask as fd
-from fastdiff_dask import results
-from fastdiff_dask.export import FORMATS
-from fastdiff_dask.tables import TABLES, Tables
+from fastdiff_dask.outputs.export import FORMATS
+from fastdiff_dask.outputs.tables import TABLES, Tables
+from fastdiff_dask.results import result
 from fastdiff_dask.testing import simulate_images
 
 pytestmark = pytest.mark.filterwarnings(
@@ -99,9 +99,9 @@ def test_a_file_has_the_pairs_if_nothing_is_said(db, tmp_path):  # noqa: F811
 def test_pairs_in_parts_are_the_same(db, tmp_path, form, monkeypatch):  # noqa: F811
     db.export(tmp_path / f"pairs.{form}")
     wanted = rows_of(tmp_path / f"pairs.{form}")
-    monkeypatch.setattr(results, "_LISTED_PAIRS", 1)
-    whole = results.Result.iter_pairs
-    monkeypatch.setattr(results.Result, "iter_pairs", lambda self, numbered: whole(self, 1, numbered=numbered))
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 1)
+    whole = result.Result.iter_pairs
+    monkeypatch.setattr(result.Result, "iter_pairs", lambda self, numbered: whole(self, 1, numbered=numbered))
     db.export(tmp_path / f"pairs.{form}")
     found = rows_of(tmp_path / f"pairs.{form}")
     assert sorted(found, key=str) == sorted(wanted, key=str)
@@ -183,8 +183,8 @@ def test_an_error_halfway_leaves_the_former_files(db, tmp_path, target, monkeypa
 
 KILLED = """
 import os, signal, sys
-from fastdiff_dask.export import write_export
-from fastdiff_dask.tables import Tables
+from fastdiff_dask.outputs.export import write_export
+from fastdiff_dask.outputs.tables import Tables
 
 whole = Tables.parts
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask.pairwise import pairwise_mse
+from fastdiff_dask.stages.pairwise import pairwise_mse
 from fastdiff_dask.testing import simulate_images
 
 # The example in the README of fast_diff_py 0.2.0; only the import, which it leaves out, is ours.
@@ -348,7 +348,7 @@ def test_clean_up_while_another_process_works(tmp_path, simulated, client):
     program = textwrap.dedent(
         """
         import sys, time
-        from fastdiff_dask.store import Store
+        from fastdiff_dask.storage.store import Store
         with Store.lock(sys.argv[1]):
             print("held", flush=True)
             time.sleep(60)
@@ -370,8 +370,8 @@ def test_clean_up_while_another_process_works(tmp_path, simulated, client):
 
 KILLED = """
 import os, signal, sys
-from fastdiff_dask.files import Files
-from fastdiff_dask.project import FastDifPy
+from fastdiff_dask.storage.files import Files
+from fastdiff_dask.project.project import FastDifPy
 left, original = [int(sys.argv[2])], Files.remove
 
 def remove(self, name):

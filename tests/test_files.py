@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.files import Files, check_store_address
+from fastdiff_dask.storage.files import Files, check_store_address
 
 
 @pytest.fixture(params=["folder", "memory", "bucket", "top of a bucket"])
@@ -64,13 +64,13 @@ def test_rows(backend, monkeypatch):
     content = np.arange(1000, dtype=np.int64)
     files.write("rows", content.view(np.uint8).data)
     for gap in (8, 64, 1 << 20):
-        monkeypatch.setattr("fastdiff_dask.files._GAP_BYTES", gap)
+        monkeypatch.setattr("fastdiff_dask.storage.files._GAP_BYTES", gap)
         for rows in ([0], [999], [3, 4, 5, 900, 17, 3, 998], list(range(1000))):
             found = files.read_rows("rows", 8, np.array(rows, np.int64))
             assert found.shape == (len(rows), 8)
             assert np.ascontiguousarray(found).view(np.int64).ravel().tolist() == rows
     for gap in (8, 1 << 20):
-        monkeypatch.setattr("fastdiff_dask.files._GAP_BYTES", gap)
+        monkeypatch.setattr("fastdiff_dask.storage.files._GAP_BYTES", gap)
         with pytest.raises(ValueError, match="rows ends before row 1000"):
             files.read_rows("rows", 8, np.array([7, 1000], np.int64))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from fastdiff_dask.images import image_extensions, read_image
+from fastdiff_dask.images.decode import image_extensions, read_image
 from fastdiff_dask.testing import simulate_photo
 
 SIZE = (32, 24)
@@ -409,13 +409,11 @@ def test_content_hash(tmp_path):
 def test_large_files_are_not_held_as_a_whole(tmp_path, monkeypatch):
     import hashlib
 
-    from fastdiff_dask import images
-
     buffer = io.BytesIO()
     Image.new("RGB", (120, 90), (200, 100, 0)).save(buffer, "PNG")
     (tmp_path / "a.png").write_bytes(buffer.getvalue() + bytes(5000))
     whole, found = read_image(str(tmp_path / "a.png"), *SIZE)
-    monkeypatch.setattr(images, "_WHOLE_BYTES", 1000)
+    monkeypatch.setattr("fastdiff_dask.images.decode._WHOLE_BYTES", 1000)
     record, same = read_image(str(tmp_path / "a.png"), *SIZE)
     assert record == whole
     assert record.content_hash == hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastdiff_dask.grid import Axis, Generation, choose_tile_side, plan_tiles
+from fastdiff_dask.kernels.grid import Axis, Generation, choose_tile_side, plan_tiles
 
 PARTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 4)), min_size=1, max_size=4)
 

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import hash_clusters
-from fastdiff_dask.clusters import keep_order
+from fastdiff_dask.results.clusters import keep_order
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -103,8 +102,8 @@ def test_equal_to_grouping_the_pixels(
     make_pictures(tmp_path / "a", 30, rng, known)
     if two_sides:
         make_pictures(tmp_path / "b", 10, rng, known)
-    monkeypatch.setattr(hash_clusters, "_ROWS_AT_ONCE", rows_at_once)
-    monkeypatch.setattr(hash_clusters, "_KEYS_AT_ONCE", keys_at_once)
+    monkeypatch.setattr("fastdiff_dask.results.hash_clusters._ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("fastdiff_dask.results.hash_clusters._KEYS_AT_ONCE", keys_at_once)
     with project(tmp_path, client, block_size=block_size) as db:
         db.index_the_dirs()
         db.first_loop_iteration(compute_hash=True, amount=amount)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.hashes import DIGEST_BYTES, HashSettings, thumbnail_digests, thumbnail_hashes
+from fastdiff_dask.kernels.hashes import DIGEST_BYTES, HashSettings, thumbnail_digests, thumbnail_hashes
 from fastdiff_dask.testing import simulate_photo
 
 

@@ -12,8 +12,9 @@ import pytest
 from test_apply import contents, picture, pictures_in, project, removed, run, save, trash, write_decisions
 
 import fastdiff_dask as fd
-from fastdiff_dask import actions, journals
-from fastdiff_dask.journals import History, acting, last_to_undo, new_journal
+from fastdiff_dask.actions.journal import History, Record, acting, journals, last_to_undo, new_journal
+from fastdiff_dask.actions.keep_rules import KeepRules
+from fastdiff_dask.actions.removal_plan import RemovalPlan, plan_removals
 
 
 @pytest.fixture(autouse=True)
@@ -81,14 +82,14 @@ def test_undo_in_a_loop_beside_apply_loses_nothing(tmp_path, client):
 def test_what_was_taken_away_meanwhile_is_seen(tmp_path, photos, client, monkeypatch):
     """The new name vanishes between its making and the end of the old one."""
     db = project(tmp_path, client)
-    add = actions.Record.add
+    add = Record.add
 
     def meanwhile(self, action, path, **values):
         add(self, action, path, **values)
         if action == "move":
             Path(values["to"]).unlink()
 
-    monkeypatch.setattr(actions.Record, "add", meanwhile)
+    monkeypatch.setattr(Record, "add", meanwhile)
     outcomes = db.apply(db.plan(), "move", tmp_path / "gone")
     assert all("was taken away while it was moved" in one.reason for one in outcomes)
     assert len(names(photos)) == 4
@@ -113,7 +114,7 @@ def test_what_was_set_aside_is_not_what_is_kept(tmp_path, photos, client, action
     # what is done does not trust the plan
     with monkeypatch.context() as patched:
         patched.setattr(History, "is_aside", lambda *_: False)
-        blind = fd.choosing.choose(db.store, db.result(), fd.choosing.KeepRules(rules=("oldest",)))
+        blind = plan_removals(db.store, db.result(), KeepRules(rules=("oldest",)))
     assert blind.chosen
     outcomes = db.apply(blind, "delete")
     assert all(one.reason for one in outcomes)
@@ -145,7 +146,7 @@ def test_a_chain_over_two_calls(tmp_path, client):
     assert [(Path(one.path).name, one.reason) for one in plan.skipped] == [
         ("b.png", f"{folder / 'a.png'} went for it before")
     ]
-    blind = fd.choosing.choose(db.store, db.result(), fd.choosing.KeepRules(rules=("oldest",)))
+    blind = plan_removals(db.store, db.result(), KeepRules(rules=("oldest",)))
     outcomes = db.apply(blind, "trash")
     assert all("went for it before" in one.reason or "not there any more" in one.reason for one in outcomes)
     assert names(folder) == ["b.png", "c.png"]
@@ -219,7 +220,7 @@ def test_paths_of_a_journal_do_not_depend_on_the_current_folder(tmp_path, photos
 def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client):
     db = project(tmp_path, client)
     plan = db.plan()
-    first, second = (fd.choosing.Plan([one]) for one in plan.chosen)
+    first, second = (RemovalPlan([one]) for one in plan.chosen)
     db.apply(first, "move", tmp_path / "gone")
     db.apply(second, "trash")
     shutil.rmtree(trash(tmp_path))
@@ -235,7 +236,7 @@ def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client)
 def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
     db = project(tmp_path, client)
     for number, one in enumerate(db.plan().chosen):
-        db.apply(fd.choosing.Plan([one]), "move", tmp_path / f"gone{number}")
+        db.apply(RemovalPlan([one]), "move", tmp_path / f"gone{number}")
     code, output = run("undo", "--list")
     newest, oldest = output.splitlines()
     assert code == 0
@@ -284,7 +285,7 @@ def test_damaged_journals_break_nothing(tmp_path, photos, client):
     db = project(tmp_path, client)
     before = contents(photos)
     db.apply(db.plan(), "move", tmp_path / "gone")
-    (good,) = journals.journals()
+    (good,) = journals()
     folder = good.path.parent
     lines = [
         b"1",
@@ -336,8 +337,8 @@ def test_a_journal_on_a_full_disk(tmp_path, photos, client, monkeypatch):
             self.file.close()
             raise OSError(28, "No space left on device")
 
-    add = actions.Record.add
-    monkeypatch.setattr(actions.Record, "add", full)
+    add = Record.add
+    monkeypatch.setattr(Record, "add", full)
     outcomes = db.apply(db.plan(), "move", tmp_path / "gone")
     assert [one.reason for one in outcomes] == ["No space left on device"] * 2
     assert len(names(photos)) == 4
@@ -425,7 +426,7 @@ def test_moving_over_two_file_systems_can_be_undone_after_a_kill(tmp_path, photo
     """The copy has its name only when it is whole."""
     db = project(tmp_path, client)
     before = contents(photos)
-    monkeypatch.setattr(actions, "_link", lambda *_: None)
+    monkeypatch.setattr("fastdiff_dask.actions.file_moves.link_file", lambda *_: None)
     db.apply(db.plan(), "move", tmp_path / "gone")
     left = itertools.count()
 
@@ -447,7 +448,7 @@ def test_moving_over_two_file_systems_can_be_undone_after_a_kill(tmp_path, photo
 
 def test_a_file_system_with_coarser_times(tmp_path, photos, client, monkeypatch):
     """Such as FAT, and others made long ago: the copy has whole seconds."""
-    monkeypatch.setattr(actions, "_link", lambda *_: None)
+    monkeypatch.setattr("fastdiff_dask.actions.file_moves.link_file", lambda *_: None)
     copystat = shutil.copystat
 
     def coarse(source, target, **options):
@@ -501,7 +502,7 @@ def test_what_a_symbolic_link_of_the_user_leads_to_stays(tmp_path, photos, clien
 
 def test_links_whose_image_cannot_come_back_do_not_block_what_can(tmp_path, photos, client):
     db = project(tmp_path, client)
-    first, second = (fd.choosing.Plan([one]) for one in db.plan().chosen)
+    first, second = (RemovalPlan([one]) for one in db.plan().chosen)
     db.apply(first, "move", tmp_path / "gone")
     db.apply(second, "hardlink")
     shutil.rmtree(trash(tmp_path))
@@ -514,7 +515,7 @@ def test_links_whose_image_cannot_come_back_do_not_block_what_can(tmp_path, phot
 def test_a_journal_that_names_other_files_removes_none(tmp_path, photos, client):
     db = project(tmp_path, client)
     db.apply(db.plan(), "trash")
-    (journal,) = journals.journals()
+    (journal,) = journals()
     lines = [json.loads(line) for line in journal.path.read_bytes().splitlines()]
     for line in lines:
         if "info" in line:
@@ -542,7 +543,7 @@ def test_the_owner_stays_the_same(tmp_path, photos, client, monkeypatch):
     shutil.copy2(photos / "0 big.png", photos / "0 copy.png")
     for path in photos.rglob("*.png"):
         os.chown(path, 1234, 1235)
-    monkeypatch.setattr(actions, "_link", lambda *_: None)
+    monkeypatch.setattr("fastdiff_dask.actions.file_moves.link_file", lambda *_: None)
     for action in ("move", "hardlink"):
         db = project(tmp_path, client)
         db.apply(db.plan(), action, tmp_path / "gone" if action == "move" else None)
@@ -552,7 +553,7 @@ def test_the_owner_stays_the_same(tmp_path, photos, client, monkeypatch):
 
 def test_what_has_changed_does_not_block_what_has_not(tmp_path, photos, client):
     db = project(tmp_path, client)
-    first, second = (fd.choosing.Plan([one]) for one in db.plan().chosen)
+    first, second = (RemovalPlan([one]) for one in db.plan().chosen)
     db.apply(first, "move", tmp_path / "gone1")
     db.apply(second, "move", tmp_path / "gone2")
     os.utime(next((tmp_path / "gone2").iterdir()))

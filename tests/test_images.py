@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from fastdiff_dask import images
-from fastdiff_dask.errors import printable
-from fastdiff_dask.images import image_extensions, read_image
+from fastdiff_dask.images.decode import image_extensions, read_image
 from fastdiff_dask.testing import simulate_photo
+from fastdiff_dask.text import printable
 
 
 @pytest.fixture
@@ -247,7 +246,9 @@ def test_a_missing_extra_is_named_and_tried_again(start, package, tmp_path, monk
     image_extensions()
     for name in ("JXL", "HEIF"):
         monkeypatch.delitem(Image.OPEN, name, raising=False)
-    monkeypatch.setattr(images, "_decoders", lambda: tuple(name for name in Image.OPEN if name != "EPS"))
+    monkeypatch.setattr(
+        "fastdiff_dask.images.decode._decoders", lambda: tuple(name for name in Image.OPEN if name != "EPS")
+    )
     (tmp_path / "a.jpg").write_bytes(start + bytes(100))
     record, _ = read(tmp_path / "a.jpg")
     assert f"pip install 'fastdiff_dask[{package}]'" in record.error
@@ -259,7 +260,7 @@ def test_memory_that_is_short_is_worth_another_try(picture, tmp_path, monkeypatc
         raise MemoryError
 
     picture.save(tmp_path / "a.png")
-    monkeypatch.setattr(images, "reduce_picture", fail)
+    monkeypatch.setattr("fastdiff_dask.images.decode.reduce_picture", fail)
     record, _ = read(tmp_path / "a.png")
     assert record.error.startswith("MemoryError")
     assert record.retry

@@ -22,11 +22,12 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import cli, cluster
+from fastdiff_dask.cli import commands
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.measures import Measure, apply_measure, hash_distance, resolve_measure, ssim_dissimilarity
-from fastdiff_dask.metrics import available_transforms, reverse_transforms
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.measures import Measure, apply_measure, hash_distance, resolve_measure, ssim_dissimilarity
+from fastdiff_dask.kernels.transforms import available_transforms, reverse_transforms
+from fastdiff_dask.runtime import connection
+from fastdiff_dask.storage.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -39,7 +40,7 @@ INFINITE = 1e300  # a threshold that every number is below
 @pytest.fixture(scope="module")
 def client():
     """One thread: tiles are compared one after the other."""
-    client = cluster.embedded_client(1, "127.0.0.1:0")
+    client = connection.embedded_client(1, "127.0.0.1:0")
     yield client
     client.close()
     client.cluster.close()
@@ -307,7 +308,7 @@ def test_a_function_that_fails_is_named_and_its_tile_not_kept(photos, client, ca
 
 
 def single_comparison(db: fd.FastDifPy):
-    from fastdiff_dask.comparisons import Comparison
+    from fastdiff_dask.storage.comparisons import Comparison
 
     (comparison,) = Comparison.all_in(Store(db.store_url))
     return comparison
@@ -535,7 +536,7 @@ PROGRAM = """
 import sys
 import numpy as np
 from functools import partial
-from fastdiff_dask.measures import resolve_measure
+from fastdiff_dask.kernels.measures import resolve_measure
 WEIGHTS = {{"red": 1.5, "green": np.arange(4)}}
 def helper(a, b):
     return len(a) * {constant}
@@ -639,7 +640,7 @@ def run_command(monkeypatch, capfd, *arguments: object) -> tuple[object, str, st
     monkeypatch.setattr(sys, "argv", ["fastdiff-dask", *map(str, arguments)])
     try:
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            commands.main()
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

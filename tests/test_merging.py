@@ -12,8 +12,9 @@ from PIL import ExifTags, Image
 from test_apply import contents, run
 
 import fastdiff_dask as fd
-from fastdiff_dask import applying
-from fastdiff_dask.merging import NotMergedError, merged
+from fastdiff_dask.actions import apply, verify
+from fastdiff_dask.actions.removal_plan import RemovalPlan
+from fastdiff_dask.images.exif_merge import NotMergedError, merged
 from fastdiff_dask.testing import simulate_photo
 
 DATE = {36867: b"2019:02:03 04:05:06", 37521: b"78", 36881: b"+02:00"}
@@ -169,7 +170,7 @@ def exif(path):
     return found["Exif"], found["GPS"]
 
 
-@pytest.mark.parametrize("action", applying.ACTIONS)
+@pytest.mark.parametrize("action", apply.ACTIONS)
 def test_of_several_that_go(tmp_path, photos, client, action):
     """The file to keep changes in between, and the others still go for it."""
     db, kept, before = project(tmp_path, client), photos / "kept.jpg", (photos / "kept.jpg").read_bytes()
@@ -230,7 +231,7 @@ def test_decisions_hold_for_what_was_changed(tmp_path, photos, client):
     db.not_duplicates([pair])
     plan = db.plan()
     assert str(photos / "plain.jpg") not in [one.path for one in plan.chosen if one.kept == pair[0]]
-    db.apply(fd.choosing.Plan([one for one in plan.chosen if one.kept == pair[0]]), "trash", keep_metadata=True)
+    db.apply(RemovalPlan([one for one in plan.chosen if one.kept == pair[0]]), "trash", keep_metadata=True)
     assert exif(photos / "kept.jpg") == (DATE, GPS)
     again = project(tmp_path, client)
     assert pair not in set(zip(again.pairs.a, again.pairs.b, strict=True))
@@ -256,7 +257,7 @@ def test_links_come_back_after_that(tmp_path, photos, client):
 
 
 def test_what_would_change_the_picture_is_not_done(tmp_path, photos, client, monkeypatch):
-    monkeypatch.setattr(applying, "merged", lambda kept, other: jpeg(0.3, date=DATE))
+    monkeypatch.setattr("fastdiff_dask.actions.verify.merged", lambda kept, other: jpeg(0.3, date=DATE))
     before = (photos / "kept.jpg").read_bytes()
     db = project(tmp_path, client)
     outcomes = db.apply(db.plan(), "trash", keep_metadata=True)
@@ -272,7 +273,7 @@ def test_a_file_to_keep_that_changes_meanwhile(tmp_path, photos, client, monkeyp
         Path(kept).write_bytes(b"precious")
         return merged(content, other)
 
-    monkeypatch.setattr(applying, "merged", meanwhile)
+    monkeypatch.setattr("fastdiff_dask.actions.verify.merged", meanwhile)
     db = project(tmp_path, client)
     outcomes = db.apply(db.plan(), "delete", keep_metadata=True)
     assert all(one.reason for one in outcomes)
@@ -352,7 +353,7 @@ def test_a_content_of_the_same_size_is_seen_by_the_next_run(tmp_path, photos, cl
     (photos / "placed.jpg").unlink()
     size = (photos / "kept.jpg").stat().st_size
     db = project(tmp_path, client)
-    monkeypatch.setattr(applying._Verifier, "remember", lambda self: None)
+    monkeypatch.setattr(verify.Verifier, "remember", lambda self: None)
     db.apply(db.plan(), "trash", keep_metadata=True)
     assert (photos / "kept.jpg").stat().st_size == size
     assert project(tmp_path, client).images_read == 1

@@ -6,14 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastdiff_dask.metrics import (
-    apply_transform,
-    available_transforms,
-    reverse_transforms,
-    rotation_of,
-    squared_errors,
-    transformed_squared_errors,
-)
+from fastdiff_dask.kernels.squared_errors import squared_errors, transformed_squared_errors
+from fastdiff_dask.kernels.transforms import apply_transform, available_transforms, reverse_transforms, rotation_of
 from fastdiff_dask.testing import reference_sse
 
 # extremes as often as anything between: they are where narrow integers wrap and floats round

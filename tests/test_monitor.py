@@ -12,15 +12,15 @@ import pytest
 from distributed import Client
 
 import fastdiff_dask as fd
-from fastdiff_dask.activity import recorded, stage
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
-from fastdiff_dask.grid import Axis, plan_tiles
-from fastdiff_dask.monitor import Monitor
-from fastdiff_dask.snapshot import Snapshot
-from fastdiff_dask.store import Store
+from fastdiff_dask.dashboard.monitor import Monitor
+from fastdiff_dask.dashboard.snapshot import Snapshot
+from fastdiff_dask.dashboard.tile_map import MOST_CELLS, Tiles, block_cells
+from fastdiff_dask.kernels.grid import Axis, plan_tiles
+from fastdiff_dask.runtime.activity import recorded, stage
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
-from fastdiff_dask.tilemap import MOST_CELLS, Tiles, block_cells
 
 
 def job(folder: Path, client: Client) -> fd.FastDifPy:

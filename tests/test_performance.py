@@ -5,7 +5,7 @@ from conftest import without_privileges
 
 import fastdiff_dask as fd
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.performance import PerformanceReport
+from fastdiff_dask.runtime.performance_report import PerformanceReport
 from fastdiff_dask.testing import simulate_images
 
 

@@ -8,21 +8,16 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import planning
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
-from fastdiff_dask.grid import choose_tile_side
-from fastdiff_dask.planning import (
-    check_compare_memory,
-    choose_comparison,
-    compare_task_bytes,
-    pairs_left,
-    plan_part,
-    unplanned,
-)
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.signatures import as_mirrored
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.grid import choose_tile_side
+from fastdiff_dask.kernels.signatures import as_mirrored
+from fastdiff_dask.runtime import memory
+from fastdiff_dask.runtime.memory import check_compare_memory, compare_task_bytes
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pending import choose_comparison, pairs_left, unplanned
+from fastdiff_dask.storage.store import Store
+from fastdiff_dask.tasks.plan_part import plan_part
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -112,7 +107,7 @@ def test_tiles_grow_smaller_with_threads_and_larger_with_images(url):
 
 def test_tiles_fit_into_the_memory_of_a_task(url):
     thumbnails = Store(url).thumbnail_settings
-    fixed, each = planning._verify_bytes(thumbnails), planning._sub_block_bytes(thumbnails, 1)
+    fixed, each = memory.verify_bytes(thumbnails), memory.sub_block_bytes(thumbnails, 1)
     free = plan(url, 0, sub_block=1)[0].tile_side
     assert free > 7
     for threshold, (room, side) in enumerate([(1000, free), (7, 7), (3.5, 3), (1, 1), (-10, 1)], 1):

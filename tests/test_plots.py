@@ -12,7 +12,7 @@ from distributed import LocalCluster
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import plots
+from fastdiff_dask.outputs import plots
 from fastdiff_dask.testing import simulate_images
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
@@ -179,7 +179,7 @@ def test_threads_draw_one_after_the_other(tmp_path, simulated, client, monkeypat
         at_once.append(threading.active_count() and plots._drawing.locked())
         original(*arguments)
 
-    monkeypatch.setattr(plots, "_draw", draw)
+    monkeypatch.setattr("fastdiff_dask.outputs.plots._draw", draw)
     compared(tmp_path, client, diff_location=tmp_path / "plots")
     assert at_once == [True] * 5
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from fastdiff_dask.store import Store
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 COMMAND = [sys.executable, "-m", "fastdiff_dask", "find"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask.cluster import Capacity
-from fastdiff_dask.hashes import thumbnail_hashes
-from fastdiff_dask.results import write_json
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.hashes import thumbnail_hashes
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.runtime.workers import Capacity
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import reference_sse, simulate_images, simulate_photo
 
 pytestmark = pytest.mark.filterwarnings(
@@ -369,7 +369,7 @@ def test_bad_options_are_refused_at_once(tmp_path, simulated, options):
         fd.FastDifPy(tmp_path / "photos", **options)
 
 
-@pytest.mark.parametrize("stage", ["project", "thumbnails", "compare"])
+@pytest.mark.parametrize("stage", ["project.project", "stages.thumbnails", "stages.compare"])
 def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated, client, monkeypatch, stage):
     module = importlib.import_module(f"fastdiff_dask.{stage}")
     monkeypatch.setattr(module, "capacity", lambda _: Capacity(threads=2, bytes_per_task=10**7))

@@ -15,10 +15,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from fastdiff_dask import FastDiffError, FastDifPy, UsageError, decoder, readers
-from fastdiff_dask.decoder import ListedFile, Request
-from fastdiff_dask.images import ImageRecord, open_file, read_image
-from fastdiff_dask.readers import ImageReader
+from fastdiff_dask import FastDiffError, FastDifPy, UsageError
+from fastdiff_dask.images import decoder_pool, decoder_process
+from fastdiff_dask.images.decode import ImageRecord, open_file, read_image
+from fastdiff_dask.images.decoder_pool import ImageReader
+from fastdiff_dask.images.decoder_process import ListedFile, Request
 from fastdiff_dask.testing import simulate_images
 
 # Stands in for bugs of decoders: what the content asks for happens while the file is opened.
@@ -51,9 +52,9 @@ def bad_decoder(tmp_path, monkeypatch):
     (tmp_path / "bad" / "sitecustomize.py").write_text(textwrap.dedent(BAD_DECODER))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "bad"))
     monkeypatch.setenv("ONCE", str(tmp_path / "was-here"))
-    readers.close_readers()  # those of other tests have good decoders
+    decoder_pool.close_readers()  # those of other tests have good decoders
     yield
-    readers.close_readers()
+    decoder_pool.close_readers()
 
 
 @pytest.fixture
@@ -259,7 +260,9 @@ def test_limits_that_are_none(limits, tmp_path):
 
 def test_decoders_that_are_killed_from_outside(tmp_path, bad_decoder, monkeypatch):
     monkeypatch.setenv("SLOW", "0.02")
-    monkeypatch.setattr(readers, "_STARTS", 50)  # on a busy machine some are killed before they have begun
+    monkeypatch.setattr(
+        "fastdiff_dask.images.decoder_pool._STARTS", 50
+    )  # on a busy machine some are killed before they have begun
     paths = pictures(tmp_path / "photos", 250)
     stop = threading.Event()
     killed = []
@@ -268,7 +271,10 @@ def test_decoders_that_are_killed_from_outside(tmp_path, bad_decoder, monkeypatc
         while not stop.wait(0.05):
             for child in psutil.Process().children():
                 with contextlib.suppress(psutil.Error):
-                    if "fastdiff_dask.decoder" in " ".join(child.cmdline()) and time.time() - child.create_time() > 1.2:
+                    if (
+                        "fastdiff_dask.images.decoder_process" in " ".join(child.cmdline())
+                        and time.time() - child.create_time() > 1.2
+                    ):
                         child.kill()
                         killed.append(child.pid)
 
@@ -298,15 +304,19 @@ def test_no_decoder_outlives_its_run(tmp_path):
     with FastDifPy(tmp_path / "photos", store=tmp_path / "store", verbose=False) as db:
         db.index_the_dirs()
         db.first_loop_iteration()
-    assert not [child for child in psutil.Process().children() if "fastdiff_dask.decoder" in " ".join(child.cmdline())]
+    assert not [
+        child
+        for child in psutil.Process().children()
+        if "fastdiff_dask.images.decoder_process" in " ".join(child.cmdline())
+    ]
 
 
 def test_no_decoder_outlives_a_killed_process(tmp_path):
     paths = pictures(tmp_path / "photos", 1)
     code = f"""
         import time
-        from fastdiff_dask.decoder import ListedFile, Request
-        from fastdiff_dask.readers import ImageReader
+        from fastdiff_dask.images.decoder_process import ListedFile, Request
+        from fastdiff_dask.images.decoder_pool import ImageReader
         one = ImageReader()
         (answer,) = one.read(Request([ListedFile({os.fsencode(paths[0])!r}, 0, 0)], 8, 8))
         print(answer.records[0].error, flush=True)
@@ -333,7 +343,7 @@ def test_no_decoder_outlives_a_process_that_ends_while_a_picture_hangs(stop, tmp
         assert time.monotonic() < deadline
         time.sleep(0.1)
         found = psutil.Process(process.pid).children()
-        decoders = [child for child in found if "fastdiff_dask.decoder" in " ".join(child.cmdline())]
+        decoders = [child for child in found if "fastdiff_dask.images.decoder_process" in " ".join(child.cmdline())]
     process.send_signal(stop)
     if stop == signal.SIGINT:  # the first one waits for what is in flight
         with pytest.raises(subprocess.TimeoutExpired):
@@ -347,11 +357,15 @@ def test_no_decoder_outlives_a_process_that_ends_while_a_picture_hangs(stop, tmp
 
 def test_files_are_opened_ahead(tmp_path, monkeypatch):
     events = []
-    monkeypatch.setattr(decoder, "open_file", lambda path: events.append(os.fsdecode(path)[-5:]) or open_file(path))
     monkeypatch.setattr(
-        decoder, "read_opened", lambda *_, **__: events.append("read") or (ImageRecord(error="x"), None)
+        "fastdiff_dask.images.decoder_process.open_file",
+        lambda path: events.append(os.fsdecode(path)[-5:]) or open_file(path),
     )
-    answered = list(decoder.answers(request(pictures(tmp_path / "photos", 5), ahead=2, at_once=2)))
+    monkeypatch.setattr(
+        "fastdiff_dask.images.decoder_process.read_opened",
+        lambda *_, **__: events.append("read") or (ImageRecord(error="x"), None),
+    )
+    answered = list(decoder_process.answers(request(pictures(tmp_path / "photos", 5), ahead=2, at_once=2)))
     assert events == ["0.png", "1.png", "2.png", "read", "3.png", "read", "4.png", "read", "read", "read"]
     assert [len(answer.records) for answer in answered] == [2, 2, 1]
 

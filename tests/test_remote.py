@@ -22,18 +22,19 @@ from distributed import Client, LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
-from fastdiff_dask import catalog, locks
-from fastdiff_dask.catalog import index_images, list_images
 from fastdiff_dask.config import IndexSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, UsageError
-from fastdiff_dask.files import Files
-from fastdiff_dask.project import FastDifPy
-from fastdiff_dask.remote import ChangedError, fetch
-from fastdiff_dask.results import write_json
-from fastdiff_dask.roots import resolve_roots
-from fastdiff_dask.status import describe_store
-from fastdiff_dask.store import Store
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.outputs.status import describe_store
+from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.stages import index
+from fastdiff_dask.stages.index import index_images, list_images
+from fastdiff_dask.stages.roots import resolve_roots
+from fastdiff_dask.storage import locks
+from fastdiff_dask.storage.files import Files
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
+from fastdiff_dask.urls import ChangedError, fetch
 
 COMMAND = [sys.executable, "-m", "fastdiff_dask"]
 
@@ -96,7 +97,7 @@ def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch)
     opened = Store(f"{collection.url}/work/store")
     paths = opened.read_images(["path"])
     for at_once in (1, 3):
-        monkeypatch.setattr("fastdiff_dask.store._PARTITIONS", at_once)
+        monkeypatch.setattr("fastdiff_dask.storage.store._PARTITIONS", at_once)
         assert opened.read_images(["path"]).equals(paths)
     assert len(paths) == 28
     # the stores hold the same
@@ -374,7 +375,7 @@ def test_two_clients_at_once(bucket, tmp_path):
 def test_the_lease_of_a_dead_process_of_this_machine_ends_with_it(bucket):
     code = """
 import os, sys
-from fastdiff_dask.store import Store
+from fastdiff_dask.storage.store import Store
 held = Store.lock(sys.argv[1])
 held.__enter__()
 os.kill(os.getpid(), 9)
@@ -390,7 +391,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_the_lease_of_another_machine_ends_when_it_is_not_renewed(bucket, monkeypatch):
-    monkeypatch.setattr(locks, "ENDED", 2.0)
+    monkeypatch.setattr("fastdiff_dask.storage.locks.ENDED", 2.0)
     with Store.lock(bucket.url):
         held = lease_of(bucket)
     # its clock is of no interest
@@ -424,8 +425,8 @@ def test_the_lease_of_another_machine_ends_when_it_is_not_renewed(bucket, monkey
 
 
 def test_a_lease_is_renewed_while_it_is_held(bucket, monkeypatch):
-    monkeypatch.setattr(locks, "ENDED", 3.0)
-    monkeypatch.setattr(locks, "RENEWED", 0.5)
+    monkeypatch.setattr("fastdiff_dask.storage.locks.ENDED", 3.0)
+    monkeypatch.setattr("fastdiff_dask.storage.locks.RENEWED", 0.5)
     with Store.lock(bucket.url) as held:
         lease_of(bucket, host="elsewhere")  # whose life cannot be looked at from here
         time.sleep(4.5)
@@ -435,7 +436,7 @@ def test_a_lease_is_renewed_while_it_is_held(bucket, monkeypatch):
 
 
 def test_who_lost_the_lease_writes_nothing_more(bucket, tmp_path, client, monkeypatch):
-    monkeypatch.setattr(locks, "RENEWED", 0.2)
+    monkeypatch.setattr("fastdiff_dask.storage.locks.RENEWED", 0.2)
     for number in range(3):
         bucket.put(f"photos/{number}.png", picture(number))
     url = f"{bucket.url}/store"
@@ -453,7 +454,7 @@ def test_who_lost_the_lease_writes_nothing_more(bucket, tmp_path, client, monkey
 
 
 def test_who_loses_the_lease_within_a_stage_stops_there(bucket, client, monkeypatch):
-    monkeypatch.setattr(locks, "RENEWED", 0.05)
+    monkeypatch.setattr("fastdiff_dask.storage.locks.RENEWED", 0.05)
     for number in range(60):
         bucket.put(f"photos/{number}.png", picture(number))
     url = f"{bucket.url}/store"
@@ -480,7 +481,7 @@ def test_who_loses_the_lease_within_a_stage_stops_there(bucket, client, monkeypa
 
 @pytest.mark.parametrize("moment", ["while folders are listed", "when rows are written"])
 def test_who_loses_the_lease_within_the_index_writes_nothing_more(bucket, client, monkeypatch, moment):
-    monkeypatch.setattr(locks, "RENEWED", 0.05)
+    monkeypatch.setattr("fastdiff_dask.storage.locks.RENEWED", 0.05)
     bucket.put("photos/0.png", picture(0))
     url = f"{bucket.url}/store"
     with FastDifPy(f"{bucket.url}/photos", store=url, client=client, verbose=False) as db:
@@ -495,7 +496,7 @@ def test_who_loses_the_lease_within_the_index_writes_nothing_more(bucket, client
                 bucket.put("store/writer.json", other)
                 time.sleep(0.1)
 
-        module, name = (catalog, "_walk") if moment == "while folders are listed" else (Store, "write_partition")
+        module, name = (index, "_walk") if moment == "while folders are listed" else (Store, "write_partition")
         original = getattr(module, name)
 
         def interrupted(*arguments, **options):

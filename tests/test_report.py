@@ -13,8 +13,8 @@ from PIL import Image
 from test_dashboard import ARGUMENTS, CHROMIUM
 
 import fastdiff_dask as fd
-from fastdiff_dask.cli import commands
-from fastdiff_dask.report import write_report
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.outputs.report import write_report
 from fastdiff_dask.testing import simulate_images
 
 HOSTILE = ["<script>alert(1)<", "'\"><img src=x onerror=alert(2)>", "{{ 7 * 7 }} &amp; ${x}", "ünï 日本 \udcff"]

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask import results
-from fastdiff_dask.catalog import resolve_roots
-from fastdiff_dask.compare import compare_tiles, plan_comparison
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.planning import choose_comparison
-from fastdiff_dask.results import collect_errors, collect_result, write_json
-from fastdiff_dask.store import Store
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.results.collect import collect_errors, collect_result
+from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
+from fastdiff_dask.stages.roots import resolve_roots
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pending import choose_comparison
+from fastdiff_dask.storage.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -80,9 +80,9 @@ def test_pairs_are_sorted_and_the_first_of_two_is_turned(tmp_path, client, turne
 
 def test_a_short_form_covers_all_and_connects_the_same(tmp_path, client, turned, monkeypatch):
     full = find(tmp_path, client, similarity_threshold=4.0)
-    monkeypatch.setattr(results, "_LISTED_PAIRS", full.pair_count)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", full.pair_count)
     assert find(tmp_path, client, similarity_threshold=4.0).pairs.equals(full.pairs)
-    monkeypatch.setattr(results, "_LISTED_PAIRS", full.pair_count - 1)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", full.pair_count - 1)
     short = find(tmp_path, client, similarity_threshold=4.0)
     assert (short.pair_count, short.pairs_complete) == (full.pair_count, False) == (7, False)
     a, bx, e, y = named(turned, "a", "b/x", "e", "y")
@@ -164,7 +164,7 @@ def test_two_sides_in_short(tmp_path, client, rng, monkeypatch):
     for side in ("a", "b"):
         for number in range(4):
             save(tmp_path / side / f"{number}.png", np.rot90(pixels, number))
-    monkeypatch.setattr(results, "_LISTED_PAIRS", 15)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 15)
     result = find(tmp_path, client, tmp_path / "a", tmp_path / "b", similarity_threshold=0)
     assert (result.pair_count, result.pairs_complete) == (16, False)
     shown = [(Path(a).stem, Path(b).stem, turn) for a, b, _, turn, _ in rows_of(result.pairs)]

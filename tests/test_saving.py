@@ -11,19 +11,19 @@ import pytest
 from distributed import LocalCluster
 
 import fastdiff_dask as fd
-from fastdiff_dask.files import Files
-from fastdiff_dask.results import write_json
-from fastdiff_dask.saving import SavedCopy
-from fastdiff_dask.store import Store
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.storage.files import Files
+from fastdiff_dask.storage.saved_copy import SavedCopy
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 JOB = """
 import sys
 from pathlib import Path
-from fastdiff_dask.project import FastDifPy
+from fastdiff_dask.project.project import FastDifPy
 
 folder, kill_at = Path(sys.argv[1]), sys.argv[2]
-from fastdiff_dask.files import Files
+from fastdiff_dask.storage.files import Files
 import os, re, signal
 original, left = Files.write, [int(sys.argv[3])]
 
@@ -230,7 +230,7 @@ def test_saved_as_soon_as_somebody_asks_to_stop(photos, tmp_path, monkeypatch):
     """The second signal ends it at once."""
     saved = []
     monkeypatch.setattr(SavedCopy, "save_after", lambda self, seconds: saved.append(seconds))
-    monkeypatch.setattr("fastdiff_dask.keeping.is_asked", lambda: len(saved) >= 2)
+    monkeypatch.setattr("fastdiff_dask.project.session.is_asked", lambda: len(saved) >= 2)
     options = {"store": tmp_path / "store", "in_memory": True, "dashboard_address": "127.0.0.1:0", "verbose": False}
     with fd.FastDifPy(photos / "photos", block_size=2, **options) as db:
         db.index_the_dirs()

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastdiff_dask import search
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.metrics import apply_transform, available_transforms, transformed_squared_errors
-from fastdiff_dask.ordering import kd_order
-from fastdiff_dask.search import BOX_VALUES, SearchCounts, candidate_pairs, listed_pairs, similar_pairs
-from fastdiff_dask.signatures import as_mirrored, leading_values, signature_error, signatures
+from fastdiff_dask.kernels import bounds, exact_pairs
+from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs
+from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
+from fastdiff_dask.kernels.kd_order import kd_order
+from fastdiff_dask.kernels.signatures import as_mirrored, leading_values, signature_error, signatures
+from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
+from fastdiff_dask.kernels.transforms import apply_transform, available_transforms
 from fastdiff_dask.testing import reference_sse
 
 THRESHOLDS = [0, 0.1, 200, 1000, 10_000]
@@ -50,8 +52,8 @@ def test_equals_the_reference_for_every_chunk_size(seed, m, n, chunk, triangular
     # the limit is one of the errors themselves: it is inclusive
     limit = int(np.quantile(errors, quantile, method="lower")) if errors.size else 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_CHUNK", chunk)
-        pairs = search.similar_pairs(
+        patch.setattr("fastdiff_dask.kernels.exact_pairs._CHUNK", chunk)
+        pairs = exact_pairs.similar_pairs(
             a, b, sse_limit=limit, transforms=available_transforms(8, 8), triangular=triangular
         )
     wanted = [
@@ -63,7 +65,7 @@ def test_equals_the_reference_for_every_chunk_size(seed, m, n, chunk, triangular
 
 @pytest.mark.parametrize(("shape", "rows"), [((64, 64, 3), 256), ((256, 256, 4), 64), ((1024, 1024, 3), 5)])
 def test_large_images_make_smaller_matrices(shape, rows):
-    assert search.chunk_rows(int(np.prod(shape))) == rows
+    assert exact_pairs.chunk_rows(int(np.prod(shape))) == rows
 
 
 def spread(rng, images, sse):
@@ -160,8 +162,8 @@ def brute_force(a, b, *, limit, transforms):
 def test_boxes_are_those_of_each_sub_block(rng, sizes):
     stops = np.cumsum([0, *sizes]).tolist()
     cuts = [range(start, stop) for start, stop in itertools.pairwise(stops)]
-    side = search.SearchSide(rng.normal(0, 100, (stops[-1], 20)).astype(np.float32), cuts, np)
-    leading = side.leading(search.BOX_VALUES, slice(None), np)
+    side = bounds.SearchSide(rng.normal(0, 100, (stops[-1], 20)).astype(np.float32), cuts, np)
+    leading = side.leading(bounds.BOX_VALUES, slice(None), np)
     for number, rows in enumerate(cuts):
         assert np.array_equal(side.low[number], leading[rows.start : rows.stop].min(axis=0))
         assert np.array_equal(side.high[number], leading[rows.start : rows.stop].max(axis=0))
@@ -227,7 +229,7 @@ def test_the_cascade_equals_brute_force(
         for name, value in zip(
             ("_COLUMNS", "_SURVIVORS", "_DENSE_SHARE", "_FEW"), (columns, survivors, *dense), strict=True
         ):
-            patch.setattr(search, name, value)
+            patch.setattr(bounds, name, value)
         pairs = cascade(a, b, cuts_a, cuts_b, limit=limit, transforms=turns, counts=counts)
     wanted = brute_force(a, b, limit=limit, transforms=turns)
     np.testing.assert_array_equal(pairs, wanted)
@@ -306,9 +308,9 @@ def near_vectors(seed, values, norm, apart):
 @settings(max_examples=60, deadline=None)
 def test_matrix_products_keep_what_is_within_the_radius(seed, values, norm, apart):
     x, y, distances = near_vectors(seed, values, norm, apart)
-    a, b = (search.SearchSide(side, [range(len(side))], np) for side in (x, y))
+    a, b = (bounds.SearchSide(side, [range(len(side))], np) for side in (x, y))
     for row, distance in enumerate(distances):
-        product = search._Product(a, b, values, distance, np)
+        product = bounds._Product(a, b, values, distance, np)
         i, j = product.near(range(len(x)), range(len(y)))
         assert (row, row) in zip(i.tolist(), j.tolist(), strict=True)
 
@@ -319,19 +321,19 @@ def test_listed_differences_keep_what_is_within_the_radius(seed, values, norm, a
     x, y, distances = near_vectors(seed, values, norm, apart)
     for row, distance in enumerate(distances):
         waiting = [(np.array([row]), np.array([row]))]
-        found = list(search._near_whole(x, y, waiting, distance, SearchCounts(), np))
+        found = list(bounds._near_whole(x, y, waiting, distance, SearchCounts(), np))
         assert [(i.tolist(), j.tolist()) for i, j in found] == [([row], [row])]
 
 
 def test_limits_leave_out_what_is_clearly_farther(rng):
     x, y, distances = near_vectors(1, 144, 3e3, 0.1)
     cuts = [range(len(x))]
-    product = search._Product(
-        search.SearchSide(x, cuts, np), search.SearchSide(y, cuts, np), 144, 0.95 * min(distances), np
+    product = bounds._Product(
+        bounds.SearchSide(x, cuts, np), bounds.SearchSide(y, cuts, np), 144, 0.95 * min(distances), np
     )
     assert not len(product.near(range(len(x)), range(len(y)))[0])
     rows = np.arange(len(x))
-    assert not list(search._near_whole(x, y, [(rows, rows)], 0.999 * min(distances), SearchCounts(), np))
+    assert not list(bounds._near_whole(x, y, [(rows, rows)], 0.999 * min(distances), SearchCounts(), np))
 
 
 @given(
@@ -348,12 +350,12 @@ def test_boxes_keep_what_is_within_the_radius(seed, values, largest, scale):
     y = x.copy()
     y[np.arange(20), rng.integers(0, min(values, BOX_VALUES) - 1, 20)] += np.float32(scale)
     cuts_x, cuts_y = random_cuts(rng, 20, largest), random_cuts(rng, 20, largest)
-    a, b = search.SearchSide(x, cuts_x, np), search.SearchSide(y, cuts_y, np)
+    a, b = bounds.SearchSide(x, cuts_x, np), bounds.SearchSide(y, cuts_y, np)
     distances = np.linalg.norm(x[:, None].astype(np.longdouble) - y[None], axis=2).astype(np.float64)
     heads = leading_values(x, BOX_VALUES).astype(np.float64), leading_values(y, BOX_VALUES).astype(np.float64)
     for radius in np.quantile(distances, [0, 0.05, 0.3]).tolist():
         # the norm of the rest is rounded to float32, which signature_error answers for
-        near = search.near_sub_blocks(a, b, radius + 2.0**-22 * max(map(np.max, map(np.abs, heads))), np)
+        near = bounds.near_sub_blocks(a, b, radius + 2.0**-22 * max(map(np.max, map(np.abs, heads))), np)
         for p, rows in enumerate(cuts_x):
             for q, columns in enumerate(cuts_y):
                 if distances[rows.start : rows.stop, columns.start : columns.stop].min() <= radius:
@@ -367,7 +369,7 @@ def test_boxes_keep_what_is_within_the_radius(seed, values, largest, scale):
 @pytest.mark.parametrize("values", [5, 8, 16, 49, 144])
 def test_a_side_has_the_leading_values_and_their_norms(values, rng):
     rows = np.float32(rng.normal(0, 1000, (30, values)))
-    side = search.SearchSide(rows, [range(30)], np)
+    side = bounds.SearchSide(rows, [range(30)], np)
     assert side.counts() == (*(count for count in (8, 16, 32, 48) if count < values), values)
     for count in side.counts():
         leading = side.leading(count, slice(3, 20), np)
@@ -389,8 +391,8 @@ def test_runs_hold_every_near_sub_block_once(flags, sizes, columns, triangular):
     stops = np.cumsum(sizes).tolist()
     cuts = [range(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_COLUMNS", columns)
-        runs = list(search._runs(np.array(flags), cuts, triangular))
+        patch.setattr("fastdiff_dask.kernels.bounds._COLUMNS", columns)
+        runs = list(bounds._runs(np.array(flags), cuts, triangular))
     assert all(len(run) <= max(columns, *sizes) for _, run in runs)
     covered = [(row, place) for row, run in runs for place in run]
     wanted = [
@@ -473,10 +475,10 @@ def test_the_first_values_are_more_where_less_can_be_told_apart(photo_like, rng)
     _, values = photo_like
 
     def chosen(values, threshold):
-        side = search.SearchSide(values, cuts_of(len(values), 128), np)
+        side = bounds.SearchSide(values, cuts_of(len(values), 128), np)
         radius = radius_of(threshold)
-        runs = list(search._runs(search.near_sub_blocks(side, side, radius, np), side.sub_blocks, True))
-        return search._choose_count(side, side, runs, radius, np)
+        runs = list(bounds._runs(bounds.near_sub_blocks(side, side, radius, np), side.sub_blocks, True))
+        return bounds._choose_count(side, side, runs, radius, np)
 
     varied = chosen(values, 200)
     alike = np.rint(signatures(np.full((1, 64, 64, 3), 128, np.uint8)) + rng.normal(0, 60, (1024, 144)))

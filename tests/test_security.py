@@ -20,17 +20,17 @@ import pytest
 import zarr
 
 import fastdiff_dask as fd
-from fastdiff_dask import trust
-from fastdiff_dask.activity import AMOUNTS
-from fastdiff_dask.cluster import embedded_client
-from fastdiff_dask.comparisons import Comparison
-from fastdiff_dask.dense import DenseMatrix
+from fastdiff_dask.dashboard.monitor import Monitor
 from fastdiff_dask.errors import FastDiffError
-from fastdiff_dask.grid import Generation
-from fastdiff_dask.monitor import Monitor
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.status import describe_store
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.grid import Generation
+from fastdiff_dask.outputs.status import describe_store
+from fastdiff_dask.runtime.activity import AMOUNTS
+from fastdiff_dask.runtime.connection import embedded_client
+from fastdiff_dask.storage import validation
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.matrix import DenseMatrix
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 PACKAGE = Path(fd.__file__).parent
@@ -232,9 +232,9 @@ def test_chunks_that_expand_to_more_than_a_chunk(place):
     (folder / "c.0.0").write_bytes(bomb)
     process = psutil.Process()
     before = process.memory_info().rss
-    array = trust.stored_array((folder / "zarr.json").read_bytes(), "float64", "zstd")
+    array = validation.stored_array((folder / "zarr.json").read_bytes(), "float64", "zstd")
     with pytest.raises((OSError, ValueError)):
-        trust.decode_chunk(bomb, array)
+        validation.decode_chunk(bomb, array)
     assert process.memory_info().rss - before < 1 << 26
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastdiff_dask as fd
-from fastdiff_dask.cli import commands
-from fastdiff_dask.settings import Settings
-from fastdiff_dask.state import RunState
-from fastdiff_dask.store import Store
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.compat.fast_diff_py import RunState
+from fastdiff_dask.project.options import Settings
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 README = Path(__file__).parents[1] / "README.md"

@@ -15,13 +15,12 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 import fastdiff_dask as fd
-from fastdiff_dask import results
-from fastdiff_dask.cli import commands
-from fastdiff_dask.comparisons import Comparison
-from fastdiff_dask.copies import find_copies
-from fastdiff_dask.results import write_json
-from fastdiff_dask.shortcuts import ShortCuts, picture_keys
-from fastdiff_dask.status import describe_store
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.kernels.equal_images import find_copies
+from fastdiff_dask.kernels.pair_filters import PairFilters, picture_keys
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.outputs.status import describe_store
+from fastdiff_dask.storage.comparisons import Comparison
 
 SIZES = [(16, 12), (12, 16), (32, 24), (18, 12), (16, 16), (17, 12)]
 # what is asked for: (match_aspect_by, only_matching_hash, skip_matching_hash)
@@ -178,7 +177,7 @@ def test_other_transforms(tmp_path, client, options):
 
 def test_more_pairs_than_are_listed(tmp_path, client, monkeypatch):
     write(tmp_path / "a", range(40))
-    monkeypatch.setattr(results, "_LISTED_PAIRS", 3)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 3)
     with open_project(tmp_path, client) as db:
         for rule in RULES:
             result = search(db, rule)
@@ -459,7 +458,7 @@ def keys_of(some: list[tuple[int, int, str]]) -> np.ndarray:
     return picture_keys(width, height, [picture[2] for picture in some])
 
 
-def matrix(rows: list, columns: list, shortcuts: ShortCuts) -> np.ndarray:
+def matrix(rows: list, columns: list, shortcuts: PairFilters) -> np.ndarray:
     """Which pairs are wanted, by two loops and fractions."""
     wanted = np.ones((len(rows), len(columns)), bool)
     for (i, a), (j, b) in product(enumerate(rows), enumerate(columns)):
@@ -472,7 +471,7 @@ def matrix(rows: list, columns: list, shortcuts: ShortCuts) -> np.ndarray:
 
 factors = st.sampled_from([None, 0.0, 1.0, 1.1, 1.5, 2.0, 3.0, 1e300])
 rules = st.builds(
-    lambda factor, turned, hashes: ShortCuts(factor, turned, *hashes),
+    lambda factor, turned, hashes: PairFilters(factor, turned, *hashes),
     factors,
     st.booleans(),
     st.sampled_from([(False, False), (True, False), (False, True)]),
@@ -517,9 +516,11 @@ def test_sub_blocks_of_other_shapes_and_hashes_are_left_out():
     shapes = [(4, 3, "a")] * 4 + [(4, 2, "a")] * 4 + [(4, 2, "b")] * 4
     cuts = [range(start, start + 4) for start in (0, 4, 8)]
     diagonal = np.eye(3, dtype=bool)
-    assert (ShortCuts(None, same_hash=True).allowed(keys_of(shapes)).near(cuts, cuts)[1:, 1:] == diagonal[1:, 1:]).all()
-    assert (ShortCuts(1.0, same_hash=True).allowed(keys_of(shapes)).near(cuts, cuts) == diagonal).all()
-    near = ShortCuts(1.1).allowed(keys_of(shapes)).near(cuts, cuts)
+    assert (
+        PairFilters(None, same_hash=True).allowed(keys_of(shapes)).near(cuts, cuts)[1:, 1:] == diagonal[1:, 1:]
+    ).all()
+    assert (PairFilters(1.0, same_hash=True).allowed(keys_of(shapes)).near(cuts, cuts) == diagonal).all()
+    near = PairFilters(1.1).allowed(keys_of(shapes)).near(cuts, cuts)
     assert near.tolist() == [[True, False, False], [False, True, True], [False, True, True]]
 
 
@@ -527,7 +528,7 @@ def test_sub_blocks_of_other_shapes_and_hashes_are_left_out():
 def test_equal_hashes_connect_what_all_such_pairs_connect(side_a, side_b, shortcuts, two_sides):
     everything = side_a + side_b
     on_b = np.arange(len(everything)) >= len(side_a)
-    equal = matrix(everything, everything, ShortCuts(shortcuts.aspect, shortcuts.turned, same_hash=True))
+    equal = matrix(everything, everything, PairFilters(shortcuts.aspect, shortcuts.turned, same_hash=True))
     np.fill_diagonal(equal, False)
     if two_sides:
         equal &= on_b[:, None] != on_b[None]

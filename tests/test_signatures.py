@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdiff_dask.metrics import apply_transform, available_transforms, transformed_squared_errors
-from fastdiff_dask.signatures import (
+from fastdiff_dask.kernels.signatures import (
     _SINGLE,
     _layout,
     as_mirrored,
@@ -19,6 +18,8 @@ from fastdiff_dask.signatures import (
     signature_length,
     signatures,
 )
+from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
+from fastdiff_dask.kernels.transforms import apply_transform, available_transforms
 
 SIZES = [(8, 8), (9, 9), (16, 16), (17, 17), (24, 24), (8, 12), (13, 8), (20, 16), (16, 40)]
 KINDS = ["noise", "black and white", "flat", "checkerboard", "almost white", "one pixel", "ramp"]

@@ -22,8 +22,8 @@ from PIL import Image
 from test_cli import run  # noqa: F401 - a fixture
 
 import fastdiff_dask as fd
-from fastdiff_dask import results, sql, tables
-from fastdiff_dask.tables import Tables
+from fastdiff_dask.outputs import sql
+from fastdiff_dask.outputs.tables import Tables
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -224,7 +224,7 @@ def test_an_error_halfway_leaves_the_former_tables(db, database, table, monkeypa
 
 
 def test_a_first_export_that_fails_leaves_nothing(db, database, monkeypatch):
-    monkeypatch.setattr(sql, "_fill", lambda *_: 1 / 0)
+    monkeypatch.setattr("fastdiff_dask.outputs.sql._fill", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         db.to_sql(database.url)
     assert database.names() == set()
@@ -232,8 +232,8 @@ def test_a_first_export_that_fails_leaves_nothing(db, database, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from fastdiff_dask import sql
-from fastdiff_dask.tables import Tables
+from fastdiff_dask.outputs import sql
+from fastdiff_dask.outputs.tables import Tables
 
 whole, at = Tables.parts, sys.argv[3]
 
@@ -268,9 +268,9 @@ def test_a_kill_halfway_leaves_the_former_tables(db, database, table):
 
 def test_many_pairs_go_in_parts(db, database, monkeypatch):
     wanted = db.result().pairs
-    monkeypatch.setattr(results, "_LISTED_PAIRS", 1)
-    monkeypatch.setattr(sql, "_ROWS", 1)
-    monkeypatch.setattr(tables, "_CLUSTER_ROWS", 2)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 1)
+    monkeypatch.setattr("fastdiff_dask.outputs.sql._ROWS", 1)
+    monkeypatch.setattr("fastdiff_dask.outputs.tables._CLUSTER_ROWS", 2)
     assert db.to_sql(database.url) == {"images": 8, "pairs": len(wanted), "clusters": 5, "errors": 2}
     assert sorted(database.query("SELECT mse FROM pairs")) == sorted((mse,) for mse in wanted.mse)
 

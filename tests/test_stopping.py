@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask import stopping
-from fastdiff_dask.store import Store
+from fastdiff_dask.runtime import signals
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
 # Each image is a block, and its hash may take a second; a file says when it begins.
@@ -103,16 +103,16 @@ def test_where_somebody_else_handles_signals(tmp_path):
     seen = []
     former = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
     try:
-        with stopping.stoppable():
+        with signals.stoppable():
             signal.raise_signal(signal.SIGTERM)
-            assert not stopping.is_asked()
+            assert not signals.is_asked()
         assert seen == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, former)
 
     def elsewhere() -> None:
-        with stopping.stoppable():
-            seen.append(stopping.is_asked())
+        with signals.stoppable():
+            seen.append(signals.is_asked())
 
     thread = threading.Thread(target=elsewhere)
     thread.start()

@@ -14,15 +14,16 @@ import pytest
 from faults import Progress, command, end, finish, result, scheduler, workers
 
 import fastdiff_dask as fd
-from fastdiff_dask.cluster import connect
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.files import Files
-from fastdiff_dask.hashes import HashSettings
-from fastdiff_dask.planning import plan_part
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.store import Store
-from fastdiff_dask.thumbnails import hash_block, read_part
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.hashes import HashSettings
+from fastdiff_dask.runtime.connection import connect
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.files import Files
+from fastdiff_dask.storage.store import Store
+from fastdiff_dask.tasks.hash_block import hash_block
+from fastdiff_dask.tasks.plan_part import plan_part
+from fastdiff_dask.tasks.read_block import read_part
 
 
 @pytest.fixture
@@ -238,7 +239,7 @@ def test_a_store_that_cannot_be_read_for_a_moment(tmp_path, simulated, client, m
 
 
 def test_addresses_at_which_no_scheduler_listens(disturbed, monkeypatch):
-    monkeypatch.setattr("fastdiff_dask.cluster._ANSWERS", 2)
+    monkeypatch.setattr("fastdiff_dask.runtime.connection._ANSWERS", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for address, message, seconds in (
             ("tcp://nosuchname.invalid:1", "no host '?nosuchname.invalid'? is known here", 8),
@@ -278,7 +279,7 @@ def test_the_command_line_says_it_in_one_line(tmp_path, simulated):
 
 
 def test_all_workers_are_gone(faults, simulated, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastdiff_dask.cluster._WORKERLESS", 1.0)
+    monkeypatch.setattr("fastdiff_dask.runtime.waves._WORKERLESS", 1.0)
     with (
         scheduler(tmp_path) as (_, address),
         workers(address, tmp_path, faults, 1) as process,

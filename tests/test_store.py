@@ -11,15 +11,16 @@ import pandas as pd
 import pytest
 import zarr
 
-from fastdiff_dask import comparisons
-from fastdiff_dask.comparisons import Comparison, Part
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
-from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import thumbnail_digests
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.signatures import signature_length, signatures
-from fastdiff_dask.store import IMAGE_SCHEMA, UNREAD, Store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.grid import Generation
+from fastdiff_dask.kernels.hashes import thumbnail_digests
+from fastdiff_dask.kernels.signatures import signature_length, signatures
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.plans import Part
+from fastdiff_dask.storage.schema import IMAGE_SCHEMA, UNREAD
+from fastdiff_dask.storage.store import Store
 
 ROOTS = {"a": ["/photos"], "b": []}
 SETTINGS = ThumbnailSettings(width=8, height=8, block_size=3)
@@ -130,8 +131,8 @@ def test_tiles_are_finished_by_their_mark(store):
 
 @pytest.mark.parametrize("sizes", [[3], [2], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
 def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
-    monkeypatch.setattr(comparisons, "_PAIRS_CHUNK", 4)
-    monkeypatch.setattr(comparisons, "_PLAIN_PAIRS", 2)
+    monkeypatch.setattr("fastdiff_dask.storage.pairs.PAIRS_CHUNK", 4)
+    monkeypatch.setattr("fastdiff_dask.storage.pairs.PLAIN_PAIRS", 2)
     comparison = begin(store)
     pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4) % 251 + 1
     pairs[:, :2] %= 6
@@ -280,7 +281,7 @@ def test_leftovers_of_a_killed_writer_go(tmp_path):
 
 HOLD = """
 import sys, time
-from fastdiff_dask.store import Store
+from fastdiff_dask.storage.store import Store
 with Store.lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

@@ -16,12 +16,12 @@ from PIL import Image
 from test_additions import draw, files_of, write_noise
 
 import fastdiff_dask as fd
-from fastdiff_dask.cli import commands
-from fastdiff_dask.results import write_json
-from fastdiff_dask.store import Store
-from fastdiff_dask.table import print_result
+from fastdiff_dask.cli.commands import commands
+from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.outputs.terminal import print_result
+from fastdiff_dask.stages.transfer import index_stores, open_sources
+from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
-from fastdiff_dask.transfer import index_stores, open_sources
 
 pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
@@ -284,9 +284,9 @@ def test_killed_at_many_moments(tmp_path, client):
         import json, shutil, sys
         from pathlib import Path
         from kill_driver import import_all, in_child, kill_at
-        from fastdiff_dask.project import FastDifPy
-        from fastdiff_dask.results import write_json
-        from fastdiff_dask.store import Store
+        from fastdiff_dask.project.project import FastDifPy
+        from fastdiff_dask.outputs.json_file import write_json
+        from fastdiff_dask.storage.store import Store
 
         folder, moments = Path(sys.argv[1]), int(sys.argv[2])
 

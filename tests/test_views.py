@@ -13,10 +13,10 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask.pictures import as_heat, data_url, fitted
-from fastdiff_dask.progress import in_notebook
+from fastdiff_dask.images.display import read_shown
+from fastdiff_dask.images.preview import as_heat, data_url, fitted
+from fastdiff_dask.outputs.progress_bar import in_notebook
 from fastdiff_dask.testing import simulate_images
-from fastdiff_dask.views import read_shown
 
 HOSTILE = "<script>alert(1)<b> & \"quotes\" 'x'.png"
 

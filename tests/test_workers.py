@@ -12,9 +12,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 import fastdiff_dask as fd
-from fastdiff_dask import workers
-from fastdiff_dask.cluster import connect_by_file, embedded_client
-from fastdiff_dask.store import Store
+from fastdiff_dask.runtime import workers
+from fastdiff_dask.runtime.connection import connect_by_file, embedded_client
+from fastdiff_dask.storage.store import Store
 
 # Hides the package from a Python process until it is uploaded as an archive.
 HIDDEN = """
@@ -86,7 +86,7 @@ def test_a_worker_of_another_version(tmp_path, simulated, monkeypatch):
         Client(local, set_as_default=False) as client,
     ):
         workers.check_package(client)
-        monkeypatch.setattr(workers, "__version__", "99.0")
+        monkeypatch.setattr("fastdiff_dask.runtime.workers.__version__", "99.0")
         with pytest.raises(fd.UsageError, match=r"has fastdiff_dask 0\.\d.*this process has 99\.0"):
             job(tmp_path, client)
 

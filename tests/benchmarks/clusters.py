@@ -22,16 +22,18 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fastdiff_dask import found_pairs
-from fastdiff_dask.comparisons import Comparison, Part
-from fastdiff_dask.components import Components
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
-from fastdiff_dask.grid import Generation
-from fastdiff_dask.results import collect_result
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.signatures import signature_length
-from fastdiff_dask.store import UNREAD, Store
-from fastdiff_dask.tables import roots_of_store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.grid import Generation
+from fastdiff_dask.kernels.signatures import signature_length
+from fastdiff_dask.results import found_pairs
+from fastdiff_dask.results.collect import collect_result
+from fastdiff_dask.results.components import Components
+from fastdiff_dask.results.stored import roots_of_store
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.plans import Part
+from fastdiff_dask.storage.schema import UNREAD
+from fastdiff_dask.storage.store import Store
 
 SIDE, SUB_BLOCK, TILE_SIDE = 8, 256, 64
 CONSTANT = UNREAD | {

@@ -28,14 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 from simulate import known_copies, simulate_range
 
-from fastdiff_dask.blas import SINGLE_THREADED_BLAS
-from fastdiff_dask.cascade import similar_tile_pairs
-from fastdiff_dask.device import CPU, SUB_BLOCK, CuPyDevice, Device
-from fastdiff_dask.integers import dense_mean_squared_errors, int8_products, integer_products
-from fastdiff_dask.metrics import available_transforms, mean_squared_errors
-from fastdiff_dask.ordering import kd_order
-from fastdiff_dask.search import BOX_VALUES, SearchCounts
-from fastdiff_dask.signatures import leading_values, signature_length, signatures
+from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts
+from fastdiff_dask.kernels.cascade import similar_tile_pairs
+from fastdiff_dask.kernels.cuda import CuPyDevice
+from fastdiff_dask.kernels.device import CPU, SUB_BLOCK, Device
+from fastdiff_dask.kernels.kd_order import kd_order
+from fastdiff_dask.kernels.signatures import leading_values, signature_length, signatures
+from fastdiff_dask.kernels.squared_errors import mean_squared_errors
+from fastdiff_dask.kernels.squared_errors_int8 import dense_mean_squared_errors, int8_products, integer_products
+from fastdiff_dask.kernels.transforms import available_transforms
+from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
 
 SHAPE = (64, 64, 3)
 VALUES = math.prod(SHAPE)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import fastdiff_dask as fd
-from fastdiff_dask import thumbnails
-from fastdiff_dask.comparisons import PairWriter
+from fastdiff_dask.storage.pairs import PairWriter
+from fastdiff_dask.tasks import read_block
 
 
 def timed(spent: Counter[str], stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +50,7 @@ def main() -> None:
     committing: Counter[str] = Counter()
     # commits are parts of the tasks that read or compare; they are seen where tasks are threads of this process
     PairWriter.commit = timed(committing, "compare", PairWriter.commit)
-    thumbnails._write_block = timed(committing, "thumbnails", thumbnails._write_block)
+    read_block._write_block = timed(committing, "thumbnails", read_block._write_block)
     with fd.FastDifPy(
         options.pictures,
         store=options.store,

@@ -18,13 +18,13 @@ import dask
 import numpy as np
 
 from fastdiff_dask import pairwise_mse
-from fastdiff_dask.blas import SINGLE_THREADED_BLAS
-from fastdiff_dask.cluster import embedded_client
-from fastdiff_dask.compare import compare_tiles, plan_comparison
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
+from fastdiff_dask.runtime.connection import embedded_client
+from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.store import Store
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:

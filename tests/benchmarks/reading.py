@@ -139,7 +139,7 @@ def quality(options):
     import numpy as np
     from PIL import Image, ImageOps
 
-    from fastdiff_dask.images import read_image
+    from fastdiff_dask.images.decode import read_image
 
     def mse(a, b):
         return float(np.square(np.asarray(a, np.int64) - np.asarray(b, np.int64)).sum() / SIZE**2)

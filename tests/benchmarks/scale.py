@@ -24,12 +24,16 @@ from distributed import Client
 from rich.console import Console
 from rich.table import Table
 
-from fastdiff_dask import compare, thumbnails
-from fastdiff_dask.cluster import capacity, connect_by_file
-from fastdiff_dask.comparisons import Comparison, Part
 from fastdiff_dask.config import CompareSettings, ReadSettings, ThumbnailSettings
-from fastdiff_dask.grid import Generation, choose_tile_side
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.grid import Generation, choose_tile_side
+from fastdiff_dask.runtime.connection import connect_by_file
+from fastdiff_dask.runtime.workers import capacity
+from fastdiff_dask.stages import compare, thumbnails
+from fastdiff_dask.storage import pending
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.plans import Part
+from fastdiff_dask.storage.store import Store
+from fastdiff_dask.tasks import compare_tile, read_block
 
 HERE = Path(__file__).parent
 SUB_BLOCK = 256
@@ -83,16 +87,16 @@ def make_store(folder: Path, images: int) -> Store:
 
 def read(store: Store, client: Client) -> int:
     """Run the stage that reads; gives the number of tasks."""
-    thumbnails.read_block = stubs.read_block
-    unread = thumbnails.unread_blocks(store)
+    read_block.read_block = stubs.read_block
+    unread = pending.unread_blocks(store)
     done = sum(1 for _ in thumbnails.read_blocks(store, client, unread, ReadSettings()))
-    assert not thumbnails.unread_blocks(store)
+    assert not pending.unread_blocks(store)
     return done
 
 
 def compare_all(store: Store, client: Client, images: int) -> int:
     """Run the stage that compares, after its plan; gives the number of tasks."""
-    compare.compare_tile = stubs.compare_tile
+    compare_tile.compare_tile = stubs.compare_tile
     comparison = Comparison(store, CompareSettings())
     side = choose_tile_side(-(-images // SUB_BLOCK), capacity(client).threads, images)
     part = Part(range(1), images, 0, SUB_BLOCK, side)

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from stores import make_store
 
-from fastdiff_dask.cluster import embedded_client
-from fastdiff_dask.compare import compare_tiles, plan_comparison
-from fastdiff_dask.comparisons import Comparison
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.hashes import HashSettings
-from fastdiff_dask.planning import read_keys
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.shortcuts import ShortCuts
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.hashes import HashSettings
+from fastdiff_dask.kernels.pair_filters import PairFilters
+from fastdiff_dask.runtime.connection import embedded_client
+from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.selection import read_keys
+from fastdiff_dask.storage.store import Store
 
 # Shapes of photos, and how many have them; a tenth is cropped to any shape.
 SHAPES = {(4032, 3024): 45, (6000, 4000): 28, (1920, 1080): 12, (1080, 1080): 5, (0, 0): 10}
@@ -85,7 +85,7 @@ def main() -> None:
         done = dict(zip(SearchCounts.names(), counts.tolist(), strict=True))
         found = pairs_of(comparison)
         everything = found if everything is None else everything
-        keys, rule = read_keys(store, settings), ShortCuts.of(settings)
+        keys, rule = read_keys(store, settings), PairFilters.of(settings)
         wanted = everything
         if rule:
             both = rule.allowed(keys[everything[:, 0]], keys[everything[:, 1]])

@@ -10,12 +10,13 @@ import pandas as pd
 from PIL import Image
 from simulate import simulate_range
 
-from fastdiff_dask.blas import SINGLE_THREADED_BLAS
 from fastdiff_dask.config import ThumbnailSettings
-from fastdiff_dask.grid import Generation
-from fastdiff_dask.hashes import thumbnail_digests
-from fastdiff_dask.signatures import signatures
-from fastdiff_dask.store import UNREAD, Store
+from fastdiff_dask.kernels.grid import Generation
+from fastdiff_dask.kernels.hashes import thumbnail_digests
+from fastdiff_dask.kernels.signatures import signatures
+from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
+from fastdiff_dask.storage.schema import UNREAD
+from fastdiff_dask.storage.store import Store
 
 __all__ = ["make_pictures", "make_store"]
 

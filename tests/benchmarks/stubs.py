@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from fastdiff_dask.compare import Compared
-from fastdiff_dask.comparisons import Comparison, Part
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.search import SearchCounts
-from fastdiff_dask.store import Store
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.plans import Part
+from fastdiff_dask.storage.store import Store
+from fastdiff_dask.tasks.compare_tile import Compared
 
 __all__ = ["compare_tile", "read_block"]
 

@@ -1,0 +1,147 @@
+"""A plan of what may go → done, with a journal to bring it back; each pair is read and compared again just before."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..config import CompareSettings
+from ..errors import UsageError
+from ..images.decoder_pool import close_readers
+from ..images.exif_merge import check_merging
+from ..storage.store import Store
+from ..urls import full_path, is_url
+from .disk import remove_leftovers
+from .file_moves import delete_files, move_files
+from .journal import History, Record, acting, new_journal
+from .links import link_files
+from .removal_plan import Chosen, RemovalPlan
+from .removals import Outcome, Removal, Seen
+from .trash import trash_files
+from .verify import Verifier
+
+__all__ = ["ACTIONS", "apply_plan"]
+
+ACTIONS = ("move", "trash", "delete", "hardlink", "symlink")
+
+
+def apply_plan(
+    store: Store,
+    plan: RemovalPlan,
+    settings: CompareSettings,
+    action: str,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    keep_metadata: bool = False,
+) -> Iterator[Outcome]:
+    """Do what a plan says, a file at a time; what cannot be done is an outcome with the reason, and stops nothing else.
+
+    A file goes if it and the one that is kept for it are there, are two files and no links, have the size and the time
+    of modification that were listed and the content that was compared, and are similar when they are read again now;
+    and if no earlier call speaks against it, see `journal.History`. One process of a user does this at a time.
+
+    Parameters
+    ----------
+    store, plan, settings
+        The store, the plan for it, and what was compared.
+    action
+        One of `ACTIONS`.
+    folder
+        Where to move to; made if it is not there.
+    keep_metadata
+        Before a JPEG file goes, copy its capture date and GPS position into that which is kept, where this is a JPEG
+        file without, see `exif_merge.merged`; its thumbnail must be the same after that. `undo` does not take it back.
+
+    Raises
+    ------
+    UsageError
+        If the action, or the folder, cannot be used.
+    FastDiffError
+        If another process is at work.
+    """
+    if action not in ACTIONS:
+        raise UsageError(f"no action {action!r}; use {', '.join(ACTIONS)}")
+    if (folder is None) == (action == "move"):
+        raise UsageError("name a folder to move to" if folder is None else f"{action} needs no folder; leave it out")
+    for one in plan.chosen:
+        if is_url(one.path) or is_url(one.kept):
+            raise UsageError(f"{one.path} is no file of this machine; images behind addresses are left alone")
+    if folder is not None and not os.fspath(folder):
+        raise UsageError("the folder to move to has no name; name one")
+    if folder is not None:
+        folder = os.path.abspath(folder)  # noqa: PTH100 - a journal is undone from anywhere
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} is no folder and cannot be one: {error.strerror}; name another one") from None
+    if keep_metadata:
+        check_merging()
+    removals = _removals(store, plan)
+    names = {removal.file.path: one.path for removal, one in removals.items()}
+    return _apply(store, removals, names, settings, action, folder, keep_metadata)
+
+
+def _apply(
+    store: Store,
+    removals: "dict[Removal, Chosen]",
+    names: dict[str, str],
+    settings: CompareSettings,
+    action: str,
+    folder: str | os.PathLike[str] | None,
+    keep_metadata: bool,
+) -> Iterator[Outcome]:
+    if not removals:
+        return
+    verifier = Verifier(store, removals, settings, keep_metadata)
+    with acting():
+        verifier.history = History(folder=folder)
+        record = Record(new_journal(store.url), verifier.digests)
+        verifier.record = record
+        places = [seen.path for removal in removals for seen in removal]
+        remove_leftovers([os.path.dirname(path) for path in places] + ([] if folder is None else [folder]))  # noqa: PTH120
+        with Store.lock(store.url) if keep_metadata else contextlib.nullcontext():
+            try:
+                for outcome in _act(store, removals, verifier, record, action, folder):
+                    # under the name that the user knows
+                    yield outcome._replace(path=names.get(outcome.path, outcome.path))
+            finally:
+                if verifier.changed:
+                    verifier.remember()
+
+
+def _act(
+    store: Store,
+    removals: "dict[Removal, Chosen]",
+    verifier: "Verifier",
+    record: Record,
+    action: str,
+    folder: str | os.PathLike[str] | None,
+) -> Iterator[Outcome]:
+    try:
+        record.add("begin", store.url, command=action)
+        if action == "move":
+            outcomes = move_files(removals, str(folder), record, verifier.verify)
+        elif action == "trash":
+            outcomes = trash_files(removals, record, verifier.verify)
+        elif action == "delete":
+            outcomes = delete_files(removals, record, verifier.verify)
+        else:
+            # a link holds what the file is then
+            verifier.merge_all()
+            outcomes = link_files(removals, action, record, verifier.verify, verifier.digests)
+        yield from outcomes
+    finally:
+        record.close()
+        close_readers()
+
+
+def _removals(store: Store, plan: RemovalPlan) -> "dict[Removal, Chosen]":
+    """What may go, as it was listed: the last metadata of each image, and its place whatever the current folder is."""
+    numbers = np.array(sorted({number for one in plan.chosen for number in (one.image, one.kept_image)}), np.int64)
+    seen: dict[int, Seen] = {}
+    for row in store.image_rows(numbers, ["image", "root", "path", "path_bytes", "size", "mtime_ns"]).itertuples():
+        path = os.path.abspath(full_path(row.root, row.path, row.path_bytes))  # noqa: PTH100
+        seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
+    return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}

@@ -1,0 +1,154 @@
+"""What people decided about images: files of marks, and the pairs that are no duplicates, which a store remembers."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..results.collect import shown_paths
+from ..results.result import Result
+from ..results.stored import roots_of_store
+from ..storage.store import Store
+from ..text import printable
+
+__all__ = ["FORMAT", "Decisions", "numbers_of_pairs", "read_decisions", "remember_not_duplicates"]
+
+FORMAT = "fastdiff_dask decisions 1"
+_LARGEST = 1 << 28
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Marks of images.
+
+    Attributes
+    ----------
+    marks
+        "keep" or "remove" by the number of an image; None if nobody marked any, so that rules alone decide.
+    not_duplicates
+        Pairs of numbers of images that are no duplicates of each other.
+    """
+
+    marks: dict[int, str] | None = None
+    not_duplicates: list[tuple[int, int]] = field(default_factory=list)
+
+
+def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
+    """Read a file of marks, as the report writes it.
+
+    JSON: ``format``, this module's `FORMAT`; ``marks``, each with ``image``, ``path`` and ``mark`` ("keep" or
+    "remove"); ``not_duplicates``, each with two ``images`` and their ``paths``. The names must be those that the store
+    has for these numbers, so that marks for another store do no harm.
+
+    Raises
+    ------
+    UsageError
+        If it is no such file, or is about other images.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"the decisions in {path} cannot be read: {error.strerror}; name another file") from None
+    try:
+        if len(content) > _LARGEST:
+            raise ValueError("it is too large")
+        values = json.loads(content)
+        if values["format"] != FORMAT:
+            raise ValueError(f"its format is {values['format']!r}, not {FORMAT!r}")
+        marks: dict[int, str] = {}
+        named: list[tuple[int, str]] = []
+        if not isinstance(values["marks"], list) or not isinstance(values["not_duplicates"], list):
+            raise TypeError("marks and not_duplicates must be lists")
+        for one in values["marks"]:
+            number, mark = _number(one["image"]), one["mark"]
+            if mark not in ("keep", "remove"):
+                raise ValueError(f"{mark!r} is no mark")
+            if marks.get(number, mark) != mark:
+                raise ValueError(f"image {number} is marked twice")
+            marks[number] = mark
+            named.append((number, str(one["path"])))
+        pairs = []
+        for one in values["not_duplicates"]:
+            (a, b), paths = map(_number, one["images"]), one["paths"]
+            pairs.append((a, b))
+            named += zip((a, b), map(str, paths), strict=True)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
+        raise UsageError(f"{path} has no decisions ({reason}); export them from the report") from None
+    known = _paths(store, sorted({number for number, _ in named}))
+    for number, name in named:
+        if known.get(number) != name:
+            raise UsageError(
+                f"{path} was made for another store: image {number} is {printable(name)} there, and "
+                f"{printable(known.get(number, 'none'))} in {store.url}; make the report again"
+            )
+    return Decisions(marks, pairs)
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is no image")
+    return value
+
+
+def _rows(store: Store, numbers: Iterable[int], columns: list[str]) -> Any:
+    """Metadata of some images that are current, block by block."""
+    size = store.thumbnail_settings.block_size
+    wanted: dict[int, list[int]] = {}
+    for number in numbers:
+        wanted.setdefault(number // size, []).append(number)
+    for block in sorted(wanted):
+        if block < store.blocks:
+            frame = store.read_partition(block, ["image", "current", *columns])
+            yield frame[frame.image.isin(wanted[block]) & frame.current]
+
+
+def _paths(store: Store, numbers: list[int]) -> dict[int, str]:
+    roots = roots_of_store(store)
+    found: dict[int, str] = {}
+    for frame in _rows(store, numbers, ["side", "root", "path", "path_bytes"]):
+        found |= dict(zip(frame.image.tolist(), shown_paths(frame, roots), strict=True))
+    return found
+
+
+def numbers_of_pairs(result: Result, pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Numbers of pairs of images that are named by their paths; a path may be that of two images, one a side.
+
+    Raises
+    ------
+    UsageError
+        If one is in no similar pair.
+    """
+    numbers = result.images["image"]
+    named = [tuple(pair) for pair in pairs]
+    for name in {name for pair in named for name in pair}:
+        if name not in numbers.index:
+            raise UsageError(f"{printable(str(name))} is in no similar pair")
+    return [
+        (int(a), int(b)) for x, y in named for a in np.atleast_1d(numbers.loc[x]) for b in np.atleast_1d(numbers.loc[y])
+    ]
+
+
+def remember_not_duplicates(store: Store, pairs: Iterable[tuple[int, int]]) -> int:
+    """Keep in a store, which is locked for writing, that images are no duplicates; gives the number of new pairs.
+
+    They are kept by the content of the files, so that later runs respect it whatever these are called then.
+    """
+    pairs = list(pairs)
+    numbers = sorted({number for pair in pairs for number in pair})
+    hashes: dict[int, str] = {}
+    for frame in _rows(store, numbers, ["content_hash"]):
+        there = frame[frame.content_hash.notna()]
+        hashes |= dict(zip(there.image.tolist(), there.content_hash.tolist(), strict=True))
+    before = store.read_not_duplicates()
+    known = [(hashes[a], hashes[b]) for a, b in pairs if a in hashes and b in hashes and a != b]
+    after = sorted({*before, *((min(pair), max(pair)) for pair in known)})
+    if after != before:
+        store.write_not_duplicates(after)
+    return len(after) - len(before)

@@ -1,0 +1,185 @@
+"""Move, trash, delete or link pictures, one at a time, so that none is ever lost, a kill at any moment included.
+
+A file goes only as long as the one that is kept for it is there. Both are looked at again right before: they must be
+as they were when they were compared, two files and not two names of one, and none a symbolic link.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .disk import copy_file, free_names, is_one_name, is_there, link_file, status_as_seen, sync_folder
+from .journal import Record, place_of
+from .removals import Outcome, Removal, StaysError, Verify
+
+__all__ = [
+    "act_on_each",
+    "check_pair",
+    "check_removal",
+    "check_unchanged",
+    "delete_files",
+    "describe_removal",
+    "move_file",
+    "move_files",
+    "refused",
+]
+
+
+def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
+    """Removals that must not be: of a file that is kept for another one, and of one that goes already; with the reason.
+
+    Examples
+    --------
+    >>> a, b, c = (Seen(name, 1, 0) for name in "abc")
+    >>> [removal.file.path for removal in refused([Removal(a, b), Removal(b, c)])]
+    ['b']
+    """
+    removals = list(removals)
+    # not where a link leads to: what is a link stays, as `check_removal` sees
+    kept = {place_of(removal.kept.path) for removal in removals}
+    going: set[str] = set()
+    found = {}
+    for removal in removals:
+        place = place_of(removal.file.path)
+        if place in kept:
+            found[removal] = "it is kept for another image"
+        elif place in going:
+            found[removal] = "it is to go twice"
+        going.add(place)
+    return found
+
+
+def check_unchanged(removal: Removal) -> Removal:
+    """Look at names, sizes and times alone."""
+    check_removal(removal)
+    return removal
+
+
+def move_files(
+    removals: Iterable[Removal], folder: str | os.PathLike[str], record: Record, verify: Verify = check_unchanged
+) -> Iterator[Outcome]:
+    """Move files into a folder, one at a time; each keeps its name, or gets a number where that is taken.
+
+    Nothing is overwritten. Within a file system a file gets its new name, which fails where one is, before it loses
+    the old one. Elsewhere it is copied under a temporary name, written through to the disk, read again and compared,
+    and named; only then the original goes. A kill in between leaves the original and its second name or copy.
+
+    Parameters
+    ----------
+    removals
+        What may go; those that are `refused` stay.
+    folder
+        An existing folder.
+    record
+        Gets a line for each before it goes.
+    verify
+        Looks at a pair once more, right before, and gives it as it is then.
+    """
+    return act_on_each(removals, record, verify, lambda removal: str(move_file(removal, Path(folder), record)))
+
+
+def delete_files(removals: Iterable[Removal], record: Record, verify: Verify = check_unchanged) -> Iterator[Outcome]:
+    """Delete files, one at a time; parameters as for `move_files`."""
+    return act_on_each(removals, record, verify, lambda removal: _delete(removal, record))
+
+
+def act_on_each(
+    removals: Iterable[Removal], record: Record, verify: Verify, action: Callable[[Removal], str | None]
+) -> Iterator[Outcome]:
+    removals = list(removals)
+    stay = refused(removals)
+    for removal in removals:
+        if removal in stay:
+            yield Outcome(removal.file.path, None, stay[removal])
+        else:
+            yield _attempt(removal, record, verify, action)
+
+
+def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
+    path = removal.file.path
+    try:
+        return Outcome(path, action(verify(removal)), None)
+    except (StaysError, OSError) as error:
+        reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
+        with contextlib.suppress(OSError):  # of a full disk, for one, the reason is told all the same
+            record.add("stay", path, reason=reason)
+        return Outcome(path, None, reason)
+
+
+def _delete(removal: Removal, record: Record) -> None:
+    check_removal(removal)
+    record.add("delete", removal.file.path, **describe_removal(removal, record))
+    check_removal(removal)
+    Path(removal.file.path).unlink()
+
+
+def describe_removal(removal: Removal, record: Record) -> dict[str, Any]:
+    described = {"size": removal.file.size, "mtime_ns": removal.file.mtime_ns, "kept": removal.kept.path}
+    mine, other = record.digests(removal)
+    if not other:
+        return described
+    return described | {"kept_sha256": other} | ({"equal": True} if mine == other else {})
+
+
+def check_removal(removal: Removal) -> os.stat_result:
+    """See that a file may go now, and give its status.
+
+    Raises
+    ------
+    StaysError
+        If not.
+    """
+    file, kept = (status_as_seen(seen, name) for seen, name in zip(removal, ("it", "the file to keep"), strict=True))
+    if os.path.samestat(file, kept):
+        raise StaysError(f"it is the same file as the one to keep, {removal.kept.path}")
+    return file
+
+
+def move_file(
+    removal: Removal,
+    folder: Path,
+    record: Record,
+    names: Callable[[str], Iterator[str]] | None = None,
+    action: str = "move",
+    **more: Callable[[Path], str],
+) -> Path:
+    """Move a file into a folder under one of some names; gives where it is."""
+    source, status = Path(removal.file.path), check_removal(removal)
+    if os.path.samestat(source.parent.stat(), folder.stat()):
+        raise StaysError("it is in that folder already")
+    names = free_names if names is None else names
+    target, made = link_file(source, folder, status, names) or (copy_file(source, folder, status, names), True)
+    try:
+        sync_folder(folder)
+        there = target.lstat()
+        values: dict[str, Any] = {name: value(target) for name, value in more.items()}
+        values |= {} if made else {"before": True}
+        # file systems with coarser times round them
+        values |= {} if there.st_mtime_ns == removal.file.mtime_ns else {"to_mtime_ns": there.st_mtime_ns}
+        record.add(action, removal.file.path, to=str(target), **describe_removal(removal, record), **values)
+        if not os.path.samestat(check_removal(removal), status):
+            raise StaysError("it was replaced while it was moved")
+        if not is_there(target, there):
+            raise StaysError(f"{target} was taken away while it was moved")
+        if is_one_name(source, target):
+            raise StaysError("it is in that folder already")
+        source.unlink()
+    except BaseException:
+        # the original is there, so that what was made beside it may go
+        if made and is_there(source, status):
+            target.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def check_pair(removal: Removal) -> None:
+    """See that a file may go, as far as names, sizes and times tell.
+
+    Raises
+    ------
+    StaysError
+        If not.
+    """
+    check_removal(removal)

@@ -1,0 +1,85 @@
+"""Duplicates replaced by a hard link or a symbolic link to the file that is kept."""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from .disk import has_attributes, temporary_path
+from .file_moves import act_on_each, check_removal, check_unchanged, describe_removal
+from .journal import Record
+from .removals import Outcome, Removal, StaysError, Verify
+from .trash import trash_file
+
+__all__ = ["link_files"]
+
+
+def link_files(
+    removals: Iterable[Removal],
+    kind: str,
+    record: Record,
+    verify: Verify = check_unchanged,
+    digests: Callable[[Removal], tuple[str, str]] = lambda removal: ("", ""),
+) -> Iterator[Outcome]:
+    """Put a link to the file that is kept in the place of each file, one at a time.
+
+    A file that is equal to it, byte by byte, is replaced in one step; any other one is in the trash before.
+
+    Parameters
+    ----------
+    removals, record, verify
+        As for `move_files`.
+    kind
+        "hardlink" or "symlink".
+    digests
+        SHA-256 of both files, as `verify` has just read them; equal if the files are. By default they are not.
+    """
+    return act_on_each(
+        removals, record, verify, lambda removal: _replace_by_link(removal, kind, record, *digests(removal))
+    )
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, kept_digest: str) -> str | None:
+    source, kept = Path(removal.file.path), os.path.realpath(removal.kept.path)
+    status = check_removal(removal)
+
+    def link(place: Path) -> None:
+        if kind == "symlink":
+            place.symlink_to(kept)
+        else:
+            os.link(kept, place, follow_symlinks=False)
+
+    temporary = temporary_path(source.parent)
+    try:
+        link(temporary)  # that it cannot be made is known before anything goes
+        if digest and digest == kept_digest and not has_attributes(source):
+            described = describe_removal(removal, record) | {
+                "kind": kind,
+                "sha256": digest,
+                "mode": stat.S_IMODE(status.st_mode),
+                "uid": status.st_uid,
+                "gid": status.st_gid,
+            }
+            record.add("link", removal.file.path, **described)
+            if not os.path.samestat(check_removal(removal), status):
+                raise StaysError("it was replaced meanwhile")
+            temporary.replace(source)
+            return None
+        target = trash_file(removal, record)
+        record.add("link", removal.file.path, kind=kind, trashed=str(target), **describe_removal(removal, record))
+        try:
+            # another file may have come there meanwhile, and stays
+            if kind == "symlink":
+                link(source)
+            else:
+                os.link(temporary, source, follow_symlinks=False)
+        except OSError as error:
+            raise StaysError(
+                f"it is in the trash, at {target}, but there is no link in its place: {error.strerror}"
+            ) from None
+        return str(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,162 @@
+"""What was moved, trashed or linked is brought back."""
+
+import contextlib
+import filecmp
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .disk import copy_file, is_one_name, link_file, remove_leftovers, status_as_seen, sync_folder, temporary_path
+from .journal import Journal, acting, read_journal
+from .removals import Outcome, Seen, StaysError
+
+__all__ = ["put_back", "undo"]
+
+
+def undo(journal: Journal) -> Iterator[Outcome]:
+    """Bring back everything that a journal tells of, the last file first; it can be called again after a kill.
+
+    Raises
+    ------
+    FastDiffError
+        If another process is at work, see `journal.acting`.
+    """
+    with acting():
+        lines = read_journal(journal.path).actions  # another process may have brought some back meanwhile
+        places = [str(line[name]) for line in lines for name in ("path", "to") if name in line]
+        remove_leftovers(os.path.dirname(place) for place in places)  # noqa: PTH120
+        with journal.path.open("ab") as file:
+            ended = journal.path.read_bytes().endswith(b"\n")
+            for outcome in put_back(lines):
+                if outcome.reason is None:
+                    # of what was moved, the outcome names where it was, and where it is
+                    line = json.dumps({"action": "undone", "path": outcome.to}).encode()
+                    file.write((b"" if ended else b"\n") + line + b"\n")
+                    ended = True
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield outcome
+
+
+# -- and back ----------------------------------------------------------------------------------------------------------
+
+
+def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
+    """Bring back what some lines of a `Record` tell of, the last one first; nothing is overwritten.
+
+    What is back already is no error: it can be done again after a kill at any moment.
+
+    Parameters
+    ----------
+    lines
+        Lines of a record, without those that another one takes back.
+    """
+    for line in reversed(lines):
+        path = str(line["path"])
+        try:
+            if not Path(path).is_absolute():
+                raise StaysError("where it was is not known")
+            if line["action"] == "delete":
+                raise StaysError("it was deleted, and there is no way back")
+            if line["action"] == "link" and "sha256" not in line:
+                with contextlib.suppress(StaysError):  # what is said of the file in the trash says it
+                    if _is_as_was(Path(line["trashed"]), line):
+                        _unlink(line)
+            elif line["action"] == "link":
+                _unlink(line)
+                yield Outcome(path, path, None)
+            else:
+                yield Outcome(str(line["to"]), _return(line), None)
+        except (StaysError, OSError, KeyError, TypeError, ValueError) as error:
+            # the latter of damaged lines
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            yield Outcome(path, None, reason)
+
+
+def _unlink(line: dict[str, Any]) -> None:
+    """Take a link away; a file that was equal to what is kept is a file of its own again."""
+    path, kept = Path(line["path"]), Path(line["kept"])
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        if "sha256" in line:
+            raise StaysError("the link to the image that was kept is not there any more") from None
+        return
+    linked = stat.S_ISLNK(status.st_mode) and os.path.realpath(path) == os.path.realpath(kept)
+    if not stat.S_ISLNK(status.st_mode):
+        linked = kept.exists() and os.path.samestat(status, kept.stat())
+    if not linked:
+        if "sha256" in line and _is_as_was(path, line):
+            return  # it never came to the link, or is back already
+        raise StaysError("there is another file in its place")
+    if "sha256" not in line:
+        path.unlink()
+        return
+    temporary = temporary_path(path.parent)
+    try:
+        shutil.copyfile(kept, temporary)
+        with temporary.open("rb") as copy:
+            os.fsync(copy.fileno())
+            if hashlib.file_digest(copy, "sha256").hexdigest() != line["sha256"]:
+                raise StaysError("the image that was kept, and was equal to it, has changed since")
+        with contextlib.suppress(OSError, AttributeError):
+            os.chown(temporary, int(line.get("uid", -1)), int(line.get("gid", -1)))
+        temporary.chmod(int(line["mode"]))
+        os.utime(temporary, ns=(int(line["mtime_ns"]), int(line["mtime_ns"])))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_as_was(path: Path, line: dict[str, Any]) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    times = (line["mtime_ns"], line.get("to_mtime_ns", line["mtime_ns"]))
+    return stat.S_ISREG(status.st_mode) and status.st_size == line["size"] and status.st_mtime_ns in times
+
+
+def _return(line: dict[str, Any]) -> str:
+    """Move a file back to where it was."""
+    path, to = Path(line["path"]), Path(line["to"])
+    if not os.path.lexists(to):
+        if _is_as_was(path, line):
+            return str(line["path"])  # back already
+        raise StaysError(f"{to} is not there any more")
+    if not _is_as_was(to, line):
+        raise StaysError(f"{to} has changed since")
+    if os.path.lexists(path):
+        if not _is_as_was(path, line):
+            raise StaysError("there is another file in its place")
+        # stopped between the second name, or copy, and the end of the first one
+        if not os.path.samestat(path.lstat(), to.lstat()) and not filecmp.cmp(path, to, shallow=False):
+            raise StaysError("there is another file in its place")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seen = Seen(str(to), int(line["size"]), to.lstat().st_mtime_ns)
+
+        def name(_: str) -> Iterator[str]:
+            yield path.name
+
+        status = status_as_seen(seen, "it")
+        moved = link_file(to, path.parent, status, name)
+        if moved is None and not os.path.lexists(path):
+            copy_file(to, path.parent, status, name)
+        elif moved is None:
+            raise StaysError("there is another file in its place")
+        sync_folder(path.parent)
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
+    # a name that it had before it was moved stays
+    if not line.get("before") and not is_one_name(to, path):
+        to.unlink()
+    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
+    if line.get("info") == str(info):  # and nothing else that a journal may name
+        info.unlink(missing_ok=True)
+    return str(line["path"])

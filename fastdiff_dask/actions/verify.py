@@ -1,0 +1,177 @@
+"""Each pair is read and compared once more, right before one of it goes."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import CompareSettings
+from ..images.decode import ImageRecord
+from ..images.decoder_pool import reader
+from ..images.decoder_process import ListedFile, Request
+from ..images.exif_merge import NotMergedError, merged
+from ..kernels.measures import apply_measure, resolve_measure
+from ..kernels.squared_errors import transformed_squared_errors
+from ..kernels.transforms import available_transforms
+from ..storage.store import Store
+from .disk import replace_content
+from .file_moves import check_pair
+from .journal import History, Record, place_of
+from .removal_plan import Chosen
+from .removals import Removal, Seen, StaysError
+
+__all__ = ["Verifier"]
+
+_BUILT_IN = ("ssim", "hamming")
+
+
+class Verifier:
+    """Reads the two images of a pair again and compares them."""
+
+    def __init__(
+        self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings, keep_metadata: bool
+    ) -> None:
+        self._store, self._settings, self._keep_metadata = store, settings, keep_metadata
+        # by their paths: the state of a file to keep changes when it gets a date
+        self._chosen = {removal.file.path: one for removal, one in removals.items()}
+        self._removals, self._kept = list(removals), dict[int, Seen]()
+        self.history, self.record = History([]), Record("")
+        # files that were kept and have another content now: their numbers, and what they had
+        self.changed: dict[int, str] = {}
+        numbers = sorted({number for one in removals.values() for number in (one.image, one.kept_image)})
+        found = store.image_rows(np.array(numbers, np.int64), ["content_hash"]).content_hash
+        self._hashes = dict(zip(numbers, found.tolist(), strict=True))
+
+    def digests(self, removal: Removal) -> tuple[str, str]:
+        """SHA-256 of both files, which `verify` has seen to be theirs now."""
+        one = self._chosen[removal.file.path]
+        return self._hashes[one.image], self._hashes[one.kept_image]
+
+    def verify(self, removal: Removal) -> Removal:
+        """See that a pair is what was compared, and is similar; gives it as it is then.
+
+        Raises
+        ------
+        StaysError
+            If not.
+        """
+        one = self._chosen[removal.file.path]
+        removal = removal._replace(kept=self._kept.get(one.kept_image, removal.kept))
+        check_pair(removal)
+        place, kept = (place_of(seen.path) for seen in removal)
+        if self.history.is_aside(kept):
+            raise StaysError(
+                f"the file to keep, {removal.kept.path}, lies in a trash, or where such files are moved to"
+            )
+        if self.history.is_aside(place):
+            raise StaysError("it lies in a trash, or where such files are moved to")
+        mine, other = self.digests(removal)
+        reason = self.history.is_target(place)
+        if reason is None and mine != other:
+            reason = self.history.why_needed(place, mine)
+        if reason is not None:
+            raise StaysError(reason)
+        thumbnails = []
+        for seen, number in zip(removal, (one.image, one.kept_image), strict=True):
+            name = "it" if number == one.image else f"the file to keep, {one.kept},"
+            content_hash, thumbnail = self._read(seen, name)
+            if content_hash != self._hashes[number]:
+                raise StaysError(f"{name} has changed since it was compared")
+            thumbnails.append(thumbnail)
+        value, limit = self._value(*thumbnails)
+        if not value <= limit:
+            raise StaysError(f"it is not similar to {one.kept} when both are read now")
+        return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
+
+    def merge_all(self) -> None:
+        """Copy dates and places before the first of several links to a file is made: a link holds what it was then."""
+        for removal in self._removals if self._keep_metadata else ():
+            with contextlib.suppress(StaysError, OSError):  # is said when its turn comes
+                self.verify(removal)
+
+    def _read(self, seen: Seen, name: str) -> tuple[str, Any]:
+        """SHA-256 and thumbnail (1, h, w, 3) of a file as it was seen."""
+        record, content = self._decoded(ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns))
+        if record.error:
+            raise StaysError(f"{name} cannot be read now ({record.error})")
+        return record.content_hash, np.frombuffer(content, np.uint8).reshape(1, *self._store.thumbnail_settings.shape)
+
+    def _decoded(self, listed: ListedFile) -> tuple[ImageRecord, bytes]:
+        """A file, or a content, as the store reads it: what is known of it, and its thumbnail."""
+        made = self._store.thumbnail_settings
+        request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
+        with reader() as decoder:
+            (answer,) = decoder.read(request)
+        (record,) = answer.records
+        return record, bytes(answer.thumbnails)
+
+    def _merge(self, removal: Removal, one: Chosen, thumbnail: Any) -> Removal:
+        """Copy date and place into the file to keep; where that cannot be done, the other one stays."""
+        kept = removal.kept
+        before = Path(kept.path).read_bytes()
+        if hashlib.sha256(before).hexdigest() != self._hashes[one.kept_image]:
+            raise StaysError(f"the file to keep, {one.kept}, has changed since it was compared")
+        why_not = f"its date or place is not in {one.kept} and cannot be copied:"
+        try:
+            content = merged(before, Path(removal.file.path).read_bytes())
+        except NotMergedError as error:
+            raise StaysError(f"{why_not} it {error}") from None
+        if content is None:
+            return removal
+        if one.kept_is_protected:
+            raise StaysError(f"{why_not} it is in a protected folder")
+        if self.history.is_linked(place_of(kept.path)):
+            raise StaysError(f"{why_not} another image was replaced by a link to it, and has to come back as it was")
+        record, picture = self._decoded(ListedFile(b"", len(content), 0, content))
+        if record.error or picture != thumbnail.tobytes():
+            raise StaysError(f"{why_not} its picture would change")
+        if not os.access(os.path.dirname(removal.file.path), os.W_OK | os.X_OK):  # noqa: PTH120
+            raise StaysError("its folder cannot be written")
+        after = hashlib.sha256(content).hexdigest()
+        try:
+            self.record.add("metadata", kept.path, before=self._hashes[one.kept_image], sha256=after)
+            self._kept[one.kept_image] = replace_content(kept, content)
+        except StaysError as error:
+            self.record.add("stay", kept.path, reason=str(error))
+            check_pair(removal)
+            raise StaysError(f"{why_not} {error}") from None
+        self.changed.setdefault(one.kept_image, self._hashes[one.kept_image])
+        self._hashes[one.kept_image] = after
+        return removal._replace(kept=self._kept[one.kept_image])
+
+    def remember(self) -> None:
+        """Tell the store, which is locked for writing, of the files that have another content now.
+
+        Their pictures are the same, so that nothing is to be read or compared again, and what was decided holds.
+        """
+        store, size = self._store, self._store.thumbnail_settings.block_size
+        for block in sorted({number // size for number in self._kept}):
+            frame = store.read_partition(block)
+            for number, seen in self._kept.items():
+                if number // size == block:
+                    row = frame.index[frame.image == number][0]
+                    values = [seen.size, seen.mtime_ns, self._hashes[number]]
+                    frame.loc[row, ["size", "mtime_ns", "content_hash"]] = values
+            store.write_partition(block, frame)
+        new = {before: self._hashes[number] for number, before in self.changed.items()}
+        pairs = store.read_not_duplicates()
+        more = [(new.get(a, a), new.get(b, b)) for a, b in pairs if a in new or b in new]
+        if more:
+            store.write_not_duplicates(sorted({*pairs, *((min(pair), max(pair)) for pair in more)}))
+
+    def _value(self, a: Any, b: Any) -> tuple[float, float]:
+        """The value of a pair, and the largest one of a similar pair."""
+        settings = self._settings
+        height, width, _ = a.shape[1:]
+        transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+        if settings.measure == "mse":
+            errors, _ = transformed_squared_errors(a, b, transforms)
+            return int(errors[0, 0]), settings.sse_limit(height, width)
+        if settings.measure in _BUILT_IN:
+            values, _ = apply_measure(resolve_measure(settings.measure), a, b, transforms)
+            return float(values[0, 0]), settings.similarity_threshold
+        # a function that is not here: with the content that was compared, its value is the one that was found
+        return 0.0, 0.0

@@ -1,0 +1,154 @@
+"""The commands ``apply`` and ``undo``: what would happen as a table, and with ``--yes`` it happens."""
+
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+from ..outputs.terminal import SHOWN_FILES, print_changed, print_outcomes, print_plan, summary
+from ..text import printable
+
+__all__ = ["apply", "undo"]
+
+
+@click.command()
+@click.argument("store")
+@click.option("--decisions", metavar="FILE", help="Do what was marked in the report, and nothing else.")
+@click.option("--move", metavar="DIR", help="Move what may go to this folder.")
+@click.option("--trash", is_flag=True, help="Move it to the trash.")
+@click.option("--delete", is_flag=True, help="Delete it; there is no way back.")
+@click.option("--hardlink", is_flag=True, help="Put a hard link to the image that is kept in its place.")
+@click.option("--symlink", is_flag=True, help="Put a symbolic link to the image that is kept in its place.")
+@click.option(
+    "--keep",
+    "rules",
+    metavar="RULE",
+    multiple=True,
+    help="Keep most-pixels, largest, oldest, newest or shortest-path; of several, the first counts most.  "
+    "[default: most-pixels, largest, then by path]",
+)
+@click.option("--prefer", metavar="DIR", multiple=True, help="Keep what is in this folder; of several, in this order.")
+@click.option("--protect", metavar="DIR", multiple=True, help="Touch nothing in this folder.")
+@click.option(
+    "--keep-metadata",
+    is_flag=True,
+    help="Copy capture date and GPS of a JPEG that goes into the one that is kept, where it has none.",
+)
+@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
+@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+@click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
+def apply(
+    store: str,
+    decisions: str | None,
+    move: str | None,
+    rules: tuple[str, ...],
+    prefer: tuple[str, ...],
+    protect: tuple[str, ...],
+    keep_metadata: bool,
+    threshold: float | None,
+    comparison: str | None,
+    yes: bool,
+    **flags: bool,
+) -> None:
+    """Remove the duplicates that were found in STORE, each for an image that is kept and similar to it itself.
+
+    Right before, both are read and compared again; what has changed since it was compared stays. What is moved, trashed
+    or linked can be brought back by undo. Without --yes nothing happens.
+    """
+    from ..actions.apply import apply_plan
+    from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
+    from ..actions.journal import History
+    from ..actions.keep_rules import KeepRules
+    from ..actions.removal_plan import plan_removals
+    from ..project.locations import absolute_store
+    from ..results.stored import stored_comparison, stored_result
+    from ..storage.store import Store
+
+    named = [name for name, wanted in flags.items() if wanted] + (["move"] if move is not None else [])
+    if len(named) > 1:
+        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other; use one of them")
+    if move == "":
+        raise UsageError("--move has no name of a folder; name one")
+    if yes and not named and decisions is None:
+        raise UsageError("nothing is said to be done; use --move DIR, --trash, --delete, --hardlink or --symlink")
+    keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
+    opened = Store(absolute_store(store))
+    if decisions is not None and (rules or prefer):
+        raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
+    decided = Decisions() if decisions is None else read_decisions(opened, decisions)
+    if decided.not_duplicates and yes:
+        with Store.lock(opened.url):
+            new = remember_not_duplicates(opened, decided.not_duplicates)
+        click.echo(f"{new} pairs are remembered as no duplicates")
+    settings = stored_comparison(opened, comparison, threshold)
+    plan = plan_removals(
+        opened,
+        stored_result(opened, comparison, threshold),
+        keep,
+        decided.marks,
+        apart=decided.not_duplicates,
+        history=History(folder=move),
+    )
+    print_plan(plan)
+    if not yes or not named:
+        what = f"--{named[0]}" if named else "--move DIR, --trash, --delete, --hardlink or --symlink"
+        if keep_metadata:
+            click.echo(
+                "Before, date and GPS of a JPEG that goes are copied into the one that is kept, where it has none. "
+                "undo does not take that back; where it cannot be done, both stay."
+            )
+        did = "No file was touched" if yes else "Nothing was done"
+        click.echo(f"{did}: this is what would happen. {what} and --yes does it.")
+        if named == ["delete"]:
+            click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
+        return
+    if named == ["delete"]:
+        click.echo("What is deleted cannot be brought back.")
+    done = list(apply_plan(opened, plan, settings, named[0], move, keep_metadata=keep_metadata))
+    if keep_metadata:
+        print_changed(opened.url)
+    print_outcomes(done, named[0])
+
+
+@click.command()
+@click.argument("store", required=False)
+@click.option("--list", "listed", is_flag=True, help="List what can be undone, the newest first.")
+@click.option("--journal", metavar="FILE", help="Undo this one of the list, and not the newest.")
+@click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
+def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> None:
+    """Bring back what the last apply, of STORE if one is named, has moved, trashed or linked.
+
+    Said again, the one before it. Nothing is overwritten. Without --yes nothing happens.
+    """
+    from ..actions.journal import journals, last_to_undo
+    from ..project.locations import absolute_store
+
+    url = None if store is None else absolute_store(store)
+    if listed:
+        for one in reversed(journals(url)):
+            click.echo(summary(one))
+        return
+    if journal is not None:
+        known = {one.path.name: one for one in journals(url)}
+        found = known.get(Path(journal).name)
+        if found is None:
+            raise UsageError(f"{printable(journal)} is no journal of something to undo; undo --list shows them")
+    else:
+        found, hopeless = last_to_undo(url)
+        for one in hopeless:
+            click.echo(f"{summary(one)}: what went is gone from there, or has changed")
+        if found is None:
+            where = "" if store is None else f" of {store}"
+            raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
+    click.echo(summary(found))
+    if found.damaged:
+        click.echo(f"{found.damaged} lines of it are damaged, and are left out")
+    if not yes:
+        paths = [line["path"] for line in found.actions if "trashed" not in line]
+        for path in paths[:SHOWN_FILES]:
+            click.echo(f"  {printable(path)}")
+        if len(paths) > SHOWN_FILES:
+            click.echo(f"  … and {len(paths) - SHOWN_FILES} more")
+        click.echo("Nothing was done: --yes brings them back.")
+        return
+    print_outcomes(list(undo(found)), "undo")

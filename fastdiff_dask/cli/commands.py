@@ -1,0 +1,84 @@
+"""Command line: arguments, printing, exit codes; nothing else."""
+
+import io
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from .._version import __version__
+from ..errors import FastDiffError, UsageError
+from ..urls import is_remote_error
+from .actions import apply, undo
+from .difpy import difpy
+from .find import compare, estimate, find
+from .store import dashboard, export, report, status
+
+__all__ = ["commands", "main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fastdiff-dask")
+def commands() -> None:
+    """Find duplicate and similar images by comparing all with all, exactly."""
+
+
+for command in (find, compare, estimate, status, dashboard, report, export, apply, undo, difpy):
+    commands.add_command(command)
+
+
+def _stopped(number: int, _: FrameType | None) -> NoReturn:
+    # What is finished is committed and the rest is redone anyway, so there is nothing to wait for: neither for
+    # decoders that are in the middle of a picture nor for the scheduler's farewell.
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar hides the cursor
+    sys.stderr.write(f"{shown}\nStopped. Finished work is kept in the store; the same command goes on from there.\n")
+    sys.stderr.flush()
+    os._exit(128 + number)
+
+
+_stopped.ends_at_once = True  # type: ignore[attr-defined]  # so that a stage may end what is in flight before, see `signals`
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 for what cannot be run at all."""
+    signal.signal(signal.SIGINT, _stopped)
+    signal.signal(signal.SIGTERM, _stopped)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # noise about single files, whose errors are listed
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than Unicode
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _stopped(signal.SIGINT, None)
+    except SystemExit as error:
+        if error.code == 128 + signal.SIGTERM:
+            _stopped(signal.SIGTERM, None)
+        raise
+    except UsageError as error:
+        _fail(str(error), 2)
+    except FastDiffError as error:
+        _fail(str(error), 1)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except BrokenPipeError:
+        os._exit(1)  # the reader of our output has gone; flushing to it at exit would only fail again
+    except (OSError, MemoryError) as error:
+        _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
+    except Exception as error:
+        if not is_remote_error(error):
+            raise
+        _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"fastdiff-dask: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,407 @@
+"""difPy's search in difPy's terms: its settings, the structure of its results, and what of them may go.
+
+difPy 4.2.1's MSE is the mean over pixels and channels, a third of ours, of thumbnails made by the plain bicubic filter;
+`FastDifPy` gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
+that it is similar to.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..actions.removals import Removal, Seen
+from ..errors import UsageError
+from ..images.decode import image_extensions
+from ..project.locations import default_store
+from ..project.project import FastDifPy
+from ..results.result import Result
+from ..stages.roots import resolve_roots
+from ..urls import is_url
+
+__all__ = ["DifPySearch", "DifPySettings", "Match", "choose_removals", "find_matches", "search", "write_files"]
+
+_SIMILARITIES = {"duplicates": 0, "similar": 5}
+# Settings in the statistics.
+_BUILDING = ("recursive", "in_folder", "limit_extensions", "px_size", "processes")
+_SEARCHING = ("rotate", "same_dim", "processes", "chunksize")
+_CHANNELS = 3
+# Longest thumbnail side that is compared; difPy's own limit, 5,000 pixels, is 75 MB an image.
+_PX_SIZES = (10, 1024)
+_UNSUPPORTED = "Unsupported file type"
+Groups = dict[str, list[list[Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifPySettings:
+    """Settings under difPy's names and with its defaults.
+
+    Attributes
+    ----------
+    directory
+        Folders to search.
+    recursive
+        Look into sub-folders.
+    in_folder
+        Compare only images that are below the same one of the folders, sub-folders included.
+    limit_extensions
+        Read only files whose names end like those of images; else every file is tried.
+    px_size
+        Side of the thumbnails in pixels, 10 to 1,024.
+    similarity
+        "duplicates" (0), "similar" (5), or the largest MSE of a pair: the mean over pixels and channels.
+    rotate
+        Compare in all four quarter turns.
+    same_dim
+        Compare only images of the same width and height; with `rotate`, up to a quarter turn.
+    show_progress
+        Say what is done.
+    processes
+        Tasks at a time, threads of this process with a decoder process each; by default as many as there are cores.
+    chunksize
+        Without effect, as tiles fit the memory by themselves; kept in the statistics.
+    skip
+        Folders that are not searched.
+    """
+
+    directory: tuple[str, ...]
+    recursive: bool = True
+    in_folder: bool = False
+    limit_extensions: bool = True
+    px_size: int = 50
+    similarity: float | str = "duplicates"
+    rotate: bool = True
+    same_dim: bool = True
+    show_progress: bool = True
+    processes: int = field(default_factory=lambda: os.cpu_count() or 1)
+    chunksize: int | None = None
+    skip: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        folders = sorted(path if is_url(path) or not path else os.path.normpath(path) for path in self.directory)
+        for first, second in pairwise(folders):
+            if first == second:
+                raise UsageError(f"folder {first!r} is named twice; name it once")
+        object.__setattr__(self, "directory", tuple(folders))
+        cores = os.cpu_count() or 1
+        _between("px_size", self.px_size, *_PX_SIZES)
+        _between("processes", self.processes, 1, cores)
+        if self.chunksize is not None:
+            _between("chunksize", self.chunksize, 1, 2**62)
+        object.__setattr__(self, "similarity", _similarity(self.similarity))
+
+
+def _between(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value}; it must be a whole number from {low} to {high}")
+
+
+def _similarity(value: float | str) -> float:
+    if isinstance(value, str) and value in _SIMILARITIES:
+        return _SIMILARITIES[value]
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise UsageError(f"similarity is {value!r}; use duplicates, similar, or an MSE from 0, for example 20")
+    return number + 0.0  # −0.0 becomes 0.0
+
+
+class Match(NamedTuple):
+    """An image, by its row in `Result.images`, and the first one by path that it is similar to.
+
+    Attributes
+    ----------
+    image, first
+        Rows, ``first < image``.
+    mse
+        Mean over pixels and channels.
+    """
+
+    image: int
+    first: int
+    mse: float
+
+
+def find_matches(result: Result, similarity: float) -> list[Match]:
+    """For each image that is similar to one before it by path, the first of these.
+
+    Takes one pass over the pairs of different thumbnails. Images with equal thumbnails have the same partners, so that
+    the first one of each group decides for all of them; memory grows with the images in pairs.
+
+    Parameters
+    ----------
+    result
+        Of a comparison with a threshold of at least three times `similarity`.
+    similarity
+        Largest MSE of a match.
+    """
+    groups, values = result.groups, _CHANNELS * (result.pixels or 1)
+    lowest = groups.members[groups.starts[:-1]]
+    none = np.iinfo(np.int64).max
+    first, sse = np.full(len(lowest), none), np.zeros(len(lowest), np.int64)
+    for a, b, value, _ in groups.group_pairs():
+        near = value / values <= similarity
+        ends, others = np.concatenate([a[near], b[near]]), lowest[np.concatenate([b[near], a[near]])]
+        both = np.concatenate([value[near], value[near]])
+        order = np.lexsort((others, ends))
+        ends, places = np.unique(ends[order], return_index=True)
+        others, both = others[order][places], both[order][places]
+        nearer = others < first[ends]
+        first[ends[nearer]], sse[ends[nearer]] = others[nearer], both[nearer]
+    of_group = np.repeat(np.arange(len(lowest)), np.diff(groups.starts))
+    matched = np.flatnonzero(groups.members > first[of_group])
+    rows: NDArray[np.int64] = groups.members[matched]
+    order = np.lexsort((rows, first[of_group[matched]]))
+    rows, of_group = rows[order], of_group[matched][order]
+    return [
+        Match(*match)
+        for match in zip(rows.tolist(), first[of_group].tolist(), (sse[of_group] / values).tolist(), strict=True)
+    ]
+
+
+def choose_removals(groups: Iterable[Iterable[str]], quality: dict[str, int]) -> dict[str, str]:
+    """What may go of each group, and which image is kept for it: path → path.
+
+    As in difPy, an image goes if its group has a better one, by the sum of width and height, and among equal ones by
+    the path that sorts last. Unlike there, the better one is never one that goes itself, as an image may be in two
+    groups; and of each group at least one image stays.
+
+    Parameters
+    ----------
+    groups
+        Paths of each group; a path may be in several.
+    quality
+        Width plus height by path.
+
+    Examples
+    --------
+    Of the chain a, b, c difPy takes a for b, and b for c, which is not similar to a: a would be lost.
+
+    >>> choose_removals([["a", "b"], ["b", "c"]], {"a": 1, "b": 2, "c": 3})
+    {'b': 'c'}
+    """
+    several = [list(dict.fromkeys(group)) for group in groups]
+    of: dict[str, list[int]] = {}
+    for number, group in enumerate(several):
+        for path in group:
+            of.setdefault(path, []).append(number)
+    left = [len(group) for group in several]
+    kept: dict[int, str] = {}  # the best image that stays, by group
+    removals: dict[str, str] = {}
+    for path in sorted(of, key=lambda path: (quality[path], path), reverse=True):
+        better = next((kept[number] for number in of[path] if number in kept), None)
+        if better is not None and all(left[number] > 1 for number in of[path]):
+            removals[path] = better
+            for number in of[path]:
+                left[number] -= 1
+        else:
+            for number in of[path]:
+                kept.setdefault(number, path)
+    return removals
+
+
+@dataclass(frozen=True)
+class DifPySearch:
+    """The outcome in difPy's structure.
+
+    Attributes
+    ----------
+    result
+        Path → [[path, MSE], ...]; with ``in_folder``, that for each folder.
+    removals
+        What may go, with what is kept for it.
+    stats
+        As difPy's.
+    """
+
+    result: dict[str, Any]
+    removals: list[Removal]
+    stats: dict[str, Any]
+
+    @property
+    def lower_quality(self) -> list[str]:
+        """Paths that may go, sorted."""
+        return sorted(removal.file.path for removal in self.removals)
+
+
+class _Part(NamedTuple):
+    """What was found in some folders that are compared with each other."""
+
+    groups: Groups
+    quality: dict[str, int]
+    seen: dict[str, Seen]
+    compared: int
+    invalid: dict[str, str]
+    times: tuple[datetime, datetime, datetime]
+
+
+def search(settings: DifPySettings) -> DifPySearch:
+    """Search as difPy does; stopped at any moment, the same call goes on.
+
+    The work is in a store in the user's cache, one for the folders and thumbnail size, and with ``in_folder`` one for
+    each folder.
+
+    Raises
+    ------
+    UsageError
+        If a folder cannot be searched.
+    """
+    together = [(folder,) for folder in settings.directory] if settings.in_folder else [settings.directory]
+    for folders in together:  # all of them before any work
+        resolve_roots({"a": list(folders)})
+    parts = [_search_part(folders, settings) for folders in together]
+    seen = {path: known for part in parts for path, known in part.seen.items()}
+    quality = {path: size for part in parts for path, size in part.quality.items()}
+    groups = [[first, *(other for other, _ in others)] for part in parts for first, others in part.groups.items()]
+    removals = [Removal(seen[path], seen[kept]) for path, kept in sorted(choose_removals(groups, quality).items())]
+    result: dict[str, Any] = parts[0].groups
+    if settings.in_folder:
+        result = {folders[0]: part.groups for folders, part in zip(together, parts, strict=True) if part.groups}
+    return DifPySearch(result, removals, _statistics(settings, parts))
+
+
+def _search_part(folders: tuple[str, ...], settings: DifPySettings) -> _Part:
+    similarity = float(settings.similarity)
+    place = default_store(resolve_roots({"a": list(folders)}))
+    begin = datetime.now()
+    with FastDifPy(
+        folders,
+        # find's own store is of another thumbnail size
+        store=f"{place}-difpy-{settings.px_size}",
+        threads=settings.processes,
+        thumbnail_size_x=settings.px_size,
+        thumbnail_size_y=settings.px_size,
+        exact_decode=True,
+        recursive=settings.recursive,
+        extensions=() if settings.limit_extensions else (".*",),
+        ignore_paths=settings.skip,
+        verbose=None if settings.show_progress else False,
+    ) as db:
+        with db.writing():
+            db.index_the_dirs()
+            db.first_loop_iteration()
+            built = datetime.now()
+            db.second_loop_iteration(
+                # the products are rounded; what is above is left out by `find_matches`
+                math.nextafter(_CHANNELS * similarity, math.inf) if similarity else 0.0,
+                rotations=settings.rotate,
+                match_aspect_by=0 if settings.same_dim else None,
+            )
+            result = db.result()
+        matches = find_matches(result, similarity)
+        paths = list(result.images.index)
+        groups: Groups = {}
+        for match in matches:
+            groups.setdefault(paths[match.first], []).append([paths[match.image], match.mse])
+        used = sorted({row for match in matches for row in (match.image, match.first)})
+        images = result.images.iloc[used]
+        modified = _modified(db, images["image"].to_numpy())
+    found = list(zip(images.index, images["width"], images["height"], images["size"], modified, strict=True))
+    invalid = dict(zip(result.errors["path"], result.errors["error"], strict=True))
+    for link in result.links.itertuples():
+        invalid[link.path] = f"another name of {link.same_file_as}"
+    if settings.limit_extensions:
+        invalid |= dict.fromkeys(_unsupported(folders, settings), _UNSUPPORTED)
+    return _Part(
+        groups,
+        {path: int(width + height) for path, width, height, _, _ in found},
+        {path: Seen(path, int(size), int(mtime)) for path, _, _, size, mtime in found},
+        result.files["compared"],
+        invalid,
+        (begin, built, datetime.now()),
+    )
+
+
+def _modified(db: FastDifPy, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Times of modification of some images, in nanoseconds, as they were when these were listed."""
+    store, times = db.store, np.zeros(len(numbers), np.int64)
+    blocks, rows = np.divmod(numbers, store.thumbnail_settings.block_size)
+    for block in np.unique(blocks).tolist():
+        here = blocks == block
+        times[here] = store.read_partition(block, ["mtime_ns"]).mtime_ns.to_numpy()[rows[here]]
+    return times
+
+
+def _unsupported(folders: Iterable[str], settings: DifPySettings) -> list[str]:
+    """Files of local folders that are no images by their extensions."""
+    extensions = image_extensions()
+    skipped = {os.path.realpath(path) for path in settings.skip}
+    found: list[str] = []
+    for folder in folders:
+        if is_url(folder):
+            continue
+        for place, below, names in os.walk(folder):
+            below[:] = [name for name in below if os.path.realpath(Path(place, name)) not in skipped]
+            if not settings.recursive:
+                below.clear()
+            found += [str(Path(place, name)) for name in names if Path(name).suffix.lower() not in extensions]
+    return found
+
+
+def _statistics(settings: DifPySettings, parts: list[_Part]) -> dict[str, Any]:
+    invalid = {path: reason for part in parts for path, reason in part.invalid.items()}
+    compared = sum(part.compared for part in parts)
+    found = [mse for part in parts for others in part.groups.values() for _, mse in others]
+    duplicates = sum(mse == 0 for mse in found)
+    values = asdict(settings)
+    begin, end = parts[0].times[0], parts[-1].times[2]
+    # of several folders one after the other, the sum of what each took
+    building = sum((part.times[1] - part.times[0] for part in parts), begin - begin)
+    return {
+        "directory": list(settings.directory),
+        "total_files": compared + len(invalid),
+        "invalid_files": {"count": len(invalid), "logs": invalid},
+        "process": {
+            "build": {
+                "duration": _duration(begin, begin + building),
+                "parameters": {name: values[name] for name in _BUILDING},
+            },
+            "search": {
+                "duration": _duration(begin + building, end),
+                "parameters": {
+                    "similarity_mse": settings.similarity,
+                    **{name: values[name] for name in _SEARCHING},
+                },
+                "files_searched": compared,
+                "matches_found": {"duplicates": duplicates, "similar": len(found) - duplicates},
+            },
+        },
+    }
+
+
+def _duration(start: datetime, end: datetime) -> dict[str, Any]:
+    return {
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "seconds_elapsed": round((end - start).total_seconds(), 4),
+    }
+
+
+def write_files(found: DifPySearch, folder: str | os.PathLike[str], stamp: str) -> list[str]:
+    """Write ``difPy_<stamp>_results.json``, ``..._lower_quality.json`` and ``..._stats.json``, and give their names.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be written.
+    """
+    contents = {"results": found.result, "lower_quality": found.lower_quality, "stats": found.stats}
+    names = []
+    for name, content in contents.items():
+        names.append(f"difPy_{stamp}_{name}.json")
+        try:
+            with Path(folder, names[-1]).open("x") as file:
+                json.dump(content, file)
+        except OSError as error:
+            raise UsageError(f"cannot write {names[-1]} in {folder}: {error.strerror}; name another folder") from None
+    return names

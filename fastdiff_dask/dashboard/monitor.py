@@ -1,0 +1,284 @@
+"""What a store's progress looks like from outside, from the store alone, while another process writes it."""
+
+import math
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ..errors import FastDiffError
+from ..kernels.pair_filters import PairFilters
+from ..runtime.activity import Work, read_activity
+from ..storage.comparisons import Comparison
+from ..storage.files import Files
+from ..storage.locks import ENDED, LEASE
+from ..storage.plans import Part
+from ..storage.store import Store
+from .snapshot import ComparisonProgress, FileError, Rates, Snapshot, WorkerProgress
+from .tile_map import Tiles, block_cells
+
+__all__ = ["Monitor"]
+
+# But for what is read only once, a refresh takes one in so many seconds.
+_SHARE, _SELDOM = 50, 30.0
+# Of a run on another machine nothing is known but what its workers write; longer than most tasks take.
+_SILENCE = 120.0
+_AT_ONCE = 64  # small files that are read together, which matters from afar
+_HISTORY, _LINES = 900, 20
+
+
+class _Compared:
+    """The tiles of one comparison as far as they are known."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.parts: list[Part] = []
+        self.tiles: list[Tiles] = []
+        self._unread: list[set[int]] = []
+
+    def update(self, comparison: Comparison, reading: float) -> float:
+        """Look for new parts and finished tiles, and read pairs found, for some seconds; gives how many it took."""
+        names = comparison.part_names()
+        if names != self.names or len(self.parts) < len(names):
+            parts = comparison.parts()
+            same = sum(1 for old, new in zip(self.parts, parts, strict=False) if old == new)
+            if parts[:same] != self.parts:
+                self.parts, self.tiles, self._unread = [], [], []
+            for number in range(len(self.parts), len(parts)):
+                self.tiles.append(Tiles(*comparison.tiles(parts[: number + 1])))
+                self._unread.append(set())
+            self.parts, self.names = parts, names
+        for part, tiles, unread in zip(self.parts, self.tiles, self._unread, strict=True):
+            if not tiles.done.all():
+                finished = [tile for tile in comparison.finished_tiles(part) if tile < len(tiles.done)]
+                unread.update(tile for tile in finished if not tiles.done[tile])
+                tiles.done[finished] = True
+        start = time.monotonic()
+        for part, tiles, unread in zip(self.parts, self.tiles, self._unread, strict=True):
+            while unread and time.monotonic() < start + reading:
+                some = [unread.pop() for _ in range(min(len(unread), _AT_ONCE))]
+                tiles.similar[some], tiles.pairs[some] = comparison.tile_counts(part, some).T
+        return time.monotonic() - start
+
+
+class Monitor:
+    """Watches one store; each refresh costs little more than what is new.
+
+    May be used by several threads; a snapshot that is young enough serves all.
+
+    Parameters
+    ----------
+    url
+        Folder or fsspec URL of the store; it need not exist yet.
+    reading
+        Seconds of one refresh for errors, and for pairs found, each of which is read only once; what is left then is
+        read by the next ones.
+    """
+
+    def __init__(self, url: str, *, reading: float = 0.15) -> None:
+        self.url = url
+        self._reading = reading
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._refreshed = -math.inf
+        self._cost = self._once = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._generations: list[Any] = []
+        self._counted: set[int] = set()
+        self._errors = 0
+        self._latest: deque[FileError] = deque(maxlen=_LINES)
+        self._compared: dict[str, _Compared] = {}
+        self._versions: dict[str, tuple[int, float]] = {}
+        self._history: deque[Rates] = deque(maxlen=_HISTORY)
+        self._lease = b"", 0.0
+
+    def snapshot(self, oldest: float = 1.0) -> Snapshot:
+        """Look at the store, if that was not done in the last seconds.
+
+        A large store, or one far away, is looked at less often, so that it takes 2 % of the time; every 30 s at least.
+        """
+        with self._lock:
+            start = time.monotonic()
+            wait = min(max(oldest, _SHARE * self._cost), max(oldest, _SELDOM)) if oldest else 0.0
+            if self._snapshot is None or start - self._refreshed >= wait:
+                first, self._once = self._snapshot is None, 0.0
+                self._snapshot = self._look()
+                self._refreshed = time.monotonic()
+                # the first time modules are loaded
+                self._cost = 0.0 if first else self._refreshed - start - self._once
+            return self._snapshot
+
+    def _look(self) -> Snapshot:
+        now = time.time()
+        try:
+            store = Store(self.url)
+            return self._look_at(store, now)
+        except FastDiffError as error:
+            self._forget()
+            return Snapshot(now, problem=str(error))
+        except OSError as error:  # it vanished meanwhile, or is out of reach
+            self._forget()
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            return Snapshot(now, problem=f"the store at {self.url} cannot be read ({reason})")
+
+    def _look_at(self, store: Store, now: float) -> Snapshot:
+        if store.generations != self._generations:  # files may have vanished, and blocks with them
+            self._generations, self._counted, self._errors = store.generations, set(), 0
+            self._latest.clear()
+        run, works = read_activity(store.files)
+        quiet = self._silence(works)
+        writing = self._is_writing(store.files, run, quiet)
+        at_work = writing and run is not None and run["ended"] is None
+        stage = str(run["stage"]) if at_work and run is not None else None
+        running = [work.running for work in works if work.running is not None and at_work]
+
+        rows = store.rows()
+        finished = store.finished_blocks()
+        self._count_errors(store, sorted(finished - self._counted))
+        comparisons = self._comparisons(store, running)
+
+        workers = self._workers(works, at_work)
+        rates = Rates(now, sum(w.images_rate for w in workers), sum(w.pairs_rate for w in workers))
+        self._history.append(rates)
+        images_read = sum(rows[block] for block in finished)
+        left = None
+        if stage in ("thumbnails", "compare") and run is not None:
+            amount = "images" if stage == "thumbnails" else "pairs"
+            done = sum(getattr(work.done, amount) for work in works)
+            missing = sum(rows) - images_read if stage == "thumbnails" else 0
+            if stage == "compare" and comparisons:
+                missing = comparisons[0].pairs - comparisons[0].pairs_done
+            elapsed = now - run["started"]
+            left = missing * elapsed / done if done and elapsed > 0 else None
+        return Snapshot(
+            time=now,
+            writing=writing,
+            stage=stage,
+            interrupted=not writing and run is not None and run["ended"] is None,
+            folders=store.roots,
+            images=sum(rows),
+            images_read=images_read,
+            blocks=block_cells(len(rows), finished, _numbers(running, "block")),
+            errors=self._errors,
+            errors_of=len(self._counted),
+            latest=list(self._latest)[::-1],
+            comparisons=comparisons,
+            workers=workers,
+            rates=list(self._history),
+            seconds_left=left,
+        )
+
+    def _silence(self, works: list[Work]) -> float:
+        """Seconds since any worker wrote something, by this machine's clock."""
+        now = time.monotonic()
+        names = {work.name for work in works}
+        self._versions = {name: seen for name, seen in self._versions.items() if name in names}
+        for work in works:
+            if self._versions.get(work.name, (-1, 0.0))[0] != work.version:
+                self._versions[work.name] = (work.version, now)
+        return min((now - seen for _, seen in self._versions.values()), default=math.inf)
+
+    def _is_writing(self, files: Files, run: dict[str, Any] | None, silence: float) -> bool:
+        """Whether a process is at work: it holds the lock, or lives; of another machine's, whether it was heard of."""
+        if not files.local:
+            # the lease is there as long as it is held, and is renewed; asking `locks` would write into the store
+            try:
+                lease = files.read(LEASE)
+            except FileNotFoundError:
+                return False
+            now = time.monotonic()
+            if lease != self._lease[0]:
+                self._lease = lease, now
+            return now - self._lease[1] < ENDED
+        if _is_locked(Path(files.root) / "writer.lock"):
+            return True
+        if run is None or run["ended"] is not None:
+            return False
+        if run["host"] == socket.gethostname():
+            return _lives(run["process"])
+        return silence < _SILENCE
+
+    def _workers(self, works: list[Work], at_work: bool) -> list[WorkerProgress]:
+        now = time.monotonic()
+
+        def rate(work: Work, amount: str) -> float:
+            return work.rate(amount, now - self._versions[work.name][1]) if at_work else 0.0
+
+        return [
+            WorkerProgress(work, rate(work, "images"), rate(work, "pairs"))
+            for work in sorted(works, key=lambda work: work.name)
+        ]
+
+    def _count_errors(self, store: Store, finished: list[int]) -> None:
+        start = time.monotonic()
+        for block in finished:
+            if time.monotonic() > start + self._reading:
+                break
+            frame = store.read_partition(block, ["path", "error", "current"])
+            frame = frame[frame.current & frame.error.notna()]
+            self._errors += len(frame)
+            self._latest += [FileError(str(row.path), str(row.error)) for row in frame.tail(_LINES).itertuples()]
+            self._counted.add(block)
+        self._once += time.monotonic() - start
+
+    def _comparisons(self, store: Store, running: list[dict[str, Any]]) -> list[ComparisonProgress]:
+        found = []
+        for comparison in Comparison.all_in(store):
+            compared = self._compared.setdefault(comparison.name, _Compared())
+            self._once += compared.update(comparison, self._reading)
+            here = [what for what in running if what.get("comparison") == comparison.name]
+            folders = {part.folder: number for number, part in enumerate(compared.parts)}
+            places = [
+                (folders[str(what.get("part"))], tile)
+                for what in here
+                for tile in _numbers([what], "tile")
+                if str(what.get("part")) in folders
+            ]
+            cells = Tiles.cells(compared.tiles, places)
+            settings = comparison.settings
+            kind = "" if settings.rotations else ", without rotations"
+            kind += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
+            name = "MSE" if settings.measure == "mse" else settings.measure
+            progress = ComparisonProgress(
+                comparison.name,
+                f"{name} ≤ {settings.similarity_threshold:g}{kind}",
+                cells,
+                int(cells.tiles.sum()),
+                int(cells.done.sum()),
+                int(cells.running.sum()),
+                sum(int(tiles.planned.sum()) for tiles in compared.tiles),
+                sum(int(tiles.planned[tiles.done].sum()) for tiles in compared.tiles),
+                int(cells.similar.sum()),
+            )
+            found.append((not here, progress.done == progress.tiles, progress))
+        return [progress for *_, progress in sorted(found, key=lambda one: one[:2])]
+
+
+def _numbers(running: Iterable[dict[str, Any]], name: str) -> list[int]:
+    """Numbers of blocks or tiles in what workers say; whatever else they say is left out."""
+    return [what[name] for what in running if type(what.get(name)) is int]
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process of this machine holds a lock file; asking for the lock could keep a run from it."""
+    try:
+        inode = path.stat().st_ino
+        locks = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[5].endswith(f":{inode}") for line in locks if len(line.split()) > 5)
+
+
+def _lives(process: int) -> bool:
+    find: Callable[[int], Any] = psutil.Process
+    try:
+        return bool(find(process).status() != psutil.STATUS_ZOMBIE)
+    except (psutil.Error, ValueError, OverflowError):
+        return False

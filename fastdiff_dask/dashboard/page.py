@@ -1,0 +1,242 @@
+"""The page on which a store's progress is watched: a Bokeh document that looks at a `Monitor` once a second."""
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, DatetimeTickFormatter, Div, HoverTool, InlineStyleSheet, NumeralTickFormatter
+from bokeh.plotting import figure
+from jinja2 import Template
+
+from .monitor import Monitor
+from .page_texts import errors_text, header_text, progress_text, workers_text
+from .snapshot import Snapshot
+from .tile_map import Cells
+
+__all__ = ["make_page"]
+
+_INTERVAL_MS = 1000
+_POINTS = 900
+_GREY = "#8b919a"  # text and lines of figures: readable on white and on black
+_COLOURS = {"pending": "#9aa0a6", "running": "#f28e2b", "part done": "#4c84b0", "done": "#4c84b0"}
+# a finished tile in which pairs were found, from few to many
+_FOUND = ("#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
+_EMPTY = {
+    "tiles": "Not begun: tiles are planned when all images are read.",
+    "blocks": "Nothing is listed yet.",
+}
+_FAINT = 0.25  # what is pending, and the least of what is in part
+_PAGE = Template(
+    """{% extends base %}
+{% block preamble %}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<style>
+  :root { --ground: #f4f5f7; --card: #fff; --text: #1d2129; --faint: #5c6370; --line: #dde0e5; --bar: #4c84b0;
+    --bad: #b3261e; }
+  @media (prefers-color-scheme: dark) {
+    :root { --ground: #14161a; --card: #1d2026; --text: #e6e8ec; --faint: #a0a6b1; --line: #343941; --bar: #5f9bc9;
+      --bad: #ff8a80; }
+  }
+  body { background: var(--ground); color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
+  main { display: grid; gap: 14px; padding: 14px; max-width: 1400px; margin: auto;
+    grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); }
+  header, .wide { grid-column: 1 / -1; }
+  section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px;
+    min-width: 0; }
+  section.column { display: grid; gap: 6px; align-content: start; }
+  h2 { font-size: 15px; margin: 0 0 6px; font-weight: 600; }
+  .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 4px 0 0; padding: 0; list-style: none;
+    font-size: 13px; color: var(--faint); }
+  .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 5px; }
+  @media (max-width: 800px) { main { grid-template-columns: minmax(0, 1fr); padding: 8px; } }
+</style>
+{% endblock %}
+{% block contents %}
+{% from macros import embed %}
+<main>
+  <header aria-label="Store">{{ embed(roots.header) }}</header>
+  <section class="wide" aria-label="Progress">{{ embed(roots.progress) }}</section>
+  <section aria-label="Map of the tiles"><h2>Tiles: images × images</h2>{{ embed(roots.tiles) }}
+    <ul class="legend">{% for style, name in legend %}
+      <li><i style="{{ style }}"></i>{{ name }}</li>{% endfor %}
+    </ul>
+  </section>
+  <section class="column" aria-label="Blocks and throughput">
+    <h2>Blocks of thumbnails</h2>{{ embed(roots.blocks) }}
+    <h2>Images per second</h2>{{ embed(roots.images) }}
+    <h2>Pairs per second</h2>{{ embed(roots.pairs) }}
+  </section>
+  <section class="wide" aria-label="Workers">{{ embed(roots.workers) }}</section>
+  <section class="wide" aria-label="Errors">{{ embed(roots.errors) }}</section>
+</main>
+{% endblock %}"""
+)
+_STYLE = """
+:host { display: block; width: 100%; color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
+.bk-clearfix { display: block !important; width: 100%; }
+h1 { font-size: 20px; margin: 0; } h2 { font-size: 15px; margin: 0 0 6px; font-weight: 600; }
+p { margin: 2px 0; overflow-wrap: anywhere; } .faint { color: var(--faint); } .bad { color: var(--bad); }
+.bars { display: grid; gap: 10px; }
+.bars div.line { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 16px; }
+progress { width: 100%; height: 12px; accent-color: var(--bar); }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+td.path { white-space: normal; overflow-wrap: anywhere; }
+.scroll { overflow-x: auto; }
+"""
+
+
+def make_page(document: Document, monitor: Monitor) -> None:
+    """Fill a document that shows what a monitor sees, and keeps up with it as long as it is open."""
+    page = _Page(document, monitor)
+    document.add_next_tick_callback(page.update)
+    document.add_periodic_callback(page.update, _INTERVAL_MS)
+
+
+class _Page:
+    def __init__(self, document: Document, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._shown: dict[str, Any] = {}
+        style = InlineStyleSheet(css=_STYLE)
+        self._texts = {
+            name: Div(text="", name=name, sizing_mode="stretch_width", disable_math=True, stylesheets=[style])
+            for name in ("header", "progress", "workers", "errors")
+        }
+        self._texts["header"].text = "<h1>fastdiff_dask</h1><p class='faint'>Looking at the store …</p>"
+        self._sources = {name: ColumnDataSource(_columns(None), name=f"{name}-data") for name in ("tiles", "blocks")}
+        self._rates = ColumnDataSource({"time": [], "images": [], "pairs": []}, name="rates-data")
+        self._newest = 0.0
+        tiles = _map(self._sources["tiles"], 430, "Map of the tiles", "tiles")
+        tiles.xaxis.axis_label, tiles.yaxis.axis_label = "image", "image"
+        blocks = _map(self._sources["blocks"], 120, "Blocks of thumbnails", "blocks")
+        self._maps = {"tiles": tiles, "blocks": blocks}
+        curves = [self._curve("images", _FOUND[0]), self._curve("pairs", _COLOURS["done"])]
+        document.title = "fastdiff_dask"
+        document.template = _PAGE
+        legend = [
+            (f"background: {_COLOURS['pending']}; opacity: {_FAINT}", "pending"),
+            *((f"background: {_COLOURS[state]}", state) for state in ("running", "done")),
+            (f"background: linear-gradient(90deg, {', '.join(_FOUND)})", "done, similar pairs found: few to many"),
+        ]
+        document.template_variables["legend"] = legend
+        for model in (*self._texts.values(), tiles, blocks, *curves):
+            document.add_root(model)
+
+    def _curve(self, name: str, colour: str) -> Any:
+        plot = figure(
+            name=name, height=130, sizing_mode="stretch_width", x_axis_type="datetime", toolbar_location=None, tools=""
+        )
+        plot.varea(x="time", y1=0, y2=name, source=self._rates, fill_color=colour, fill_alpha=0.25)
+        plot.line("time", name, source=self._rates, line_color=colour, line_width=2)
+        plot.y_range.start = 0
+        plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]a")
+        plot.xaxis.ticker.desired_num_ticks = 4
+        clock = "%H:%M:%S"
+        plot.xaxis.formatter = DatetimeTickFormatter(
+            **dict.fromkeys(("microseconds", "milliseconds", "seconds", "minsec", "minutes"), clock), hourmin="%H:%M"
+        )
+        _plain(plot)
+        return plot
+
+    async def update(self) -> None:
+        """Look at the store, in a thread, and send what has changed."""
+        snapshot = await asyncio.get_running_loop().run_in_executor(None, self._monitor.snapshot)
+        self.show(snapshot)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show a snapshot."""
+        for name, text in (
+            ("header", header_text(self._monitor.url, snapshot)),
+            ("progress", progress_text(snapshot)),
+            ("workers", workers_text(snapshot)),
+            ("errors", errors_text(snapshot)),
+        ):
+            if self._shown.get(name) != text:
+                self._shown[name] = self._texts[name].text = text
+        tiles = snapshot.comparisons[0].cells if snapshot.comparisons else None
+        self._show_cells("tiles", tiles)
+        self._show_cells("blocks", snapshot.blocks)
+        new = [rates for rates in snapshot.rates if rates.time > self._newest]
+        if new:
+            self._newest = new[-1].time
+            # the axis shows the clock of the machine on which this runs
+            offset = time.localtime(self._newest).tm_gmtoff
+            self._rates.stream(
+                {
+                    "time": [(rates.time + offset) * 1000 for rates in new],
+                    "images": [rates.images for rates in new],
+                    "pairs": [rates.pairs for rates in new],
+                },
+                rollover=_POINTS,
+            )
+
+    def _show_cells(self, name: str, cells: Cells | None) -> None:
+        columns = _columns(cells)
+        before = self._shown.get(name)
+        if before is not None and all(np.array_equal(before[key], columns[key]) for key in columns):
+            return
+        self._shown[name] = self._sources[name].data = columns
+        plot = self._maps[name]
+        empty = cells is None or not len(cells.left)
+        plot.title.text = _EMPTY[name] if empty else ""
+        plot.axis.visible = not empty and name == "tiles"
+        if cells is not None and not empty:
+            plot.x_range.start, plot.x_range.end = 0, float(cells.right.max())
+            plot.y_range.start, plot.y_range.end = float(cells.bottom.max()), 0
+
+
+def _columns(cells: Cells | None) -> dict[str, Any]:
+    """Columns of a map: the cells, and how they are drawn."""
+    if cells is None:
+        return {name: [] for name in (*Cells._fields, "state", "colour", "alpha")}
+    states = cells.state()
+    shades = np.log1p(cells.similar) / max(float(np.log1p(cells.similar.max(initial=0))), 1e-9)
+    places = np.minimum((shades * len(_FOUND)).astype(int), len(_FOUND) - 1)
+    share = cells.done / np.maximum(cells.tiles, 1)
+    found = (cells.similar > 0) & (cells.running == 0) & (cells.done > 0)
+    return {
+        **cells._asdict(),
+        "state": states,
+        "colour": [
+            _FOUND[place] if similar else _COLOURS[state]
+            for state, similar, place in zip(states, found.tolist(), places.tolist(), strict=True)
+        ],
+        "alpha": np.where(cells.running > 0, 1.0, _FAINT + (0.95 - _FAINT) * share),
+    }
+
+
+def _map(source: ColumnDataSource, height: int, title: str, what: str) -> Any:
+    plot = figure(
+        name=what, height=height, sizing_mode="stretch_width", x_range=(0, 1), y_range=(1, 0), tools="",
+        toolbar_location=None,
+    )  # fmt: skip
+    quads = plot.quad(
+        "left", "right", "top", "bottom", source=source, fill_color="colour", fill_alpha="alpha",
+        line_color=_GREY, line_alpha=0.35, line_width=0.5,
+    )  # fmt: skip
+    lines = [f"<b>@state</b>, @done{{0,0}} of @tiles{{0,0}} {what} done, @running running"]
+    if what == "tiles":
+        lines.insert(0, "images @top{0,0} to @bottom{0,0} × @left{0,0} to @right{0,0}")
+        lines.append("@similar{0,0} similar of @pairs{0,0} pairs")
+    plot.add_tools(HoverTool(renderers=[quads], tooltips="<div>" + "<br>".join(lines) + "</div>", description=title))
+    for axis in (*plot.xaxis, *plot.yaxis):
+        axis.formatter = NumeralTickFormatter(format="0.[0]a")
+    _plain(plot)
+    plot.grid.visible = False
+    return plot
+
+
+def _plain(plot: Any) -> None:
+    """Colours that do on light and dark ground."""
+    plot.background_fill_alpha = plot.border_fill_alpha = 0
+    plot.outline_line_color = None
+    plot.title.text_color, plot.title.text_font_style = _GREY, "normal"
+    plot.grid.grid_line_color, plot.grid.grid_line_alpha = _GREY, 0.25
+    for axis in (*plot.xaxis, *plot.yaxis):
+        axis.axis_line_color = axis.major_tick_line_color = _GREY
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = _GREY

@@ -1,0 +1,165 @@
+"""Texts of the page as HTML.
+
+Names of files, folders and workers are text of whoever made them, and are escaped wherever they are shown.
+"""
+
+import html
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..text import with_unit
+from .snapshot import ComparisonProgress, Snapshot
+
+__all__ = ["duration", "errors_text", "header_text", "progress_text", "workers_text"]
+
+_WORKERS = 100
+
+
+def duration(seconds: float | None) -> str:
+    """Time left, in one or two units.
+
+    Examples
+    --------
+    >>> duration(7.4), duration(3725), duration(200_000), duration(None)
+    ('7 s', '1 h 2 min', '2 d 7 h', '–')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = round(seconds)
+    for unit, size, smaller, part in (("d", 86_400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{whole} s"
+
+
+def header_text(url: str, snapshot: Snapshot) -> str:
+    """Store, folders, and the state of the job."""
+    folders = " against ".join(", ".join(map(str, roots)) for roots in snapshot.folders.values() if roots)
+    searched = f"<p>{_text(folders)}</p>" if folders else ""
+    kind = " class='bad'" if snapshot.problem or snapshot.interrupted else ""
+    return (
+        f"<h1>fastdiff_dask</h1>{searched}<p class='faint'>Store: {_text(url)}</p>"
+        f"<p{kind} role='status'>{_text(_state(snapshot))}</p>"
+    )
+
+
+def _state(snapshot: Snapshot) -> str:
+    if snapshot.problem:
+        return snapshot.problem
+    if snapshot.interrupted:
+        return "The last run did not come to its end; the same command goes on from here."
+    if snapshot.writing:
+        names = {"thumbnails": "reading images", "plan": "planning the comparison", "compare": "comparing"}
+        stage = names.get(snapshot.stage or "")
+        if stage is None:
+            return "Running: listing folders, or between two stages."
+        left = "" if snapshot.seconds_left is None else f"; about {duration(snapshot.seconds_left)} left in this stage"
+        return f"Running: {stage}{left}."
+    if not snapshot.images:
+        return "Nothing was begun: no images are listed yet."
+    finished = snapshot.images_read == snapshot.images and all(one.done == one.tiles for one in snapshot.comparisons)
+    if finished and snapshot.comparisons:
+        return "Finished; no process is at work."
+    return "No process is at work; what is missing is done by the next run."
+
+
+def progress_text(snapshot: Snapshot) -> str:
+    """A bar and figures for each stage."""
+    left = duration(snapshot.seconds_left)
+    reading = snapshot.stage == "thumbnails"
+    rates = snapshot.rates[-1] if snapshot.rates else None
+    lines = [
+        _bar(
+            "Thumbnails",
+            snapshot.images_read,
+            snapshot.images,
+            f"{snapshot.images_read:,} of {snapshot.images:,} images, "
+            f"{snapshot.errors:,} error{'s' * (snapshot.errors != 1)}",
+            f"{with_unit(rates.images)} images/s, {left} left" if reading and rates else "",
+        )
+    ]
+    for number, one in enumerate(snapshot.comparisons):
+        running = snapshot.stage == "compare" and number == 0 and rates is not None
+        rate = f"{with_unit(rates.pairs)} pairs/s, {left} left" if running and rates else ""
+        lines.append(_bar(f"Compare {one.title}", one.pairs_done, one.pairs, _found(one), rate))
+    if not snapshot.comparisons:
+        lines.append("<div class='faint'>Compare: not begun</div>")
+    return f"<div class='bars'>{''.join(lines)}</div>"
+
+
+def _found(one: ComparisonProgress) -> str:
+    running = f", {one.running:,} running" if one.running else ""
+    return (
+        f"{one.done:,} of {one.tiles:,} tiles{running}; {with_unit(one.pairs_done)} of {with_unit(one.pairs)} pairs, "
+        f"{one.similar:,} similar"
+    )
+
+
+def _bar(name: str, done: int, total: int, figures: str, rate: str) -> str:
+    share = done / total if total else float(not done)
+    percent = f"{math.floor(100 * share)} %" if total else ""
+    return (
+        f"<div><div class='line'><b>{_text(name)}</b><span>{percent}</span></div>"
+        f"<progress aria-label='{_text(name)}' max='1' value='{share:.4f}'></progress>"
+        f"<div class='line faint'><span>{_text(figures)}</span><span>{_text(rate)}</span></div></div>"
+    )
+
+
+def workers_text(snapshot: Snapshot) -> str:
+    """Table of the workers."""
+    if not snapshot.workers:
+        return "<h2>Workers</h2><p class='faint'>No worker has told of itself.</p>"
+    heads = ("worker", "now", "tasks", "images", "errors", "pairs", "similar", "busy", "images/s", "pairs/s")
+    rows = []
+    for worker in snapshot.workers[:_WORKERS]:
+        work, done = worker.work, worker.work.done
+        here = "" if snapshot.stage is None or work.running is None else _doing(work.running)
+        rows.append(
+            [
+                f"{work.host} {work.process}, thread {work.thread}",
+                here or "–",
+                f"{done.tasks:,}",
+                f"{done.images:,}",
+                f"{done.errors:,}",
+                with_unit(done.pairs),
+                f"{done.similar:,}",
+                duration(done.seconds),
+                with_unit(worker.images_rate),
+                with_unit(worker.pairs_rate),
+            ]
+        )
+    more = len(snapshot.workers) - len(rows)
+    note = f"<p class='faint'>… and {more:,} more</p>" if more else ""
+    return f"<h2>Workers</h2><div class='scroll'>{_table(heads, rows)}</div>{note}"
+
+
+def _doing(running: dict[str, Any]) -> str:
+    if "tile" in running:
+        return f"tile {running['tile']} of {running.get('part')}"
+    return f"block {running.get('block')}, images {running.get('start')} to {running.get('stop')}"
+
+
+def errors_text(snapshot: Snapshot) -> str:
+    """Number of errors, and the latest."""
+    if not snapshot.errors:
+        return "<h2>Errors</h2><p class='faint'>None so far.</p>"
+    shown = f", the latest {len(snapshot.latest)}" if snapshot.errors > len(snapshot.latest) else ""
+    lines = [[_printable(path), _printable(error)] for path, error in snapshot.latest]
+    return f"<h2>Errors: {snapshot.errors:,}{shown}</h2>{_table(('file', 'reason'), lines, 'path')}"
+
+
+def _table(heads: Iterable[str], rows: list[list[str]], kind: str = "") -> str:
+    cell = f"<td class='{kind}'>" if kind else "<td>"
+    head = "".join(f"<th scope='col' class='{kind}'>{_text(name)}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"{cell}{_text(value)}</td>" for value in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _printable(text: str) -> str:
+    """Without control characters and lone surrogates, which JSON and the browser would stumble over."""
+    return text.encode("utf-8", "backslashreplace").decode().translate(dict.fromkeys(range(32), "�"))
+
+
+def _text(text: str) -> str:
+    return html.escape(_printable(text))

@@ -1,0 +1,166 @@
+"""Where the page is served: by a server of its own, from the store alone, or beside Dask's dashboard."""
+
+import asyncio
+import functools
+import logging
+import os
+import re
+import signal
+import socket
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+from bokeh.application import Application
+from bokeh.application.handlers.function import FunctionHandler
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from distributed import Client
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.ioloop import IOLoop
+from tornado.routing import Router
+from tornado.web import ErrorHandler
+
+from ..errors import UsageError
+from ..storage.store import Store
+from .monitor import Monitor
+from .page import make_page
+
+__all__ = ["ROUTE", "add_page", "serve"]
+
+ROUTE = "/fastdiff"
+_V4, _V6 = socket.AF_INET, socket.AF_INET6
+_HOST, _PORT = "127.0.0.1", 8788
+_ALL = ("0.0.0.0", "::")
+
+
+def serve(url: str, address: str | None = None, started: Callable[[str], None] = print) -> None:
+    """Serve the page of a store until SIGINT or SIGTERM; to be called in the main thread.
+
+    Everything the page needs comes from here; its websocket answers only to pages from the address served.
+
+    Parameters
+    ----------
+    url
+        Folder or fsspec URL of the store.
+    address
+        ``host:port`` to listen at; by default port 8788 of the loopback address, or any free one if that is taken.
+    started
+        Called with the address of the page once it is there.
+
+    Raises
+    ------
+    UsageError
+        If there is no store, or the address cannot be used.
+    """
+    Store(url)
+    # distributed gives the last one a level of its own
+    for name in ("bokeh", "tornado", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a browser that asks for something else, or goes away
+    # of a page that is sent an update while this ends
+    warnings.filterwarnings("ignore", "coroutine 'WSHandler.send_message' was never awaited", RuntimeWarning)
+    asyncio.run(_serve(url, _listen(address), started))
+
+
+async def _serve(url: str, listening: socket.socket, started: Callable[[str], None]) -> None:
+    host, port = listening.getsockname()[:2]
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    origins = _origins(host, port)
+    pages = _pages("/", url, origins)
+    http = HTTPServer(_KnownHosts(pages, origins))
+    http.add_socket(listening)
+    server = BaseServer(IOLoop.current(), pages, http)
+    server.start()
+    started(f"http://{_host_name(host)}:{port}/")
+    await stopped.wait()
+    server.stop()
+
+
+class _KnownHosts(Router):
+    """Pages for requests to a name of this host only: a page from elsewhere whose name leads here is no one's to read.
+
+    The port may be another, as behind a tunnel.
+    """
+
+    def __init__(self, pages: BokehTornado, origins: set[str]) -> None:
+        self._pages = pages
+        self._hosts = {origin.rpartition(":")[0] for origin in origins}
+
+    def find_handler(self, request: HTTPServerRequest, **options: Any) -> HTTPMessageDelegate | None:
+        if re.sub(r":\d+$", "", request.host.lower()) in self._hosts:
+            return self._pages.find_handler(request, **options)
+        return self._pages.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+
+
+def _pages(route: str, url: str, origins: set[str]) -> BokehTornado:
+    application = Application(FunctionHandler(functools.partial(make_page, monitor=Monitor(url))))
+    # no absolute address: scripts and styles come from wherever the page came from
+    return BokehTornado({route: application}, extra_websocket_origins=sorted(origins), use_index=False, absolute_url="")
+
+
+def _listen(address: str | None) -> socket.socket:
+    """Socket that listens at an address."""
+    host, ports = _HOST, [_PORT, 0]
+    if address is not None:
+        host, _, number = address.rpartition(":")
+        host = host.strip("[]")
+        if not host or not number.isdecimal() or int(number) > 65_535:
+            raise UsageError(f"address {address!r} is not of the form host:port; name one such as {_HOST}:{_PORT}")
+        ports = [int(number)]
+    for port in ports:
+        try:
+            listening = socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+            )
+        except (OSError, UnicodeError) as error:
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        else:
+            listening.setblocking(False)
+            return listening
+    raise UsageError(f"the page cannot be served at {host}:{ports[0]} ({reason}); name another --address")
+
+
+def _host_name(host: str) -> str:
+    """Host as it is in an address; that of this machine, if all of its addresses are served."""
+    if host in _ALL:
+        host = socket.gethostname()
+    return f"[{host}]" if ":" in host else host
+
+
+def _origins(host: str, port: int) -> set[str]:
+    """Addresses from which pages may open a websocket: those under which this host is known."""
+    hosts = {host}
+    if host in _ALL or host == "::1" or host.startswith("127."):
+        hosts |= {"localhost"}
+    if host in _ALL:
+        of_machine = psutil.net_if_addrs().values()
+        hosts |= {one.address for several in of_machine for one in several if one.family in (_V4, _V6)}
+    return {f"{_host_name(one)}:{port}".lower() for one in hosts}
+
+
+def add_page(client: Client, url: str) -> bool:
+    """Add the page of a store to the dashboard of the scheduler of a client, which is in this process.
+
+    Returns
+    -------
+    Whether it has a dashboard.
+    """
+    return bool(client.run_on_scheduler(_add_page, url=url))
+
+
+def _add_page(dask_scheduler: Any, url: str) -> bool:
+    routing = getattr(dask_scheduler, "http_application", None)
+    server = getattr(dask_scheduler, "http_server", None)
+    if routing is None or server is None or not hasattr(routing, "add_application"):
+        return False
+    sockets = [found.getsockname()[:2] for found in getattr(server, "_sockets", {}).values()]
+    origins = {origin for host, port in sockets for origin in _origins(host, port)}
+    pages = _pages(ROUTE, url, origins)
+    routing.add_application(pages)
+    pages.initialize(IOLoop.current())
+    pages.start()
+    return True

@@ -1,0 +1,102 @@
+"""What is known of a store's progress at a moment; see `monitor`."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..runtime.activity import Work
+from .tile_map import Cells, block_cells
+
+__all__ = ["ComparisonProgress", "FileError", "Rates", "Snapshot", "WorkerProgress"]
+
+
+class FileError(NamedTuple):
+    """A file that could not be read, and why."""
+
+    path: str
+    error: str
+
+
+class Rates(NamedTuple):
+    """Throughput at a moment (seconds since 1970)."""
+
+    time: float
+    images: float
+    pairs: float
+
+
+@dataclass(frozen=True)
+class WorkerProgress:
+    """A worker thread: who it is, what it does, what it did in this run, and how fast it is now."""
+
+    work: Work
+    images_rate: float
+    pairs_rate: float
+
+
+@dataclass(frozen=True)
+class ComparisonProgress:
+    """A comparison and its tiles; pairs are those of different thumbnails."""
+
+    name: str
+    title: str
+    cells: Cells
+    tiles: int
+    done: int
+    running: int
+    pairs: int
+    pairs_done: int
+    similar: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a store at a moment.
+
+    Attributes
+    ----------
+    time
+        Seconds since 1970.
+    problem
+        Why the store cannot be read; None if it can be.
+    writing
+        Whether a process is at work on it.
+    stage
+        The stage that runs; None if none does or it is not known.
+    interrupted
+        Whether the last run did not come to its end.
+    folders
+        The folders of either side.
+    images, images_read
+        Images listed, and those in finished blocks.
+    blocks
+        The blocks as cells.
+    errors, errors_of
+        Images that could not be read, and the number of finished blocks in which they were counted.
+    latest
+        The latest of them.
+    comparisons
+        All that were begun, the one that matters now first.
+    workers
+        The worker threads of the present or last run.
+    rates
+        Throughput over time, the present last.
+    seconds_left
+        For the stage that runs, None if it cannot be told.
+    """
+
+    time: float
+    problem: str | None = None
+    writing: bool = False
+    stage: str | None = None
+    interrupted: bool = False
+    folders: dict[str, list[str]] = field(default_factory=dict)
+    images: int = 0
+    images_read: int = 0
+    blocks: Cells = field(default_factory=lambda: block_cells(0, [], []))
+    errors: int = 0
+    errors_of: int = 0
+    latest: list[FileError] = field(default_factory=list)
+    comparisons: list[ComparisonProgress] = field(default_factory=list)
+    workers: list[WorkerProgress] = field(default_factory=list)
+    rates: list[Rates] = field(default_factory=list)
+    seconds_left: float | None = None

@@ -1,0 +1,19 @@
+"""Optional dependencies: the line that tells which one is missing, and how to install it."""
+
+from .errors import UsageError
+
+__all__ = ["need"]
+
+
+def need(module: str, package: str, extra: str) -> None:
+    """Refuse to go on without a package, with what installs it.
+
+    Raises
+    ------
+    UsageError
+        If the module cannot be imported.
+    """
+    try:
+        __import__(module)
+    except ImportError:
+        raise UsageError(f"{package} is not installed; install it with: pip install 'fastdiff_dask[{extra}]'") from None

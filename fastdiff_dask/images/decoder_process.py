@@ -1,0 +1,213 @@
+"""The process that decodes: requests come in on standard input, results go out on standard output.
+
+Decoders are written in C, and a broken picture may crash or hang them. Here that costs this process, not the one that
+has the work; `decoder_pool` starts another. Imports nothing but Pillow and NumPy, so that it starts in a tenth of a second;
+fsspec when it has to read from a URL.
+"""
+
+import io
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from functools import cache
+from typing import Any, BinaryIO, NamedTuple
+
+from PIL import EpsImagePlugin, ImageFile
+
+from ..config import PIXEL_LIMIT
+from ..urls import ChangedError, describe, fetch, is_url
+from .decode import ImageRecord, changed_record, open_file, read_opened, unopened_record
+
+__all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "fetched", "main"]
+
+READY = "ready"
+# Files from afar that are fetched while earlier ones are read, and their bytes (one may be larger): a request takes
+# some ten times as long as decoding a small picture.
+_FETCHED, _FETCHED_BYTES = 32, 1 << 26
+_FEED_BYTES = 1 << 20
+_WATCH_SECONDS = 0.5
+
+
+class ListedFile(NamedTuple):
+    """A file, and its size (bytes) and time of modification (nanoseconds) as they were listed.
+
+    Attributes
+    ----------
+    path
+        Path, or URL.
+    size, mtime_ns
+        As they were listed.
+    content
+        What it holds, or what became of it, if it was read already.
+    """
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    content: bytes | ImageRecord | None = None
+
+
+class Request(NamedTuple):
+    """Files to read, one after the other, and how.
+
+    Attributes
+    ----------
+    files
+        The files.
+    width, height, exact_decode, pixel_limit
+        See `decode.read_opened`.
+    time_limit
+        Seconds for a file, after which this process ends itself; 0 for no limit. Nothing on systems without alarms.
+    ahead
+        Local files that are opened while an earlier one is read; more are fetched from afar, unless it is 0.
+    at_once
+        Files that are answered together.
+    """
+
+    files: list[ListedFile]
+    width: int
+    height: int
+    exact_decode: bool = False
+    pixel_limit: int = PIXEL_LIMIT
+    time_limit: float = 0.0
+    ahead: int = 0
+    at_once: int = 1
+
+
+class Answer(NamedTuple):
+    """What became of some files.
+
+    Attributes
+    ----------
+    records
+        One for each file.
+    thumbnails
+        Those of the records without an error, one after the other: (height, width, 3) uint8 each.
+    """
+
+    records: list[ImageRecord]
+    thumbnails: bytes
+
+
+_Opened = io.FileIO | bytes | ImageRecord
+
+
+def answers(request: Request) -> Iterator[Answer]:
+    """Read the files, some at a time."""
+    opened: deque[_Opened | Future[_Opened]] = deque()
+    records: list[ImageRecord] = []
+    thumbnails: list[bytes] = []
+    for index, listed in enumerate(request.files):
+        # the default action of the alarm ends the process even in the middle of a decoder's loop
+        _set_alarm(request.time_limit)
+        _open_ahead(opened, request, index)
+        first = opened.popleft()
+        record, thumbnail = _read(first.result() if isinstance(first, Future) else first, listed, request)
+        records.append(record)
+        thumbnails.append(thumbnail)
+        if len(records) == request.at_once or index == len(request.files) - 1:
+            _set_alarm(0)  # waiting for the other side is nobody's fault
+            yield Answer(records, b"".join(thumbnails))
+            records, thumbnails = [], []
+
+
+def _open_ahead(opened: "deque[_Opened | Future[_Opened]]", request: Request, index: int) -> None:
+    """Open the file of this index, if it is not open, and some after it; those from afar by threads."""
+    while index + len(opened) < len(request.files):
+        soon = request.files[index + len(opened)]
+        remote = soon.content is None and is_url(os.fsdecode(soon.path))
+        if opened:
+            if len(opened) > (_FETCHED if remote and request.ahead else request.ahead):
+                return
+            ahead = request.files[index : index + len(opened) + 1]
+            if remote and sum(max(file.size, 0) for file in ahead) > _FETCHED_BYTES:
+                return
+        opened.append(_threads().submit(fetched, soon) if remote else _open(soon))
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_FETCHED, thread_name_prefix="fetch")
+
+
+def _open(listed: ListedFile) -> _Opened:
+    if listed.content is not None:
+        return listed.content
+    try:
+        return open_file(listed.path)
+    except OSError as error:
+        return unopened_record(error)
+
+
+def fetched(listed: ListedFile) -> bytes | ImageRecord:
+    """Content of a file at a URL, or why it cannot be had."""
+    try:
+        return fetch(os.fsdecode(listed.path), listed.size, listed.mtime_ns)
+    except ChangedError:
+        return changed_record()
+    except Exception as error:  # whatever a backend raises; one file that cannot be had costs one row
+        return unopened_record(describe(error))
+
+
+def _set_alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
+    if isinstance(file, ImageRecord):
+        return file, b""
+    content = isinstance(file, bytes)
+    with nullcontext() if isinstance(file, bytes) else file:
+        record, thumbnail = read_opened(
+            file,
+            None if content else (listed.size, listed.mtime_ns),
+            request.width,
+            request.height,
+            exact_decode=request.exact_decode,
+            pixel_limit=request.pixel_limit,
+        )
+    return record, b"" if thumbnail is None else thumbnail.tobytes()
+
+
+def main() -> None:
+    """Answer requests until the other side closes the pipe; its death closes it too."""
+    # by default, a JPEG file is fed to its decoder by 64 KiB, each of which costs 100 µs of starting in the middle
+    ImageFile.MAXBLOCK = _FEED_BYTES
+    EpsImagePlugin.gs_binary = False  # no picture inside another one may start Ghostscript either
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has the work
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # may be inherited otherwise
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    output = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 1)  # whatever a decoder prints must not end up between the answers
+    with suppress(BrokenPipeError):
+        _send(output, READY)
+        while True:
+            try:
+                request: Request = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                return
+            for answer in answers(request):
+                _send(output, answer)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after the one that started it, whatever it is doing then."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+def _send(output: BinaryIO, message: Any) -> None:
+    pickle.dump(message, output, protocol=pickle.HIGHEST_PROTOCOL)
+    output.flush()

@@ -1,0 +1,118 @@
+"""What a notebook shows of an object, as HTML: a cluster, a pair, a project. Names of files are text there, always."""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from ..config import PIXEL_LIMIT
+from ..text import printable, with_unit
+from ..urls import is_url
+from .decode import open_file
+from .decoder_pool import close_readers
+from .preview import as_heat, data_url, read_picture
+
+__all__ = ["ShownImage", "cluster_html", "pair_html", "project_html", "read_shown"]
+
+# Images of a cluster that are shown, and pixels of one of them.
+_IMAGES = 24
+_SHEET = 200
+
+
+class ShownImage(NamedTuple):
+    """An image on a page.
+
+    Attributes
+    ----------
+    name
+        Its path, in one line.
+    about
+        What is known of it.
+    url
+        Its picture, see `preview.data_url`; empty if there is none.
+    ratio
+        Width of the file's picture divided by its height; that in `url` may have another shape.
+    error
+        Why there is no picture.
+    keep
+        Whether it is the one to keep.
+    """
+
+    name: str
+    about: str = ""
+    url: str = ""
+    ratio: float = 1.0
+    error: str = ""
+    keep: bool = False
+
+
+@cache
+def _templates() -> Any:
+    environment = Environment(
+        loader=PackageLoader("fastdiff_dask"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("views.html.jinja").module
+
+
+def read_shown(path: str, longest: int = _SHEET, *, keep: bool = False) -> ShownImage:
+    """Read a file of this machine to show it; what cannot be read is shown with the reason."""
+    name = printable(path)
+    if is_url(path):
+        return ShownImage(name, error="not a file of this machine", keep=keep)
+    try:
+        with open_file(path) as file:
+            state = os.fstat(file.fileno())
+    except OSError as error:
+        return ShownImage(name, error=error.strerror or "it cannot be read", keep=keep)
+    except ValueError as error:
+        return ShownImage(name, error=printable(str(error)), keep=keep)
+    pixels, record = read_picture(
+        os.fsencode(path),
+        longest,
+        longest,
+        size=state.st_size,
+        mtime_ns=state.st_mtime_ns,
+        pixel_limit=PIXEL_LIMIT,
+    )
+    if pixels is None:
+        return ShownImage(name, error=printable(record.error), keep=keep)
+    about = f"{record.width} × {record.height} pixels, {with_unit(state.st_size)}B"
+    return ShownImage(name, about, data_url(pixels), record.width / record.height, keep=keep)
+
+
+def cluster_html(keep: str, low_quality: Sequence[str]) -> str:
+    """Contact sheet of a cluster, the image to keep first; reads the files, 24 of them at most."""
+    paths = [keep, *low_quality]
+    try:
+        shown = [read_shown(path, keep=number == 0) for number, path in enumerate(paths[:_IMAGES])]
+    finally:
+        close_readers()
+    title = f"{len(paths)} similar images: 1 to keep, {len(low_quality)} could go"
+    return str(_templates().cluster(shown, len(paths) - len(shown), title))
+
+
+def pair_html(images: Sequence[ShownImage], difference: Any, title: str) -> str:
+    """Two images and the map (h, w) of their squared differences."""
+    note = "the thumbnails are equal"
+    if difference.any():
+        note = (
+            f"squared difference of the thumbnails, summed over the channels, from 0 (black) to "
+            f"{int(difference.max())} (white); its mean is the MSE"
+        )
+    return str(_templates().pair(images, data_url(as_heat(difference), exact=True), images[1].ratio, title, note))
+
+
+def project_html(
+    title: str,
+    stages: Sequence[tuple[str, float, str]],
+    facts: Sequence[tuple[str, str]],
+    settings: Sequence[tuple[str, str]],
+) -> str:
+    """Stages (name, part that is done from 0 to 1, text), further facts, and settings (name, value)."""
+    rows = [{"name": name, "done": f"{done:.4f}", "text": text} for name, done, text in stages]
+    return str(_templates().project(title, rows, facts, settings))

@@ -1,0 +1,174 @@
+"""Capture date and place of a JPEG file → into another one that lacks them; all else in that stays, byte by byte."""
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image
+
+from ..extras import need
+
+__all__ = ["NotMergedError", "check_merging", "merged"]
+
+# Tags of the EXIF standard (CIPA DC-008): the date, what belongs to it, the notes of the maker, the latitude.
+_DATE, _TAKEN, _DIGITIZED = 36867, (36867, 37521, 36881), (36868, 37522, 36882)
+_MAKER_NOTE, _LATITUDE = 37500, 2
+# Places in the file: of directories of which the library knows nothing, and of the small picture, which may move.
+_SUB_IFDS, _SMALL = 330, (513, 514)
+_IFDS = {"0th": 0, "Exif": 34665, "GPS": 34853, "Interop": 40965}
+_START, _SCAN, _EXIF, _MPF = b"\xff\xd8", 0xDA, b"Exif\0\0", b"MPF\0"
+_APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
+_LONGEST_SEGMENT = 65_535 - 2
+
+
+class NotMergedError(Exception):
+    """Why a file cannot get what it lacks, as the rest of a sentence about it."""
+
+
+def check_merging() -> None:
+    """See that the package for it is there.
+
+    Raises
+    ------
+    UsageError
+        If it is missing.
+    """
+    need("piexif", "piexif", "metadata")
+
+
+def merged(kept: bytes, other: bytes) -> bytes | None:
+    """The content of a file with capture date and GPS position of another one, where it has none.
+
+    The date comes with its fractions of a second and time zone, the position with all that the GPS says; what the file
+    has of these it keeps, and every other byte of it, too. In some files that is not possible: the notes of a camera's
+    maker and an index of several pictures refer to places in the file, which would change, and EXIF data that are
+    damaged or unusual would not survive.
+
+    Parameters
+    ----------
+    kept, other
+        Contents of both.
+
+    Returns
+    -------
+    The new content; None if the other one has nothing that this one lacks.
+
+    Raises
+    ------
+    NotMergedError
+        If there is something to add and it cannot be.
+    """
+    import piexif
+
+    try:
+        theirs = piexif.load(other) if other.startswith(_START) else None
+    except Exception:  # damaged, of whatever kind: there is nothing that could be lost
+        return None
+    if theirs is None or not (_has_date(theirs) or _LATITUDE in theirs["GPS"]):
+        return None
+    if not kept.startswith(_START):
+        try:
+            date, place = _of_others(kept)
+        except Exception:  # damaged, of whatever kind
+            date = place = False
+        if (date or not _has_date(theirs)) and (place or _LATITUDE not in theirs["GPS"]):
+            return None
+        raise NotMergedError("is no JPEG file")
+    try:
+        segments = list(_segments(kept))
+        own = [(start, stop) for marker, start, stop in segments if (marker, kept[start + 4 :][:6]) == (_APP1, _EXIF)]
+        if len(own) > 1:
+            raise NotMergedError("has EXIF data twice")
+        before = kept[own[0][0] + 4 : own[0][1]] if own else b""
+        mine = piexif.load(before) if own else {"0th": {}, "Exif": {}, "GPS": {}, "1st": {}, "thumbnail": None}
+        date = _has_date(theirs) and not _has_date(mine)
+        place = _LATITUDE in theirs["GPS"] and _LATITUDE not in mine["GPS"]
+        if not (date or place):
+            return None
+        if _MAKER_NOTE in mine["Exif"]:
+            raise NotMergedError("has notes of its camera's maker, which would not survive it")
+        if any(_SUB_IFDS in mine[name] for name in ("0th", "1st")):
+            raise NotMergedError("has EXIF data that would not survive it")
+        if any((marker, kept[start + 4 :][:4]) == (_APP2, _MPF) for marker, start, _ in segments):
+            raise NotMergedError("holds several pictures, whose index would be wrong after it")
+        exif = piexif.dump(_added(mine, theirs, date, place))
+        _check_kept(before, mine, exif)
+    except NotMergedError:
+        raise
+    except Exception as error:  # whatever is broken in there: what is not understood is not changed
+        raise NotMergedError(f"has EXIF data that are not understood ({type(error).__name__})") from None
+    if len(exif) > _LONGEST_SEGMENT:
+        raise NotMergedError("has no room for more EXIF data")
+    segment = struct.pack(">BBH", 0xFF, _APP1, len(exif) + 2) + exif
+    if own:
+        start, stop = own[0]
+    else:
+        # after JFIF, which has to be first
+        start = stop = next((start for marker, start, _ in segments if marker != _APP0), len(kept))
+    return kept[:start] + segment + kept[stop:]
+
+
+def _has_date(exif: dict[str, Any]) -> bool:
+    text = exif["Exif"].get(_DATE, b"")
+    return isinstance(text, bytes) and any(digit in text for digit in b"123456789")
+
+
+def _of_others(content: bytes) -> tuple[bool, bool]:
+    """Whether a file of another format has a date, and a position."""
+    with Image.open(io.BytesIO(content)) as image:
+        exif = image.getexif()
+        text = str(exif.get_ifd(_IFDS["Exif"]).get(_DATE, ""))
+        return any(digit in text for digit in "123456789"), _LATITUDE in exif.get_ifd(_IFDS["GPS"])
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, begin and end of each segment of a JPEG file before its picture (ITU-T T.81, annex B)."""
+    place = 2
+    while True:
+        if content[place] != 0xFF:
+            raise ValueError("no marker")
+        while content[place + 1] == 0xFF:  # these may be filled up
+            place += 1
+        start = place
+        marker = content[place + 1]
+        (length,) = struct.unpack_from(">H", content, place + 2)
+        place += 2 + length
+        yield marker, start, place
+        if marker == _SCAN:
+            return
+
+
+def _added(mine: dict[str, Any], theirs: dict[str, Any], date: bool, place: bool) -> dict[str, Any]:
+    new = {name: dict(values) if isinstance(values, dict) else values for name, values in mine.items()}
+    if date:
+        # what belongs to a date that says nothing says nothing
+        known = {tag: value for tag, value in new["Exif"].items() if tag not in _TAKEN}
+        wanted = _TAKEN if known.keys() & set(_DIGITIZED) else _TAKEN + _DIGITIZED
+        new["Exif"] = {tag: theirs["Exif"][tag] for tag in wanted if tag in theirs["Exif"]} | known
+    if place:
+        new["GPS"] = theirs["GPS"] | new["GPS"]
+    return new
+
+
+def _check_kept(before: bytes, mine: dict[str, Any], after: bytes) -> None:
+    """See that all that was there is there still: the library leaves out tags that it does not know."""
+    import piexif
+
+    found, may_change = piexif.load(after), (*_TAKEN, *_SMALL, *_IFDS.values())
+    for name, values in mine.items():
+        if isinstance(values, dict):
+            same = all(found[name].get(tag) == value for tag, value in values.items() if tag not in may_change)
+        else:
+            same = values == found[name]
+        if not same:
+            raise NotMergedError("has EXIF data that would not survive it")
+    if before:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about values that it does not understand
+            exif = Image.Exif()
+            exif.load(before)
+            there = {name: set(exif.get_ifd(number)) if number else set(exif) for name, number in _IFDS.items()}
+        if any(tags - set(mine.get(name, {})) - set(_IFDS.values()) for name, tags in there.items()):
+            raise NotMergedError("has EXIF data that would not survive it")

@@ -1,0 +1,341 @@
+"""The similar pairs of a tile, by a cascade of lower bounds. Kernels: chunks in, chunks out, NumPy or CuPy."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .pair_filters import Allowed
+from .signatures import segment_energies
+
+__all__ = [
+    "BOX_VALUES",
+    "SearchCounts",
+    "SearchSide",
+    "candidate_pairs",
+    "listed_limit",
+    "near_sub_blocks",
+    "product_limit",
+]
+
+# Values of the boxes around sub-blocks.
+BOX_VALUES = 16
+# Values that the first matrix product of a tile may take, and what decides: the time of a pair in it, a + b · values,
+# and of a pair that is left, in the same unit (nanoseconds on a processor of 2021; only their ratios matter).
+_FIRST_VALUES = (8, 16, 32, 48)
+_PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 0.4, 0.024, 400.0
+# Columns of a matrix product: with 256 rows the result stays in the cache of a core.
+_COLUMNS = 1024
+# Pairs whose whole signatures are compared at a time.
+_SURVIVORS = 4096
+# Once one pair in so many is left, the next stage is cheaper as a matrix product of all.
+_DENSE_SHARE = 64
+_FEW = 64  # but not for so few
+# Runs, and rows of each, from which the number of leading values is chosen.
+_SAMPLE, _SAMPLE_ROWS = 16, 32
+_UNIT = 2.0**-24  # rounding of float32
+
+
+@dataclass
+class SearchCounts:
+    """How many pairs each stage of the cascade left.
+
+    Attributes
+    ----------
+    pairs
+        All pairs; with short cuts, those that are wanted.
+    near
+        Those of sub-blocks whose boxes are near each other; with short cuts, also pairs that are not wanted, which such
+        sub-blocks have beside others.
+    leading
+        Those that the first values of the signatures left.
+    candidates
+        Those whose thumbnails were compared one by one.
+    dense
+        Those whose thumbnails were compared by matrix products, since too many were left; with short cuts, as `near`.
+    """
+
+    pairs: int = 0
+    near: int = 0
+    leading: int = 0
+    candidates: int = 0
+    dense: int = 0
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Names of the counts, in their order."""
+        return [field.name for field in fields(cls)]
+
+
+class SearchSide:
+    """Signatures of one side of a tile, and what the stages need of them."""
+
+    def __init__(self, values: Any, sub_blocks: list[range], xp: Any) -> None:
+        self.values = values
+        self.sub_blocks = sub_blocks
+        self._counts = tuple(count for count in _FIRST_VALUES if count < values.shape[1])
+        energies = segment_energies(values, tuple(count - 1 for count in self._counts))
+        heads, tails = energies[:, 0], energies[:, -1]
+        # for each count, the norm of the values left out as it is in `leading_values`, and the squared norm of the row
+        self._tails: dict[int, Any] = {}
+        self.norms: dict[int, Any] = {values.shape[1]: xp.sum(energies, axis=1)}
+        for segment in reversed(range(len(self._counts))):
+            self._tails[self._counts[segment]] = xp.astype(xp.sqrt(tails), xp.float32)[:, None]
+            tails = tails + energies[:, segment]
+        for segment, count in enumerate(self._counts):
+            self.norms[count] = heads + xp.astype(self._tails[count][:, 0], xp.float64) ** 2
+            heads = heads + energies[:, segment + 1]
+        self.largest = {count: float(xp.max(norms)) if sub_blocks else 0.0 for count, norms in self.norms.items()}
+        boxed = self.leading(BOX_VALUES, slice(None), xp)
+        self.low, self.high = _of_each(xp.min, boxed, sub_blocks, xp), _of_each(xp.max, boxed, sub_blocks, xp)
+        self.nbytes = 4 * math.prod(values.shape) + values.shape[0] * (4 * len(self._tails) + 8 * len(self.norms))
+
+    def leading(self, count: int, rows: slice, xp: Any) -> Any:
+        """`leading_values` of some rows."""
+        if count not in self._tails:
+            return self.values[rows]
+        return xp.concat([self.values[rows, : count - 1], self._tails[count][rows]], axis=1)
+
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of values that a product may take."""
+        return (*self._counts, self.values.shape[1])
+
+    def operand(self, count: int, xp: Any) -> tuple[Any, Any]:
+        """The leading values of all rows, (n, count) float32, and their squared norms, (n,) float32."""
+        return self.leading(count, slice(None), xp), xp.astype(self.norms[count], xp.float32)
+
+    def left(self, count: int, rows: slice, xp: Any) -> Any:
+        """Rows (x, |x|², 1) that make squared distances in a product with `right`, of the leading values."""
+        values = self.leading(count, rows, xp)
+        rounded = xp.astype(self.norms[count][rows], xp.float32)[:, None]
+        return xp.concat([values, rounded, xp.ones_like(rounded)], axis=1)
+
+    def right(self, count: int, rows: slice, xp: Any) -> Any:
+        """Rows (−2 y, 1, |y|²)."""
+        values = self.leading(count, rows, xp)
+        rounded = xp.astype(self.norms[count][rows], xp.float32)[:, None]
+        return xp.concat([-2 * values, xp.ones_like(rounded), rounded], axis=1)
+
+
+def _of_each(reduced: Any, values: Any, sub_blocks: list[range], xp: Any) -> Any:
+    """Smallest or largest values of each sub-block; of those of one size at once, as nearly all are."""
+    if not sub_blocks:
+        return values
+    size, regular = len(sub_blocks[0]), 0
+    while regular < len(sub_blocks) and sub_blocks[regular] == range(regular * size, (regular + 1) * size):
+        regular += 1
+    blocks = xp.reshape(values[: regular * size], (regular, size, values.shape[1]))
+    found = [reduced(values[rows.start : rows.stop], axis=0)[None, :] for rows in sub_blocks[regular:]]
+    return xp.concat([reduced(blocks, axis=1), *found])
+
+
+class _Product:
+    """Finds the pairs that the leading values leave, by matrix products."""
+
+    def __init__(self, a: SearchSide, b: SearchSide, count: int, radius: float, xp: Any) -> None:
+        self.count = count
+        self._limit = product_limit(radius, count, a.largest[count] + b.largest[count])
+        self._left, self._right = a.left(count, slice(None), xp), b.right(count, slice(None), xp)
+        widest = max(_COLUMNS, *map(len, b.sub_blocks))
+        self._space = xp.empty(max(map(len, a.sub_blocks)) * widest, dtype=xp.float32)
+        self._xp = xp
+
+    def near(self, rows: range, columns: range) -> tuple[Any, Any]:
+        """Rows and columns (k,) of the pairs in a run."""
+        xp = self._xp
+        squares = xp.reshape(self._space[: len(rows) * len(columns)], (len(rows), len(columns)))
+        xp.matmul(self._left[rows.start : rows.stop], self._right[columns.start : columns.stop].T, out=squares)
+        if xp.min(squares) > self._limit:  # of most runs: half the time of looking for places
+            return xp.zeros(0, dtype=xp.int64), xp.zeros(0, dtype=xp.int64)
+        # NumPy finds places in one dimension 20 times as fast as in two
+        places = xp.nonzero(xp.reshape(squares <= self._limit, (-1,)))[0]
+        return places // len(columns) + rows.start, places % len(columns) + columns.start
+
+
+def near_sub_blocks(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:
+    """Which sub-blocks have boxes at most a radius apart: (m, n) bool.
+
+    The distance of two boxes is a lower bound of that of any two points in them: along each axis, points are at least
+    as far apart as the gap between the intervals. The gaps are differences of float32 values in float64; some roundings
+    a value of relative size 2⁻⁵³ are covered by a factor of 1 + 10⁻¹².
+    """
+    squares = xp.zeros((a.low.shape[0], b.low.shape[0]), dtype=xp.float64)
+    for axis in range(a.low.shape[1]):
+        low_a, high_a, low_b, high_b = (xp.astype(side[:, axis], xp.float64) for side in (a.low, a.high, b.low, b.high))
+        gap = xp.maximum(low_b[None, :] - high_a[:, None], low_a[:, None] - high_b[None, :])
+        squares += xp.maximum(gap, 0) ** 2
+    return squares <= radius * radius * (1 + 1e-12)
+
+
+def product_limit(radius: float, values: int, norms: float) -> float:
+    """Largest squared distance that a float32 matrix product may give for signatures at most a radius apart.
+
+    The product sums k + 2 terms, x_i · (−2 y_i), |x|² and |y|². In any order, and with fused multiplications or not,
+    the sum is wrong by at most γ_(k+2) times the sum of the terms' sizes (Higham 2002, section 3.1), which is at most
+    2 |x| |y| + |x|² + |y|² ≤ 2 (|x|² + |y|²); rounding |x|² and |y|² to float32 adds u (|x|² + |y|²), u = 2⁻²⁴, and
+    their float64 sums next to nothing. With k ≤ 256 that is less than (2 k + 8) u (|x|² + |y|²). The limit is rounded
+    up to a float32.
+    """
+    limit = radius * radius + (2 * values + 8) * _UNIT * norms
+    return float(np.nextafter(np.float32(limit), np.float32(np.inf)))
+
+
+def listed_limit(radius: float, values: int) -> float:
+    """Largest sum of squared float32 differences for signatures at most a radius apart.
+
+    Each difference is right up to 1 ± u, each square and sum of k non-negative terms up to 1 ± γ_(k+1), so the sum is
+    at most r² (1 + u)² (1 + γ_(k+1)) < r² (1 + 2 (k + 4) u); the rest of 2 (k + 8) u covers that this limit itself is
+    rounded to float32 when it is compared with float32 sums.
+    """
+    return radius * radius * (1 + 2 * (values + 8) * _UNIT)
+
+
+def _runs(near: Any, b: list[range], triangular: bool) -> Iterator[tuple[int, range]]:
+    """Runs of consecutive near sub-blocks with at most `_COLUMNS` columns: sub-block of rows, columns."""
+    for row, flags in enumerate(near.tolist()):
+        start = stop = -1
+        for column in range(row if triangular else 0, len(b)):
+            if not flags[column]:
+                continue
+            if start >= 0 and (column > stop or b[column].stop - b[start].start > _COLUMNS):
+                yield row, range(b[start].start, b[stop - 1].stop)
+                start = -1
+            if start < 0:
+                start = column
+            stop = column + 1
+        if start >= 0:
+            yield row, range(b[start].start, b[stop - 1].stop)
+
+
+def _choose_count(a: SearchSide, b: SearchSide, runs: list[tuple[int, range]], radius: float, xp: Any) -> int:
+    """How many leading values to use first in this tile: what costs least by a sample of its runs.
+
+    It decides the time alone; the candidates are the same.
+    """
+    sample = runs[:: -(-len(runs) // _SAMPLE)]
+    costs = []
+    for count in a.counts():
+        limit = product_limit(radius, count, a.largest[count] + b.largest[count])
+        pairs = left = 0
+        for row, columns in sample:
+            rows = a.sub_blocks[row][:: -(-len(a.sub_blocks[row]) // _SAMPLE_ROWS)]
+            squares = (
+                a.left(count, slice(rows.start, rows.stop, rows.step), xp)
+                @ b.right(count, slice(columns.start, columns.stop), xp).T
+            )
+            pairs += len(rows) * len(columns)
+            left += int(xp.count_nonzero(squares <= limit))
+        costs.append((_PAIR_TIME + _VALUE_TIME * count + _SURVIVOR_TIME * left / pairs, count))
+    return min(costs)[1]
+
+
+def candidate_pairs(
+    a: Any,
+    b: Any,
+    sub_blocks_a: list[range],
+    sub_blocks_b: list[range],
+    /,
+    *,
+    radius: float,
+    counts: SearchCounts,
+    triangular: bool = False,
+    allowed: Allowed | None = None,
+) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
+    """Find the pairs whose signatures are at most a radius apart, by cheaper bounds first.
+
+    1. Boxes around sub-blocks, see `near_sub_blocks`. 2. The leading values, by a matrix product for each run of near
+    sub-blocks; how many is chosen from a sample, so that the expected time is least. 3. The whole signatures of the
+    pairs that are left. Each stage leaves out only what it proves to be too far: no pair of images whose sum of squared
+    errors is at most (radius − 2 ε)² is left out, ε = `signatures.signature_error`, because then the distance of their
+    signatures as computed, and that of the leading values, is at most the radius.
+
+    Memory: the sides in float32 twice to three times, 1 MB for a product, and the candidates of a few runs.
+
+    Parameters
+    ----------
+    a, b
+        (m, k) and (n, k) float32: signatures, NumPy or CuPy.
+    sub_blocks_a, sub_blocks_b
+        Consecutive rows of each that are near each other.
+    radius
+        Largest distance; positive.
+    counts
+        Where the pairs that each stage leaves are counted.
+    triangular
+        `a` and `b` are the same; only pairs with row < column count.
+    allowed
+        Which pairs are wanted, by default all; NumPy only.
+
+    Yields
+    ------
+    Rows and columns (k,) of some candidates; or, where so many are left that comparing all is cheaper, a range of rows
+    and one of columns, in which all pairs are candidates (those with row < column if triangular).
+    """
+    xp = array_namespace(a, b)
+    if allowed is not None:
+        counts.pairs += allowed.pairs()
+    else:
+        counts.pairs += a.shape[0] * (a.shape[0] - 1) // 2 if triangular else a.shape[0] * b.shape[0]
+    if not a.shape[0] or not b.shape[0]:
+        return
+    rows_side = SearchSide(a, sub_blocks_a, xp)
+    columns_side = rows_side if triangular else SearchSide(b, sub_blocks_b, xp)
+    near = near_sub_blocks(rows_side, columns_side, radius, xp)
+    if allowed is not None:
+        near &= allowed.near(sub_blocks_a, sub_blocks_b)
+    runs = list(_runs(near, sub_blocks_b, triangular))
+    if not runs:
+        return
+    first = _Product(rows_side, columns_side, _choose_count(rows_side, columns_side, runs, radius, xp), radius, xp)
+    whole: _Product | None = None
+    waiting: list[tuple[Any, Any]] = []
+    survivors = 0
+    for row, columns in runs:
+        rows = sub_blocks_a[row]
+        on_diagonal = triangular and columns.start == rows.start
+        pairs = len(rows) * len(columns) - on_diagonal * (len(rows) * (len(rows) + 1) // 2)
+        counts.near += pairs
+        i, j = _wanted(*first.near(rows, columns), on_diagonal, allowed)
+        counts.leading += i.shape[0]
+        if i.shape[0] * _DENSE_SHARE > pairs and first.count < a.shape[1]:
+            whole = whole or _Product(rows_side, columns_side, a.shape[1], radius, xp)
+            i, j = _wanted(*whole.near(rows, columns), on_diagonal, allowed)
+        if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
+            counts.dense += pairs
+            yield rows, columns
+            continue
+        waiting.append((i, j))
+        survivors += i.shape[0]
+        if survivors >= _SURVIVORS:
+            yield from _near_whole(a, b, waiting, radius, counts, xp)
+            waiting, survivors = [], 0
+    if survivors:
+        yield from _near_whole(a, b, waiting, radius, counts, xp)
+
+
+def _wanted(i: Any, j: Any, on_diagonal: bool, allowed: Allowed | None) -> tuple[Any, Any]:
+    if on_diagonal:
+        i, j = i[i < j], j[i < j]
+    if allowed is not None:
+        wanted = allowed.wanted(i, j)
+        i, j = i[wanted], j[wanted]
+    return i, j
+
+
+def _near_whole(
+    a: Any, b: Any, waiting: list[tuple[Any, Any]], radius: float, counts: SearchCounts, xp: Any
+) -> Iterator[tuple[Any, Any]]:
+    """Those of the waiting pairs whose whole signatures are at most a radius apart."""
+    i, j = (xp.concat([part[side] for part in waiting]) for side in (0, 1))
+    limit = listed_limit(radius, a.shape[1])
+    for start in range(0, i.shape[0], _SURVIVORS):
+        rows, columns = i[start : start + _SURVIVORS], j[start : start + _SURVIVORS]
+        differences = xp.take(a, rows, axis=0) - xp.take(b, columns, axis=0)
+        near = xp.vecdot(differences, differences) <= limit
+        if xp.any(near):
+            rows, columns = rows[near], columns[near]
+            counts.candidates += rows.shape[0]
+            yield rows, columns

@@ -1,0 +1,93 @@
+"""Similar pairs by exact integers, of images listed one by one or all with all."""
+
+import math
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from .squared_errors import paired_squared_errors, prepare_images, prepared_squared_errors
+
+__all__ = ["chunk_rows", "listed_pairs", "similar_pairs"]
+
+# Rows and columns of one matrix of errors: bounds the memory whatever the size of a block, and the share of pairs on
+# the diagonal that a matrix product computes twice.
+_CHUNK = 256
+_CHUNK_BYTES = 1 << 26
+
+
+def _pairs_array(i: Any, j: Any, errors: Any, masks: Any, xp: Any) -> Any:
+    return xp.stack([i, j, xp.astype(errors, xp.int64), xp.astype(masks, xp.int64)], axis=1)
+
+
+def listed_pairs(a: Any, b: Any, i: Any, j: Any, /, *, sse_limit: int, transforms: tuple[int, ...]) -> Any:
+    """Find those of some pairs whose smallest sum of squared errors is at most a limit.
+
+    Parameters
+    ----------
+    a, b
+        (m, h, w, c) and (n, h, w, c) uint8, NumPy or CuPy.
+    i, j
+        (k,) int64: which of `a` and of `b`.
+    sse_limit, transforms
+        As for `similar_pairs`.
+
+    Returns
+    -------
+    As `similar_pairs`, in the order in which the pairs were given.
+    """
+    xp = array_namespace(a, b)
+    errors, masks = paired_squared_errors(
+        prepare_images(a, transforms), prepare_images(b, transforms, mirrored=False), i, j
+    )
+    similar = errors <= sse_limit
+    return _pairs_array(i[similar], j[similar], errors[similar], masks[similar], xp)
+
+
+def chunk_rows(values: int) -> int:
+    """Images in a matrix of errors, for images of so many values: as float32 they take 64 MB at most, or one image."""
+    return max(1, min(_CHUNK, _CHUNK_BYTES // (4 * values)))
+
+
+def similar_pairs(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], triangular: bool = False) -> Any:
+    """Find the pairs of images whose smallest sum of squared errors is at most a limit, by comparing all.
+
+    Parameters
+    ----------
+    a, b
+        (m, h, w, c) and (n, h, w, c) uint8, NumPy or CuPy.
+    sse_limit
+        Largest sum of squared errors of a similar pair, inclusive.
+    transforms
+        Numbers of the transforms of images of `a`, see `transforms.available_transforms`.
+    triangular
+        `a` and `b` are the same images; compare each with those after it only.
+
+    Returns
+    -------
+    (k, 4) int64, a row a pair, ordered: index in `a`, index in `b`, sum of squared errors, bit mask of the transforms
+    that reach it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.zeros((3, 8, 8, 3), np.uint8)
+    >>> images[2] = 255
+    >>> similar_pairs(images, images, sse_limit=0, transforms=(0, 2), triangular=True).tolist()
+    [[0, 1, 0, 5]]
+    """
+    xp = array_namespace(a, b)
+    found = [xp.zeros((0, 4), dtype=xp.int64)]
+    size = chunk_rows(math.prod(a.shape[1:]))
+    for top in range(0, a.shape[0], size):
+        rows = prepare_images(a[top : top + size], transforms)
+        for left in range(top if triangular else 0, b.shape[0], size):
+            columns = prepare_images(b[left : left + size], transforms, mirrored=False)
+            errors = prepared_squared_errors(rows, columns)
+            similar = errors.smallest <= sse_limit
+            if triangular and left == top:
+                similar = xp.triu(similar, k=1)
+            i, j = xp.nonzero(similar)
+            if i.shape[0]:
+                found.append(_pairs_array(i + top, j + left, errors.smallest[i, j], errors.masks((i, j)), xp))
+    pairs = xp.concat(found)
+    return pairs[xp.argsort(pairs[:, 0] * b.shape[0] + pairs[:, 1])]

@@ -1,0 +1,185 @@
+"""Blocks, sub-blocks and tiles: which images are compared where. Integers only."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = [
+    "LARGEST_SIDE",
+    "LARGEST_SUB_BLOCK",
+    "SLOW_TILES",
+    "SUB_BLOCK",
+    "SUB_BLOCKS",
+    "UNKNOWN_SUB_BLOCK",
+    "Axis",
+    "Generation",
+    "Tile",
+    "choose_tile_side",
+    "plan_tiles",
+]
+
+# Sub-blocks along the side of a tile, and tiles along the side of a plan.
+LARGEST_SIDE, _MOST_GROUPS = 128, 64
+# Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS.
+SUB_BLOCK = 256
+# For measures that are slow: images of a sub-block (of SSIM, a core compares 500 pairs a second; a user's function may
+# be as slow), and tiles along the side of the matrix, at least. Who stops a run waits for a tile.
+SUB_BLOCKS, SLOW_TILES = {"mse": SUB_BLOCK, "hamming": SUB_BLOCK, "ssim": 16}, 200
+UNKNOWN_SUB_BLOCK, LARGEST_SUB_BLOCK = 64, 4096
+
+
+class Generation(NamedTuple):
+    """The blocks that one run added, as block numbers.
+
+    Attributes
+    ----------
+    a, b
+        Blocks of the images of side a and of side b; `b` follows `a` and is empty where there is one side only.
+    images_a, images_b
+        Number of images in them; only the last block of a side may be part empty.
+    """
+
+    a: range
+    b: range
+    images_a: int
+    images_b: int
+
+    @property
+    def blocks(self) -> range:
+        """All blocks of the generation."""
+        return range(self.a.start, self.b.stop)
+
+    def rows(self, block: int, block_size: int) -> int:
+        """Number of images in one of the blocks."""
+        side, images = (self.a, self.images_a) if block in self.a else (self.b, self.images_b)
+        return min(block_size, images - (block - side.start) * block_size)
+
+
+class Axis(NamedTuple):
+    """The sub-blocks of one side of a comparison, numbered over all of its parts.
+
+    A part is what was planned at once: some images in an order of their own, cut into sub-blocks.
+
+    Attributes
+    ----------
+    parts
+        For each part, the number of its images, and of images in a sub-block (the last one may have fewer).
+    """
+
+    parts: tuple[tuple[int, int], ...]
+
+    def sub_blocks(self) -> int:
+        """Number of sub-blocks."""
+        return sum(-(-images // size) for images, size in self.parts)
+
+    def pieces(self, sub_blocks: range) -> Iterator[tuple[int, range, int]]:
+        """Images of consecutive sub-blocks, by parts.
+
+        Yields
+        ------
+        Number of the part, places of the images in its order, size of its sub-blocks.
+        """
+        first = 0
+        for part, (images, size) in enumerate(self.parts):
+            count = -(-images // size)
+            start, stop = max(sub_blocks.start - first, 0), min(sub_blocks.stop - first, count)
+            if start < stop:
+                yield part, range(start * size, min(stop * size, images)), size
+            first += count
+
+    def images(self, sub_blocks: range) -> int:
+        """Number of images in consecutive sub-blocks."""
+        return sum(len(places) for _, places, _ in self.pieces(sub_blocks))
+
+    def cuts(self, sub_blocks: range) -> list[range]:
+        """Where each of some consecutive sub-blocks is, if their images are put one after the other."""
+        cuts, done = [], 0
+        for _, places, size in self.pieces(sub_blocks):
+            cuts += [
+                range(done + start, done + min(start + size, len(places))) for start in range(0, len(places), size)
+            ]
+            done += len(places)
+        return cuts
+
+
+class Tile(NamedTuple):
+    """A rectangle of images × images, given by its sub-blocks: the unit of comparison, scheduling and resuming.
+
+    Attributes
+    ----------
+    rows, columns
+        Numbers of the sub-blocks on either `Axis`.
+    triangular
+        True where rows and columns are the same images, so that only row < column is compared.
+    """
+
+    rows: range
+    columns: range
+    triangular: bool
+
+
+def choose_tile_side(sub_blocks: int, threads: int, largest: int, usual: int = LARGEST_SIDE) -> int:
+    """Choose how many sub-blocks the side of a tile has.
+
+    Large tiles cost less around them, as long as all threads have some: about four tiles a thread and at least two, so
+    that a slow one holds up the end but little. At most 128 sub-blocks, or what is usual, unless that made more than a
+    few thousand tiles.
+
+    Parameters
+    ----------
+    sub_blocks
+        Along the side of the plan.
+    threads
+        Tasks that run at a time.
+    largest
+        Side that fits into a worker's memory.
+    usual
+        Sub-blocks, at most, unless that makes too many tiles.
+
+    Examples
+    --------
+    >>> choose_tile_side(235, 2, 1000), choose_tile_side(40_000, 64, 1000), choose_tile_side(10, 2, 1000)
+    (59, 625, 3)
+    """
+    along = math.isqrt(8 * threads)  # k groups make k (k + 1) / 2 tiles
+    side = -(-sub_blocks // along)
+    if side > 1 and math.comb(-(-sub_blocks // side) + 1, 2) < 2 * threads:
+        side -= 1  # rounding up made the tiles too few: of 67 sub-blocks, 23 groups instead of 33
+    side = min(side, max(usual, -(-sub_blocks // _MOST_GROUPS)))
+    return max(1, min(side, largest))
+
+
+def _groups(sub_blocks: range, side: int) -> list[range]:
+    return [sub_blocks[start : start + side] for start in range(0, len(sub_blocks), side)]
+
+
+def plan_tiles(rows: tuple[int, int], columns: tuple[int, int] | None, side: int) -> list[Tile]:
+    """Plan the tiles of one part: its images with those of every older part, and with each other.
+
+    Over all parts each pair of sub-blocks (of rows with columns if there are two sides) is in exactly one tile.
+
+    Parameters
+    ----------
+    rows, columns
+        Sub-blocks of older parts and of all parts on each side; None for `columns` compares one side with itself.
+    side
+        Sub-blocks along the side of a tile.
+    """
+    old_rows, new_rows = range(rows[0]), range(*rows)
+    if columns is not None:
+        old_columns, new_columns = range(columns[0]), range(*columns)
+        rectangles = [(old_rows, new_columns), (new_rows, old_columns), (new_rows, new_columns)]
+    else:
+        rectangles = [(old_rows, new_rows)]
+    tiles = [
+        Tile(row_group, column_group, False)
+        for all_rows, all_columns in rectangles
+        for column_group in _groups(all_columns, side)
+        for row_group in _groups(all_rows, side)
+    ]
+    if columns is None:
+        groups = _groups(new_rows, side)
+        tiles += [
+            Tile(first, second, i == j) for j, second in enumerate(groups) for i, first in enumerate(groups[: j + 1])
+        ]
+    return tiles

@@ -1,0 +1,253 @@
+"""Thumbnail → hashes."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FastDiffError, UsageError
+from ..extras import need
+from .user_functions import function_name, shown_name
+
+__all__ = [
+    "DIGEST_BYTES",
+    "HASH_COLUMNS",
+    "HASH_KEY",
+    "IMAGE_HASH_COLUMNS",
+    "HashSettings",
+    "check_shift",
+    "thumbnail_digests",
+    "thumbnail_hashes",
+]
+
+HASH_COLUMNS = ("hash_0", "hash_90", "hash_180", "hash_270")
+# The smallest of them: equal for pictures that are equal when turned.
+HASH_KEY = "hash_key"
+IMAGE_HASH_COLUMNS = ("average_hash", "difference_hash", "perceptual_hash", "wavelet_hash")
+DIGEST_BYTES = 16
+_AT_ONCE = 64  # thumbnails that are turned at once: calls cost little beside it, and it stays in the cache
+
+
+def check_shift(amount: int) -> None:
+    """Refuse a shift that leaves nothing of a byte."""
+    if isinstance(amount, bool) or not isinstance(amount, int) or not -7 <= amount <= 7:
+        raise UsageError(f"hash shift is {amount!r}; it must be a whole number of bits from -7 to 7")
+
+
+def thumbnail_hashes(thumbnail: NDArray[np.uint8], amount: int = 0) -> tuple[str, str, str, str]:
+    """Hash a thumbnail turned by 0, 90, 180 and 270 degrees, after dropping bits of every channel.
+
+    Parameters
+    ----------
+    thumbnail
+        (h, w, c) uint8.
+    amount
+        Bits by which every value is shifted, to the right if positive: 4 keeps 16 levels, so that pictures that differ
+        by less may hash alike.
+
+    Returns
+    -------
+    Four strings of 32 hexadecimal digits: SHA-256, cut to 16 bytes, of the shape and the shifted values.
+
+    Raises
+    ------
+    UsageError
+        If `amount` is not from −7 to 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain = np.full((8, 8, 3), 200, np.uint8)
+    >>> len(set(thumbnail_hashes(plain))), thumbnail_hashes(plain, 4) == thumbnail_hashes(plain + np.uint8(7), 4)
+    (1, True)
+    """
+    check_shift(amount)
+    return _turned_hashes(thumbnail[None], amount, _sha256)[0]
+
+
+def _sha256(thumbnail: NDArray[np.uint8], /) -> str:
+    digest = hashlib.sha256(repr(thumbnail.shape).encode())
+    digest.update(thumbnail.data)
+    return digest.hexdigest()[: 2 * DIGEST_BYTES]
+
+
+def _turned_hashes(
+    thumbnails: NDArray[np.uint8], amount: int, function: Callable[[Any], str]
+) -> list[tuple[str, str, str, str]]:
+    """Hash each of some thumbnails (n, h, w, c), shifted and turned four times; `function` gets what is read-only."""
+    found: list[tuple[str, str, str, str]] = []
+    for start in range(0, len(thumbnails), _AT_ONCE):
+        part = thumbnails[start : start + _AT_ONCE]
+        part = np.right_shift(part, amount) if amount >= 0 else np.left_shift(part, -amount)
+        found += zip(*([function(image) for image in turned] for turned in _turned(part)), strict=True)
+    return found
+
+
+def _turned(thumbnails: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Thumbnails (n, h, w, c) in four rotations, each contiguous and read-only."""
+    # whole pixels are moved twice as fast as bytes
+    pixels = np.ascontiguousarray(thumbnails).view(f"V{thumbnails.shape[-1]}")[..., 0]
+    for turns in range(4):
+        turned = np.ascontiguousarray(np.rot90(pixels, turns, axes=(1, 2)))[..., None].view(np.uint8)
+        turned.flags.writeable = False
+        yield turned
+
+
+@dataclass(frozen=True)
+class HashSettings:
+    """Which hashes of a thumbnail are wanted.
+
+    Attributes
+    ----------
+    amount
+        Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+    function
+        (h, w, c) uint8, which it cannot write to → str or bytes; it is called for the shifted thumbnail in each of its
+        four rotations. None is SHA-256, see `thumbnail_hashes`.
+    image_hashes
+        Hashes of the ImageHash package that are wanted, of the thumbnail as it is: "average", "difference",
+        "perceptual", "wavelet".
+    turned
+        Whether the hashes of the turned thumbnail are wanted, or those of the ImageHash package alone.
+    name
+        Names the function in the store, where it is the same in every process; found if it is not given.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be used, or the ImageHash package is needed and missing.
+
+    Examples
+    --------
+    >>> hashing = HashSettings(function=lambda thumbnail: bytes([thumbnail.max()]))
+    >>> columns = hashing.columns(np.arange(2 * 192, dtype=np.uint8).reshape(2, 8, 8, 3))
+    >>> columns["hash_90"], columns["hash_shift"]
+    (['0b', '0f'], [4, 4])
+    """
+
+    amount: int = 4
+    function: Callable[[Any], str | bytes] | None = None
+    image_hashes: tuple[str, ...] = ()
+    turned: bool = True
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_shift(self.amount)
+        if self.function is not None and not callable(self.function):
+            kind = type(self.function).__name__
+            raise UsageError(f"hash_function is of type {kind}; use a function of a thumbnail that gives str or bytes")
+        known = ", ".join(repr(column.removesuffix("_hash")) for column in IMAGE_HASH_COLUMNS)
+        if not isinstance(self.image_hashes, tuple):
+            raise UsageError(f"image_hashes is {self.image_hashes!r}; it must be a tuple of some of {known}")
+        for name in self.image_hashes:
+            if f"{name}_hash" not in IMAGE_HASH_COLUMNS:
+                raise UsageError(f"image_hashes has {name!r}; use some of {known}")
+        if self.image_hashes:
+            need("imagehash", "ImageHash", "hashes")
+        if not self.name:
+            # frozen; and found only once, because workers need not have the function's source
+            object.__setattr__(self, "name", "sha256" if self.function is None else function_name(self.function))
+
+    def missing(self, frame: Any) -> "HashSettings | None":
+        """Find what some images do not have yet, or have in another way, from their metadata; None if nothing."""
+        same = frame["hash_function"].eq(self.name) & frame["hash_shift"].eq(self.amount) & frame[HASH_KEY].notna()
+        turned = self.turned and not same.all()
+        image_hashes = tuple(name for name in self.image_hashes if frame[f"{name}_hash"].isna().any())
+        return replace(self, turned=turned, image_hashes=image_hashes) if turned or image_hashes else None
+
+    def columns(self, thumbnails: NDArray[np.uint8]) -> dict[str, list[Any]]:
+        """Hash thumbnails.
+
+        Parameters
+        ----------
+        thumbnails
+            (n, h, w, 3) uint8.
+
+        Returns
+        -------
+        Column of the metadata → its n values.
+
+        Raises
+        ------
+        FastDiffError
+            If the function fails, or gives something else than str or bytes; the message names it.
+        """
+        columns: dict[str, list[Any]] = {}
+        if self.turned:
+            found = _turned_hashes(thumbnails, self.amount, _sha256 if self.function is None else self._call)
+            for number, name in enumerate(HASH_COLUMNS):
+                columns[name] = [hashes[number] for hashes in found]
+            columns[HASH_KEY] = [min(hashes) for hashes in found]
+            columns["hash_function"] = [self.name] * len(found)
+            columns["hash_shift"] = [self.amount] * len(found)
+        for name in self.image_hashes:
+            columns[f"{name}_hash"] = _image_hashes(name, thumbnails)
+        return columns
+
+    def _call(self, thumbnail: NDArray[np.uint8], /) -> str:
+        """Call the function, and refuse what is neither str nor bytes."""
+        assert self.function is not None
+        shown = shown_name(self.name)
+        try:
+            found = self.function(thumbnail)
+        except (Exception, SystemExit) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise FastDiffError(f"hash function {shown} failed ({reason}); the block is not kept") from None
+        if isinstance(found, bytes):
+            return found.hex()
+        if not isinstance(found, str):
+            raise FastDiffError(f"hash function {shown} gave {type(found).__name__}; it must give str or bytes")
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise FastDiffError(f"hash function {shown} gave text that is no Unicode; let it give bytes") from None
+        return str(found)
+
+
+def _image_hashes(name: str, thumbnails: NDArray[np.uint8]) -> list[str]:
+    import imagehash
+    from PIL import Image
+
+    functions = {
+        "average": imagehash.average_hash,
+        "difference": imagehash.dhash,
+        "perceptual": imagehash.phash,
+        "wavelet": imagehash.whash,
+    }
+    return [str(functions[name](Image.fromarray(thumbnail))) for thumbnail in np.ascontiguousarray(thumbnails)]
+
+
+def thumbnail_digests(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Digest thumbnails turned by 0, 90, 180 and 270 degrees: equal digests mean equal pixels.
+
+    That two different pictures share a digest of 128 bits has a probability of 2⁻¹²⁸. SHA-256 (FIPS 180-4), cut to
+    16 bytes: most processors have instructions for it.
+
+    Parameters
+    ----------
+    thumbnails
+        (n, h, w, c) uint8.
+
+    Returns
+    -------
+    (n, 4, 16) uint8, never all zeros.
+
+    Examples
+    --------
+    >>> image = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
+    >>> digests, turned = thumbnail_digests(image), thumbnail_digests(np.rot90(image, axes=(1, 2)))
+    >>> bool((digests[0, 1:] == turned[0, :3]).all())
+    True
+    """
+    result = np.empty((len(thumbnails), 4, DIGEST_BYTES), np.uint8)
+    for start in range(0, len(thumbnails), _AT_ONCE):
+        for turns, turned in enumerate(_turned(thumbnails[start : start + _AT_ONCE])):
+            shape = hashlib.sha256(repr(turned.shape[1:]).encode())
+            for row, image in enumerate(turned, start):
+                digest = shape.copy()
+                digest.update(image.data)
+                result[row, turns] = np.frombuffer(digest.digest()[:DIGEST_BYTES], np.uint8)
+    return result

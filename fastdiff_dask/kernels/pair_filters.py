@@ -1,0 +1,315 @@
+"""Which pairs are compared at all: by the shapes of the pictures, or by their hashes. Kernels: NumPy only."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CompareSettings
+
+__all__ = ["KEY_VALUES", "Allowed", "PairFilters", "picture_keys"]
+
+# Of an image: width, height, and two words of its hash.
+KEY_VALUES = 4
+# Wider than the rounding of a quotient and a product in float64; what is nearer is compared in whole numbers.
+_DOUBT = 1e-12
+# Pictures whose ratios are within it are put in order together if ratios need not be equal.
+_LEAST_BIN = 1.01
+
+
+def picture_keys(
+    width: NDArray[np.int64], height: NDArray[np.int64], hashes: Iterable[str | None] | None = None
+) -> NDArray[np.int64]:
+    """What `PairFilters` needs to know of pictures: (n, 4) int64.
+
+    Hashes are told apart by 128 bits of their BLAKE2b.
+
+    Parameters
+    ----------
+    width, height
+        (n,) size in pixels.
+    hashes
+        Their hashes, if they are needed.
+    """
+    keys = np.zeros((len(width), KEY_VALUES), np.int64)
+    keys[:, 0], keys[:, 1] = width, height
+    if hashes is not None:
+        words = b"".join(
+            hashlib.blake2b(str(key or "").encode(errors="surrogatepass"), digest_size=16).digest() for key in hashes
+        )
+        keys[:, 2:] = np.frombuffer(words, "<i8").reshape(-1, 2)
+    return keys
+
+
+class _Numbers(NamedTuple):
+    """Pictures by number: each is wanted with those from a start to before a stop."""
+
+    number: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    def take(self, rows: Any) -> "_Numbers":
+        return _Numbers(self.number[rows], self.start[rows], self.stop[rows])
+
+    def partners(self, others: "_Numbers") -> NDArray[np.int64]:
+        """How many of some others are in the range of each."""
+        number = np.sort(others.number)
+        return np.searchsorted(number, self.stop) - np.searchsorted(number, self.start)
+
+    def wants(self, others: "_Numbers", i: Any, j: Any) -> NDArray[np.bool_]:
+        number = others.number[j]
+        return (self.start[i] <= number) & (number < self.stop[i])
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Which pairs of some rows and columns are wanted; made by `ShortCuts.allowed`.
+
+    Pictures are numbered by hash and aspect ratio so that the partners of one are those of a range of numbers, without
+    those of a second range if equal hashes are left out. That is exact, in whole numbers, and pairs are counted without
+    being listed: time O((m + n) log(m + n)), memory 24 to 48 bytes a picture.
+    """
+
+    _rows: tuple[_Numbers, ...]
+    _columns: tuple[_Numbers, ...]
+    triangular: bool
+
+    def wanted(self, i: Any, j: Any) -> NDArray[np.bool_]:
+        """Whether rows i and columns j, of shapes that fit together, are wanted."""
+        wanted, *left_out = (mine.wants(other, i, j) for mine, other in zip(self._rows, self._columns, strict=True))
+        return wanted & ~left_out[0] if left_out else wanted
+
+    def partners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many others each row (m,) and each column (n,) is wanted with."""
+        found = []
+        for sides in ((self._rows, self._columns), (self._columns, self._rows)):
+            count, *left_out = (mine.partners(others) for mine, others in zip(*sides, strict=True))
+            found.append(count - left_out[0] if left_out else count - self.triangular)
+        return found[0], found[1]
+
+    def pairs(self) -> int:
+        """Number of the pairs that are wanted."""
+        return int(self.partners()[0].sum()) // (2 if self.triangular else 1)
+
+    def take(self, rows: Any, columns: Any) -> "Allowed":
+        """The same for some of the rows and of the columns."""
+        return Allowed(
+            tuple(one.take(rows) for one in self._rows),
+            tuple(one.take(columns) for one in self._columns),
+            self.triangular,
+        )
+
+    def near(self, cuts_a: Sequence[range], cuts_b: Sequence[range]) -> NDArray[np.bool_]:
+        """Which sub-blocks may have pairs that are wanted, (m, n) bool, by the ranges of their numbers."""
+        rows, number = self._rows[0], self._columns[0].number
+        start, stop = (
+            np.array([function(values[cut.start : cut.stop]) for cut in cuts_a], np.int64)
+            for function, values in ((np.min, rows.start), (np.max, rows.stop))
+        )
+        low, high = (
+            np.array([function(number[cut.start : cut.stop]) for cut in cuts_b], np.int64)
+            for function in (np.min, np.max)
+        )
+        return (start[:, None] <= high[None, :]) & (low[None, :] < stop[:, None])
+
+
+@dataclass(frozen=True)
+class PairFilters:
+    """Tells which pairs are wanted, from what `picture_keys` gives.
+
+    Attributes
+    ----------
+    aspect
+        0: of the same size; f ≥ 1: aspect ratios within this factor; None: of any shape.
+    turned
+        A quarter turn of a picture makes no difference.
+    same_hash, other_hash
+        Only pairs with equal hashes, only pairs with different ones.
+
+    Examples
+    --------
+    >>> keys = picture_keys(np.array([40, 30, 80]), np.array([30, 40, 50]))
+    >>> same_shape = ShortCuts(aspect=1.0, turned=True).allowed(keys)
+    >>> same_shape.wanted(np.array([0, 0, 1]), np.array([1, 2, 2])).tolist(), same_shape.pairs()
+    ([True, False, False], 1)
+    """
+
+    aspect: float | None = None
+    turned: bool = True
+    same_hash: bool = False
+    other_hash: bool = False
+
+    @classmethod
+    def of(cls, settings: CompareSettings) -> "PairFilters":
+        """Those of a comparison."""
+        return cls(
+            settings.match_aspect_by, settings.rotations, settings.only_matching_hash, settings.skip_matching_hash
+        )
+
+    def __bool__(self) -> bool:
+        return self.aspect is not None or self.hashes
+
+    @property
+    def hashes(self) -> bool:
+        """Whether hashes are needed."""
+        return self.same_hash or self.other_hash
+
+    @property
+    def shown(self) -> str:
+        """For people, after what else a comparison is; empty if there are none."""
+        if self.aspect is None:
+            shape = ""
+        elif self.aspect <= 1:
+            shape = ", of the same aspect ratio" if self.aspect else ", of the same size"
+        else:
+            shape = f", aspect ratios within {self.aspect:g}"
+        return shape + (", equal hashes" if self.same_hash else ", different hashes" if self.other_hash else "")
+
+    @property
+    def hash_column(self) -> str:
+        """Which hash counts: that of all turns, or, where a turn makes another picture, that of the picture as it is.
+
+        Pictures with an equal one are alike as far as their comparison would look.
+        """
+        return "hash_key" if self.turned else "hash_0"
+
+    def kinds(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, k) int64: pictures with equal rows are wanted with the same others, so that one may stand for all."""
+        columns = []
+        if self.aspect is not None:
+            wide, high = self._sides(keys)
+            if self.aspect > 0:
+                divisor = np.maximum(np.gcd(wide, high), 1)
+                wide, high = wide // divisor, high // divisor
+            columns += [wide, high]
+        if self.hashes:
+            columns += [keys[:, 2], keys[:, 3]]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(keys), 0), np.int64)
+
+    def allowed(self, rows: NDArray[np.int64], columns: NDArray[np.int64] | None = None) -> Allowed:
+        """Which pairs of rows and columns are wanted.
+
+        Parameters
+        ----------
+        rows, columns
+            (m, 4) and (n, 4) int64 keys; without columns, rows with each other, each pair once.
+        """
+        keys = rows if columns is None else np.concatenate([rows, columns])
+        shape, start, stop = self._shapes(keys)
+        numbers = [_Numbers(shape, start, stop)]
+        if self.hashes:
+            first = _ranks(keys[:, 2], keys[:, 3])[0] * (int(shape.max(initial=0)) + 1)
+            numbers.append(_Numbers(first + shape, first + start, first + stop))
+        used = numbers[-1:] if self.same_hash else numbers
+        side_a = tuple(one.take(slice(len(rows))) for one in used)
+        side_b = side_a if columns is None else tuple(one.take(slice(len(rows), None)) for one in used)
+        return Allowed(side_a, side_b, columns is None)
+
+    def equal_hashes(self, keys: NDArray[np.int64], on_b: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """So few of the pairs with equal hashes and allowed shapes that what all of these connect is connected: (k, 2).
+
+        In the order of their numbers, partners of a picture are neighbours, and whatever is between two of them is
+        partner to both; so it takes the next one only, between two sides the next one of the other side before and
+        after.
+
+        Parameters
+        ----------
+        keys
+            (n, 4) int64.
+        on_b
+            Which pictures are on side b, if only pairs between two sides count; those of side a are given first.
+        """
+        either = PairFilters(self.aspect, self.turned, same_hash=True).allowed(keys)
+        order = np.argsort(either._rows[0].number, kind="stable")
+        if on_b is None:
+            pairs = np.stack([order[:-1], order[1:]], axis=1)
+        else:
+            side, places = on_b[order], np.arange(len(order))
+            found = []
+            for mine in (False, True):
+                other = np.flatnonzero(side != mine)
+                here = places[side == mine]
+                after = np.searchsorted(other, here)
+                for place in (after - 1, after):
+                    there = (place >= 0) & (place < len(other))
+                    both = order[here[there]], order[other[place[there]]]
+                    found.append(np.stack(both[::-1] if mine else both, axis=1))
+            pairs = np.unique(np.concatenate(found), axis=0)
+        return pairs[either.wanted(pairs[:, 0], pairs[:, 1])]
+
+    def bins(self, keys: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Numbers of bins, (n,): pictures that are wanted together are in one, or in neighbouring ones; None for all.
+
+        They decide the order of the pictures, and so the time alone.
+        """
+        if self.same_hash:
+            return _ranks(keys[:, 2], keys[:, 3])[0]
+        if self.aspect is None:
+            return None
+        if self.aspect <= 1:
+            return self._shapes(keys)[0]
+        wide, high = self._sides(keys)
+        width = np.log(max(self.aspect, _LEAST_BIN))
+        return np.floor(np.log(np.maximum(wide, 1) / np.maximum(high, 1)) / width).astype(np.int64)
+
+    def _sides(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sides of the pictures whose quotient is the aspect ratio: where turns make no difference, the longer first.
+
+        To turn one of two pictures that both lie brings their ratios no nearer.
+        """
+        width, height = keys[:, 0], keys[:, 1]
+        return (np.maximum(width, height), np.minimum(width, height)) if self.turned else (width, height)
+
+    def _shapes(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers of the shapes, (n,), ascending with the aspect ratio, and the range of those that each goes with.
+
+        Ratios are told apart in whole numbers: two of sides below 2³¹ are at least 2⁻⁶² apart, so that 62 binary digits
+        after the point differ.
+        """
+        if self.aspect is None:
+            nothing = np.zeros(len(keys), np.int64)
+            return nothing, nothing, nothing + 1
+        wide, high = self._sides(keys)
+        if self.aspect == 0:
+            number = _ranks(wide, high)[0]
+            return number, number, number + 1
+        high = np.maximum(high, 1)
+        whole, rest = np.divmod(wide, high)
+        upper, rest = np.divmod(rest << 31, high)
+        number, first = _ranks(whole, upper, (rest << 31) // high)
+        if self.aspect == 1:
+            return number, number, number + 1
+        stop = _stops(wide[first], high[first], self.aspect)
+        # i goes with j ≤ i as j goes with i
+        start = np.searchsorted(stop, np.arange(len(stop)), side="right")
+        return number, start[number], stop[number]
+
+
+def _ranks(*columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number rows of integers in ascending order, equal ones alike: numbers (n,), and a row with each number."""
+    order = np.lexsort(columns[::-1])
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([np.diff(column[order]) != 0 for column in columns], axis=0)
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.cumsum(new) - 1
+    return ranks, order[new]
+
+
+def _stops(wide: NDArray[np.int64], high: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
+    """For each of some ascending ratios, how many are at most `factor` times as large: (n,) int64, exact."""
+    ratios = wide / high
+    with np.errstate(over="ignore"):
+        bounds = ratios * factor
+        stops = np.searchsorted(ratios, bounds * (1 - _DOUBT))
+        doubtful = np.searchsorted(ratios, bounds * (1 + _DOUBT), side="right")
+    numerator, denominator = factor.as_integer_ratio()
+    for place in np.flatnonzero(stops < doubtful).tolist():
+        w, h, stop = int(wide[place]), int(high[place]), int(stops[place])
+        # in Python's integers, which do not overflow
+        while stop < doubtful[place] and int(wide[stop]) * h * denominator <= numerator * w * int(high[stop]):
+            stop += 1
+        stops[place] = stop
+    return stops

@@ -1,0 +1,199 @@
+"""Functions of the user: what tells one from another in the store, whether workers can have them, what they need."""
+
+import copyreg
+import functools
+import hashlib
+import inspect
+import pickle
+import re
+import sys
+import sysconfig
+import types
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+
+__all__ = ["check_sendable", "function_name", "shown_name"]
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """Name a function for the store: two different ones differently, and one alike in every process.
+
+    Examples
+    --------
+    >>> function_name(len) == function_name(len) != function_name(max)
+    True
+    """
+    digest = hashlib.sha256()
+    for part in _identity(function, {}):
+        digest.update(part.encode() + b"\0")
+    name = re.sub(r"[^0-9A-Za-z_.]+", "_", _name(function)).strip("_.")[-80:]
+    return f"{name}-{digest.hexdigest()[:16]}"
+
+
+def shown_name(name: str) -> str:
+    """Give the part of such a name that is for people.
+
+    Examples
+    --------
+    >>> shown_name(function_name(len))
+    'builtins.len'
+    """
+    return name.rpartition("-")[0] or name
+
+
+def check_sendable(function: Callable[..., Any], role: str) -> None:
+    """Refuse a function that workers cannot have.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be pickled; the message names it by its role, such as "hash function".
+    """
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(function)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"{role} {shown_name(function_name(function))} cannot be sent to the workers ({reason}); let it use no "
+            f"open files, locks or connections"
+        ) from None
+
+
+def _name(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__ or ''}.{named.__qualname__}"
+
+
+def _identity(value: Any, known: dict[int, Any], around: tuple[int, ...] = ()) -> Iterator[str]:
+    """What tells a function from another of the same name: its source, and the values that it uses.
+
+    Not its file, line or address, which change from one notebook's kernel to the next. Code of installed packages
+    counts by its name.
+
+    Parameters
+    ----------
+    value
+        The function, or what it uses.
+    known
+        Functions, classes and modules that were described already, by identity; they are kept alive here, because the
+        identity of what is gone is given away again.
+    around
+        Identities of what the value is part of.
+    """
+    if value is None or value is Ellipsis or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+        yield f"{type(value).__name__} {value!r}"
+        return
+    if isinstance(value, types.FunctionType | type | types.ModuleType):
+        yield f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+        if id(value) not in known and not isinstance(value, types.ModuleType):
+            known[id(value)] = value
+            if not _is_installed(value):
+                yield from _code_identity(value, known)
+        return
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        yield f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()}"
+        return
+    if id(value) in around:
+        yield f"itself, {len(around) - around.index(id(value))} above"
+        return
+    around = (*around, id(value))
+    yield f"{type(value).__name__}("
+    if isinstance(value, types.CodeType):
+        yield value.co_code.hex()
+        parts: Any = (value.co_consts, value.co_names, value.co_varnames)
+    elif isinstance(value, tuple | list):
+        parts = value
+    elif isinstance(value, dict):
+        parts = [part for item in value.items() for part in item]
+    elif isinstance(value, set | frozenset):  # in an order that is the same in every process
+        parts = sorted("\0".join(_identity(item, known, around)) for item in value)
+    elif isinstance(value, partial):
+        parts = (value.func, value.args, value.keywords)
+    elif isinstance(value, types.MethodType):
+        parts = (value.__func__, value.__self__)
+    elif isinstance(value, np.ufunc):
+        parts = (value.__name__,)
+    else:
+        parts = _reduced(value)
+    for part in parts:
+        yield from _identity(part, known, around)
+    yield ")"
+
+
+def _code_identity(value: Any, known: dict[int, Any]) -> Iterator[str]:
+    """Source of a function or class of the user's, and what it uses."""
+    if isinstance(value, type):
+        yield _source(value)
+        for base in value.__bases__:
+            yield from _identity(base, known)
+        for part in vars(value).values():
+            function = part.__func__ if isinstance(part, staticmethod | classmethod) else part
+            if isinstance(function, types.FunctionType):
+                yield from _identity(function, known)
+        return
+    source = "" if value.__name__ == "<lambda>" else _source(value)  # a line may have several of them
+    if source:
+        yield source
+    else:
+        yield from _identity(value.__code__, known)
+    for part in (value.__defaults__, value.__kwdefaults__):
+        yield from _identity(part, known)
+    for cell in value.__closure__ or ():
+        try:
+            yield from _identity(cell.cell_contents, known)
+        except ValueError:
+            yield "empty"  # of a function that is not defined yet
+    for name in _global_names(value.__code__):
+        if name in value.__globals__:
+            yield name
+            yield from _identity(value.__globals__[name], known)
+
+
+def _reduced(value: Any) -> Any:
+    """What pickle would keep of an object; of what it cannot keep, nothing."""
+    try:
+        reduce = copyreg.dispatch_table.get(type(value))
+        reduced = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+    except Exception:  # whatever the object raises: locks, open files and connections tell nothing
+        return ()
+    if isinstance(reduced, str):
+        return (reduced,)
+    return [list(part) if isinstance(part, Iterator) else part for part in reduced]
+
+
+def _is_installed(value: Any) -> bool:
+    """Whether a function or class belongs to Python or an installed package."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if module is None or module.__name__ == "__main__":
+        return False
+    file = getattr(module, "__file__", None)
+    return file is None or any(Path(file).is_relative_to(folder) for folder in _package_folders())
+
+
+@functools.cache
+def _package_folders() -> frozenset[str]:
+    return frozenset(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def _source(value: Any) -> str:
+    try:
+        return inspect.getsource(value)
+    except (OSError, TypeError):
+        return ""
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _global_names(constant)

@@ -1,0 +1,253 @@
+"""The tables of a store in files, Parquet, CSV or JSON, or in a database: whole or not at all."""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .._version import __version__
+from ..errors import FastDiffError, UsageError
+from ..urls import is_url
+from .sql import is_database, write_sql
+from .tables import TABLES, Tables, decodable
+
+__all__ = ["FORMATS", "check_export", "describe_counts", "write_export"]
+
+FORMATS = ("parquet", "csv", "json")
+_MARK = "fastdiff_dask"
+# What a folder of an export has besides its tables; it says that the folder may be replaced.
+_ABOUT = "export.json"
+# What a spreadsheet takes for a formula at the beginning of a cell.
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+
+
+def check_export(target: str, table: str | None = None, form: str | None = None, force: bool = False) -> None:
+    """Say before any work what of an export cannot be done; arguments as for `write_export`.
+
+    Raises
+    ------
+    UsageError
+        If the target cannot be written, has something else, or does not fit the other arguments.
+    """
+    if table is not None and table not in TABLES:
+        raise UsageError(f"there is no table {table!r}; use {', '.join(TABLES)}")
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"there is no format {form!r}; use {', '.join(FORMATS)}")
+    if is_database(target):
+        if table is not None or form is not None:
+            raise UsageError("a database gets all four tables; leave out the table (--what) and the format")
+        return
+    if not target or is_url(target):
+        raise UsageError(f"nothing can be exported to {target or 'nowhere'!r}; name a file, a folder or a database")
+    path = Path(target)
+    try:
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"no folder for {target}; make it first")
+        if _form_of_file(target) is not None:
+            if form is not None and form != _form_of_file(target):
+                raise UsageError(f"{target} ends in another format than {form}; leave one of them out")
+            if path.exists() and not path.is_file():
+                raise UsageError(f"{target} is no file; name another one")
+            if path.exists() and not force and not _is_own_file(path):
+                raise UsageError(f"{target} is no export; name another file, or replace it with force=True (--force)")
+        elif path.exists() and not _is_own_folder(path):
+            # not with force either: a folder may have anything in it
+            endings = ", ".join(f".{ending}" for ending in FORMATS)
+            raise UsageError(f"{target} is no export; name a new folder, or a file that ends in {endings}")
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written ({error.strerror}); name another place") from None
+
+
+def _form_of_file(target: str) -> str | None:
+    """Format by the ending; None for a folder."""
+    ending = "" if target.endswith(("/", os.sep)) or Path(target).is_dir() else Path(target).suffix[1:].lower()
+    return ending if ending in FORMATS else None
+
+
+def write_export(
+    tables: Tables,
+    target: str,
+    *,
+    table: str | None = None,
+    form: str | None = None,
+    password: str | None = None,
+    force: bool = False,
+) -> dict[str, int]:
+    """Write tables of a store into a file, a folder or a database, in place of an earlier export.
+
+    All or nothing: files are written beside the target and take its place at the end. Memory: as `Tables`.
+
+    In Parquet, CSV and databases, bytes of a path that are not UTF-8 are U+FFFD, and ``path_bytes`` of the images has
+    the name (in CSV as hexadecimal digits); in JSON they are lone surrogates, as in the file of ``find --json``. CSV is
+    UTF-8 and has every text as it is: what begins with ``=``, ``+``, ``-`` or ``@`` is a formula for a spreadsheet,
+    so import it there as text.
+
+    Parameters
+    ----------
+    tables
+        What to write.
+    target
+        File that ends in .parquet, .csv or .json, for one table; a new folder, or that of an earlier export, for one or
+        all; or the URL of a database, see `sql.write_sql`.
+    table
+        "images", "pairs", "clusters" or "errors"; by default the pairs in a file, and all in a folder.
+    form
+        "parquet" (the default), "csv" or "json", for a folder.
+    password
+        Of the database.
+    force
+        Replace a file, or tables of a database, that no export wrote. A folder with other things is never replaced.
+
+    Returns
+    -------
+    Number of rows of each table; in CSV under "formulas" the number of cells that a spreadsheet takes for some, if any.
+
+    Raises
+    ------
+    UsageError
+        See `check_export` and `write_sql`.
+    FastDiffError
+        If writing fails.
+    """
+    check_export(target, table, form, force)
+    if is_database(target):
+        return write_sql(tables, target, password=password, force=force)
+    if password is not None:
+        raise UsageError("a file has no password; leave it out")
+    path, of_file = Path(target).absolute(), _form_of_file(target)
+    counts: dict[str, int] = {}
+    names = [table or "pairs"] if of_file else ([table] if table else list(TABLES))
+    new = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    old = new.with_suffix(".old")
+    try:
+        if of_file:
+            _write(tables, names[0], of_file, new, counts)
+            new.replace(path)
+            return counts
+        new.mkdir()
+        for name in names:
+            _write(tables, name, form or "parquet", new / f"{name}.{form or 'parquet'}", counts)
+        (new / _ABOUT).write_text(json.dumps({_MARK: __version__, "rows": counts}, indent=1) + "\n")
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise FastDiffError(f"the export to {target} failed ({reason}); make room, or name another place") from None
+    finally:
+        new.unlink() if new.is_file() else shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and path.exists():
+            shutil.rmtree(old)
+    return counts
+
+
+def describe_counts(counts: dict[str, int]) -> str:
+    """Numbers of rows in words.
+
+    Examples
+    --------
+    >>> describe_counts({"pairs": 2, "formulas": 1})
+    'Wrote pairs: 2; 1 cells begin like a formula, import them as text into a spreadsheet'
+    """
+    rows = ", ".join(f"{name}: {number}" for name, number in counts.items() if name != "formulas")
+    formulas = counts.get("formulas", 0)
+    more = f"; {formulas} cells begin like a formula, import them as text into a spreadsheet" if formulas else ""
+    return f"Wrote {rows}{more}"
+
+
+def _write(tables: Tables, table: str, form: str, path: Path, counts: dict[str, int]) -> None:
+    {"parquet": _write_parquet, "csv": _write_csv, "json": _write_json}[form](tables, table, path, counts)
+
+
+def _counted(tables: Tables, table: str, counts: dict[str, int]) -> Iterator[pd.DataFrame]:
+    counts[table] = 0
+    for part in tables.parts(table):
+        counts[table] += len(part)
+        yield part
+
+
+def _write_parquet(tables: Tables, table: str, path: Path, counts: dict[str, int]) -> None:
+    schema = tables.schema(table).with_metadata({_MARK: __version__})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in _counted(tables, table, counts):
+            writer.write_table(pa.Table.from_pandas(decodable(part), schema, preserve_index=False))
+
+
+def _csv_columns(names: list[str]) -> str:
+    return ",".join(names) + "\n"
+
+
+def _write_csv(tables: Tables, table: str, path: Path, counts: dict[str, int]) -> None:
+    formulas = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(_csv_columns(tables.schema(table).names))
+        for part in _counted(tables, table, counts):
+            part = decodable(part)
+            if "path_bytes" in part:
+                part = part.assign(path_bytes=[None if name is None else name.hex() for name in part.path_bytes])
+            for name in part.select_dtypes(exclude=["number", "bool"]):
+                formulas += sum(isinstance(cell, str) and _FORMULA.match(cell) is not None for cell in part[name])
+            part.to_csv(file, index=False, header=False, lineterminator="\n")
+    if formulas:
+        counts["formulas"] = counts.get("formulas", 0) + formulas
+
+
+def _json_head(table: str) -> str:
+    return f'{{"{_MARK}": "{__version__}", "table": "{table}", "rows": ['
+
+
+def _write_json(tables: Tables, table: str, path: Path, counts: dict[str, int]) -> None:
+    with path.open("w", encoding="ascii") as file:
+        file.write(_json_head(table))
+        separator = "\n"
+        for part in _counted(tables, table, counts):
+            # surrogates in the path say the same as its bytes
+            rows = part.drop(columns="path_bytes", errors="ignore").astype(object)
+            for row in rows.where(rows.notna(), None).to_dict("records"):
+                file.write(separator + json.dumps(row))
+                separator = ",\n"
+        file.write("\n]}\n")
+
+
+# -- what is there ---------------------------------------------------------------------------------------------------
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether a file is one of an export, by its beginning or its metadata."""
+    form = path.suffix[1:].lower()
+    if form == "parquet":
+        try:
+            return _MARK.encode() in (pq.read_schema(path).metadata or {})
+        except (pa.ArrowException, OSError):
+            return False
+    with path.open("rb") as file:
+        start = file.read(1000)
+    if form == "json":
+        return start.startswith(f'{{"{_MARK}": "'.encode())
+    header = start.partition(b"\n")[0].split(b",")
+    kinds = ([b"image", b"side"], [b"a", b"b"], [b"cluster", b"position"], [b"path", b"error", b"image"])
+    return any(header[: len(kind)] == kind for kind in kinds)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether a folder is empty, or has an export and nothing else."""
+    if not path.is_dir():
+        return False
+    names = {entry.name for entry in path.iterdir()}
+    if not names:
+        return True
+    if _ABOUT not in names or names - {_ABOUT, *(f"{table}.{form}" for table in TABLES for form in FORMATS)}:
+        return False
+    try:
+        about: Any = json.loads((path / _ABOUT).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and _MARK in about

@@ -1,0 +1,124 @@
+"""Two images of a store side by side, and a project at a glance: what a notebook shows of them."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CompareSettings
+from ..errors import UsageError
+from ..images.decoder_pool import close_readers
+from ..images.display import ShownImage, pair_html
+from ..images.preview import data_url, fitted, read_listed
+from ..kernels.squared_errors import transformed_squared_errors
+from ..kernels.transforms import apply_transform, available_transforms, rotation_of
+from ..results.collect import shown_paths
+from ..stages.roots import Root
+from ..storage.store import Store
+from ..text import printable, with_unit
+from ..urls import full_path
+
+__all__ = ["Pair", "look_at_pair"]
+
+_SHOWN = 480
+_COLUMNS = ["side", "root", "path", "path_bytes", "size", "mtime_ns", "current", "width", "height", "error"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images; in a notebook it is shown as both pictures and a map of where they differ.
+
+    Attributes
+    ----------
+    a, b
+        Their paths.
+    mse
+        Their MSE, exact: the mean over the pixels of the thumbnails of the squared differences, summed over channels,
+        for that transform of a for which it is lowest.
+    rotation, mirrored
+        Degrees counter-clockwise by which a is turned, and whether it is mirrored left and right before.
+    difference
+        (height, width) int64, where they differ: the mean of it is `mse`.
+    """
+
+    a: str
+    b: str
+    mse: float
+    rotation: int
+    mirrored: bool
+    difference: NDArray[np.int64] = field(repr=False)
+    _rows: tuple[Any, Any] = field(repr=False)
+    _thumbnails: NDArray[np.uint8] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        transform = self.rotation // 90 + (4 if self.mirrored else 0)
+        try:
+            shown = [
+                _shown(row, thumbnail, name, turn)
+                for row, thumbnail, name, turn in zip(
+                    self._rows, self._thumbnails, (self.a, self.b), (transform, 0), strict=True
+                )
+            ]
+        finally:
+            close_readers()
+        turned = f", the first one turned by {self.rotation}°" if self.rotation else ""
+        mirrored = f"{',' if turned else ', the first one'} mirrored" if self.mirrored else ""
+        return pair_html(shown, self.difference, f"MSE {self.mse:.6g}{turned}{mirrored}")
+
+
+def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: int) -> ShownImage:
+    """The picture of an image, turned; if it cannot be read any more, its thumbnail in the same shape, and why."""
+    width, height = fitted(int(row.width), int(row.height), _SHOWN)
+    pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
+    about = f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B"
+    if pixels is None:
+        pixels, about = thumbnail, f"{about}; by its thumbnail: {printable(error)}"
+    if transform % 2:
+        width, height = height, width
+    turned = apply_transform(pixels[None], transform)[0]
+    return ShownImage(printable(name), about, data_url(turned), width / height)
+
+
+def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: CompareSettings) -> Pair:
+    """Compare two images of a store, similar or not, by the transforms that count.
+
+    Parameters
+    ----------
+    store, roots
+        The store, and the folders as the user gives them now.
+    a, b
+        Paths as results have them. If both sides of a comparison have such a path, a is that of side a and b that of
+        side b.
+    settings
+        Which transforms count.
+
+    Raises
+    ------
+    UsageError
+        If a path is not that of an image, or of one that could not be read.
+    """
+    frame = store.read_images(_COLUMNS)
+    numbers = np.flatnonzero(frame.current.to_numpy())
+    frame = frame.iloc[numbers]
+    paths = shown_paths(frame, roots)
+    found = []
+    for name, side in ((os.fspath(a), "a"), (os.fspath(b), "b")):
+        places = [place for place, path in enumerate(paths) if path == name]
+        if not places:
+            raise UsageError(f"{printable(name)} is no image of this store; name it as in pairs")
+        place = next((place for place in places if frame.side.iloc[place] == side), places[0])
+        row = frame.iloc[place]
+        if isinstance(row.error, str):
+            raise UsageError(f"{printable(name)} could not be read: {printable(row.error)}")
+        found.append((int(numbers[place]), row))
+    thumbnails = store.thumbnail_rows(np.array([number for number, _ in found], np.int64))
+    height, width, _ = store.thumbnail_settings.shape
+    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+    errors, masks = transformed_squared_errors(thumbnails[:1], thumbnails[1:], transforms)
+    rotation, mirrored = rotation_of(int(masks[0, 0]))
+    turned = apply_transform(thumbnails[:1], rotation // 90 + (4 if mirrored else 0))[0].astype(np.int64)
+    difference = ((turned - thumbnails[1]) ** 2).sum(axis=2)
+    mse = int(errors[0, 0]) / (height * width)
+    return Pair(a, b, mse, rotation, mirrored, difference, (found[0][1], found[1][1]), thumbnails)

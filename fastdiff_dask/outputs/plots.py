@@ -1,0 +1,230 @@
+"""Similar pairs → a picture of each: both images, where they differ, and what is known of them. Drawn in Dask tasks."""
+
+import hashlib
+import os
+import textwrap
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+from numpy.typing import NDArray
+
+from ..errors import FastDiffError, UsageError
+from ..extras import need
+from ..images.preview import read_listed
+from ..kernels.transforms import apply_transform
+from ..results.result import Result
+from ..runtime.faults import retried
+from ..runtime.waves import run_in_waves
+from ..runtime.workers import capacity
+from ..stages.thumbnails import end_readers
+from ..storage.files import replaced_file
+from ..storage.store import Store
+from ..text import printable, with_unit
+from ..urls import full_path
+
+__all__ = ["check_plots", "draw_plots"]
+
+# Pixels of the longer side of an image in a plot, and pairs that one task draws.
+_SHOWN, _AT_ONCE = 480, 8
+_LINE, _LINES = 44, 5
+# Matplotlib is made for one thread at a time.
+_drawing = threading.Lock()
+
+
+class _Pair(NamedTuple):
+    """A pair to draw: numbers and names of the images, what the comparison gave, and the file to write."""
+
+    a: int
+    b: int
+    names: tuple[str, str]
+    value: float
+    rotation: int
+    mirrored: bool
+    measure: str
+    target: str
+
+
+def check_plots(folder: str | os.PathLike[str]) -> Path:
+    """See before hours of work that plots can be drawn and written; makes the folder.
+
+    Raises
+    ------
+    UsageError
+        If Matplotlib is missing, or the folder cannot be written.
+    """
+    need("matplotlib", "Matplotlib", "plot")
+    path = Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - Path raises for users without a home
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise UsageError(
+            f"plots cannot be written to {printable(str(folder))}: {error.strerror}; name another folder"
+        ) from None
+    return path
+
+
+def best_pairs(result: Result, limit: int) -> pd.DataFrame:
+    """The pairs with the lowest values, at most so many, best first, then by path; columns as `numbered_pairs`.
+
+    Memory: a part of all pairs, and the best ones.
+    """
+    value = "value" if result.pixels is None else "mse"
+    best: pd.DataFrame | None = None
+    for part in result.iter_pairs(numbered=True):
+        both = part if best is None else pd.concat([best, part], ignore_index=True)
+        order = np.lexsort((_ranks(both["b"]), _ranks(both["a"]), both[value].to_numpy()))
+        best = both.iloc[order[:limit]].reset_index(drop=True)
+    return result.numbered_pairs().iloc[:0] if best is None else best
+
+
+def _ranks(names: pd.Series) -> NDArray[np.int64]:
+    ordered = {name: rank for rank, name in enumerate(sorted(set(names)))}
+    return np.array([ordered[name] for name in names], np.int64)
+
+
+def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit: int) -> Iterator[int]:
+    """Draw the best pairs, each as a PNG file; those that are drawn already are not drawn again.
+
+    Files are named by value and pair, so that the best come first by name and the same pair has the same name in every
+    run: ``mse-000012.5000_<digest>.png``. What is not ours in the folder stays. Memory: two images of 480 pixels a
+    thread, and what decoding takes beside it.
+
+    Parameters
+    ----------
+    store, client
+        The store, and where to run; workers see it, the folder and the files under the same paths. A file that cannot
+        be read any more is shown by its thumbnail.
+    result
+        What was found.
+    folder
+        Where to write, see `check_plots`.
+    limit
+        Pairs to draw at most.
+
+    Yields
+    ------
+    Number of pairs that were drawn, or found there, since the last one.
+    """
+    measure = "mse" if result.pixels is not None else result.settings["measure"]
+    column = "mse" if result.pixels is not None else "value"
+    pairs = []
+    best = best_pairs(result, limit)
+    known = _identities(store, np.unique(best[["a_image", "b_image"]].to_numpy(np.int64)))
+    for row in best.itertuples():
+        value = float(getattr(row, column))
+        # of all that is drawn: another picture may have come to the same place
+        parts = (*known[int(row.a_image)], *known[int(row.b_image)], measure, f"{row.rotation} {row.mirrored}")
+        digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
+        shown = f"{value:011.4f}" if value >= 0 else f"{value:.4f}"
+        name = f"{'mse' if measure == 'mse' else 'value'}-{shown}_{digest}.png"
+        ends = int(row.a_image), int(row.b_image)
+        pairs.append(
+            _Pair(*ends, (row.a, row.b), value, int(row.rotation), bool(row.mirrored), measure, str(folder / name))
+        )
+    missing = [pair for pair in pairs if not Path(pair.target).exists()]
+    yield len(pairs) - len(missing)
+    run = uuid.uuid4().hex[:8]
+    tasks = {start: missing[start : start + _AT_ONCE] for start in range(0, len(missing), _AT_ONCE)}
+    try:
+        for future in run_in_waves(
+            client,
+            tasks,
+            lambda start: [client.submit(draw_pairs, store.url, tasks[start], key=f"plot-{run}-{start}")],
+            in_flight=2 * capacity(client).threads,
+        ):
+            yield future.result()
+    finally:
+        end_readers(client)
+
+
+def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
+    """Path and content of some images."""
+    rows = store.image_rows(numbers, ["image", "root", "path", "path_bytes", "content_hash"]).itertuples()
+    return {row.image: (full_path(row.root, row.path, row.path_bytes), str(row.content_hash)) for row in rows}
+
+
+@retried
+def draw_pairs(url: str, pairs: list[_Pair]) -> int:
+    """Draw some pairs; gives their number."""
+    try:
+        import matplotlib.figure  # noqa: F401 - a worker may lack it
+    except ImportError:
+        raise FastDiffError(
+            "a worker has no Matplotlib; install it there with: pip install 'fastdiff_dask[plot]'"
+        ) from None
+    store = Store(url, "")
+    size = store.thumbnail_settings.block_size
+    partitions: dict[int, pd.DataFrame] = {}
+    for pair in pairs:
+        rows = []
+        for image in (pair.a, pair.b):
+            if image // size not in partitions:
+                partitions[image // size] = store.read_partition(image // size)
+            rows.append(partitions[image // size].iloc[image % size])
+        thumbnails = store.thumbnail_rows(np.array([pair.a, pair.b], np.int64))
+        pictures = [_picture(row, thumbnail) for row, thumbnail in zip(rows, thumbnails, strict=True)]
+        with _drawing:
+            _draw(pair, rows, pictures, thumbnails)
+    return len(pairs)
+
+
+def _picture(row: Any, thumbnail: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
+    """An image as people see it, not larger than it is shown; or its thumbnail in that shape, and why."""
+    pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
+    return (thumbnail, error) if pixels is None else (pixels, "")
+
+
+def _draw(
+    pair: _Pair, rows: list[Any], pictures: list[tuple[NDArray[np.uint8], str]], thumbnails: NDArray[np.uint8]
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    transform = pair.rotation // 90 + (4 if pair.mirrored else 0)
+    turned = f", a turned by {pair.rotation}°" + (" after mirroring" if pair.mirrored else "") if transform else ""
+    first = apply_transform(pictures[0][0][None], transform)[0]
+    # the MSE is a sum over channels, so this map has it as its mean
+    same = apply_transform(thumbnails[:1], transform)[0].astype(np.int64)
+    difference = ((same - thumbnails[1]) ** 2).sum(axis=2)
+
+    figure = Figure(figsize=(13.2, 5.6), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    named = "MSE" if pair.measure == "mse" else pair.measure
+    figure.text(0.5, 0.955, f"{named} {pair.value:.4g}{turned}", ha="center", fontsize=14, parse_math=False)
+    for number, (image, name) in enumerate(((first, "a"), (pictures[1][0], "b"))):
+        axes = figure.add_axes((0.015 + 0.33 * number, 0.26, 0.31, 0.64))
+        # a thumbnail is shown in the shape of its picture
+        width, height = rows[number].width, rows[number].height
+        if number == 0 and pair.rotation % 180:
+            width, height = height, width
+        axes.imshow(image, aspect="auto" if not width else (height / width) / (image.shape[0] / image.shape[1]))
+        axes.set_title(name, fontsize=12)
+        axes.set_axis_off()
+        row, problem = rows[number], pictures[number][1]
+        lines = textwrap.wrap(printable(pair.names[number]), _LINE, break_on_hyphens=False)
+        if len(lines) > _LINES:  # the end tells more
+            lines = ["…", *lines[-_LINES + 1 :]]
+        lines.append(f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B")
+        if problem:
+            lines.append(f"by its thumbnail: {problem}"[: 2 * _LINE])
+        figure.text(0.17 + 0.33 * number, 0.235, "\n".join(lines), ha="center", va="top", fontsize=9, parse_math=False)
+    axes = figure.add_axes((0.685, 0.26, 0.25, 0.64))
+    shown = axes.imshow(difference, cmap="magma", vmin=0, vmax=max(int(difference.max()), 1))
+    axes.set_title("difference of the thumbnails", fontsize=12)
+    axes.set_axis_off()
+    figure.colorbar(shown, cax=figure.add_axes((0.945, 0.3, 0.012, 0.56)))
+    figure.text(
+        0.81, 0.235, "squared, summed over the channels;\nits mean is the MSE", ha="center", va="top", fontsize=9
+    )
+    with warnings.catch_warnings(), replaced_file(Path(pair.target)) as file:
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of letters that the font lacks
+        figure.savefig(file, format="png")

@@ -1,0 +1,221 @@
+"""A result as one HTML file that needs nothing else: summary, clusters as contact sheets, a view of two, marks."""
+
+import base64
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+from PIL import Image
+
+from ..actions.decisions import FORMAT
+from ..actions.journal import History
+from ..actions.keep_rules import KeepRules
+from ..actions.removal_plan import plan_removals
+from ..config import check_whole
+from ..errors import UsageError
+from ..results.clusters import keep_order
+from ..results.result import Result
+from ..storage.files import replaced_file
+from ..storage.store import Store
+from ..text import printable, with_unit
+from ..urls import is_url
+
+__all__ = ["LIMIT", "write_report"]
+
+# Clusters that are shown if no number is named, and images of one of them.
+LIMIT = 10_000
+_IMAGES = 60
+_BINS = 40
+_QUALITY = 82
+# What the template says of itself.
+_MADE = b'<meta name="generator" content="fastdiff_dask report">'
+
+
+def write_report(
+    store: Store, result: Result, path: str | os.PathLike[str], *, limit: int = LIMIT, rules: KeepRules | None = None
+) -> int:
+    """Write a report of a result; gives the number of clusters that it shows.
+
+    The clusters of which one can be most certain come first: by the largest value of an image with the one to keep.
+    Everything is in the file, 2 kB an image for its thumbnail; names are data there, and never markup. Memory: some
+    hundred bytes an image in pairs.
+
+    Parameters
+    ----------
+    store, result
+        The store, and what was found in it.
+    path
+        The file; replaced if it is there.
+    limit
+        Clusters to show at most; that others are left out is said.
+    rules
+        What to keep, for the suggestions.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written, or the limit is no number.
+    """
+    check_whole("limit", limit)
+    clusters = _clusters(store, result, KeepRules() if rules is None else rules)
+    shown = clusters[:limit]
+    plan_size = sum(image["s"] for one in clusters for image in one["all"] if image["g"] == 1)
+    may_go = sum(image["g"] == 1 for one in clusters for image in one["all"])
+    measure = "MSE" if result.pixels is not None else str(result.settings["measure"])
+    values = np.array([pair[0] for one in clusters for pair in one["pairs"] if pair is not None])
+    made = store.thumbnail_settings
+    data = {
+        "format": FORMAT,
+        "store": store.url,
+        "measure": measure,
+        "width": made.width,
+        "height": made.height,
+        "clusters": [{name: value for name, value in one.items() if name != "all"} for one in shown],
+    }
+    folders = [*result.settings["directories_a"], *result.settings["directories_b"]]
+    environment = Environment(
+        loader=PackageLoader("fastdiff_dask"), autoescape=select_autoescape(default=True, default_for_string=True)
+    )
+    bars, ticks = _histogram(values)
+    pieces = environment.get_template("report.html.jinja").generate(
+        nonce=secrets.token_hex(16),
+        summary={
+            "images": result.files["compared"],
+            "pairs": result.pair_count,
+            "clusters": len(clusters),
+            "shown": len(shown),
+            "left_out": len(clusters) - len(shown),
+            "may_go": may_go,
+            "space": f"{with_unit(plan_size)}B",
+            "errors": len(result.errors),
+            "folders": printable(", ".join(folders)),
+            "measure": measure,
+            "threshold": f"{result.settings['similarity_threshold']:g}",
+        },
+        bars=bars,
+        bars_text="; ".join(bar["title"] for bar in bars),
+        ticks=ticks,
+        # within <script>, only "<" could end it
+        data=Markup(json.dumps(data).replace("<", "\\u003c")),
+        sheets=_sheets(store, shown),
+    )
+    try:
+        _check_target(Path(path))
+        with replaced_file(Path(path)) as file:
+            file.writelines(piece.encode() for piece in pieces)
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {path}: {error.strerror}; name another file") from None
+    return len(shown)
+
+
+def _check_target(path: Path) -> None:
+    """See that nothing else is replaced by a report: not a picture, for one."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if start and _MADE not in start:
+        raise UsageError(f"{printable(str(path))} is no report; name another file")
+
+
+def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, Any]]:
+    """What the page knows of each cluster, the most certain first."""
+    plan = plan_removals(store, result, rules, history=History())
+    going, kept = {one.image for one in plan.chosen}, {one.kept_image for one in plan.chosen}
+    rows = list(result.images.itertuples())
+    # marks of another image with its number are not taken over
+    hashes = store.image_rows(result.images["image"].to_numpy(np.int64), ["content_hash"]).content_hash
+    contents = [content[:16] for content in hashes.fillna("")]
+    two_sides = result.groups.two_sides
+    held = result.among(list(result.images.index))
+    found = []
+    for part in result.connected():
+        ordered = sorted(
+            part.tolist(),
+            key=lambda row: (
+                rows[row].image in going,
+                keep_order(rows[row].width, rows[row].height, rows[row].size, rows[row].Index),
+            ),
+        )
+        first, others = ordered[0], ordered[1:_IMAGES]
+        pairs: dict[int, list[Any]] = {}
+        chunk = held.groups.between(first, np.array(others, np.int64))
+        values = chunk.values / result.pixels if result.pixels is not None else chunk.values.view(np.float64)
+        frame = held._frame(chunk)
+        order = np.lexsort((chunk.b, chunk.a))
+        for place, row in zip(order.tolist(), frame.itertuples(), strict=True):
+            a, b = int(chunk.a[place]), int(chunk.b[place])
+            # the page turns the other one: the turn of the first one backwards, unless it is mirrored
+            turn = int(row.rotation) if a != first or row.mirrored else (360 - int(row.rotation)) % 360
+            pairs[b if a == first else a] = [float(values[place]), turn, bool(row.mirrored)]
+        images = [_image(rows[row], contents[row], going, kept, two_sides) for row in ordered]
+        worst = max((pair[0] for pair in pairs.values()), default=None)
+        found.append(
+            {
+                "images": images[:_IMAGES],
+                "all": images,
+                "pairs": [pairs.get(row) for row in others],
+                "worst": worst,
+                "best": min((pair[0] for pair in pairs.values()), default=None),
+                "more": max(0, len(images) - _IMAGES),
+            }
+        )
+    return sorted(found, key=lambda one: (one["worst"] is None, one["worst"] or 0.0, one["images"][0]["p"]))
+
+
+def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: bool) -> dict[str, Any]:
+    number, shown = int(row.image), printable(row.Index)
+    image = {"n": number, "p": row.Index, "w": int(row.width), "h": int(row.height), "s": int(row.size)}
+    image["c"] = content
+    if shown != row.Index:
+        image["t"] = shown
+    image["g"] = 1 if number in going else 2 if number in kept else 0
+    if two_sides:
+        image["d"] = row.side
+    if not is_url(row.Index):
+        place = os.path.abspath(os.path.expanduser(row.Index))  # noqa: PTH100, PTH111 - names may be undecodable
+        image["u"] = "file://" + quote(os.fsencode(place))
+    return image
+
+
+def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
+    """The thumbnails of each cluster as WebP, a line each: by themselves, so that equal ones stay equal."""
+    for one in clusters:
+        numbers = np.array([image["n"] for image in one["images"]], np.int64)
+        thumbnails = store.thumbnail_rows(numbers)
+        lines = []
+        for thumbnail in thumbnails:
+            content = io.BytesIO()
+            Image.fromarray(thumbnail).save(content, "WEBP", quality=_QUALITY)
+            lines.append(base64.b64encode(content.getvalue()).decode())
+        yield Markup("\n".join(lines))
+
+
+def _histogram(values: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Bars of an SVG of 640 × 110, and the numbers below it."""
+    if not len(values):
+        return [], []
+    counts, edges = np.histogram(values, bins=_BINS, range=(min(0.0, float(values.min())), float(values.max()) or 1.0))
+    width, highest = 640 / _BINS, int(counts.max())
+    bars = [
+        {
+            "x": f"{place * width + 1:.1f}",
+            "width": f"{width - 2:.1f}",
+            "y": f"{92 - 88 * count / highest:.1f}",
+            "height": f"{88 * count / highest:.1f}",
+            "title": f"{edges[place]:.4g} to {edges[place + 1]:.4g}: {count}",
+        }
+        for place, count in enumerate(counts.tolist())
+        if count
+    ]
+    step = (edges[-1] - edges[0]) / 4
+    ticks = [{"x": f"{20 + 150 * n}", "text": f"{edges[0] + step * n:.4g}"} for n in range(5)]
+    return bars, ticks

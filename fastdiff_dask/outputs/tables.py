@@ -1,0 +1,157 @@
+"""The tables of a store, a part at a time: images, pairs, clusters and errors, for databases and files."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Self
+
+import pandas as pd
+import pyarrow as pa
+
+from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
+from ..results.clusters import keep_order
+from ..results.collect import shown_paths
+from ..results.result import Result
+from ..results.stored import roots_of_store, stored_result
+from ..stages.roots import Root
+from ..storage.schema import IMAGE_SCHEMA
+from ..storage.store import Store
+
+__all__ = ["TABLES", "Tables", "decodable"]
+
+TABLES = ("images", "pairs", "clusters", "errors")
+_IMAGE_COLUMNS = [
+    *("image", "side", "root", "path", "path_bytes", "size", "mtime_ns", "width", "height", "format", "mode"),
+    *(
+        "camera",
+        "captured",
+        "content_hash",
+        "warnings",
+        "error",
+        "hash_function",
+        "hash_shift",
+        *HASH_COLUMNS,
+        HASH_KEY,
+        *IMAGE_HASH_COLUMNS,
+    ),
+]
+_CLUSTER_ROWS = 1 << 16
+
+
+class Tables:
+    """The four tables of a store.
+
+    An image is named by its number, which is the same in all tables and as long as the store is kept, and by its path
+    as the user gave the folder. Bytes of a path that are not UTF-8 are surrogates (PEP 383), see `decodable`.
+
+    Memory: a block of metadata, or a quarter of a million pairs (one million, which are sorted, if there are no more),
+    besides what a `Result` takes.
+
+    Parameters
+    ----------
+    store, roots
+        The store, and the folders as the user gives them now.
+    result
+        Gives the result; called when pairs or clusters are asked for.
+    """
+
+    def __init__(self, store: Store, roots: list[Root], result: Callable[[], Result]) -> None:
+        self.store, self.roots = store, roots
+        self._collect = result
+
+    @classmethod
+    def of_store(cls, url: str, comparison: str | None = None, threshold: float | None = None) -> Self:
+        """The tables of a store alone, whose pictures need not be there; see `stored_result`."""
+        store = Store(url)
+        return cls(store, roots_of_store(store), lambda: stored_result(store, comparison, threshold))
+
+    @cached_property
+    def result(self) -> Result:
+        """Pairs and clusters."""
+        return self._collect()
+
+    def schema(self, table: str) -> pa.Schema:
+        """Names and types of the columns of a table."""
+        if table == "images":
+            fields = [IMAGE_SCHEMA.field(name) for name in _IMAGE_COLUMNS if name not in ("root", "path_bytes")]
+            return pa.schema([*fields, ("path_bytes", pa.binary())])
+        if table == "pairs":
+            value = "value" if self.result.pixels is None else "mse"
+            kinds = {"a": pa.string(), "b": pa.string(), value: pa.float64(), "rotation": pa.int16()}
+            return pa.schema(kinds | {"mirrored": pa.bool_(), "a_image": pa.int64(), "b_image": pa.int64()})
+        if table == "clusters":
+            numbers = {name: pa.int64() for name in ("cluster", "position")}
+            return pa.schema(numbers | {"path": pa.string(), "keep": pa.bool_(), "image": pa.int64()})
+        return pa.schema({"path": pa.string(), "error": pa.string(), "image": pa.int64()})
+
+    def parts(self, table: str) -> Iterator[pd.DataFrame]:
+        """Rows of a table, some at a time; columns as in `schema`, `path_bytes` None where the path is UTF-8."""
+        kinds = {"images": self._images, "pairs": self._pairs, "clusters": self._clusters, "errors": self._errors}
+        for part in kinds[table]():
+            if len(part):
+                yield part[self.schema(table).names]
+
+    def _images(self) -> Iterator[pd.DataFrame]:
+        for block in range(self.store.blocks):
+            frame = self.store.read_partition(block, [*_IMAGE_COLUMNS, "current"])
+            frame = frame[frame.current]
+            paths = shown_paths(frame, self.roots)
+            named = [None if text.isascii() or _is_decodable(text) else os.fsencode(text) for text in paths]
+            texts = pd.Series(paths, frame.index, dtype=object)
+            yield frame.assign(path=texts, path_bytes=pd.Series(named, frame.index, dtype=object))
+
+    def _errors(self) -> Iterator[pd.DataFrame]:
+        for part in self._images():
+            yield part[part.error.notna()]
+
+    def _pairs(self) -> Iterator[pd.DataFrame]:
+        if self.result.pairs_complete:
+            yield self.result.numbered_pairs()
+        else:
+            yield from self.result.iter_pairs(numbered=True)
+
+    def _clusters(self) -> Iterator[pd.DataFrame]:
+        # by rows, as stores of two machines may have the same path on either side
+        rows = list(self.result.images.itertuples())
+        ordered = [
+            sorted((rows[i] for i in part), key=lambda row: keep_order(row.width, row.height, row.size, row.Index))
+            for part in self.result.connected()
+        ]
+        ordered.sort(key=lambda part: [row.Index for row in part])
+        lines = [
+            (number, position, row.Index, row.Index == part[0].Index, row.image)
+            for number, part in enumerate(ordered)
+            for position, row in enumerate(part)
+        ]
+        for start in range(0, len(lines), _CLUSTER_ROWS):
+            columns = zip(*lines[start : start + _CLUSTER_ROWS], strict=True)
+            named = zip(("cluster", "position", "path", "keep", "image"), columns, strict=True)
+            yield pd.DataFrame({name: pd.Series(v, dtype=object if name == "path" else None) for name, v in named})
+
+
+def _is_decodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def decodable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Show undecodable bytes in paths as U+FFFD, for what cannot hold surrogates.
+
+    Examples
+    --------
+    >>> decodable(pd.DataFrame({"path": ["é.png", "\\udcff.png"]}, dtype=object)).path.to_list()
+    ['é.png', '�.png']
+    """
+    shown = {
+        name: pd.Series(
+            [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in frame[name]],
+            frame.index,
+            dtype=object,
+        )
+        for name in ("path", "a", "b")
+        if name in frame
+    }
+    return frame.assign(**shown)

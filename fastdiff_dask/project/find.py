@@ -1,0 +1,61 @@
+"""All stages in one call."""
+
+from typing import Any
+
+from ..config import CompareSettings, aspect_factor
+from ..results.result import Result
+from .arguments import Directories
+from .project import FastDifPy
+
+__all__ = ["find_duplicates"]
+
+
+def find_duplicates(
+    directory_a: Directories,
+    directory_b: Directories | None = None,
+    *,
+    similarity_threshold: float = 200.0,
+    rotations: bool = True,
+    mirror: bool = False,
+    only_matching_aspect: bool = False,
+    match_aspect_by: float | None = None,
+    only_matching_hash: bool = False,
+    skip_matching_hash: bool = False,
+    **options: Any,
+) -> Result:
+    """Find the duplicates of a collection, or of one against another: all stages, as far as they are not done yet.
+
+    Parameters
+    ----------
+    directory_a, directory_b
+        Folder or folders to search, and to compare them with.
+    similarity_threshold, rotations, mirror
+        What makes a pair similar, see `CompareSettings`.
+    only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
+        Which pairs are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if they are needed.
+    options
+        As for `FastDifPy`.
+
+    Returns
+    -------
+    The pairs, the clusters with what to keep, the errors.
+
+    Raises
+    ------
+    UsageError
+        If a directory or a setting cannot be used.
+    """
+    comparison: dict[str, Any] = {
+        "similarity_threshold": similarity_threshold,
+        "rotations": rotations,
+        "mirror": mirror,
+        "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
+        "only_matching_hash": only_matching_hash,
+        "skip_matching_hash": skip_matching_hash,
+    }
+    CompareSettings(**comparison)
+    with FastDifPy(directory_a, directory_b, **options) as db, db.writing():
+        db.index_the_dirs()
+        db.first_loop_iteration(compute_hash=only_matching_hash or skip_matching_hash)
+        db.second_loop_iteration(**comparison)
+        return db.result()

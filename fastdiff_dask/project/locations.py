@@ -1,0 +1,175 @@
+"""Where the work is kept and plots are drawn: as named, or by default, and never among the pictures."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import UsageError
+from ..stages.roots import Root, resolve_roots
+from ..stages.sources import Folders, Origin, TwoStores
+from ..stages.transfer import open_sources, roots_of
+from ..storage.files import Files, check_store_address
+from ..text import printable
+from ..urls import is_url, is_within, overlap
+from .options import Settings
+
+__all__ = [
+    "Opened",
+    "absolute_store",
+    "check_outside",
+    "checked_store",
+    "default_store",
+    "default_store_of_two",
+    "open_folders",
+    "open_two_stores",
+    "plot_folder",
+]
+
+
+class Opened(NamedTuple):
+    """What a project begins with.
+
+    Attributes
+    ----------
+    settings
+        What was asked for, with places that do not depend on the current folder.
+    origin
+        Where the images come from.
+    store_url
+        Address of the store.
+    """
+
+    settings: Settings
+    origin: Origin
+    store_url: str
+
+
+def default_store(roots: Sequence[Root]) -> str:
+    """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
+    return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
+
+
+def default_store_of_two(stores: dict[str, str]) -> str:
+    """Where the store that compares two others, by side, is kept if none is named; in the same folder."""
+    return _cache_place(stores["a"], "\0".join(("stores", *stores.values())))
+
+
+def _cache_place(first: str, identity: str) -> str:
+    import platformdirs
+
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(first).name)[:40] or "root"
+    digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+    try:
+        cache = platformdirs.user_cache_dir("fastdiff_dask")
+    except RuntimeError:
+        raise UsageError("this user has no home folder; name a folder for the work with store= (--store)") from None
+    return str(Path(cache, "stores", f"{name}-{digest}"))
+
+
+def absolute_store(store: str) -> str:
+    """The address of a store as it is recorded for it: of a folder, the absolute path."""
+    files = Files(store)
+    return str(Path(files.root).absolute()) if files.local else store.rstrip("/")
+
+
+def checked_store(store: str, roots: Sequence[Root] = ()) -> str:
+    """The address of a store that is named: absolute, because workers may run elsewhere.
+
+    Raises
+    ------
+    UsageError
+        If it is no address of a store, or inside one of the folders of pictures.
+    """
+    if not store or "::" in store:
+        raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
+    check_store_address(store)
+    files = Files(store)
+    place = str(Path(files.root).resolve()) if files.local else store
+    for root in roots:
+        if is_within(place, root.absolute):
+            raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
+    if files.local:
+        return str(Path(files.root).absolute())
+    return store.rstrip("/") if store.rstrip("/")[-1] != ":" else store
+
+
+def plot_folder(folder: str | None, store: str, roots: Sequence[Root]) -> str:
+    """The folder for plots: as named, else in the store.
+
+    Raises
+    ------
+    UsageError
+        If none is named and the store is no folder, or if it is inside one of the folders of pictures.
+    """
+    if folder is None:
+        files = Files(store)
+        if not files.local:
+            raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
+        folder = str(Path(files.root) / "plots")
+    check_outside(folder, roots)
+    return folder
+
+
+def check_outside(folder: str, roots: Sequence[Root]) -> None:
+    """Refuse a folder for plots that is inside one of the folders of pictures.
+
+    Raises
+    ------
+    UsageError
+        With both.
+    """
+    place = Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111 - Path raises without a home
+    for root in roots:
+        if place.is_relative_to(root.absolute):
+            raise UsageError(
+                f"plots in {printable(folder)} would be pictures of {printable(root.given)}; name a folder outside"
+            )
+
+
+def open_folders(settings: Settings) -> Opened:
+    """Find the folders that settings name, and the place of the store; writes nothing.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be used.
+    """
+    # the current folder may be another one later
+    ignored = tuple(
+        path if is_url(path) else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
+        for path in settings.ignore_paths
+    )
+    settings = replace(settings, ignore_paths=ignored)
+    if settings.retain_config:
+        settings.check_target()
+    roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
+    if not any(root.side == "a" for root in roots):
+        raise UsageError("no folder to search; name at least one")
+    store_url = default_store(roots) if settings.store is None else checked_store(settings.store, roots)
+    if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
+        check_outside(settings.sl_plot_output_dir, roots)
+    return Opened(settings, Folders(roots), store_url)
+
+
+def open_two_stores(urls: dict[str, str], settings: Settings) -> Opened:
+    """Find the stores of both sides, and the place of that which compares them; writes nothing.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be used, or their thumbnails cannot be compared.
+    """
+    urls = {side: checked_store(url) for side, url in urls.items()}
+    sources = open_sources(urls)
+    roots, made = roots_of(sources), sources["a"].thumbnail_settings
+    settings = replace(
+        settings, thumbnail_size_x=made.width, thumbnail_size_y=made.height, exact_decode=made.exact_decode
+    )
+    store_url = default_store_of_two(urls) if settings.store is None else checked_store(settings.store, roots)
+    for source in urls.values():
+        if overlap(store_url, source):
+            raise UsageError(f"{store_url} is one of the stores to compare, or in it; name another place for the work")
+    return Opened(settings, TwoStores(roots, urls), store_url)

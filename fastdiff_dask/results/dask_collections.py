@@ -1,0 +1,161 @@
+"""The store as Dask collections, for notebooks: one partition or chunk a block, current images only, in one order."""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from dask import delayed
+from distributed import Client, Future
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..kernels.transforms import available_transforms
+from ..runtime.waves import run_in_waves
+from ..runtime.workers import capacity
+from ..stages.pairwise import lazy_matrix, pairwise_mse
+from ..storage.matrix import DenseMatrix
+from ..storage.schema import IMAGE_SCHEMA
+from ..storage.store import Store
+from ..tasks.mse_chunk import write_mse_chunk
+
+__all__ = ["images_frame", "mse_array", "persist_mse", "thumbnails_array"]
+
+
+def _current_partition(blocks: range, url: str, columns: list[str]) -> pd.DataFrame:
+    store = Store(url)
+    frames = [store.read_partition(block, ["image", "current", *columns]) for block in blocks]
+    frame = pd.concat(frames) if len(frames) > 1 else frames[0]
+    return _as_dask_keeps_them(frame[frame.current].set_index("image")[columns])
+
+
+def _as_dask_keeps_them(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give names that are no text a type of their own: Dask makes strings of all that is a Python object."""
+    return frame.astype({name: pd.ArrowDtype(pa.binary()) for name in ("path_bytes",) if name in frame})
+
+
+def images_frame(store: Store, blocks_at_once: int = 1) -> dd.DataFrame:
+    """Metadata of the current images, errors included: a Dask DataFrame indexed by number.
+
+    Parameters
+    ----------
+    store
+        The store.
+    blocks_at_once
+        Blocks in a partition.
+    """
+    columns = [name for name in IMAGE_SCHEMA.names if name not in ("image", "current")]
+    meta = _as_dask_keeps_them(IMAGE_SCHEMA.empty_table().to_pandas().set_index("image")[columns])
+    if not store.blocks:
+        return dd.from_pandas(meta, npartitions=1)
+    size = store.thumbnail_settings.block_size
+    parts = [
+        range(first, min(first + blocks_at_once, store.blocks)) for first in range(0, store.blocks, blocks_at_once)
+    ]
+    divisions = [part.start * size for part in parts] + [store.blocks * size - 1]
+    return dd.from_map(_current_partition, parts, url=store.url, columns=columns, meta=meta, divisions=divisions)
+
+
+def _current_rows(store: Store, side: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Blocks of a side, or of all, that have current images, and what tells them."""
+    for generation in store.generations:
+        for block in {None: generation.blocks, "a": generation.a, "b": generation.b}[side]:
+            frame = store.read_partition(block, ["current", "error"])
+            if frame.current.any():
+                yield block, frame
+
+
+def _read_rows(url: str, block: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return Store(url).read_thumbnails(block)[rows]
+
+
+def thumbnails_array(store: Store, side: str | None = None) -> da.Array:
+    """Thumbnails of the current images (n, h, w, 3) uint8, a chunk a block: of one side, or of all; 0 for errors."""
+    shape = store.thumbnail_settings.shape
+    chunks = []
+    for block, frame in _current_rows(store, side):
+        rows = np.flatnonzero(frame.current)
+        task = delayed(_read_rows, pure=True)(store.url, block, rows)
+        chunks.append(da.from_delayed(task, (len(rows), *shape), dtype=np.uint8))
+    return da.concatenate(chunks) if chunks else da.zeros((0, *shape), dtype=np.uint8)
+
+
+def mse_array(store: Store, *, rotations: bool = True, mirror: bool = False) -> da.Array:
+    """MSE of all current images with all, or of side a with side b: float64, NaN where there is an error."""
+    sides = ("a", "b") if store.two_sides else (None, None)
+    images = [thumbnails_array(store, side) for side in sides]
+    readable = [
+        da.from_array(
+            np.concatenate([np.zeros(0, bool)] + [f.error[f.current].isna() for _, f in _current_rows(store, side)]),
+            chunks=array.chunks[:1],
+        )
+        for side, array in zip(sides, images, strict=True)
+    ]
+    errors = pairwise_mse(*images, rotations=rotations, mirror=mirror)
+    return da.where(readable[0][:, None] & readable[1][None, :], errors, np.nan)
+
+
+def persist_mse(
+    store: Store, client: Client, *, rotations: bool, mirror: bool, advance: Callable[[int], None]
+) -> da.Array:
+    """Compute the matrix of `mse_array` into the store, as far as it is not there, and give it as a lazy Dask array.
+
+    A chunk has the pairs of two blocks, each pair of blocks is computed once, and what is stored is not computed again;
+    new blocks add chunks. Disk: 8 bytes a pair before compression, both halves of the matrix. Memory: 80 bytes a pair
+    of a chunk for each thread, 120 with mirror images, and 500 MB at most for images.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing, its thumbnails finished.
+    client
+        Where to run; its workers see the store under the same path.
+    rotations, mirror
+        Which transforms count.
+    advance
+        Called with the number of chunks that were done.
+
+    Raises
+    ------
+    UsageError
+        If a chunk does not fit into a worker's memory.
+    """
+    settings = store.thumbnail_settings
+    size = settings.block_size
+    room = capacity(client)
+    needed = (120 if mirror else 80) * size * size + 2 * settings.block_bytes
+    needed += min(500_000_000, (12 if mirror else 8) * settings.block_bytes)
+    if 0 < room.bytes_per_task < needed:
+        raise UsageError(
+            f"a chunk of {size} × {size} pairs needs {needed / 1e9:.3g} GB, and a task on the workers has "
+            f"{room.bytes_per_task / 1e9:.3g} GB; use mse() without persist, or a new --store with smaller blocks"
+        )
+    height, width, _ = settings.shape
+    transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
+    name = "mse" + ("-rotations" if rotations else "") + ("-mirror" if mirror else "")
+    store.zarr(name)  # refuses a link that leads out of the store
+    matrix = DenseMatrix(f"{store.url.rstrip('/')}/arrays.zarr/{name}")
+    images = store.blocks * size
+    matrix.open_or_create((images, images), (size, size), {"transforms": list(transforms)})
+    rows, columns = (
+        [(block, np.flatnonzero(frame.current)) for block, frame in _current_rows(store, side)]
+        for side in (("a", "b") if store.two_sides else (None, None))
+    )
+    symmetric = not store.two_sides
+    pending = matrix.pending([(i, j) for i, _ in rows for j, _ in columns if i <= j or not symmetric], symmetric)
+    run = uuid.uuid4().hex[:8]
+
+    def submit(item: tuple[int, int]) -> list[Future]:
+        arguments = (store.url, matrix.url, *item, transforms, symmetric)
+        return [client.submit(write_mse_chunk, *arguments, key=f"mse-tile-{run}-{item[0]}-{item[1]}")]
+
+    for _ in run_in_waves(client, pending, submit, in_flight=4 * room.threads):
+        advance(1)
+    wanted = [
+        np.concatenate([np.zeros(0, np.int64), *(block * size + places for block, places in side)])
+        for side in (rows, columns)
+    ]
+    return lazy_matrix(matrix)[wanted[0]][:, wanted[1]]

@@ -1,0 +1,362 @@
+"""Equal thumbnails: found by their digests, compared once, and expanded to pairs of images. NumPy only."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.transforms import compose_transforms, reverse_transforms
+from .components import Components
+
+__all__ = ["GroupPairs", "Groups", "PairChunk"]
+
+
+class PairChunk(NamedTuple):
+    """Some pairs of images.
+
+    Attributes
+    ----------
+    a, b
+        (k,) int64: names of the images, a < b within one side.
+    values
+        (k,) what the comparison gave.
+    masks
+        (k,) uint8: bit t is set where transform t of image a reaches the value.
+    """
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+
+
+class GroupPairs(NamedTuple):
+    """Some pairs of groups of images.
+
+    Attributes
+    ----------
+    first, second
+        (k,) int64: numbers of the groups.
+    values
+        (k,) int64: what the comparison gave for them.
+    masks
+        (k,) uint8: transforms that map the first original to the second.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+
+
+@cache
+def _relations() -> NDArray[np.uint8]:
+    """Masks between copies: (256, 4, 4) uint8, of the mask between the originals and the turns of both copies.
+
+    If x is original r turned by i, and y is s turned by j, then t maps r to s as well as j ∘ t ∘ i⁻¹ maps x to y.
+    """
+    table = np.zeros((256, 4, 4), np.uint8)
+    for i, j, t in np.ndindex(4, 4, 8):
+        relation = compose_transforms(compose_transforms((4 - i) % 4, t), j)
+        table[np.arange(256) >> t & 1 == 1, i, j] |= np.uint8(1 << relation)
+    return table
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of images with equal thumbnails, and the similar pairs of groups: a short form of all similar pairs.
+
+    Memory grows with the number of images and pairs of groups, not with the number of pairs of images, of which
+    n equal images alone make n (n − 1) / 2.
+
+    Attributes
+    ----------
+    members
+        (k,) int64: names of the images, group by group, ascending in each.
+    starts
+        (g + 1,) int64: where the members of each group begin.
+    turns
+        (k,) int64: quarter turns of each member against the original of its group.
+    symmetries
+        (g,) uint8: turns that map the original to itself, as a bit mask.
+    first, second
+        (p,) int64: pairs of groups.
+    values
+        (p,) int64: what the comparison gave for them.
+    masks
+        (p,) uint8: transforms that map the first original to the second.
+    two_sides
+        Images of `first` are on side a, those of `second` on side b, and the members of a group make no pairs.
+    own_pairs
+        The members of a group make pairs; never between two sides.
+    stored
+        Gives more pairs of groups, the same at each call: those that are too many to be held in memory.
+    """
+
+    members: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    turns: NDArray[np.int64]
+    symmetries: NDArray[np.uint8]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.uint8]
+    two_sides: bool
+    own_pairs: bool = True
+    stored: Callable[[], Iterator[GroupPairs]] | None = None
+
+    @property
+    def _apart(self) -> bool:
+        return self.two_sides or not self.own_pairs
+
+    @cached_property
+    def _sizes(self) -> NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    @cached_property
+    def _held(self) -> GroupPairs:
+        """The pairs of groups in memory, with those of each group with itself."""
+        if self._apart:
+            return GroupPairs(self.first, self.second, self.values, self.masks)
+        own = np.flatnonzero(self._sizes > 1)
+        return GroupPairs(
+            np.concatenate([own, self.first]),
+            np.concatenate([own, self.second]),
+            np.concatenate([np.zeros(len(own), np.int64), self.values]),
+            np.concatenate([self.symmetries[own], self.masks]),
+        )
+
+    def _chunks(self) -> Iterator[GroupPairs]:
+        """All pairs of groups, some at a time."""
+        yield self._held
+        if self.stored is not None:
+            yield from self.stored()
+
+    def _all(self) -> GroupPairs:
+        """All pairs of groups at once."""
+        if self.stored is None:
+            return self._held
+        return GroupPairs(*(np.concatenate(parts) for parts in zip(*self._chunks(), strict=True)))
+
+    @cached_property
+    def _summary(self) -> tuple[int, NDArray[np.signedinteger]]:
+        """Number of similar pairs of images, and for each group the first one that it is connected with, or −1."""
+        count, components, paired = 0, Components(len(self._sizes)), np.zeros(len(self._sizes), bool)
+        for first, second, _, _ in self._chunks():
+            a, b = self._sizes[first], self._sizes[second]
+            # in Python's integers: 10 million equal images are beyond no limit
+            count += int(np.where(first == second, a * (a - 1) // 2, a * b).sum(dtype=object)) if len(first) else 0
+            components.add(first, second)
+            paired[first] = paired[second] = True
+        return count, np.where(paired, components.labels(), -1)
+
+    def group_pairs(self) -> Iterator[GroupPairs]:
+        """Give all pairs of groups, some at a time; a group whose members make pairs is paired with itself, value 0."""
+        return self._chunks()
+
+    def count(self) -> int:
+        """Number of similar pairs of images."""
+        return self._summary[0]
+
+    def connected(self) -> list[NDArray[np.int64]]:
+        """For each component of images that pairs connect their names, ascending; ordered by the first of them."""
+        labels = np.repeat(self._summary[1], self._sizes)
+        members, labels = self.members[labels >= 0], labels[labels >= 0]
+        order = np.lexsort((members, labels))
+        breaks = np.flatnonzero(np.diff(labels[order])) + 1
+        parts = np.split(members[order], breaks) if len(order) else []
+        return sorted(parts, key=lambda part: part[0])
+
+    def among(self, names: NDArray[np.int64]) -> "Groups":
+        """Give the same with only those pairs in memory, and none elsewhere, that are between groups of some images."""
+        if self.stored is None:
+            return self
+        wanted = np.zeros(len(self._sizes), bool)
+        wanted[np.searchsorted(self.starts, np.flatnonzero(np.isin(self.members, names)), side="right") - 1] = True
+        held = GroupPairs(self.first, self.second, self.values, self.masks)
+        parts: list[list[NDArray[Any]]] = [
+            [values[wanted[chunk.first] & wanted[chunk.second]] for values in chunk]
+            for chunk in chain([held], self.stored())
+        ]
+        first, second, values, masks = (np.concatenate(some) for some in zip(*parts, strict=True))
+        return replace(self, first=first, second=second, values=values, masks=masks, stored=None)
+
+    def without(self, pairs: NDArray[np.int64]) -> "Groups":
+        """Give the same without some pairs of images, and without the images that are in no pair then.
+
+        An image of such a pair becomes a group of its own, which stands to all others as its former group did. Memory:
+        the pairs of groups grow with the number of these images in groups that are similar to many.
+
+        Parameters
+        ----------
+        pairs
+            (k, 2) int64: names of images.
+        """
+        sizes = self._sizes
+        of = np.repeat(np.arange(len(sizes)), sizes)
+        moved = np.isin(self.members, pairs) & (sizes[of] > 1)
+        # one of each group stays where it is
+        left = sizes - np.bincount(of[moved], minlength=len(sizes))
+        last = self.starts[1:][left == 0] - 1
+        moved[last] = False
+        origin = np.concatenate([np.arange(len(sizes)), of[moved]])  # of each group, the group that it was in
+        group = of.copy()
+        group[moved] = len(sizes) + np.arange(int(moved.sum()))
+        order = np.lexsort((self.members, group))
+        members, group = self.members[order], group[order]
+        # the parts of each former group: itself, and what was taken out of it
+        by_origin = np.argsort(origin, kind="stable")
+        part_starts = np.searchsorted(origin[by_origin], np.arange(len(sizes) + 1))
+        part_counts = np.diff(part_starts)
+        place = dict(zip(members.tolist(), group.tolist(), strict=True))
+        apart = {(place[a], place[b]) for a, b in pairs.tolist() if a in place and b in place}
+        keys = np.array(sorted(a * len(origin) + b for x, y in apart for a, b in ((x, y), (y, x))), np.int64)
+
+        def split(chunk: GroupPairs) -> GroupPairs:
+            counts = part_counts[chunk.first] * part_counts[chunk.second]
+            pair = np.repeat(np.arange(len(counts)), counts)
+            row, column = np.divmod(_within(counts), part_counts[chunk.second[pair]])
+            first = by_origin[part_starts[chunk.first[pair]] + row]
+            second = by_origin[part_starts[chunk.second[pair]] + column]
+            wanted = ~np.isin(first * len(origin) + second, keys)
+            return GroupPairs(first[wanted], second[wanted], chunk.values[pair[wanted]], chunk.masks[pair[wanted]])
+
+        own = [np.zeros((0, 2), np.int64)]
+        if not self._apart:
+            for former in np.unique(of[moved]).tolist():
+                parts = by_origin[part_starts[former] : part_starts[former + 1]]
+                x, y = np.triu_indices(len(parts), 1)
+                own.append(np.stack([parts[x], parts[y]], axis=1))
+        both = np.concatenate(own)
+        both = both[~np.isin(both[:, 0] * len(origin) + both[:, 1], keys)]
+        zeros, same = np.zeros(len(both), np.int64), self.symmetries[origin[both[:, 0]]]
+        held = split(GroupPairs(self.first, self.second, self.values, self.masks))
+        stored = self.stored
+        new = replace(
+            self,
+            members=members,
+            starts=np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(origin)))]).astype(np.int64),
+            turns=self.turns[order],
+            symmetries=self.symmetries[origin],
+            first=np.concatenate([held.first, both[:, 0]]),
+            second=np.concatenate([held.second, both[:, 1]]),
+            values=np.concatenate([held.values, zeros]),
+            masks=np.concatenate([held.masks, same]),
+            stored=None if stored is None else lambda: (split(chunk) for chunk in stored()),
+        )
+        return new._paired()
+
+    def _paired(self) -> "Groups":
+        """Give the same without groups that are in no pair."""
+        paired = self._summary[1] >= 0
+        number = np.cumsum(paired) - 1
+        kept = np.repeat(paired, self._sizes)
+        stored = self.stored
+
+        def renumbered(chunk: GroupPairs) -> GroupPairs:
+            return chunk._replace(first=number[chunk.first], second=number[chunk.second])
+
+        return replace(
+            self,
+            members=self.members[kept],
+            starts=np.concatenate([[0], np.cumsum(self._sizes[paired])]).astype(np.int64),
+            turns=self.turns[kept],
+            symmetries=self.symmetries[paired],
+            first=number[self.first],
+            second=number[self.second],
+            stored=None if stored is None else lambda: map(renumbered, stored()),
+        )
+
+    def _pairs(
+        self, chunk: GroupPairs, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
+    ) -> PairChunk:
+        """Pairs of the members at places x and y, which belong to pairs of groups."""
+        a, b = self.members[x], self.members[y]
+        relation = _relations()[chunk.masks[pair], self.turns[x], self.turns[y]]
+        if not self.two_sides:
+            swap = a > b
+            a, b = np.where(swap, b, a), np.where(swap, a, b)
+            relation = np.where(swap, reverse_transforms(relation), relation).astype(np.uint8)
+        return PairChunk(a, b, chunk.values[pair], relation)
+
+    def pairs(self, at_once: int) -> Iterator[PairChunk]:
+        """Give all pairs of images, at most so many at once, in no particular order."""
+        for chunk in self._chunks():
+            first, second, _, _ = chunk
+            widths = self._sizes[second]
+            ends = np.cumsum(self._sizes[first] * widths)
+            begins = np.concatenate([[0], ends])
+            for start in range(0, int(ends[-1]) if len(ends) else 0, at_once):
+                place = np.arange(start, min(start + at_once, int(ends[-1])))
+                pair = np.searchsorted(ends, place, side="right")
+                row, column = np.divmod(place - begins[pair], widths[pair])
+                wanted = (first[pair] != second[pair]) | (row < column)
+                pair, row, column = pair[wanted], row[wanted], column[wanted]
+                yield self._pairs(chunk, pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
+
+    def stars(self) -> PairChunk:
+        """Give so few pairs that each image of a pair is in one, and what is connected stays so.
+
+        The first image of a group is paired with the others of it, and with the first of other groups; where the images
+        of a group make no pairs, the others of it with the first one of one other group.
+        """
+        return PairChunk(*(np.concatenate(parts) for parts in zip(*self.iter_stars(), strict=True)))
+
+    def iter_stars(self) -> Iterator[PairChunk]:
+        """Give the pairs of `stars` some at a time."""
+        sizes, done = self._sizes, np.zeros((2, len(self._sizes)), bool)
+        for chunk in self._chunks():
+            first, second, _, _ = chunk
+            pairs = np.arange(len(first))
+            if not self._apart:
+                own = first == second
+                others = np.repeat(pairs[own], sizes[first[own]] - 1)
+                x = self.starts[first[np.concatenate([others, pairs[~own]])]]
+                y = self.starts[first[others]] + _within(sizes[first[own]] - 1) + 1
+                y = np.concatenate([y, self.starts[second[~own]]])
+                yield self._pairs(chunk, np.concatenate([others, pairs[~own]]), x, y)
+                continue
+            rows, columns, used = [self.starts[first]], [self.starts[second]], [pairs]
+            for end, mine, theirs, here, there in (
+                (0, first, second, rows, columns),
+                (1, second, first, columns, rows),
+            ):
+                groups, places = np.unique(mine, return_index=True)
+                groups, places = groups[~done[end, groups]], places[~done[end, groups]]
+                done[end, groups] = True
+                others = sizes[groups] - 1
+                here.append(np.repeat(self.starts[groups], others) + _within(others) + 1)
+                there.append(np.repeat(self.starts[theirs[places]], others))
+                used.append(np.repeat(places, others))
+            yield self._pairs(chunk, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
+
+    def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
+        """Give the pairs of one image with some others, as far as there are any."""
+        everything = self._all()
+        first, second, _, _ = everything
+        places = np.flatnonzero(np.isin(self.members, others))
+        groups = np.searchsorted(self.starts, places, side="right") - 1
+        found = [self._pairs(everything, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        for place in np.flatnonzero(self.members == a).tolist():
+            group = int(np.searchsorted(self.starts, place, side="right")) - 1
+            for mine, theirs in ((first, second), (second, first)):
+                partners = np.flatnonzero(mine == group)
+                order = partners[np.argsort(theirs[partners], kind="stable")]
+                at = np.searchsorted(theirs[order], groups)
+                hit = at < len(order)
+                hit[hit] = theirs[order[at[hit]]] == groups[hit]
+                hit &= places != place
+                x, y = np.full(int(hit.sum()), place), places[hit]
+                found.append(self._pairs(everything, order[at[hit]], *((x, y) if mine is first else (y, x))))
+                if not self.two_sides and mine is first:
+                    places, groups = places[~hit], groups[~hit]  # a group with itself is found from either end
+        return PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _within(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... for each size: (sum of sizes,)."""
+    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)

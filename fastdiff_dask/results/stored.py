@@ -1,0 +1,71 @@
+"""What was found, from a store alone: which comparison is meant, and its result."""
+
+from dataclasses import replace
+
+from ..config import CompareSettings
+from ..errors import UsageError
+from ..stages.roots import Root
+from ..storage.comparisons import Comparison
+from ..storage.pending import unplanned
+from ..storage.store import Store
+from .collect import collect_result
+from .result import Result
+
+__all__ = ["roots_of_store", "stored_comparison", "stored_result"]
+
+
+def roots_of_store(store: Store) -> list[Root]:
+    """The folders of a store under the names that it has for them."""
+    return [Root(side, folder, folder) for side in ("a", "b") for folder in store.roots[side]]
+
+
+def stored_result(store: Store, name: str | None = None, threshold: float | None = None) -> Result:
+    """Collect the result of a finished comparison from the store alone.
+
+    Parameters
+    ----------
+    store
+        The store.
+    name
+        Name of the comparison; needed if there are several that differ in more than the threshold.
+    threshold
+        Largest MSE, or other value, of a pair; by default that of the comparison, and the highest of several.
+
+    Raises
+    ------
+    UsageError
+        If there is no such comparison, or it is not finished.
+    """
+    chosen, limit = _choose(store, name, threshold)
+    return collect_result(store, roots_of_store(store), chosen, limit)
+
+
+def stored_comparison(store: Store, name: str | None = None, threshold: float | None = None) -> CompareSettings:
+    """What makes a pair similar in the result that `stored_result` collects."""
+    chosen, limit = _choose(store, name, threshold)
+    return replace(chosen.settings, similarity_threshold=limit)
+
+
+def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Comparison, float]:
+    begun = Comparison.all_in(store)
+    if name is not None and name not in [one.name for one in begun]:
+        known = ", ".join(one.name for one in begun) or "none"
+        raise UsageError(f"no comparison {name!r} in the store, which has: {known}")
+    found = [one for one in begun if name in (None, one.name) and not _unfinished(one)]
+    if not found:
+        folders = "DIR" if not store.two_sides else "DIR --against DIR"
+        raise UsageError(f"no finished comparison in the store; run: fastdiff-dask find {folders} --store {store.url}")
+    highest = max(one.settings.similarity_threshold for one in found)
+    if threshold is not None:
+        found = [one for one in found if one.settings.similarity_threshold >= threshold]
+        if not found:
+            raise UsageError(f"images were compared up to {highest:g}, not {threshold:g}; name a lower threshold")
+    if len({str(one.settings.to_json() | {"similarity_threshold": None}) for one in found}) > 1:
+        names = ", ".join(one.name for one in found)
+        raise UsageError(f"the store has comparisons of several kinds ({names}); name one with --comparison")
+    chosen = (max if threshold is None else min)(found, key=lambda one: one.settings.similarity_threshold)
+    return chosen, chosen.settings.similarity_threshold if threshold is None else threshold
+
+
+def _unfinished(comparison: Comparison) -> bool:
+    return bool(unplanned(comparison)) or any(plan.pending() for plan in comparison.plans())

@@ -1,0 +1,56 @@
+"""BLAS held to one thread in processes that run tasks: one worker thread is one core."""
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+
+from threadpoolctl import threadpool_limits
+
+from ..images.decoder_pool import TRIM_VARIABLE
+
+__all__ = ["SINGLE_THREADED_BLAS"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_KEPT_BYTES = 32 << 20  # the largest size that the C library would learn
+
+
+class _SingleThreadedBlas:
+    """Hold BLAS to one thread from the first kernel of this process on.
+
+    Two tasks whose BLAS used all cores would fight over them. The limit is global to the process and is not lifted:
+    set and lifted around each task, OpenBLAS made two threads slower than one (0.7 s for a chunk of the dense matrix
+    instead of 0.34 s), and lifted later, from another thread, it stays as it is (OpenBLAS 0.3.31). A notebook that
+    wants more after a run on the embedded cluster calls ``threadpoolctl.threadpool_limits(cores)``.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._limited = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._limited:
+                threadpool_limits(1, user_api="blas")
+                _reuse_memory()
+                self._limited = True
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _reuse_memory() -> None:
+    """Let the C library keep the memory of one array for the next.
+
+    It learns by itself which sizes to keep, but not where a limit is set, as Dask's nannies do for their workers: there
+    each array from 128 kB on was fresh memory, and reading took a fifth longer than in threads of one process.
+    """
+    if TRIM_VARIABLE in os.environ and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+            mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
+
+
+SINGLE_THREADED_BLAS = _SingleThreadedBlas()

@@ -1,0 +1,220 @@
+"""Where tasks run: the client that is there, or an embedded one; tasks in bounded waves; memory checked beforehand."""
+
+import json
+import os
+import socket
+import warnings
+from pathlib import Path
+
+from distributed import Client, LocalCluster, default_client
+from distributed.comm import CommClosedError
+from distributed.security import Security
+
+from ..errors import FastDiffError, UsageError
+from .probe import probe_scheduler
+
+__all__ = [
+    "check_dashboard_address",
+    "connect",
+    "connect_by_file",
+    "current_client",
+    "dashboard_link",
+    "embedded_client",
+    "tls_security",
+]
+
+_DASHBOARD_PORT = 8787
+_HOST = "127.0.0.1"
+# Seconds to wait for a scheduler that may be starting just now.
+_ANSWERS = 10
+_PRELOADED = ["fastdiff_dask.tasks.read_block", "fastdiff_dask.tasks.compare_tile", "fastdiff_dask.runtime.signals"]
+
+
+def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Security | None:
+    """Certificates for a scheduler at ``tls://``; None, which is what Dask's configuration says, if none are named.
+
+    Parameters
+    ----------
+    ca_file
+        Certificates of the authorities that may sign the scheduler's.
+    cert, key
+        The certificate of this client, and its key if it is not in the same file.
+
+    Raises
+    ------
+    UsageError
+        If a file is missing or has something else.
+    """
+    if ca_file is None and cert is None and key is None:
+        return None
+    if ca_file is None or cert is None:
+        raise UsageError("TLS needs --tls-ca-file and --tls-cert, and --tls-key if the key is in a file of its own")
+    security = Security(
+        require_encryption=True,
+        tls_ca_file=ca_file,
+        tls_client_cert=cert,
+        **({} if key is None else {"tls_client_key": key}),
+    )
+    try:
+        security.get_connection_args("client")
+    except (OSError, ValueError) as error:  # what ssl raises is an OSError too
+        names = ", ".join(name for name in (ca_file, cert, key) if name is not None)
+        raise UsageError(f"no certificates for TLS in {names} ({getattr(error, 'strerror', None) or error})") from None
+    return security
+
+
+def _check_protocol(address: str, security: Security | None) -> None:
+    """Refuse an address that does not go with the certificates."""
+    protocol, tls = address.partition("://")[0], (security or Security()).get_connection_args("client")
+    if protocol == "tls" and tls["ssl_context"] is None:
+        raise UsageError(
+            f"{address} needs certificates; name them by --tls-ca-file, --tls-cert and --tls-key, or in Dask's "
+            f"configuration (distributed.comm.tls)"
+        )
+    if protocol != "tls" and tls["require_encryption"]:
+        raise UsageError(f"{address} is not encrypted, and certificates for TLS are named; use a tls:// address")
+
+
+def connect(address: str, security: Security | None = None) -> Client:
+    """Connect to the scheduler at an address such as ``tcp://host:8786``.
+
+    Parameters
+    ----------
+    address
+        The address, ``tls://`` for an encrypted one.
+    security
+        Certificates for that; by default those of Dask's configuration.
+
+    Raises
+    ------
+    UsageError
+        If nothing answers there.
+    """
+    try:
+        _check_protocol(address, security)
+        probe_scheduler(address, _ANSWERS, **(security or Security()).get_connection_args("client"))
+        return Client(address, timeout=_ANSWERS, set_as_default=False, security=security)
+    except UsageError:
+        raise
+    except CommClosedError:
+        reason = (
+            "it and this client do not accept each other's certificates"
+            if address.startswith("tls://")
+            else "it may be no scheduler, or one that speaks TLS (tls://)"
+        )
+        raise UsageError(
+            f"the scheduler at {address} closed the connection: {reason}; check the address and the options --tls-..."
+        ) from None
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with 'dask scheduler'"
+        ) from None
+
+
+def connect_by_file(path: str, security: Security | None = None) -> Client:
+    """Connect to the scheduler that wrote a file about itself (``dask scheduler --scheduler-file``).
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or nothing answers at the address that it has.
+    """
+    try:
+        address = json.loads(Path(path).read_text())["address"]
+    except OSError as error:
+        raise UsageError(
+            f"scheduler file {path} cannot be read ({error.strerror}); name the file of a running scheduler"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path} is no scheduler file; 'dask scheduler --scheduler-file FILE' writes one") from None
+    return connect(str(address), security)
+
+
+def current_client() -> Client | None:
+    """The client that this process uses by default, as one made in a notebook does."""
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def embedded_client(
+    threads: int | None = None, dashboard_address: str | None = None, *, processes: int | None = None
+) -> Client:
+    """Start a scheduler, and a worker of threads within this process or workers of their own, on this machine.
+
+    Threads do as well as processes here (Pillow and BLAS release the GIL), start at once and need no ``__main__``
+    guard. Everything listens on the loopback address, or the dashboard where it was asked to.
+
+    Parameters
+    ----------
+    threads
+        Tasks at a time, in each process; by default, as many as make one for each core in all.
+    processes
+        Number of processes, each a worker; none by default. A script that asks for them needs a ``__main__`` guard.
+    dashboard_address
+        ``host:port`` of the dashboard; by default port 8787 of the loopback address, or any free one if that is taken.
+    """
+    if processes and threads is None:
+        threads = max(1, (os.cpu_count() or 1) // processes)
+    if dashboard_address is None:
+        dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
+    try:
+        with warnings.catch_warnings():
+            # another process took it just now: Dask takes another one, which is printed
+            warnings.filterwarnings("ignore", f"\\s*Port {_DASHBOARD_PORT} is already in use")
+            cluster = LocalCluster(
+                processes=bool(processes),
+                n_workers=processes or 1,
+                host=_HOST if processes else None,
+                threads_per_worker=threads,
+                dashboard_address=dashboard_address,
+                # without it the worker's own pages are served on all interfaces
+                worker_dashboard_address=f"{_HOST}:0",
+                # imported while they start, not by their first tasks
+                **({"preload": _PRELOADED} if processes else {}),
+                silence_logs="CRITICAL",
+            )
+    except RuntimeError as error:
+        raise FastDiffError(f"no Dask cluster could be started here ({' '.join(str(error).split())})") from None
+    return Client(cluster, set_as_default=False)
+
+
+def check_dashboard_address(address: str) -> None:
+    """Refuse what the dashboard could not listen at.
+
+    Raises
+    ------
+    UsageError
+        If it is not ``host:port``, or the host is not this machine.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.socket() as probe:
+            probe.bind((socket.gethostbyname(host) if host else "", 0))
+        valid = 0 <= int(port) < 65_536
+    except (OSError, ValueError):
+        valid = False
+    if not valid:
+        raise UsageError(f"dashboard address {address!r} cannot be used; name an address of this machine, {_HOST}:8787")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def dashboard_link(client: Client) -> str:
+    """Address of the dashboard; of an embedded cluster, where it really listens."""
+    scheduler = getattr(client.cluster, "scheduler", None)
+    if scheduler is None or not scheduler.address.startswith("inproc://"):
+        return str(client.dashboard_link)
+    # Dask would name the machine's outside address, on which an embedded dashboard does not answer
+    sockets = scheduler.http_server._sockets.values()
+    host, port = next((s.getsockname()[:2] for s in sockets if s.family == socket.AF_INET), (_HOST, _DASHBOARD_PORT))
+    return f"http://{host}:{port}/status"

@@ -1,0 +1,123 @@
+"""What tasks do about faults that pass, and what is said about those that do not."""
+
+import contextlib
+import errno
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
+
+from distributed import Client, Future
+from distributed.comm import CommClosedError
+from distributed.scheduler import KilledWorker
+
+from ..errors import FastDiffError
+
+__all__ = ["KEPT", "connected", "failure", "hide_logs", "retried"]
+
+KEPT = "finished work is kept, the same command goes on"
+# Seconds before each further attempt: a file server that restarts is away longer, but then all tasks would wait.
+_PAUSES = (0.1, 0.5, 2.0)
+# These do not pass by themselves.
+_LASTING = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
+_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def retried(task: _Function) -> _Function:
+    """Run a task again when it fails with an OSError that may pass, three times at most.
+
+    The task commits whole files or nothing, so that running it again does no harm. What functions of the user's raise
+    never comes here as an OSError.
+
+    Examples
+    --------
+    >>> left = [OSError(5, "Input/output error")]
+    >>> @retried
+    ... def task():
+    ...     if left:
+    ...         raise left.pop()
+    ...     return "done"
+    >>> task()
+    'done'
+    """
+
+    @functools.wraps(task)
+    def attempts(*arguments: Any, **options: Any) -> Any:
+        for pause in _PAUSES:
+            try:
+                return task(*arguments, **options)
+            except OSError as error:
+                if error.errno in _LASTING:
+                    raise
+            time.sleep(pause)
+        return task(*arguments, **options)
+
+    return attempts  # type: ignore[return-value]
+
+
+def failure(future: Future) -> FastDiffError:
+    """Why a future gave no result."""
+    error = None
+    if future.status not in ("cancelled", "lost"):
+        with contextlib.suppress(CancelledError):
+            error = future.exception()
+    if error is None:
+        return _lost()
+    if isinstance(error, FastDiffError):
+        return error
+    if isinstance(error, KilledWorker):
+        number = error.allowed_failures + 1
+        return FastDiffError(
+            f"{number} workers died one after the other at task {error.task}, as they do when they run out of memory; "
+            f"use workers with more memory or fewer threads, or smaller blocks; {KEPT}"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FastDiffError(f"no space left for the store ({error}); make room; {KEPT}")
+    if isinstance(error, MemoryError):
+        return FastDiffError(
+            f"task {future.key} ran out of memory; use workers with more memory or fewer threads, or smaller blocks; "
+            f"{KEPT}"
+        )
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return FastDiffError(f"task {future.key} failed ({reason}); {KEPT}")
+
+
+@contextlib.contextmanager
+def connected(client: Client | None) -> Iterator[None]:
+    """Say in one line that a client lost its scheduler, whatever it raises then.
+
+    Raises
+    ------
+    FastDiffError
+        If it did.
+    """
+    try:
+        yield
+    except FastDiffError:
+        raise
+    except Exception as error:
+        if isinstance(error, CommClosedError | CancelledError) or (client is not None and client.status != "running"):
+            raise _lost() from None
+        raise
+
+
+def _lost() -> FastDiffError:
+    return FastDiffError(f"the connection to the scheduler was lost; {KEPT}")
+
+
+def hide_logs() -> None:
+    """Keep what Dask logs off the terminal: the command line says itself what went wrong, in one line."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,113 @@
+"""What a task needs of a worker's memory; what does not fit is refused before anything is computed."""
+
+import math
+
+from ..config import ThumbnailSettings, check_whole
+from ..errors import UsageError
+from ..kernels.cascade import LISTED_CHUNKS
+from ..kernels.exact_pairs import chunk_rows
+from ..kernels.grid import LARGEST_SUB_BLOCK, SUB_BLOCK
+from ..kernels.signatures import signature_length
+from ..storage.plans import Plan
+
+__all__ = [
+    "check_compare_memory",
+    "check_memory",
+    "check_planned_memory",
+    "check_tiles",
+    "compare_task_bytes",
+    "sub_block_bytes",
+    "thumbnail_task_bytes",
+    "verify_bytes",
+]
+
+
+def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
+    """Memory that a task of this stage needs for thumbnails: its block in parts, whole, encoded, and one waiting."""
+    return 4 * settings.block_bytes
+
+
+def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse blocks that do not fit into the share of a worker's memory that one task has (0: unlimited).
+
+    Raises
+    ------
+    UsageError
+        With the largest block size that would do.
+    """
+    needed = thumbnail_task_bytes(settings)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"a block of {settings.block_size} thumbnails needs {needed / 1e9:.3g} GB, and a task on the workers has "
+            f"{bytes_per_task / 1e9:.3g} GB; use block_size ≤ {settings.block_size * bytes_per_task // needed}"
+        )
+
+
+def verify_bytes(settings: ThumbnailSettings) -> int:
+    """Memory of the exact comparison: thumbnails as stored, prepared with temporaries, and matrices of errors."""
+    values = math.prod(settings.shape)
+    rows = chunk_rows(values)
+    return (2 * LISTED_CHUNKS + 6) * rows * values + 6 * 4 * rows * values + 6 * 8 * rows * rows
+
+
+def sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:
+    """Memory for each sub-block along the sides of a tile: signatures, twice more for products, numbers."""
+    return sub_block * (2 * 3 * 4 * (signature_length(*settings.shape) + 8) + 64)
+
+
+def compare_task_bytes(settings: ThumbnailSettings) -> int:
+    """Memory that comparing the smallest tile needs; see `compare_tiles`."""
+    return verify_bytes(settings) + sub_block_bytes(settings, SUB_BLOCK)
+
+
+def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse thumbnails that cannot be compared in the share of a worker's memory that one task has (0: unlimited).
+
+    Raises
+    ------
+    UsageError
+        With both figures.
+    """
+    needed = compare_task_bytes(settings)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"comparing thumbnails of {settings.width}×{settings.height} pixels needs {needed / 1e9:.3g} GB, and a "
+            f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, or "
+            f"a new --store with smaller thumbnails"
+        )
+
+
+def check_tiles(tile_side: int | None, sub_block: int | None) -> None:
+    """Refuse what a user names for `plan_part` and cannot be planned.
+
+    Raises
+    ------
+    UsageError
+        With the value.
+    """
+    for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
+        if value is not None:
+            check_whole(name, value)
+    if sub_block is not None and sub_block > LARGEST_SUB_BLOCK:
+        raise UsageError(
+            f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {LARGEST_SUB_BLOCK}"
+        )
+
+
+def check_planned_memory(plans: list[Plan], settings: ThumbnailSettings, bytes_per_task: int) -> None:
+    """Refuse tiles that were planned for workers with more memory, if there is one that is not finished.
+
+    Raises
+    ------
+    UsageError
+        With both figures.
+    """
+    for plan in plans if bytes_per_task else []:
+        sides = [max(len(plan.tiles[number].rows), len(plan.tiles[number].columns)) for number in plan.pending()]
+        needed = verify_bytes(settings) + max(sides, default=0) * sub_block_bytes(settings, plan.part.sub_block)
+        if sides and needed > bytes_per_task:
+            raise UsageError(
+                f"the comparison was planned for workers with more memory: a tile needs {needed / 1e9:.3g} GB, and a "
+                f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer "
+                f"threads, or another threshold, which is planned anew"
+            )

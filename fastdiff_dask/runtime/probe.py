@@ -1,0 +1,97 @@
+"""Who answers at the address of a scheduler: asked before a client is made, which would end late and with noise."""
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import distributed
+from distributed.comm import connect as open_comm
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
+
+from ..errors import UsageError
+
+__all__ = ["probe_scheduler"]
+
+
+def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -> None:
+    """See that a scheduler answers, and that it is one that this client understands.
+
+    Parameters
+    ----------
+    address
+        Its address.
+    seconds
+        How long to wait for it: it may be starting just now.
+    connection_arguments
+        What `Security.get_connection_args` gives.
+
+    Raises
+    ------
+    UsageError
+        If the address is none, its host is not known, or something else listens there.
+    OSError, TimeoutError
+        If nothing answers.
+    """
+    protocol, _, _ = address.rpartition("://")
+    try:
+        get_backend(protocol or "tcp")
+    except ValueError:
+        raise UsageError(f"{address!r} is no address of a scheduler; name it like tcp://host:8786") from None
+    if protocol in ("", "tcp", "tls"):
+        try:
+            host, port = parse_host_port(parse_address(address)[1])
+            host.encode("idna")
+        except ValueError:
+            host, port = "", 0
+        if not host or not 0 < port < 65_536:
+            raise UsageError(f"{address!r} is no address of a scheduler; name it like tcp://host:8786")
+        try:
+            socket.getaddrinfo(host, port)
+        except OSError as error:
+            raise UsageError(
+                f"no host {host!r} is known here ({error.strerror}); check the scheduler's address"
+            ) from None
+    # a notebook has an event loop in this thread
+    with ThreadPoolExecutor(1) as executor:
+        asked = executor.submit(asyncio.run, _ask(address, seconds, connection_arguments))
+    try:
+        kind, version = asked.result()
+    except (OSError, TimeoutError):
+        raise
+    except Exception as error:  # whatever a stranger's answer leads to
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UsageError(
+            f"what listens at {address} is not understood ({reason}); name a Dask scheduler, of the version "
+            f"{distributed.__version__} that is installed here"
+        ) from None
+    if kind != "Scheduler":
+        raise UsageError(
+            f"at {address} listens no scheduler ({kind[:50]}); name the address that 'dask scheduler' shows"
+        )
+    # as Dask itself asks for it: messages between versions are not compatible by any promise
+    if version.split(".")[:2] != distributed.__version__.split(".")[:2]:
+        raise UsageError(
+            f"the scheduler at {address} has distributed {version[:50]}, this process has {distributed.__version__}; "
+            f"install the same version on all sides"
+        )
+
+
+async def _ask(address: str, seconds: float, connection_arguments: dict[str, Any]) -> tuple[str, str]:
+    """Type of the server, and its version of distributed."""
+
+    async def ask() -> tuple[str, str]:
+        comm = await open_comm(address, timeout=seconds, **connection_arguments)
+        try:
+            await comm.write({"op": "identity", "reply": True})
+            kind = str((await comm.read())["type"])
+            version = distributed.__version__
+            if kind == "Scheduler":
+                await comm.write({"op": "versions", "reply": True})
+                version = str((await comm.read())["packages"]["distributed"])
+            return kind, version
+        finally:
+            comm.abort()
+
+    return await asyncio.wait_for(ask(), seconds)

@@ -1,0 +1,384 @@
+"""Folders → what a run over them will take: images, bytes of the store, comparisons, seconds. Writes nothing."""
+
+import hashlib
+import math
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+from numpy.typing import NDArray
+
+from ..config import CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings
+from ..errors import UsageError
+from ..images.decoder_pool import close_readers, reader
+from ..images.decoder_process import ListedFile, Request
+from ..kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs
+from ..kernels.exact_pairs import listed_pairs
+from ..kernels.hashes import DIGEST_BYTES, thumbnail_digests
+from ..kernels.kd_order import kd_order
+from ..kernels.signatures import leading_values, signature_error, signature_length, signatures
+from ..kernels.transforms import available_transforms
+from ..runtime.blas import SINGLE_THREADED_BLAS
+from ..runtime.waves import run_in_waves
+from ..runtime.workers import capacity, check_visible, is_embedded
+from ..storage.arrays import row_array_bytes
+from ..storage.schema import encode_partition
+from ..storage.store import Store
+from ..text import printable, with_unit
+from ..urls import full_path
+from .index import list_images, unread_rows
+from .roots import Root
+from .walk_local import ListedImage
+
+__all__ = ["DEFAULT_SAMPLE", "Estimate", "check_sample", "estimate_job", "thumbnail_bytes"]
+
+DEFAULT_SAMPLE = 200
+# Files of the sample in a task: enough that its clock counts, few enough that all threads are busy.
+_LARGEST_GROUP = 16
+# Thumbnails of the sample that are compared.
+_COMPARED = 200
+# Images of the made-up collection whose comparison is timed (0.05 s), and the power of the number of images with which
+# time grows beyond: measured 1.4 from 16,000 to 65,000, 1.3 to 240,000 and 2 to a million.
+_MADE_UP, _POWER = 16_384, 1.5
+# Below this many thumbnails there is no telling how pictures spread; the recorded rate is used instead: pairs a second
+# and thread, of 4,000 to 16,000 images.
+_FEWEST, _RECORDED_RATE = 16, 1e9
+_SUB_BLOCK = 256  # as it is planned
+# What is not in the samples, recorded on two cores of an AMD EPYC and a local disk, in seconds: a stage with its tasks
+# and files, a block that is committed, and an image in the plan of the comparison, which is one task.
+_STAGE, _COMMIT, _PLANNED = 0.05, 0.03, 8e-6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run over some folders will take.
+
+    Attributes
+    ----------
+    images
+        Images below the folders, as the index lists them: those that turn out to be unreadable included.
+    sides
+        Images of side "a" and of side "b".
+    store_bytes
+        Bytes of the store in all, the sum of `bytes_by_part`. Nothing but the metadata is compressed in it.
+    bytes_by_part
+        Bytes of "thumbnails", "signatures" (once in the order of the images and once in that of the comparison),
+        "digests" and "metadata"; blocks are kept as a whole, so that they are a little more than a number a picture.
+    comparisons
+        Pairs of images.
+    seconds
+        By stage: "index", "thumbnails", "compare". Of a cluster that does nothing else, with MSE and the threshold 200.
+    sample, sample_errors
+        Files that were read for it, and those of them that could not be read.
+    scaled_by
+        What the time of the sample was extrapolated by: "bytes" of the files, or "number"; see `estimate_job`.
+    """
+
+    images: int
+    sides: dict[str, int]
+    store_bytes: int
+    bytes_by_part: dict[str, int]
+    comparisons: int
+    seconds: dict[str, float]
+    sample: int
+    sample_errors: int
+    scaled_by: str
+
+
+class _Group(NamedTuple):
+    """Some files of the sample as they were read.
+
+    Attributes
+    ----------
+    files, size
+        How many, and their bytes in all.
+    seconds, start
+        What reading took, and before that starting a decoder, if there was none.
+    errors
+        Files that could not be read.
+    thumbnails
+        (n, h, w, 3) uint8: of the others.
+    """
+
+    files: int
+    size: int
+    seconds: float
+    start: float
+    errors: int
+    thumbnails: NDArray[np.uint8]
+
+
+def check_sample(sample: int) -> None:
+    """Refuse what is no number of files.
+
+    Raises
+    ------
+    UsageError
+        If it is no whole number from 1.
+    """
+    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
+        raise UsageError(f"sample is {sample!r}; it must be a whole number of files from 1")
+
+
+def estimate_job(
+    client: Client,
+    roots: list[Root],
+    index: IndexSettings,
+    thumbnails: ThumbnailSettings,
+    limits: ReadSettings,
+    *,
+    sample: int = DEFAULT_SAMPLE,
+    own: str | None = None,
+) -> Estimate:
+    """Estimate a run over some folders: lists them, reads a sample of the files, compares its thumbnails.
+
+    The sample is read by tasks of this cluster, as many at a time as it has threads. Its time is extrapolated by the
+    number of files or by their bytes, whichever leaves the smaller squares of errors over groups of files of similar
+    size: decoding takes time by the size of a picture, and so do slow disks; of small files, opening takes most.
+
+    Parameters
+    ----------
+    client
+        Where to run; its workers see the files under the same paths.
+    roots, index, thumbnails, limits
+        The folders and the settings of the run.
+    sample
+        Files to read; all if there are fewer.
+    own
+        Folder of the store, if there is one.
+
+    Raises
+    ------
+    UsageError
+        If `sample` is no whole number from 1, or a worker does not see the files.
+    """
+    check_sample(sample)
+    start = time.perf_counter()
+    rows = list_images(roots, index, own)
+    listing = time.perf_counter() - start
+    if not is_embedded(client):
+        first = {row.root: full_path(row.root, row.path, row.path_bytes) for row in reversed(rows) if row.size >= 0}
+        check_visible(client, None, [*first, *first.values()])
+    sides = {side: sum(row.side == side for row in rows) for side in "ab"}
+    two_sides = any(root.side == "b" for root in roots)
+    blocks = sum(-(-number // thumbnails.block_size) for number in sides.values())
+    metadata, encoding = _metadata(rows, thumbnails.block_size)
+    parts = _bytes_by_part(thumbnails, sides, metadata)
+    threads = capacity(client).threads
+
+    readable = [row for row in rows if row.size >= 0]
+    chosen = [readable[place] for place in _spread(len(readable), sample)]
+    groups = _read_sample(client, threads, chosen, thumbnails, limits)
+    seconds = {"index": listing + encoding + _STAGE, "thumbnails": 0.0, "compare": 0.0}
+    scaled_by = "number"
+    if groups:
+        scaled_by, each = _rate(groups)
+        amount = sum(row.size for row in readable) if scaled_by == "bytes" else len(readable)
+        begin = float(np.median([group.start for group in groups[:threads]]))
+        reading = (amount * each + blocks * _COMMIT) / min(threads, len(readable))
+        seconds["thumbnails"] = _STAGE + begin + reading
+    comparisons = sides["a"] * sides["b"] if two_sides else sides["a"] * (sides["a"] - 1) // 2
+    if comparisons:
+        some = np.concatenate([np.zeros((0, *thumbnails.shape), np.uint8), *(group.thumbnails for group in groups)])
+        some = some[_spread(len(some), _COMPARED)]
+        work = _submit(client, "estimate-compare", _comparing, [(some, len(rows), comparisons)], 1)
+        seconds["compare"] = _STAGE + len(rows) * _PLANNED + work[0] / threads
+    return Estimate(
+        images=len(rows),
+        sides=sides,
+        store_bytes=sum(parts.values()),
+        bytes_by_part=parts,
+        comparisons=comparisons,
+        seconds={stage: round(value, 3) for stage, value in seconds.items()},
+        sample=len(chosen),
+        sample_errors=sum(group.errors for group in groups),
+        scaled_by=scaled_by,
+    )
+
+
+def _spread(total: int, wanted: int) -> NDArray[np.int64]:
+    """Places of a sample, spread evenly: a random one of each of equal parts, the same ones each time.
+
+    Not each k-th: files that alternate, as a picture and its small copy do, would be of one kind.
+    """
+    if wanted >= total:
+        return np.arange(total)
+    edges = np.arange(wanted + 1) * total // wanted
+    return np.random.default_rng(0).integers(edges[:-1], edges[1:])
+
+
+def _metadata(rows: list[ListedImage], block_size: int) -> tuple[int, float]:
+    """Bytes of the metadata, and seconds to encode it, from those of its first rows."""
+    if not rows:
+        return 0, 0.0
+    frame = unread_rows(pd.DataFrame(rows[:block_size], columns=ListedImage._fields), 0)
+    start = time.perf_counter()
+    encode_partition(frame)
+    seconds = time.perf_counter() - start
+    # digests of the files do not get smaller by compression; those of their names are as good for that
+    names = (hashlib.sha256(full_path(row.root, row.path).encode(errors="replace")) for row in rows[:block_size])
+    frame = frame.assign(content_hash=[name.hexdigest() for name in names], width=1, height=1, format="JPEG")
+    share = len(rows) / len(frame)
+    return round(len(encode_partition(frame)) * share), seconds * share
+
+
+def _bytes_by_part(thumbnails: ThumbnailSettings, sides: dict[str, int], metadata: int) -> dict[str, int]:
+    each = 4 * signature_length(*thumbnails.shape)
+
+    def arrays(row_bytes: int) -> int:
+        return sum(row_array_bytes(images, thumbnails.block_size, row_bytes) for images in sides.values())
+
+    return {
+        "thumbnails": arrays(math.prod(thumbnails.shape)),
+        "signatures": arrays(each) + sum(sides.values()) * (each + 8),
+        "digests": arrays(4 * DIGEST_BYTES),
+        "metadata": metadata,
+    }
+
+
+def _submit(client: Client, name: str, function: Any, items: Iterable[tuple[Any, ...]], in_flight: int) -> list[Any]:
+    run = uuid.uuid4().hex[:8]
+    numbered = enumerate(items)
+    futures = run_in_waves(
+        client,
+        numbered,
+        lambda item: [client.submit(function, *item[1], key=f"{name}-{run}-{item[0]}")],
+        in_flight,
+    )
+    return [future.result() for future in futures]
+
+
+def _read_sample(
+    client: Client, threads: int, chosen: list[ListedImage], thumbnails: ThumbnailSettings, limits: ReadSettings
+) -> list[_Group]:
+    """Read files in groups of similar size."""
+    if not chosen:
+        return []
+    ordered = sorted(chosen, key=lambda row: row.size, reverse=True)
+    files = [
+        ListedFile(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row.size, row.mtime_ns)
+        for row in ordered
+    ]
+    size = min(-(-len(files) // (4 * threads)), _LARGEST_GROUP)
+    arguments = (thumbnails, limits.pixel_limit, limits.time_limit)
+    try:
+        # the smallest file once on each thread: the first picture of a decoder waits for its code to be loaded
+        warm = [([files[-1]], *arguments)] * min(threads, len(files))
+        started = _submit(client, "estimate-start", _read_group, warm, threads)
+        work = [(files[first : first + size], *arguments) for first in range(0, len(files), size)]
+        groups = _submit(client, "estimate-read", _read_group, work, 2 * threads)
+    finally:
+        with suppress(OSError, TimeoutError, ValueError):
+            client.run(close_readers, on_error="ignore")
+    begin = max(group.start + group.seconds for group in started)
+    return [group._replace(start=begin) for group in groups]
+
+
+def _read_group(files: list[ListedFile], thumbnails: ThumbnailSettings, pixel_limit: int, time_limit: float) -> _Group:
+    """Read files and compute what the store keeps of them, as `read_block.read_part` does."""
+    settings = (thumbnails.width, thumbnails.height, thumbnails.exact_decode, pixel_limit, time_limit)
+    found = [np.zeros((0, *thumbnails.shape), np.uint8)]
+    errors = 0
+    with reader() as decoder:
+        start = time.perf_counter()
+        # no such file: it starts the decoder and reads nothing
+        list(decoder.read(Request([ListedFile(b"", 0, 0)], *settings)))
+        begin = time.perf_counter()
+        for answer in decoder.read(Request(files, *settings, at_once=len(files))):
+            readable = sum(not record.error for record in answer.records)
+            errors += len(answer.records) - readable
+            some = np.frombuffer(answer.thumbnails, np.uint8).reshape(readable, *thumbnails.shape)
+            if readable:
+                with SINGLE_THREADED_BLAS:
+                    signatures(some)
+                thumbnail_digests(some)
+            found.append(some)
+        end = time.perf_counter()
+    size = sum(file.size for file in files)
+    return _Group(len(files), size, end - begin, begin - start, errors, np.concatenate(found))
+
+
+def _rate(groups: list[_Group]) -> tuple[str, float]:
+    """What fits the time of the groups better, and seconds for one of it on one thread."""
+    seconds = np.array([group.seconds for group in groups])
+    fits = []
+    for name, amounts in (("number", [group.files for group in groups]), ("bytes", [group.size for group in groups])):
+        if sum(amounts):
+            # the quotient of the sums: it gives the sample's own time exactly, which the best line need not
+            each = float(seconds.sum() / sum(amounts))
+            fits.append((float(((seconds - each * np.array(amounts)) ** 2).sum()), name, each))
+    _, name, each = min(fits, key=lambda fit: fit[0])
+    return name, each
+
+
+def _comparing(thumbnails: NDArray[np.uint8], images: int, comparisons: int) -> float:
+    """Seconds that comparing takes on one thread, from some of the thumbnails.
+
+    Bounds: a collection is made up whose signatures have the mean and covariance of the sample's (sums of three of
+    them), and compared. Exact comparisons: as many pairs as are similar in the sample, each once for equal thumbnails.
+    """
+    _, first = np.unique(thumbnail_digests(thumbnails)[:, 0], axis=0, return_index=True)
+    distinct = thumbnails[first]
+    if len(distinct) < _FEWEST:
+        return comparisons / _RECORDED_RATE
+    height, width, channels = distinct.shape[1:]
+    settings = CompareSettings()
+    limit = settings.sse_limit(height, width)
+    radius = math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels)
+    rng = np.random.default_rng(0)
+    with SINGLE_THREADED_BLAS:
+        known = signatures(distinct)
+        some = min(images, _MADE_UP)
+        mean = known.mean(axis=0)
+        parts = [known[rng.integers(len(known), size=some)] - mean for _ in range(3)]
+        made_up = np.asarray(sum(parts) / math.sqrt(3) + mean, np.float32)
+        start = time.perf_counter()
+        made_up = made_up[kd_order(leading_values(made_up, BOX_VALUES), _SUB_BLOCK)]
+        cuts = [range(at, min(at + _SUB_BLOCK, some)) for at in range(0, some, _SUB_BLOCK)]
+        for _ in candidate_pairs(made_up, made_up, cuts, cuts, radius=radius, counts=SearchCounts(), triangular=True):
+            pass
+        bounds = time.perf_counter() - start
+
+        i, j = np.triu_indices(len(distinct), k=1)
+        apart = known[i] - known[j]
+        near = float((np.vecdot(apart, apart) <= radius**2).mean())
+        start = time.perf_counter()
+        transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+        checked = slice(None, None, -(-len(i) // 500))
+        listed_pairs(distinct, distinct, i[checked], j[checked], sse_limit=limit, transforms=transforms)
+        exact = (time.perf_counter() - start) / len(i[checked])
+    return bounds * (images / some) ** _POWER + near * comparisons * exact
+
+
+def thumbnail_bytes(
+    store: Store, roots: list[Root], settings: ThumbnailSettings, *, print_results: bool
+) -> tuple[int, int]:
+    """Bytes that the thumbnails of the images in an index take, of side a and of side b, before compression.
+
+    Parameters
+    ----------
+    store, roots
+        The store, and the folders as the user gives them now.
+    settings
+        How an image becomes a thumbnail.
+    print_results
+        Whether to print them, with the numbers of images and of comparisons.
+    """
+    frame = store.read_images(["side", "current"])
+    each = math.prod(settings.shape)
+    images = {side: int((frame.current & (frame.side == side)).sum()) for side in ("a", "b")}
+    if print_results:
+        for side, number in images.items():
+            for_roots = ", ".join(printable(root.given) for root in roots if root.side == side)
+            if for_roots:
+                print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
+        a, b = images["a"], images["b"]
+        print(f"{a * b if store.two_sides else a * (a - 1) // 2} comparisons")
+    return images["a"] * each, images["b"] * each

@@ -1,0 +1,250 @@
+"""Folders → the metadata of the images in the store. Lists names and sizes only; no picture is opened."""
+
+import contextlib
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..config import PIXEL_LIMIT, TIME_LIMIT, IndexSettings
+from ..kernels.grid import Generation
+from ..storage.schema import UNREAD
+from ..storage.store import Store
+from ..urls import full_path, is_url
+from .roots import Root
+from .walk_local import Link, ListedImage, Walk
+from .walk_remote import RemoteWalk, can_read
+
+__all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unread_rows", "writing_alone"]
+
+_KEY = ["side", "root", "path", "path_bytes"]
+
+
+@dataclass(frozen=True)
+class IndexCounts:
+    """What an index run found, in files: each is listed, or ignored by one rule.
+
+    Attributes
+    ----------
+    new, changed, unchanged
+        Images listed: for the first time, again because size or time of modification changed, and as before.
+    vanished
+        Images of earlier runs that are not there any more.
+    ignored
+        By the name of the rule, the files that are no images of the collection; rules are sorted. Files below an
+        ignored folder count one by one; a link that is not followed, an ignored folder that cannot be read, and the
+        store itself count as one. What is below sub-folders is not counted at all if they are not searched.
+    """
+
+    new: int
+    changed: int
+    unchanged: int
+    vanished: int
+    ignored: dict[str, int]
+
+    @property
+    def skipped(self) -> int:
+        """Number of all ignored files."""
+        return sum(self.ignored.values())
+
+
+def list_images(roots: list[Root], settings: IndexSettings, own: str | None = None) -> list[ListedImage]:
+    """List the images below the roots as `index_images` does, and write nothing.
+
+    Parameters
+    ----------
+    roots, settings
+        The folders, and which files are images.
+    own
+        Folder of the store, which is no one's picture.
+    """
+    return _walk(roots, settings, own, lambda images: None)[0]
+
+
+def _walk(
+    roots: list[Root], settings: IndexSettings, own: str | None, advance: Callable[[int], None]
+) -> tuple[list[ListedImage], Counter[str], list[Link]]:
+    """Metadata of the images, numbers of ignored files by rule, and other names of files."""
+    local = [root for root in roots if not is_url(root.absolute)]
+    walk = Walk(local, settings, None if own is None else os.path.realpath(own), advance)
+    walk.run()
+    remote = RemoteWalk([root for root in roots if is_url(root.absolute)], settings, advance)
+    remote.run()
+    return walk.rows + remote.rows, walk.ignored + remote.ignored, walk.links
+
+
+def _readable(rows: Iterable[Any]) -> list[int]:
+    """Numbers of those images that can be opened now."""
+    paths = {row.image: full_path(row.root, row.path, row.path_bytes) for row in rows}
+    urls = {image: path for image, path in paths.items() if is_url(path)}
+    remote = [image for image, readable in zip(urls, can_read(list(urls.values())), strict=True) if readable]
+    return [image for image, path in paths.items() if image not in urls and _can_open(path)] + remote
+
+
+def _can_open(path: str) -> bool:
+    if not os.path.isfile(path):  # noqa: PTH113 - a pipe of that name would block
+        return False
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            file.read(1)
+    except OSError:
+        return False
+    return True
+
+
+def index_images(
+    store: Store,
+    roots: list[Root],
+    settings: IndexSettings,
+    advance: Callable[[int], None] = lambda images: None,
+    *,
+    time_limit: float = TIME_LIMIT,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> IndexCounts:
+    """List the images below the roots and bring the metadata in the store up to date.
+
+    New and changed files become a new generation of blocks, committed as one; rows of vanished and changed files are
+    marked as not current. Runs again from the start if it was killed, with the same outcome: it depends on what is
+    committed and on what is on disk alone. A file that could not be read before and can be opened now is listed again,
+    and so is one that was beyond a limit lower than now.
+
+    A file with several names, hard links or symbolic links, is listed under one of them, real names before links, then
+    the first in the order of the walk; the others are recorded in the store beside the numbers of ignored files.
+
+    Memory grows with the number of images, about 1 kB each; one directory entry and one `stat` an image is read.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    roots
+        The folders.
+    settings
+        Which files are images.
+    advance
+        Called with the number of images listed since the last call.
+    time_limit, pixel_limit
+        What reading a file may cost in this run, see `ReadSettings`.
+    """
+    own = store.files.root if store.files.local else None
+    rows, left_out, links = _walk(roots, settings, own, advance)
+    listed = pd.DataFrame(rows, columns=ListedImage._fields)
+    with writing_alone(store, advance):
+        return record_listing(store, listed, left_out, links, time_limit=time_limit, pixel_limit=pixel_limit)
+
+
+@contextlib.contextmanager
+def writing_alone(store: Store, advance: Callable[[int], None]) -> Iterator[None]:
+    """Begin a run that nobody else writes to: no task that a dead client left behind changes what is read in it.
+
+    A process that is stopped at any of the first three lines, and goes on when the store is another's, is refused by
+    the next of them, or by each write.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    advance
+        Raises, called with 0, if the store is held no more.
+    """
+    advance(0)
+    run = store.files.begin_run()
+    advance(0)
+    with store.files.of_run(run):
+        yield
+
+
+def record_listing(
+    store: Store,
+    listed: pd.DataFrame,
+    left_out: Mapping[str, int],
+    links: Iterable[Link],
+    *,
+    copied: bool = False,
+    time_limit: float = TIME_LIMIT,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> IndexCounts:
+    """Bring the metadata in the store up to date with what was listed, see `index_images`; `writing_alone`.
+
+    Parameters
+    ----------
+    store
+        The store, locked for writing.
+    listed
+        Columns as `ListedImage`, and with `copied` also "source" and "content_hash": images of other stores, which are
+        never opened.
+    left_out, links
+        Numbers of ignored files by rule, and other names of listed files.
+    copied
+        Whether images are to be copied from other stores, see `transfer`.
+    time_limit, pixel_limit
+        What reading a file may cost in this run.
+    """
+    known = store.read_images(
+        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
+        + (["source", "content_hash"] if copied else [])
+    )
+    for frame in (listed, known):
+        # what could not even be listed has no size and time, and is the same as long as its error is
+        if copied:  # null of a file that could not be read
+            frame["content_hash"] = frame.content_hash.fillna("").astype(object)
+        frame["failure"] = frame.error.fillna("").where(copied | (frame["size"] < 0), "").astype(object)
+
+    identity = [*_KEY, "size", "mtime_ns", "failure", *(["source", "content_hash"] if copied else [])]
+    usable = known.drop_duplicates(identity, keep="last")
+    if not copied:
+        again = _readable(usable[usable.retry].itertuples())
+        beyond = (usable.time_limit > 0) & (usable.time_limit < (time_limit or math.inf))
+        beyond |= (usable.pixel_limit > 0) & (usable.pixel_limit < pixel_limit)
+        usable = usable[~usable.image.isin(again) & ~beyond]
+    matched = listed.merge(usable[[*identity, "image"]], on=identity, how="left", validate="one_to_one").image
+    new = listed[matched.isna().to_numpy()].drop(columns="failure")
+
+    _mark_current(store, known, set(matched.dropna().astype("int64")))
+    size = store.thumbnail_settings.block_size
+    bounds, images = [store.blocks], []
+    for side in ("a", "b"):
+        added_rows = new[new.side == side]
+        images.append(len(added_rows))
+        for first in range(0, len(added_rows), size):
+            block = bounds[-1] + first // size
+            store.write_partition(block, unread_rows(added_rows.iloc[first : first + size], block * size))
+        bounds.append(bounds[-1] - (-len(added_rows) // size))
+    if bounds[0] < bounds[2]:
+        store.add_generation(Generation(range(bounds[0], bounds[1]), range(bounds[1], bounds[2]), *images))
+    ignored = dict(sorted(left_out.items()))
+    store.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})
+
+    before = _keys(known[known.current])
+    now, added = _keys(listed), _keys(new)
+    changed = sum((added & before).values())
+    return IndexCounts(
+        new=len(new) - changed,
+        changed=changed,
+        unchanged=len(listed) - len(new),
+        vanished=sum((before - now).values()),
+        ignored=ignored,
+    )
+
+
+def _keys(frame: pd.DataFrame) -> Counter[tuple[Any, ...]]:
+    return Counter(frame[_KEY].itertuples(index=False, name=None))
+
+
+def _mark_current(store: Store, known: pd.DataFrame, present: set[int]) -> None:
+    """Rewrite the partitions in which an image vanished or came back."""
+    current = known.image.isin(present)
+    for block in sorted(set(known.image[current != known.current] // store.thumbnail_settings.block_size)):
+        partition = store.read_partition(block)
+        partition["current"] = partition.image.isin(present)
+        store.write_partition(block, partition)
+
+
+def unread_rows(rows: pd.DataFrame, first_image: int) -> pd.DataFrame:
+    """Metadata of a block whose images were not read yet."""
+    unread = {name: value for name, value in UNREAD.items() if name not in rows}
+    return rows.assign(image=range(first_image, first_image + len(rows)), current=True, **unread)

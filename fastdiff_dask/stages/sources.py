@@ -1,0 +1,136 @@
+"""Where the images of a project come from: folders, whose pictures are read, or two stores, whose rows are copied."""
+
+from collections.abc import Callable, Iterator
+
+from distributed import Client
+
+from ..config import IndexSettings, ReadSettings
+from ..errors import UsageError
+from ..kernels.hashes import HashSettings
+from ..runtime.workers import check_visible, is_embedded
+from ..storage.store import Store
+from ..urls import full_path
+from .index import IndexCounts, index_images
+from .roots import Root
+from .thumbnails import read_blocks
+from .transfer import copy_blocks, index_stores, open_sources
+
+__all__ = ["Folders", "Origin", "TwoStores"]
+
+_Advance = Callable[[int], None]
+
+
+class Folders:
+    """Folders of pictures.
+
+    Attributes
+    ----------
+    roots
+        The folders.
+    stores
+        Addresses of the stores that are compared, by side: none.
+    """
+
+    def __init__(self, roots: list[Root]) -> None:
+        self.roots = roots
+        self.stores: dict[str, str] = {}
+
+    def check_shared(self, store_url: str) -> None:
+        """Refuse what workers in other processes cannot see.
+
+        Raises
+        ------
+        UsageError
+            If the store or the pictures are in the memory of this process.
+        """
+        _check_no_memory([store_url])
+        if any(root.absolute.startswith("memory:") for root in self.roots):
+            raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
+
+    def check_visible(self, client: Client, store: Store) -> None:
+        """See that workers elsewhere see the store, and, of each folder, it and a file."""
+        if is_embedded(client):
+            return
+        frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
+        frame = frame[frame.current & (frame["size"] >= 0)].drop_duplicates("root")
+        paths = [full_path(row.root, row.path, row.path_bytes) for row in frame.itertuples()]
+        check_visible(client, store.url, [*frame.root, *paths])
+
+    def index(self, store: Store, which: IndexSettings, limits: ReadSettings, advance: _Advance) -> IndexCounts:
+        """List the images in the store; `advance` is called with the number listed since the last call."""
+        return index_images(
+            store,
+            self.roots,
+            which,
+            advance,
+            time_limit=limits.time_limit,
+            pixel_limit=limits.pixel_limit,
+        )
+
+    def read(
+        self,
+        store: Store,
+        client: Client,
+        unread: dict[int, int],
+        limits: ReadSettings,
+        hashing: HashSettings | None,
+        most: int | None,
+    ) -> Iterator[tuple[int, int]]:
+        """Read blocks of pictures, see `thumbnails.read_blocks`."""
+        return read_blocks(store, client, unread, limits, hashing, most)
+
+
+class TwoStores:
+    """Two stores of images that were read, which are compared.
+
+    Attributes
+    ----------
+    roots
+        The folders that they are about.
+    stores
+        Their addresses, by side.
+    """
+
+    def __init__(self, roots: list[Root], stores: dict[str, str]) -> None:
+        self.roots, self.stores = roots, stores
+
+    def check_shared(self, store_url: str) -> None:
+        """Refuse what workers in other processes cannot see.
+
+        Raises
+        ------
+        UsageError
+            If one of the stores is in the memory of this process.
+        """
+        _check_no_memory([store_url, *self.stores.values()])
+
+    def check_visible(self, client: Client, store: Store) -> None:
+        """See that workers elsewhere see all three stores."""
+        if is_embedded(client):
+            return
+        for url in (*self.stores.values(), store.url):
+            check_visible(client, url, [])
+
+    def index(self, store: Store, which: IndexSettings, limits: ReadSettings, advance: _Advance) -> IndexCounts:
+        """List their current images in the store; `advance` is called with the number listed since the last call."""
+        return index_stores(store, open_sources(self.stores), advance)
+
+    def read(
+        self,
+        store: Store,
+        client: Client,
+        unread: dict[int, int],
+        limits: ReadSettings,
+        hashing: HashSettings | None,
+        most: int | None,
+    ) -> Iterator[tuple[int, int]]:
+        """Copy blocks of images, see `transfer.copy_blocks`."""
+        return copy_blocks(store, client, unread, open_sources(self.stores), most)
+
+
+Origin = Folders | TwoStores
+
+
+def _check_no_memory(urls: list[str]) -> None:
+    if any(url.startswith("memory:") for url in urls):
+        raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")

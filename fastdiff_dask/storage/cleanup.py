@@ -1,0 +1,101 @@
+"""What a store is made of → away, and nothing else: no file is removed that a store does not write."""
+
+import re
+import sys
+from pathlib import Path
+
+from ..errors import UsageError
+from ..text import printable
+from ..urls import is_url
+from .files import Files
+from .store import Store
+
+__all__ = ["clean_store", "print_left"]
+
+# Names that are written, by what they are for. Chunks are c.0.0.0, or c/0 for arrays that Zarr writes.
+_CHUNK, _PARTIAL = r"c((\.|/)\d+)*", r"(\.[0-9a-f]{32}\.partial)?"
+_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
+    re.compile(f"({pattern}){_PARTIAL}")
+    for pattern in (
+        rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}",
+        rf"arrays\.zarr/digests/{_CHUNK}",
+        rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})",
+        r"arrays\.zarr/zarr\.json",
+        r"arrays\.zarr/(thumbnails|signatures|digests)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
+        r"|index\.json|run|cleaned",
+        r"(settings|decisions)\.json",
+    )
+)
+_OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")
+
+
+def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
+    """Remove parts of a store, which is locked for writing.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    thumbs
+        Remove the thumbnails. What was found stays: results can be read, and pictures that are read again are compared
+        again.
+    db
+        Remove what was compared; and, with `thumbs`, what is known of the pictures, so that nothing is left.
+    config
+        Remove the recorded settings.
+
+    Returns
+    -------
+    Names of files in it that it did not write, which stay.
+    """
+    files = Files(url)
+    if not Store.exists(url):
+        raise UsageError(f"no store at {url}; there is nothing to clean up")
+    wanted = []
+    if thumbs:
+        files.write("cleaned", b"")
+    if thumbs and db:
+        # stopped in the middle, what was read and found is gone, then all of it, but nothing that is left is taken for
+        # what it is not
+        wanted = [_THUMBNAILS, _COMPARED, _DIGESTS, _MARK, _REST]
+    elif thumbs:
+        wanted = [_THUMBNAILS]
+    elif db:
+        wanted = [_COMPARED]
+    if config:
+        wanted.append(_SETTINGS)
+    names = list(files.tree())
+    for pattern in wanted:
+        found = [name for name in names if pattern.fullmatch(name)]
+        # what marks a thing as there, or as finished, goes before the rest of it
+        for name in sorted(found, key=lambda name: not (name.endswith("zarr.json") or "/thumbnails/" in name)):
+            files.remove(name)
+    if files.local:
+        if thumbs and db:
+            files.remove("writer.json")  # the lock itself stays: another process may have it open
+        files.remove_empty_folders()
+    known = (_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS, _OTHERS)
+    return sorted(name for name in files.tree() if not any(pattern.fullmatch(name) for pattern in known))
+
+
+def print_left(url: str, others: list[str], *, plots: bool) -> None:
+    """Say what stays in a store that was cleaned.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    others
+        What `clean_store` gave.
+    plots
+        Whether pictures of pairs are of that which was removed.
+    """
+    folder = Path(url, "plots")
+    drawn = len(list(folder.iterdir())) if plots and not is_url(url) and folder.is_dir() else 0
+    if drawn:
+        print(f"{drawn} pictures of pairs in {printable(str(folder))} stay", file=sys.stderr)
+    if others:
+        print(
+            f"{len(others)} files in {url} are not of a store and stay, such as {printable(others[0])}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,381 @@
+"""The recorded comparisons of a store: their plans, and the tiles that are finished.
+
+::
+
+    arrays.zarr/comparisons/<comparison>/   attributes: what makes a pair similar
+      generations-<g>-<h>/                  a part: the images of generations g to h − 1
+        order-a, order-b                    (image) int64: numbers of the images, neighbours alike
+        signatures-a, signatures-b          (image, value) float32: their signatures in that order
+        keys-a, keys-b                      (image, value) int64: of short cuts, see `pair_filters.picture_keys`
+        compared                            (tile, count) int64: see `TileCounts`; attributes: the plan
+        pairs-<tile>                        (pair, field) int64: a, b, value, transforms
+
+What counts as finished, and is written last: a plan, the metadata of its ``compared``; a tile, its chunk of
+``compared``, whose numbers are not the fill value −1 (after its ``pairs``).
+
+With new pictures every day there are hundreds of parts with a few tiles each. So what is small is not compressed, and
+read as the plain files that it is: Zarr takes milliseconds for each array. What is recorded is never changed, only
+added to, and is read once by each `Comparison`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ..config import CompareSettings
+from ..errors import UsageError
+from ..kernels.bounds import SearchCounts
+from ..kernels.grid import Axis, Tile, plan_tiles
+from ..kernels.pair_filters import KEY_VALUES
+from ..kernels.signatures import signature_length
+from ..text import printable
+from .pairs import PAIR_FIELDS, PAIRS_CHUNK, PLAIN_PAIRS, PairWriter
+from .plans import Part, Plan
+from .schema import FLAT_KEYS
+from .store import Store
+from .validation import MOST_TILES, check_plan, stored_array
+
+__all__ = ["Comparison"]
+
+_UNFINISHED = -1
+# Files that are read at once, and tiles whose pairs are.
+_FILES_AT_ONCE = 256
+_ORDER_CHUNK = 1 << 14
+_COUNTS = 1 + len(SearchCounts.names())
+
+
+def _order_chunk(images: int) -> int:
+    return min(max(images, 1), _ORDER_CHUNK)
+
+
+def _mark(folder: str, tile: int) -> str:
+    return f"arrays.zarr/{folder}/compared/c.{tile}.0"
+
+
+class Comparison:
+    """One comparison of a store, begun or not.
+
+    Parameters
+    ----------
+    store
+        The store of the images.
+    settings
+        What makes a pair similar; decides the name under which the comparison is kept.
+    """
+
+    def __init__(self, store: Store, settings: CompareSettings) -> None:
+        self.store = store
+        self.settings = settings
+        rotations = "-rotations" if settings.rotations else ""
+        mirror = "-mirror" if settings.mirror else ""
+        aspect = "" if settings.match_aspect_by is None else f"-aspect{settings.match_aspect_by!r}"
+        made = hashlib.blake2b(settings.hashes.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+        hashes = f"-samehash-{made}" if settings.only_matching_hash else ""
+        hashes = f"-otherhash-{made}" if settings.skip_matching_hash else hashes
+        self.name = f"{settings.measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}"
+        self._known: dict[str, tuple[Part, int]] = {}
+        self._plans: list[Plan] = []
+
+    @classmethod
+    def all_in(cls, store: Store) -> list["Comparison"]:
+        """All comparisons that were begun."""
+        found = []
+        for name in sorted(store.files.names("arrays.zarr/comparisons")):
+            # a folder alone was left by a process that was killed before it began
+            if name != "zarr.json" and "zarr.json" in store.files.names(f"arrays.zarr/comparisons/{name}"):
+                attributes = store.attributes(f"comparisons/{name}")
+                with store.reading(f"comparison {printable(name)}"):
+                    comparison = cls(store, CompareSettings.from_json(attributes["settings"]))
+                    # a name from a listing leads nowhere else; one that is made from settings could
+                    if comparison.name != name or printable(name) != name:
+                        raise ValueError(f"its settings are those of {printable(comparison.name)}")
+                    found.append(comparison)
+        return found
+
+    # -- plans -------------------------------------------------------------------------------------------------------
+
+    def _folder(self, part: Part) -> str:
+        return f"comparisons/{self.name}/{part.folder}"
+
+    def part_names(self) -> set[str]:
+        """Names of the folders of parts, recorded or not; from one listing."""
+        names = self.store.files.names(f"arrays.zarr/comparisons/{self.name}")
+        return {name for name in names if re.fullmatch(r"generations-\d{1,9}-\d{1,9}", name)}
+
+    def parts(self) -> list[Part]:
+        """The recorded parts, oldest first: together they cover the first generations of the store."""
+        stops: dict[int, list[tuple[int, Part]]] = {}
+        for name in sorted(self.part_names()):
+            if name not in self._known:
+                recorded = self._read_plan(name)
+                if recorded is None:
+                    continue
+                self._known[name] = recorded
+            part = self._known[name][0]
+            stops.setdefault(part.generations.start, []).append((part.generations.stop, part))
+        parts: list[Part] = []
+        while found := stops.get(parts[-1].generations.stop if parts else 0):
+            parts.append(max(found)[1])
+        return parts
+
+    def _read_plan(self, name: str) -> tuple[Part, int] | None:
+        """A part by the name of its folder, and the number of its tiles; None if its plan was not finished."""
+        path = f"comparisons/{self.name}/{name}"
+        try:
+            content = self.store.files.read(f"arrays.zarr/{path}/compared/zarr.json")
+        except FileNotFoundError:
+            return None
+        with self.store.reading(f"the plan of {path}"):
+            array = stored_array(content, "int64")
+            if array.chunks != (1, _COUNTS) or array.shape[0] > MOST_TILES:
+                raise ValueError(f"its shape is {array.shape}, in chunks of {array.chunks}")
+            start, stop = (int(number) for number in name.split("-")[1:])
+            if not start < stop:
+                raise ValueError("it has no generations")
+            if stop > len(self.store.generations):
+                return None  # planned after the store was opened
+            new = self.store.generations[start:stop]
+            images = sum(one.images_a for one in new), sum(one.images_b for one in new)
+            return Part(range(start, stop), *check_plan(array.attributes["plan"], images)), array.shape[0]
+
+    def plans(self) -> list[Plan]:
+        """The recorded parts, with their tiles and how far they are."""
+        parts = self.parts()
+        known = [plan.part for plan in self._plans]
+        same = next((n for n, (old, new) in enumerate(zip(known, parts, strict=False)) if old != new), len(known))
+        plans = self._plans[: min(same, len(parts))]
+        for number in range(len(plans), len(parts)):
+            with self.store.reading(f"the plan of {self._folder(parts[number])}"):
+                self._check_tiles(parts[: number + 1])
+            rows, columns, tiles = self.tiles(parts[: number + 1])
+            counts = np.full((len(tiles), _COUNTS), _UNFINISHED, np.int64)
+            plans.append(Plan(parts[number], rows, columns, tiles, counts))
+        missing: list[tuple[int, int]] = []
+        for number, plan in enumerate(plans):
+            pending = plan.pending()
+            if not pending:
+                continue
+            recorded = self._known[plan.part.folder][1]
+            with self.store.reading(f"the tiles of {self._folder(plan.part)}"):
+                if recorded != len(plan.tiles):
+                    raise ValueError(f"{recorded} tiles were recorded, {len(plan.tiles)} were planned")
+            finished = self.finished_tiles(plan.part)
+            missing += [(number, tile) for tile in pending if tile in finished]
+            plans[number] = plan._replace(counts=plan.counts.copy())
+        self._read_marks(plans, missing)
+        self._plans = plans
+        return list(plans)
+
+    def _read_marks(self, plans: list[Plan], missing: list[tuple[int, int]]) -> None:
+        """Read what is recorded of finished tiles: (number of the plan, number of the tile)."""
+        for start in range(0, len(missing), _FILES_AT_ONCE):
+            some = missing[start : start + _FILES_AT_ONCE]
+            paths = [_mark(self._folder(plans[number].part), tile) for number, tile in some]
+            with self.store.reading(f"the tiles of {self._folder(plans[some[0][0]].part)} and later"):
+                for (number, tile), content in zip(some, self.store.files.read_several(paths), strict=True):
+                    plans[number].counts[tile] = np.frombuffer(content, "<i8").reshape(_COUNTS)
+
+    def _check_tiles(self, parts: list[Part]) -> None:
+        """Refuse a plan of more tiles than anybody makes before they are listed."""
+        sides = ("a", "b") if self.store.two_sides else ("a", "a")
+        rows, columns = (self._axis(parts, side).sub_blocks() for side in sides)
+        new = max(-(-max(parts[-1].images_a, parts[-1].images_b) // parts[-1].sub_block), 1)
+        side = parts[-1].tile_side
+        if -(-max(rows, columns) // side) * -(-new // side) > 2 * MOST_TILES:
+            raise UsageError(f"a plan has more than {MOST_TILES} tiles; use a larger tile_side or sub_block")
+
+    def _axis(self, parts: list[Part], side: str) -> Axis:
+        images = [part.images_a if side == "a" else part.images_b for part in parts]
+        return Axis(tuple((n, part.sub_block) for n, part in zip(images, parts, strict=True)))
+
+    def tiles(self, parts: list[Part]) -> tuple[Axis, Axis, list[Tile]]:
+        """Axes and tiles of the last of some parts."""
+        axis = self._axis
+        rows, old_rows = axis(parts, "a"), axis(parts[:-1], "a").sub_blocks()
+        if not self.store.two_sides:
+            return rows, rows, plan_tiles((old_rows, rows.sub_blocks()), None, parts[-1].tile_side)
+        columns, old_columns = axis(parts, "b"), axis(parts[:-1], "b").sub_blocks()
+        both = (old_rows, rows.sub_blocks()), (old_columns, columns.sub_blocks())
+        return rows, columns, plan_tiles(*both, parts[-1].tile_side)
+
+    def begin(self, part: Part) -> None:
+        """Record the settings, and remove what a process left that was killed before it recorded this part."""
+        self.store.files.check_run()
+        settings: Any = {"settings": self.settings.to_json()}
+        place = self.store.zarr(f"comparisons/{self.name}")
+        zarr.open_group(place, mode="a", zarr_format=3, use_consolidated=False, attributes=settings)
+        self.store.files.remove(f"arrays.zarr/{self._folder(part)}")
+
+    def write_order(
+        self,
+        part: Part,
+        side: str,
+        order: NDArray[np.int64],
+        signatures: Iterator[NDArray[np.float32]],
+        keys: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Write the order of the images of one side of a part, and their signatures and keys (none, or so ordered)."""
+        for name, shape, dtype, parts in (
+            (f"order-{side}", (), "int64", iter([order])),
+            (f"signatures-{side}", None, "float32", signatures),
+            (f"keys-{side}", None, "int64", iter([] if keys is None else [keys])),
+        ):
+            array, done = None, 0
+            for values in parts:
+                self.store.files.check_run()
+                if array is None:
+                    shape = values.shape[1:]
+                    array = zarr.create_array(
+                        self.store.zarr(f"{self._folder(part)}/{name}"),
+                        zarr_format=3,
+                        shape=(len(order), *shape),
+                        chunks=(_order_chunk(len(order)), *shape),
+                        dtype=dtype,
+                        compressors=None,
+                        chunk_key_encoding=FLAT_KEYS,
+                        dimension_names=("image", "value")[: 1 + len(shape)],
+                        # of a single image, number 0, all would be the fill value
+                        config={"write_empty_chunks": True},
+                    )
+                array[done : done + len(values)] = values
+                done += len(values)
+
+    def record_part(self, part: Part) -> None:
+        """Record a part, so that a resumed run uses the same tiles; its orders are written."""
+        plan = {name: getattr(part, name) for name in Part._fields[1:]}
+        self._check_tiles([*self.parts(), part])
+        _, _, tiles = self.tiles([*self.parts(), part])
+        counts = ["similar", *SearchCounts.names()]
+        self.store.files.check_run()
+        # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
+        zarr.create_array(
+            self.store.zarr(f"{self._folder(part)}/compared"),
+            zarr_format=3,
+            shape=(len(tiles), len(counts)),
+            chunks=(1, len(counts)),
+            dtype="int64",
+            fill_value=_UNFINISHED,
+            compressors=None,
+            chunk_key_encoding=FLAT_KEYS,
+            dimension_names=("tile", "count"),
+            attributes={"plan": plan, "counts": counts},
+        )
+
+    def read_order(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
+        """Numbers of the images at some places of the order of a side of a part."""
+        images = self._read_ordered(part, f"order-{side}", places, (), "int64")
+        stop = self.store.blocks * self.store.thumbnail_settings.block_size
+        with self.store.reading(f"arrays.zarr/{self._folder(part)}/order-{side}"):
+            if len(images) and not 0 <= images.min() <= images.max() < stop:
+                raise ValueError("it has images that are not there")
+        return images
+
+    def read_signatures(self, part: Part, side: str, places: range) -> NDArray[np.float32]:
+        """Signatures of these images: (n, values) float32."""
+        shape = (signature_length(*self.store.thumbnail_settings.shape),)
+        return self._read_ordered(part, f"signatures-{side}", places, shape, "float32")
+
+    def read_keys(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
+        """Keys of these images, of a comparison with short cuts: (n, 4) int64."""
+        return self._read_ordered(part, f"keys-{side}", places, (KEY_VALUES,), "int64")
+
+    def _read_ordered(self, part: Part, name: str, places: range, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """Rows of an array that `write_order` wrote."""
+        images = part.images_a if name.endswith("a") else part.images_b
+        size = _order_chunk(images)
+        result = np.empty((len(places), *shape), dtype)
+        done = 0
+        while done < len(places):
+            chunk, row = divmod(places[done], size)
+            rows = range(row, min(size, row + len(places) - done))
+            values = self.store.read_plain(f"{self._folder(part)}/{name}", chunk, rows, shape, dtype)
+            result[done : done + len(rows)] = values
+            done += len(rows)
+        return result
+
+    # -- tiles -------------------------------------------------------------------------------------------------------
+
+    def finished_tiles(self, part: Part) -> set[int]:
+        """Numbers of the finished tiles of a part, from one listing."""
+        return self.store.stored_chunks(f"{self._folder(part)}/compared")
+
+    def tile_counts(self, part: Part, tiles: list[int]) -> NDArray[np.int64]:
+        """Similar pairs found, and pairs compared, in some finished tiles: (tiles, 2) int64; a small file each."""
+        with self.store.reading(f"the tiles of {self._folder(part)}"):
+            contents = self.store.files.read_several([_mark(self._folder(part), tile) for tile in tiles])
+            return np.stack([np.frombuffer(content, "<i8").reshape(_COUNTS)[:2] for content in contents])
+
+    def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
+        """Pairs compared and similar pairs found in a tile, if it is finished."""
+        try:
+            content = self.store.files.read(_mark(self._folder(part), tile))
+        except FileNotFoundError:
+            return None
+        with self.store.reading(f"tile {tile} of {self._folder(part)}"):
+            counts = np.frombuffer(content, "<i8")
+            return int(counts[1]), int(counts[0])
+
+    def pair_writer(self, part: Part, tile: int) -> "PairWriter":
+        """Write the similar pairs of a tile."""
+        return PairWriter(self.store, self._folder(part), tile)
+
+    def read_pairs(self, plans: Sequence[Plan]) -> Iterator[NDArray[np.int64]]:
+        """Similar pairs (n, 4) int64 of the finished tiles of some plans: a, b, value, transforms.
+
+        At most 2²⁰ at a time.
+        """
+        few: list[tuple[Plan, int]] = []
+        for plan in plans:
+            for tile, similar in enumerate(plan.counts[:, 0].tolist()):
+                if 0 < similar <= PLAIN_PAIRS:
+                    few.append((plan, tile))
+                    if len(few) == _FILES_AT_ONCE:
+                        yield self._read_few(few)
+                        few = []
+                    continue
+                if similar > 0:
+                    yield from self._read_many(plan, tile, similar)
+        if few:
+            yield self._read_few(few)
+
+    def _read_many(self, plan: Plan, tile: int, similar: int) -> Iterator[NDArray[np.int64]]:
+        """Similar pairs of a tile that has many of them, a chunk at a time."""
+        what, name = f"the pairs of tile {tile} of {self._folder(plan.part)}", f"{self._folder(plan.part)}/pairs-{tile}"
+        with self.store.reading(what):
+            array = self.store.array(name, "int64", "zstd")
+            size = array.chunks[0]
+            if array.shape != (similar, len(PAIR_FIELDS)):
+                raise ValueError(f"{similar} pairs were written, {array.shape} are there")
+            if array.chunks[1:] != array.shape[1:] or size > PAIRS_CHUNK:
+                raise ValueError(f"they are in chunks of {array.chunks}")
+        for chunk in range(-(-similar // size)):
+            with self.store.reading(what):
+                yield self._checked(self.store.read_chunk(name, array, chunk, 0)[: similar - chunk * size])
+
+    def _read_few(self, tiles: list[tuple[Plan, int]]) -> NDArray[np.int64]:
+        """Similar pairs of tiles that have few of them."""
+        plan, tile = tiles[0]
+        more = f" or of {len(tiles) - 1} more tiles" if len(tiles) > 1 else ""
+        with self.store.reading(f"the pairs of tile {tile} of {self._folder(plan.part)}{more}"):
+            paths = [f"arrays.zarr/{self._folder(plan.part)}/pairs-{tile}/c.0.0" for plan, tile in tiles]
+            found = []
+            for (plan, tile), content in zip(tiles, self.store.files.read_several(paths), strict=True):
+                pairs = np.frombuffer(content, "<i8").reshape(-1, len(PAIR_FIELDS))
+                if len(pairs) != plan.counts[tile, 0]:
+                    raise ValueError(f"{plan.counts[tile, 0]} pairs were written, {len(pairs)} are there")
+                found.append(pairs)
+            return self._checked(np.concatenate(found))
+
+    def _checked(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        images = self.store.blocks * self.store.thumbnail_settings.block_size
+        # every pair has a transform
+        if not ((pairs[:, 3] > 0) & (pairs[:, 3] < 256)).all():
+            raise ValueError("some have no transform")
+        if pairs[:, :2].min() < 0 or pairs[:, :2].max() >= images:
+            raise ValueError("some are of images that are not there")
+        return pairs

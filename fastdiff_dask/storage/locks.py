@@ -1,0 +1,297 @@
+"""One process writes to a store at a time: the lock of a folder, and the lease of a store in an object store.
+
+A lease is the object ``writer.json``. Who creates it, which an object store lets one do, holds the store, and renews it
+every ten seconds from a thread. It ends when it is removed, when its process on the same machine is dead, or when it
+was not renewed for a minute by the clock of the server: clocks of other machines are not trusted. Who takes over a
+lease that ended creates ``writer.json.<its token>.partial`` first, which again only one can.
+"""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import psutil
+
+from ..errors import FastDiffError, StoreLockedError, UsageError
+from ..text import printable
+from .files import Files, check_own
+
+__all__ = ["ENDED", "LEASE", "Held", "check_backend", "hold", "is_leased"]
+
+LEASE = "writer.json"
+# Seconds between two renewals, and after which a lease that was not renewed has ended.
+RENEWED, ENDED = 10.0, 60.0
+_checked: set[tuple[str, int]] = set()
+
+
+class Held:
+    """A store that is held for writing."""
+
+    def check(self) -> None:
+        """See that it still is.
+
+        Raises
+        ------
+        StoreLockedError
+            If it is not; nothing more may be written.
+        """
+
+
+def hold(files: Files) -> contextlib.AbstractContextManager[Held]:
+    """Hold a store for writing; the lock of a dead process does not count.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process holds it.
+    UsageError
+        If nothing can be written there.
+    """
+    return _hold_folder(files) if files.local else _hold_lease(files)
+
+
+# -- a folder ----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _hold_folder(files: Files) -> Iterator[Held]:
+    folder = Path(files.root)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_own(files.root, ["writer.lock", "arrays.zarr", "images.parquet"])
+        held = filelock.FileLock(folder / "writer.lock", timeout=0)
+        held.acquire()
+    except filelock.Timeout:
+        writer = "another process"
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            holder = json.loads(files.read(LEASE))
+            writer = printable(f"process {holder['process']} on {holder['host']}")[:100]
+        raise StoreLockedError(
+            f"the store at {files.url} is being written by {writer}; wait for it to end, or name another --store"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"the store cannot be written at {files.url}: {error.strerror}; name another --store"
+        ) from None
+    try:
+        try:
+            files.write(LEASE, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
+        except OSError as error:
+            raise FastDiffError(
+                f"the store cannot be written at {files.url}: {error.strerror}; see to that, or name another --store"
+            ) from None
+        yield Held()
+    finally:
+        held.release()
+
+
+# -- an object store ---------------------------------------------------------------------------------------------------
+
+
+class _Lease(Held):
+    """A lease that is renewed until it is released."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._token = uuid.uuid4().hex
+        self._lost = ""
+        self._renewed = time.monotonic()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True, name="fastdiff_dask-lease")
+
+    def content(self) -> bytes:
+        process = psutil.Process()
+        lease = {"process": process.pid, "started": process.create_time(), "host": _machine(), "token": self._token}
+        return json.dumps(lease | {"time": time.time()}).encode()
+
+    def acquire(self) -> None:
+        while not self._files.create(LEASE, self.content()):
+            holder = _read(self._files)
+            if holder is not None and not self._take_over(holder):
+                raise StoreLockedError(
+                    f"the store at {self._files.url} is being written by {_shown(holder)}; wait for it to end (a "
+                    f"minute after it died), or name another --store"
+                )
+            # released in between, or taken over now
+            if holder is not None:
+                break
+        self._renewed = time.monotonic()
+        self._thread.start()
+
+    def _take_over(self, holder: dict[str, Any]) -> bool:
+        """Replace a lease that ended; only one process can, as only one creates the mark."""
+        if not _has_ended(self._files, LEASE, holder):
+            return False
+        token = str(holder.get("token"))
+        mark = f"{LEASE}.{token if re.fullmatch('[0-9a-f]{32}', token) else '0' * 32}.partial"
+        if not self._files.create(mark, self.content()):
+            # of a process that was killed while it did this
+            if not _has_ended(self._files, mark, _read(self._files, mark) or {}):
+                return False
+            self._files.remove(mark)
+            return self._take_over(holder)
+        try:
+            if _read(self._files) != holder:
+                return False
+            self._files.write(LEASE, self.content())
+            return True
+        finally:
+            self._files.remove(mark)
+
+    def _is_ours(self) -> bool:
+        """Look whether the lease is still this one."""
+        holder = _read(self._files)
+        if holder is None or holder.get("token") != self._token:
+            self._lost = _shown(holder) if holder else "someone"
+            return False
+        return True
+
+    def _renew(self) -> None:
+        while not self._stopped.wait(RENEWED):
+            try:
+                if not self._is_ours():
+                    return
+                self._files.write(LEASE, self.content())
+                self._renewed = time.monotonic()
+            except Exception:  # whatever a backend raises: it may be back before the lease has ended
+                if time.monotonic() - self._renewed > ENDED - RENEWED:
+                    self._lost = "nobody any more, as it could not be renewed"
+                    return
+
+    def check(self) -> None:
+        # a process that was stopped for longer than its lease goes on before its other thread does
+        if not self._lost and time.monotonic() - self._renewed > ENDED / 2:
+            self._is_ours()
+        if self._lost:
+            raise StoreLockedError(
+                f"the store at {self._files.url} was taken from this process and is held by {self._lost}; finished "
+                f"work is kept, the same command goes on"
+            )
+
+    def release(self) -> None:
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+            with contextlib.suppress(OSError):
+                if (_read(self._files) or {}).get("token") == self._token:
+                    self._files.remove(LEASE)
+
+
+@contextlib.contextmanager
+def _hold_lease(files: Files) -> Iterator[Held]:
+    lease = _Lease(files)
+    try:
+        check_backend(files)
+        lease.acquire()
+    except FileNotFoundError:
+        raise UsageError(f"no bucket or container for a store at {files.url}; make it first") from None
+    except PermissionError:
+        raise UsageError(
+            f"the store cannot be written at {files.url}: Permission denied; check the credentials"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"the store cannot be written at {files.url}: {error}") from None
+    try:
+        yield lease
+        lease.check()
+    finally:
+        lease.release()
+
+
+def is_leased(files: Files) -> bool:
+    """Whether a process holds a store in an object store."""
+    holder = _read(files)
+    return holder is not None and not _has_ended(files, LEASE, holder)
+
+
+def _shown(holder: dict[str, Any]) -> str:
+    return printable(f"process {holder.get('process')} on {holder.get('host')}")[:100]
+
+
+def _read(files: Files, name: str = LEASE) -> dict[str, Any] | None:
+    """A lease; None if there is none. What is no lease has a holder that nobody knows."""
+    try:
+        content = files.read(name)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(ValueError):
+        lease = json.loads(content)
+        if isinstance(lease, dict):
+            return lease
+    return {}
+
+
+def _has_ended(files: Files, name: str, holder: dict[str, Any]) -> bool:
+    if holder.get("host") == _machine():
+        try:
+            process = psutil.Process(int(holder["process"]))
+            alive = abs(process.create_time() - float(holder["started"])) < 1
+        except (psutil.Error, ValueError, KeyError, TypeError):
+            alive = False
+        if not alive:
+            return True
+    # both times are the server's
+    now = f"{LEASE}.{uuid.uuid4().hex}.partial"
+    files.write(now, b"")
+    try:
+        return files.modified_ns(now) - files.modified_ns(name) > ENDED * 10**9
+    except FileNotFoundError:
+        return False  # released or replaced meanwhile
+    finally:
+        files.remove(now)
+
+
+def _machine() -> str:
+    """Name of this machine, and of its set of processes: containers may share a name, not this."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    return f"{socket.gethostname()} {space}".strip()
+
+
+def check_backend(files: Files) -> None:
+    """See that an object store does what a store needs; once in a process for each address.
+
+    What was written is read back, listed and replaced at once, an object is created once only, and what was removed
+    is gone.
+
+    Raises
+    ------
+    UsageError
+        If it does not.
+    OSError
+        If it cannot be reached or written.
+    """
+    if (files.url, os.getpid()) in _checked:
+        return
+    name = f"{LEASE}.{uuid.uuid4().hex}.partial"
+    failed = ""
+    try:
+        if not files.create(name, b"one") or files.read(name) != b"one":
+            failed = "what was written is not read back"
+        elif name not in files.names():
+            failed = "what was written is not listed"
+        elif files.create(name, b"two") or files.read(name) != b"one":
+            failed = "an object that is there is created again, so that two processes could hold one store"
+        else:
+            files.write(name, b"three")
+            if files.read(name) != b"three":
+                failed = "what was replaced is read as it was before"
+            elif not files.modified_ns(name):
+                failed = "it does not tell when an object was written"
+    finally:
+        files.remove(name)
+    if not failed and name in files.names():
+        failed = "what was removed is listed"
+    if failed:
+        raise UsageError(f"no store can be kept at {files.url}: {failed}; use a folder or another object store")
+    _checked.add((files.url, os.getpid()))

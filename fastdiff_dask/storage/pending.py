@@ -1,0 +1,107 @@
+"""What is left to do: blocks to read or to hash, generations to plan, pairs to compare."""
+
+from dataclasses import replace
+
+from ..config import CompareSettings
+from ..errors import UsageError
+from ..kernels.hashes import HashSettings
+from .comparisons import Comparison
+from .schema import HASHES
+from .store import Store
+
+__all__ = [
+    "check_read",
+    "choose_comparison",
+    "hashing_of",
+    "pairs_left",
+    "unhashed_blocks",
+    "unplanned",
+    "unread_blocks",
+]
+
+
+def unread_blocks(store: Store) -> dict[int, int]:
+    """Blocks that are not finished, and the number of images in each."""
+    finished = store.finished_blocks()
+    return {block: rows for block, rows in enumerate(store.rows()) if block not in finished}
+
+
+def check_read(store: Store) -> None:
+    """See that all images were read.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    if unread_blocks(store):
+        raise UsageError("some images were not read yet; call first_loop_iteration() first")
+
+
+def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:
+    """Finished blocks some of whose images lack hashes, or have them in another way."""
+    columns = ["error", *HASHES]
+    finished = sorted(store.finished_blocks())
+    frames = ((block, store.read_partition(block, columns)) for block in finished)
+    return [block for block, frame in frames if hashing.missing(frame[frame.error.isna()]) is not None]
+
+
+def hashing_of(store: Store) -> str:
+    """How the hashes of all images were made: function and shift.
+
+    Raises
+    ------
+    UsageError
+        If there are images without hashes, or with hashes of several ways.
+    """
+    ways: set[str] = set()
+    for block in range(store.blocks):
+        frame = store.read_partition(block, ["error", "hash_key", "hash_function", "hash_shift"])
+        frame = frame[frame.error.isna()]
+        made = frame.drop_duplicates(["hash_function", "hash_shift"])
+        ways |= {f"{row.hash_function} {row.hash_shift}" for row in made.itertuples()}
+        if frame.hash_key.isna().any() or len(ways) > 1:
+            raise UsageError(
+                "not all images have hashes of one kind; call first_loop_iteration(compute_hash=True) first"
+            )
+    return "".join(ways)
+
+
+def unplanned(comparison: Comparison) -> range:
+    """Generations of the store that no part of the comparison covers."""
+    parts = comparison.parts()
+    return range(parts[-1].generations.stop if parts else 0, len(comparison.store.generations))
+
+
+def pairs_left(comparison: Comparison) -> int:
+    """Pairs of images in the tiles that are not finished; for generations without a plan, of all their images."""
+    left = sum(plan.pairs(number) for plan in comparison.plans() for number in plan.pending())
+    store = comparison.store
+    for index in unplanned(comparison):
+        new, old = store.generations[index], store.generations[:index]
+        old_a, old_b = sum(generation.images_a for generation in old), sum(generation.images_b for generation in old)
+        if store.two_sides:
+            left += old_a * new.images_b + new.images_a * (old_b + new.images_b)
+        else:
+            left += new.images_a * (new.images_a - 1) // 2 + old_a * new.images_a
+    return left
+
+
+def choose_comparison(store: Store, settings: CompareSettings) -> Comparison:
+    """Choose the recorded comparison that answers the question with the least work left, or a new one.
+
+    A comparison by the same measure with the same transforms and a threshold at least as high has all the pairs that
+    are wanted.
+    """
+
+    def kind(one: CompareSettings) -> CompareSettings:
+        return replace(one, similarity_threshold=settings.similarity_threshold)
+
+    wanted = Comparison(store, settings)
+    candidates = {wanted.name: wanted} | {
+        other.name: other
+        for other in Comparison.all_in(store)
+        if kind(other.settings) == kind(settings)
+        and other.settings.similarity_threshold >= settings.similarity_threshold
+    }
+    return min(candidates.values(), key=lambda one: (pairs_left(one), one.settings.similarity_threshold))

@@ -1,0 +1,118 @@
+"""What short cuts mean for a whole collection: how many pairs they leave, and which images have equal hashes."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CompareSettings, ThumbnailSettings
+from ..errors import UsageError
+from ..kernels.equal_images import find_copies
+from ..kernels.pair_filters import KEY_VALUES, PairFilters, picture_keys
+from ..kernels.transforms import available_transforms
+from ..text import printable
+from .pending import hashing_of
+from .store import Store
+
+__all__ = ["Images", "count_wanted", "current_images", "hash_partners", "images_to_plan", "read_keys", "turns_of"]
+
+
+class Images(NamedTuple):
+    """Images: their numbers (n,), whether they are on side b (n,), their keys (n, 4); those of side a first."""
+
+    numbers: NDArray[np.int64]
+    on_b: NDArray[np.bool_]
+    keys: NDArray[np.int64]
+
+
+def current_images(store: Store, settings: CompareSettings, keys: NDArray[np.int64]) -> Images:
+    """The current images that could be read.
+
+    Parameters
+    ----------
+    store
+        The store.
+    settings
+        Those of a comparison with short cuts.
+    keys
+        What `selection.read_keys` gives for them.
+
+    Raises
+    ------
+    UsageError
+        If the comparison was by other hashes than the images have now.
+    """
+    if PairFilters.of(settings).hashes and (made := hashing_of(store)) not in ("", settings.hashes):
+        raise UsageError(
+            f"pairs were compared by hashes of {printable(settings.hashes)} and the images have those of "
+            f"{printable(made)}; compare them again, or call first_loop_iteration() with the former function and amount"
+        )
+    size = store.thumbnail_settings.block_size
+    sides: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
+    for generation in store.generations:
+        for block in generation.blocks:
+            frame = store.read_partition(block, ["current", "error"])
+            rows = np.flatnonzero(frame.current & frame.error.isna())
+            sides[block in generation.b].append(rows + block * size)
+    a, b = (np.concatenate([np.zeros(0, np.int64), *numbers]) for numbers in sides)
+    numbers = np.concatenate([a, b])
+    return Images(numbers, np.arange(len(numbers)) >= len(a), keys[numbers])
+
+
+def count_wanted(current: Images, settings: CompareSettings, two_sides: bool) -> int:
+    """Count the pairs of images that the short cuts of a comparison leave.
+
+    Time grows with the number of images and its logarithm; memory: about 200 bytes an image.
+    """
+    shortcuts = PairFilters.of(settings)
+    if not two_sides:
+        return shortcuts.allowed(current.keys).pairs()
+    return shortcuts.allowed(current.keys[~current.on_b], current.keys[current.on_b]).pairs()
+
+
+def hash_partners(current: Images, settings: CompareSettings, two_sides: bool) -> Images:
+    """Find the images that have a partner with an equal hash and an allowed shape; costs as `count_wanted`."""
+    pairs = PairFilters.of(settings).equal_hashes(current.keys, current.on_b if two_sides else None)
+    rows = np.unique(pairs)
+    return Images(current.numbers[rows], current.on_b[rows], current.keys[rows])
+
+
+def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[int, ...]:
+    """Turns after which thumbnails count as equal, so that one of them is compared for all: none but for MSE."""
+    height, width, _ = thumbnails.shape
+    return tuple(turn for turn in available_transforms(height, width, rotations=settings.rotations) if turn < 4)
+
+
+def read_keys(store: Store, settings: CompareSettings) -> NDArray[np.int64]:
+    """What short cuts need to know of all images, by their number; 0 where a block has no image."""
+    size = store.thumbnail_settings.block_size
+    keys = np.zeros((store.blocks * size, KEY_VALUES), np.int64)
+    shortcuts = PairFilters.of(settings)
+    columns = ["width", "height", *([shortcuts.hash_column] if shortcuts.hashes else [])]
+    for block in range(store.blocks):
+        frame = store.read_partition(block, columns)
+        width, height = (frame[name].to_numpy(np.int64) for name in ("width", "height"))
+        hashes = frame[shortcuts.hash_column].tolist() if shortcuts.hashes else None
+        keys[block * size : block * size + len(frame)] = picture_keys(width, height, hashes)
+    return keys
+
+
+def images_to_plan(
+    store: Store, settings: CompareSettings, generations: range, side: str, keys: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Numbers of the images of a side that are compared and new in these generations, ascending."""
+    size = store.thumbnail_settings.block_size
+    of_side = np.zeros(store.blocks * size, bool)
+    first = store.generations[generations.start].a.start * size
+    for generation in store.generations[: generations.stop]:
+        blocks = generation.a if side == "a" else generation.b
+        of_side[blocks.start * size : blocks.stop * size] = True
+    numbers = np.flatnonzero(of_side)
+    digests = store.read_digests()[numbers]
+    # a function of the user's may tell equal thumbnails apart from themselves, so each image is compared
+    if settings.measure != "mse":
+        kept = np.flatnonzero(digests.any(axis=(1, 2)))
+    else:
+        kinds = None if keys is None else PairFilters.of(settings).kinds(keys[numbers])
+        kept = find_copies(digests, turns_of(settings, store.thumbnail_settings), kinds).representatives
+    return numbers[kept][numbers[kept] >= first]

@@ -1,0 +1,290 @@
+"""What a store may say, whoever made it: each part is held against what this package writes before it is used.
+
+A store can come from somebody else. Nothing in it is unpickled or run, and no codec, type or transformer of its choice
+is made: arrays and tables that are not exactly as written here are refused. What it claims to have is bounded by what
+is really there, and its names lead to nothing outside of it, neither by ``..`` nor by links.
+
+All checks raise `ValueError` with the reason, but for `local_path`, which says by itself what to do.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..text import printable
+
+__all__ = [
+    "MOST_BLOCKS",
+    "MOST_TILES",
+    "StoredArray",
+    "check_below",
+    "check_generations",
+    "check_index",
+    "check_plan",
+    "check_printable",
+    "check_roots",
+    "check_rows",
+    "decode_chunk",
+    "group_attributes",
+    "is_plain",
+    "stored_array",
+]
+
+# Of either there are thousands in a collection of ten million images; a list of them takes 0.3 GB at most.
+MOST_BLOCKS, MOST_TILES = 1 << 20, 1 << 20
+_LARGEST_METADATA = 1 << 27
+_PLAIN = [{"name": "bytes", "configuration": {"endian": "little"}}]
+_PLAIN_BYTES = [{"name": "bytes"}]
+_KEYS = {"name": "default", "configuration": {"separator": "."}}
+_LARGEST_PATH = 1 << 16
+# Where ".." is part of a name like any other.
+_OBJECTS = ("s3://", "s3a://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "oss://", "oci://", "memory://")
+
+
+def _whole(name: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r:.50}, not from {low} to {high}")
+    return value
+
+
+def check_printable(what: str, text: object) -> str:
+    """See that something is text in one line that a terminal only shows."""
+    if not isinstance(text, str) or printable(text) != text or len(text) > _LARGEST_PATH:
+        raise ValueError(f"{what} is {printable(repr(text))[:50]}, no text in one line")
+    return text
+
+
+# -- attributes ------------------------------------------------------------------------------------------------------
+
+
+def _metadata(content: bytes, node: str) -> dict[str, Any]:
+    if len(content) > _LARGEST_METADATA:
+        raise ValueError(f"its metadata has {len(content)} bytes")
+    values: Any = json.loads(content)
+    if not isinstance(values, dict) or values.get("zarr_format") != 3 or values.get("node_type") != node:
+        raise ValueError(f"it is no Zarr {node} of format 3")
+    if not isinstance(values.get("attributes", {}), dict):
+        raise ValueError("it has no attributes")
+    return values
+
+
+def group_attributes(content: bytes) -> dict[str, Any]:
+    """Attributes of a group, from the content of its ``zarr.json``.
+
+    Examples
+    --------
+    >>> group_attributes(b'{"zarr_format": 3, "node_type": "group", "attributes": {"format": 1}}')
+    {'format': 1}
+    """
+    return dict(_metadata(content, "group").get("attributes", {}))
+
+
+def check_roots(roots: object) -> dict[str, list[str]]:
+    """Folders of both sides."""
+    if not isinstance(roots, dict):
+        raise ValueError("its folders are none")
+    sides = {side: roots[side] for side in ("a", "b")}
+    for side, paths in sides.items():
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise ValueError(f"folders of side {side} are none")
+    return {side: list(paths) for side, paths in sides.items()}
+
+
+def check_generations(generations: object, block_size: int, two_sides: bool) -> list[tuple[int, int, int, int, int]]:
+    """Generations as they are recorded: first block, first one of side b, block after the last one, images of either.
+
+    They follow each other, and each block of a side but the last one of a generation is full.
+    """
+    checked, end = [], 0
+    for values in generations if isinstance(generations, list) else [None]:
+        if not isinstance(values, list) or len(values) != 5:
+            raise ValueError("its generations are no lists of five numbers")
+        start, middle, stop, *images = (_whole("a generation's number", value, 0, 1 << 40) for value in values)
+        if start != end or not start <= middle <= stop or start == stop or stop > MOST_BLOCKS:
+            raise ValueError(f"blocks {start} to {middle} to {stop} do not follow block {end}")
+        if middle < stop and not two_sides:
+            raise ValueError("it has images of a side without folders")
+        if images != [min(images[0], (middle - start) * block_size), min(images[1], (stop - middle) * block_size)] or (
+            [-(-number // block_size) for number in images] != [middle - start, stop - middle]
+        ):
+            raise ValueError(f"{images[0]} and {images[1]} images do not fill blocks {start} to {middle} to {stop}")
+        checked.append((start, middle, stop, images[0], images[1]))
+        end = stop
+    return checked
+
+
+def check_plan(plan: Any, images: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Images of either side, images in a sub-block and sub-blocks along a tile, as a plan recorded them.
+
+    Parameters
+    ----------
+    plan
+        What is recorded.
+    images
+        Images of either side that there are.
+    """
+    return (
+        _whole("images_a", plan["images_a"], 0, images[0]),
+        _whole("images_b", plan["images_b"], 0, images[1]),
+        _whole("sub_block", plan["sub_block"], 1, 1 << 16),
+        _whole("tile_side", plan["tile_side"], 1, 1 << 40),
+    )
+
+
+# -- arrays ----------------------------------------------------------------------------------------------------------
+
+
+class StoredArray(NamedTuple):
+    """An array on disk, made as this package makes them.
+
+    Attributes
+    ----------
+    shape, chunks
+        Shape of the array and of a chunk.
+    dtype
+        Its type.
+    compressed
+        Whether chunks are compressed, by Zstandard.
+    attributes
+        Its attributes.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    compressed: bool
+    attributes: dict[str, Any]
+
+
+def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray:
+    """See from the ``zarr.json`` of an array that it is of a kind that this package writes.
+
+    Reading its chunks as what is described here then needs no codec, and no memory but that of a chunk.
+
+    Parameters
+    ----------
+    content
+        Content of the file.
+    dtype
+        Type that the array must have.
+    kind
+        What its chunks must be: "plain", "zstd" (compressed by it), or "shards" of plain chunks.
+    """
+    values = _metadata(content, "array")
+    if values.get("data_type") != dtype:
+        raise ValueError(f"its data type is {values.get('data_type')!r:.50}, not {dtype}")
+    if values.get("chunk_key_encoding") != _KEYS or values.get("storage_transformers", []):
+        raise ValueError("its chunks have other names, or are transformed")
+    grid = values["chunk_grid"]
+    if grid["name"] != "regular":
+        raise ValueError("its chunks are of different shapes")
+    shape, chunks = values["shape"], grid["configuration"]["chunk_shape"]
+    if not isinstance(shape, list) or not isinstance(chunks, list) or len(shape) != len(chunks):
+        raise ValueError("its shape is none")
+    _check_codecs(values.get("codecs"), chunks, np.dtype(dtype).itemsize, kind)
+    return StoredArray(
+        tuple(_whole("a length", length, 0, 1 << 62) for length in shape),
+        tuple(_whole("a length of a chunk", length, 1, 1 << 30) for length in chunks),
+        dtype,
+        kind == "zstd",
+        values.get("attributes", {}),
+    )
+
+
+def _check_codecs(codecs: Any, chunks: list[int], item_bytes: int, kind: str) -> None:
+    """See that codecs are those of a kind, and nothing that has to be made to be understood."""
+    plain = (_PLAIN, _PLAIN_BYTES) if item_bytes == 1 else (_PLAIN,)
+    valid = isinstance(codecs, list) and len(codecs) == (2 if kind == "zstd" else 1)
+    if valid and kind == "shards":
+        shards = codecs[0]["configuration"]
+        valid = codecs[0]["name"] == "sharding_indexed" and shards["codecs"] in plain
+        valid &= shards["index_codecs"] == _PLAIN and shards["index_location"] == "end"
+        valid &= (
+            shards["chunk_shape"][1:] == chunks[1:] and _whole("a shard", shards["chunk_shape"][0], 1, chunks[0]) > 0
+        )
+    elif valid:
+        valid = codecs[:1] in plain and (kind == "plain" or codecs[1]["name"] == "zstd")
+    if not valid:
+        raise ValueError(f"its chunks are not {kind}, by {printable(repr(codecs))[:100]}")
+
+
+def decode_chunk(content: bytes, array: StoredArray) -> NDArray[Any]:
+    """Values of a chunk, whatever it expands to: memory for those alone is taken."""
+    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    if array.compressed:
+        content = pa.Codec("zstd").decompress(content, decompressed_size=size)
+    if len(content) != size:
+        raise ValueError(f"a chunk has {len(content)} bytes, not {size}")
+    return np.frombuffer(content, np.dtype(array.dtype).newbyteorder("<")).reshape(array.chunks)
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def is_plain(found: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether columns are of a schema, without types of their own and without metadata that others act on."""
+    extended = any(key.startswith(b"ARROW:") for field in found for key in field.metadata or {})
+    return bool(found.equals(schema) and not found.metadata and not extended)
+
+
+def check_below(path: object, path_bytes: object = b"") -> None:
+    """See that a path leads to something below its root.
+
+    Examples
+    --------
+    >>> check_below("2024/a..b.jpg")
+    >>> check_below("../a.jpg")
+    Traceback (most recent call last):
+    ValueError: '../a.jpg' is no path below a folder
+    """
+    if isinstance(path, str) and isinstance(path_bytes, bytes):
+        used = path_bytes or path.encode("utf-8", "surrogatepass")
+        if not used.startswith(b"/") and b"\0" not in used and b".." not in used.split(b"/"):
+            return
+    raise ValueError(f"{printable(str(path))[:100]!r} is no path below a folder")
+
+
+def check_rows(table: pa.Table, first_image: int, side: str, roots: Sequence[str]) -> None:
+    """See that the rows of a partition are images of its block, in folders of its side.
+
+    Parameters
+    ----------
+    table
+        Some columns of the partition.
+    first_image
+        Number of the first image of the block.
+    side, roots
+        Side of the block, and its folders.
+    """
+    names = set(table.column_names)
+    if "image" in names and table["image"].to_pylist() != list(range(first_image, first_image + len(table))):
+        raise ValueError("its images have other numbers")
+    if "side" in names and set(table["side"].unique().to_pylist()) - {side}:
+        raise ValueError("its images are of another side")
+    if "root" in names and set(table["root"].unique().to_pylist()) - set(roots):
+        raise ValueError("its images are in other folders")
+    if "path" in names and not all(root.startswith(_OBJECTS) for root in roots):
+        encoded = table["path_bytes"].to_pylist() if "path_bytes" in names else [b""] * len(table)
+        for path, path_bytes in zip(table["path"].to_pylist(), encoded, strict=True):
+            check_below(path, path_bytes)
+
+
+def check_index(index: Any, roots: dict[str, list[str]]) -> dict[str, Any]:
+    """What an index run left out: numbers of files by rule, and other names of files, in the folders of the store."""
+    ignored = {
+        check_printable("a rule", rule): _whole("files ignored", number, 0, 1 << 62)
+        for rule, number in dict(index["ignored"]).items()
+    }
+    links = [list(link) for link in index["links"]]
+    for link in links:
+        for side, root, path in (link[:3], link[3:]):
+            if root not in roots[side]:
+                raise ValueError(f"{printable(str(root))[:100]!r} is none of its folders")
+            if not root.startswith(_OBJECTS):
+                check_below(path)
+    return {"ignored": ignored, "links": links}

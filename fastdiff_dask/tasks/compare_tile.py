@@ -1,0 +1,208 @@
+"""Compare the images of a tile, and commit its similar pairs."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from distributed import get_worker
+from numpy.typing import NDArray
+
+from ..config import CompareSettings
+from ..kernels.bounds import SearchCounts
+from ..kernels.cascade import similar_tile_pairs
+from ..kernels.cuda import best_device, give_up, why_given_up
+from ..kernels.device import CPU, Device
+from ..kernels.grid import Axis, Tile
+from ..kernels.measures import Measure, apply_measure
+from ..kernels.pair_filters import Allowed, PairFilters
+from ..kernels.transforms import available_transforms, reverse_transforms
+from ..runtime.activity import recorded
+from ..runtime.blas import SINGLE_THREADED_BLAS
+from ..runtime.faults import retried
+from ..storage.comparisons import Comparison
+from ..storage.plans import Part
+from ..storage.store import Store
+from .tile_side import StoredTileSide
+
+__all__ = ["Compared", "TileTask", "compare_tile"]
+
+
+class Compared(NamedTuple):
+    """What became of a tile.
+
+    Attributes
+    ----------
+    pairs
+        Pairs of images that are settled, compared or left out.
+    similar
+        Similar pairs found.
+    without_gpu
+        Address of the worker, and why it does without its GPU from now on, if it does.
+    """
+
+    pairs: int
+    similar: int
+    without_gpu: tuple[str, str] | None = None
+
+
+@retried
+def compare_tile(
+    url: str,
+    settings: CompareSettings,
+    parts: list[Part],
+    task: "TileTask",
+    measure: Measure | None,
+    run: str = "",
+    gpu: bool = False,
+) -> Compared:
+    """Compare the images of a tile and commit it; `run` is what `activity.stage` gave.
+
+    With `cuda` on the GPU of this process, if there is one and it works, else on the processor.
+
+    Once its GPU has failed, a worker says so with each tile.
+    """
+    store = Store(url, run)
+    comparison = Comparison(store, settings)
+    what = {"comparison": comparison.name, "part": parts[-1].folder, "tile": task.number}
+    with recorded(store.files, run, "compare", **what) as amounts:
+        device = best_device() if gpu else CPU
+        amounts.pairs, amounts.similar = _compare_tile(comparison, parts, task, measure, device, run)
+    failed = why_given_up() if gpu else ""
+    return Compared(amounts.pairs, amounts.similar, (get_worker().address, failed) if failed else None)
+
+
+def _compare_tile(
+    comparison: Comparison,
+    parts: list[Part],
+    task: "TileTask",
+    measure: Measure | None,
+    device: Device = CPU,
+    run: str = "",
+) -> tuple[int, int]:
+    store, settings = comparison.store, comparison.settings
+    done = comparison.committed(parts[-1], task.number)
+    if done is not None:
+        return done  # by a worker that died before it could say so: what is committed is never written again
+    rows = StoredTileSide(comparison, parts, "a", task.rows, task.tile.rows, run)
+    if task.tile.triangular:
+        columns = rows
+    else:
+        side = "b" if store.two_sides else "a"
+        columns = StoredTileSide(comparison, parts, side, task.columns, task.tile.columns, run)
+    pairs_of_tile = task.pairs(len(rows.images), len(columns.images))
+    allowed = _allowed(settings, rows, columns)
+    if allowed is not None:
+        device = CPU
+    while True:
+        writer = comparison.pair_writer(parts[-1], task.number)
+        counts = SearchCounts()
+        if measure is not None:
+            found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
+        else:
+            height, width, channels = store.thumbnail_settings.shape
+            found = similar_tile_pairs(
+                *(rows, columns, store.thumbnail_rows),
+                shape=(height, width, channels),
+                limit=settings.sse_limit(height, width),
+                transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
+                counts=counts,
+                device=device,
+                allowed=allowed,
+            )
+        try:
+            if allowed is None or len(rows.images):
+                with SINGLE_THREADED_BLAS:
+                    for pairs in found:
+                        writer.add(pairs if store.two_sides else _ascending(pairs))
+            break
+        except Exception as error:
+            if not device.is_gpu:
+                raise
+            if device.is_short_of_memory(error) and device.shrink():
+                continue  # in smaller pieces; nothing of the tile is committed
+            if not (device.is_short_of_memory(error) or device.is_broken(error)):
+                raise
+            failed = f"{type(error).__name__}: {error}"
+        # not before the error and what it holds are gone
+        del found
+        give_up(device, failed)
+        device = CPU
+    writer.commit(counts)
+    return pairs_of_tile, writer.similar
+
+
+def _allowed(settings: CompareSettings, rows: StoredTileSide, columns: StoredTileSide) -> Allowed | None:
+    """Which pairs of a tile short cuts leave, if there are any; images that are in none of these are left out."""
+    shortcuts = PairFilters.of(settings)
+    if not shortcuts:
+        return None
+    triangular = columns is rows
+    allowed = shortcuts.allowed(rows.keys(), None if triangular else columns.keys())
+    some_rows, some_columns = (partners > 0 for partners in allowed.partners())
+    rows.keep(some_rows)
+    if not triangular:
+        columns.keep(some_columns)
+    return allowed.take(some_rows, some_columns)
+
+
+def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the image with the smaller number first: the orders of a comparison are nobody's business."""
+    a, b, values, masks = pairs.T
+    swap = a > b
+    return np.stack(
+        [np.minimum(a, b), np.maximum(a, b), values, np.where(swap, reverse_transforms(masks), masks)], axis=1
+    )
+
+
+def _measured_pairs(
+    store: Store,
+    settings: CompareSettings,
+    measure: Measure,
+    rows: StoredTileSide,
+    columns: StoredTileSide,
+    counts: SearchCounts,
+    allowed: Allowed | None,
+) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile by a function that compares all, but for images without a partner in a sub-block."""
+    height, width, _ = store.thumbnail_settings.shape
+    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+    triangular = columns is rows
+    for top, i in enumerate(rows.cuts):
+        a = rows.thumbnails(slice(i.start, i.stop))
+        for j in columns.cuts[top:] if triangular else columns.cuts:
+            x, y = np.arange(i.start, i.stop), np.arange(j.start, j.stop)
+            wanted = np.ones((len(x), len(y)), bool)
+            if allowed is not None:
+                wanted = allowed.wanted(x[:, None], y[None, :])
+                x, y = x[wanted.any(axis=1)], y[wanted.any(axis=0)]
+                if not len(x):
+                    continue
+                wanted = allowed.wanted(x[:, None], y[None, :])
+            if triangular and j == i:
+                wanted &= x[:, None] < y[None, :]
+            values, masks = apply_measure(measure, a[x - i.start], columns.thumbnails(y), transforms)
+            counts.pairs += int(np.count_nonzero(wanted))
+            first, second = np.nonzero((values <= settings.similarity_threshold) & wanted)
+            # −0.0 and 0.0 are one value, and have one pattern of bits after this
+            bits = (values[first, second] + 0.0).view(np.int64)
+            yield _numbered(np.stack([x[first], y[second], bits, masks[first, second]], axis=1), rows, columns)
+
+
+def _numbered(pairs: NDArray[np.int64], rows: StoredTileSide, columns: StoredTileSide) -> NDArray[np.int64]:
+    """Pairs with the numbers of the images instead of their places in the tile."""
+    pairs[:, 0] = rows.images[pairs[:, 0]]
+    pairs[:, 1] = columns.images[pairs[:, 1]]
+    return pairs
+
+
+class TileTask(NamedTuple):
+    """A tile, and what tells its images."""
+
+    number: int
+    tile: Tile
+    rows: Axis
+    columns: Axis
+
+    def pairs(self, rows: int, columns: int) -> int:
+        """Pairs of so many rows and columns."""
+        return rows * (rows - 1) // 2 if self.tile.triangular else rows * columns

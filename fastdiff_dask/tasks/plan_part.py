@@ -1,0 +1,114 @@
+"""Which images are compared, in which order and in which tiles: planned once, recorded, and used again."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CompareSettings, ThumbnailSettings
+from ..kernels.bounds import BOX_VALUES
+from ..kernels.exact_pairs import chunk_rows
+from ..kernels.grid import LARGEST_SIDE, SLOW_TILES, SUB_BLOCK, SUB_BLOCKS, UNKNOWN_SUB_BLOCK, choose_tile_side
+from ..kernels.kd_order import binned_order, kd_order
+from ..kernels.pair_filters import PairFilters
+from ..kernels.signatures import as_mirrored, leading_values
+from ..runtime.faults import retried
+from ..runtime.memory import sub_block_bytes, verify_bytes
+from ..storage.comparisons import Comparison
+from ..storage.pending import unplanned
+from ..storage.plans import Part
+from ..storage.selection import images_to_plan, read_keys
+from ..storage.store import Store
+
+__all__ = ["plan_part"]
+
+# Signatures that are put in order at a time.
+_ROWS = 1 << 14
+
+
+@retried
+def plan_part(
+    url: str,
+    settings: CompareSettings,
+    threads: int,
+    bytes_per_task: int,
+    tile_side: int | None = None,
+    sub_block: int | None = None,
+    run: str = "",
+    largest_side: int = LARGEST_SIDE,
+) -> Part:
+    """Plan all generations that have no plan yet, as one part, and record it.
+
+    Of equal thumbnails, turned or not, the first one stands for all (see `equal_images.find_copies`). Signatures are put into
+    a k-d order, cut into sub-blocks, and kept in this order beside the plan.
+
+    With short cuts, images that are wanted together are neighbours first, and only images with equal keys are copies.
+
+    Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
+    the order; with short cuts 32 an image of the store.
+
+    Parameters
+    ----------
+    url, settings
+        The store, whose thumbnails are finished, and the comparison.
+    threads, bytes_per_task
+        What the workers offer: tasks at a time, and memory for each (0: no limit).
+    tile_side, sub_block
+        Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
+    run
+        What `activity.stage` gave.
+    largest_side
+        Sub-blocks along the side of a tile, at most, where that does not make too many of them.
+    """
+    store = Store(url, run)
+    if run:
+        store.files.begin_run()  # a worker that was taken for dead may be at it still, and stops at its next write
+    comparison = Comparison(store, settings)
+    generations = unplanned(comparison)
+    parts = comparison.parts()
+    if not generations:
+        return parts[-1]  # by a worker that died before it could say so
+    usual = SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
+    size = sub_block or min(usual, _direct_rows(settings, store.thumbnail_settings))
+    shortcuts = PairFilters.of(settings)
+    keys = read_keys(store, settings) if shortcuts else None
+    images = {side: images_to_plan(store, settings, generations, side, keys) for side in ("a", "b")}
+    largest = max(map(len, images.values()))
+    room = bytes_per_task - verify_bytes(store.thumbnail_settings)
+    fitting = max(1, room // sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
+    # with those of before: a few new images meet all old ones, in tiles that are long then
+    along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
+    side = choose_tile_side(along, threads, fitting, largest_side)
+    if usual < SUB_BLOCK:
+        side = min(side, max(1, along // SLOW_TILES))
+    side = tile_side or side
+    part = Part(generations, len(images["a"]), len(images["b"]), size, side)
+    comparison.begin(part)
+    for name, numbers in images.items():
+        bins = None if keys is None else shortcuts.bins(keys[numbers])
+        if settings.measure != "mse":
+            order = numbers if bins is None else numbers[np.argsort(bins, kind="stable")]
+            signatures: Iterator[Any] = iter(())
+        else:
+            some = [np.zeros((0, BOX_VALUES), np.float32)]
+            some += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, numbers)]
+            leading = np.concatenate(some)
+            order = numbers[kd_order(leading, size) if bins is None else binned_order(leading, size, bins)]
+            signatures = _signatures(store, settings, order)
+        comparison.write_order(part, name, order, signatures, None if keys is None else keys[order])
+    comparison.record_part(part)
+    return part
+
+
+def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> int:
+    """Images in a sub-block that a function of the user's gets at once."""
+    return SUB_BLOCK if settings.measure == "mse" else chunk_rows(math.prod(thumbnails.shape))
+
+
+def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int64]) -> Iterator[Any]:
+    """Signatures of some images, in their order, as they are compared, some at a time."""
+    for start in range(0, len(images), _ROWS):
+        rows = store.signature_rows(images[start : start + _ROWS])
+        yield as_mirrored(rows, *store.thumbnail_settings.shape) if settings.mirror else rows

@@ -1,0 +1,55 @@
+"""The images of a tile along one axis, as its store has them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.grid import Axis
+from ..kernels.pair_filters import KEY_VALUES
+from ..storage.comparisons import Comparison
+from ..storage.plans import Part
+
+__all__ = ["StoredTileSide"]
+
+
+class StoredTileSide:
+    """The images of a tile along one axis."""
+
+    def __init__(
+        self, comparison: Comparison, parts: list[Part], side: str, axis: Axis, sub_blocks: range, run: str
+    ) -> None:
+        self._comparison, self._side, self._run = comparison, side, run
+        self._pieces = [(parts[part], places) for part, places, _ in axis.pieces(sub_blocks)]
+        self.cuts = axis.cuts(sub_blocks)
+        numbers = [comparison.read_order(part, side, places) for part, places in self._pieces]
+        self.images = np.concatenate([np.zeros(0, np.int64), *numbers])
+        self._kept: NDArray[np.bool_] | None = None
+
+    def name(self) -> tuple[Any, ...]:
+        """What tells these images from others that a process compares."""
+        pieces = ((part.folder, places.start, places.stop) for part, places in self._pieces)
+        return (self._run, self._comparison.store.url, self._comparison.name, self._side, *pieces)
+
+    def keys(self) -> NDArray[np.int64]:
+        """Keys of the images for short cuts, (n, 4) int64."""
+        keys = [self._comparison.read_keys(part, self._side, places) for part, places in self._pieces]
+        return np.concatenate([np.zeros((0, KEY_VALUES), np.int64), *keys])
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Leave out all other images, before anything of them is read; sub-blocks shrink or vanish."""
+        self._kept, self.images = kept, self.images[kept]
+        places = np.concatenate([[0], np.cumsum(kept)]).tolist()
+        cuts = [range(places[cut.start], places[cut.stop]) for cut in self.cuts]
+        self.cuts = [cut for cut in cuts if cut]
+
+    def signatures(self) -> NDArray[np.float32]:
+        """Signatures of the images, (n, values) float32."""
+        signatures = np.concatenate(
+            [self._comparison.read_signatures(part, self._side, places) for part, places in self._pieces]
+        )
+        return signatures if self._kept is None else signatures[self._kept]
+
+    def thumbnails(self, rows: Any) -> NDArray[np.uint8]:
+        """Thumbnails of some of the images."""
+        return self._comparison.store.thumbnail_rows(self.images[rows])
