@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from distributed import Client
-from faults import Faults, command, finish, result
+from support.faults import Faults, command, finish, result
 
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.runtime.connection import embedded_client
@@ -24,9 +24,9 @@ from fastdiff_dask.testing import SimulatedPhotos, simulate_images
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 # Modules that take longest, in this order.
 LONG = [
-    *("remote", "benchmarks", "faults", "process", "storage_faults", "shortcuts", "two_stores", "readers"),
-    *("saving", "stopping", "namespaces", "notebooks", "fast_diff_py", "apply"),
-    *("additions", "plots", "cascade", "device", "cupy", "corpus", "kill", "cli", "hash_clusters", "dashboard"),
+    *("remote", "benchmarks", "faults", "process", "storage_faults", "pair_filters", "transfer", "decoder_pool"),
+    *("saved_copy", "signals", "namespaces", "notebooks", "fast_diff_py", "apply"),
+    *("additions", "plots", "cascade", "device", "cupy", "corpus", "kill", "find", "hash_clusters", "page"),
 ]
 
 

@@ -12,6 +12,7 @@ from .options import (
     cluster_options,
     comparison_options,
     needs_hashes,
+    parse_size,
     run_options,
 )
 

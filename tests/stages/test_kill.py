@@ -8,19 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from kill_driver import BLOCK_SIZE
+from support.kill_driver import BLOCK_SIZE
 
 from fastdiff_dask.testing import simulate_images
 
 MOMENTS = 24
 IMAGES = 50
 
+SUPPORT = Path(__file__).parents[1] / "support"
+
 
 @pytest.mark.timeout(400)
 def test_killed_at_many_moments_of_all_stages(tmp_path):
     simulate_images(tmp_path / "photos", images=40, duplicates=9, size=(80, 60))
     (tmp_path / "photos" / "bad.jpg").write_text("no picture")
-    driver = Path(__file__).with_name("kill_driver.py")
+    driver = SUPPORT / "kill_driver.py"
     command = [sys.executable, str(driver), str(tmp_path / "photos"), str(tmp_path), str(MOMENTS)]
     # the pool of BLAS is started in each child, and ended at once by the job
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}

@@ -408,7 +408,7 @@ def test_runs_hold_every_near_sub_block_once(flags, sizes, columns, triangular):
 @pytest.fixture(scope="module")
 def photo_like():
     """2,500 photo-like thumbnails of 64 × 64 pixels, one in a hundred an altered copy, in k-d order; signatures."""
-    path = Path(__file__).parent / "benchmarks" / "simulate.py"
+    path = Path(__file__).parents[1] / "benchmarks" / "simulate.py"
     spec = importlib.util.spec_from_file_location("simulate", path)
     simulate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(simulate)

@@ -11,7 +11,9 @@ import threading
 from pathlib import Path
 
 import s3fs
-from kill_driver import import_all, in_child
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.kill_driver import import_all, in_child
 
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError

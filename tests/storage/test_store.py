@@ -132,6 +132,8 @@ def test_tiles_are_finished_by_their_mark(store):
 @pytest.mark.parametrize("sizes", [[3], [2], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
 def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
     monkeypatch.setattr("fastdiff_dask.storage.pairs.PAIRS_CHUNK", 4)
+    monkeypatch.setattr("fastdiff_dask.storage.comparisons.PAIRS_CHUNK", 4)
+    monkeypatch.setattr("fastdiff_dask.storage.comparisons.PLAIN_PAIRS", 2)
     monkeypatch.setattr("fastdiff_dask.storage.pairs.PLAIN_PAIRS", 2)
     comparison = begin(store)
     pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4) % 251 + 1

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from conftest import without_privileges
-from move_kill_driver import seen
+from support.move_kill_driver import seen
 
 from fastdiff_dask.actions.file_moves import delete_files, move_files, refused
 from fastdiff_dask.actions.journal import Record
 from fastdiff_dask.actions.removals import Outcome, Removal, Seen
 
 OTHER_DISK = Path("/dev/shm")
+
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
@@ -244,7 +246,7 @@ def test_a_record_is_never_overwritten(photos, target, tmp_path):
 @pytest.mark.parametrize("place", ["target", "elsewhere"])
 def test_killed_at_every_moment_of_a_move(tmp_path, place, request):
     target = request.getfixturevalue(place)
-    driver = Path(__file__).with_name("move_kill_driver.py")
+    driver = SUPPORT / "move_kill_driver.py"
     command = [sys.executable, str(driver), str(tmp_path / "photos"), str(target), str(tmp_path / "record")]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     whole, *reports = [json.loads(line) for line in done.stdout.splitlines()]

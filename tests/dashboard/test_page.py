@@ -34,6 +34,8 @@ CELLS = """() => {
 }"""
 TEXT = "name => Bokeh.documents[0].get_model_by_name(name).text"
 
+SUPPORT = Path(__file__).parents[1] / "support"
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -106,7 +108,7 @@ def test_a_run_in_another_process_is_shown_as_the_store_has_it(tmp_path, page, s
     simulate_images(tmp_path / "photos", images=36, duplicates=12, size=(40, 30))
     (tmp_path / "photos" / f"{HOSTILE}_script>.jpg").write_text("no picture")
     store = tmp_path / "store"
-    job = subprocess.Popen([sys.executable, Path(__file__).parent / "slow_job.py", tmp_path / "photos", store, "0.25"])
+    job = subprocess.Popen([sys.executable, SUPPORT / "slow_job.py", tmp_path / "photos", store, "0.25"])
     try:
         wait_for(lambda: finished(store) >= 8)
         job.send_signal(signal.SIGSTOP)  # so that nothing changes while it is counted

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import mariadb
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from PIL import Image
-from test_cli import run  # noqa: F401 - a fixture
+from support import mariadb
+from test_find import run  # noqa: F401 - a fixture
 
 import fastdiff_dask as fd
 from fastdiff_dask.outputs import sql

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from test_copies import Expanded, components, expanded
-from test_results import find, rows_of, turned  # noqa: F401 - a fixture
+from test_groups import Expanded, components, expanded
+from test_result import find, rows_of, turned  # noqa: F401 - a fixture
 
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.components import Components

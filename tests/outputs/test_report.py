@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_dashboard import ARGUMENTS, CHROMIUM
+from test_page import ARGUMENTS, CHROMIUM
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands

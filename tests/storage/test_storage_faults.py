@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from faults import Progress, command, end, finish, result, scheduler, workers
+from support.faults import Progress, command, end, finish, result, scheduler, workers
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings

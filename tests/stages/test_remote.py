@@ -38,6 +38,8 @@ from fastdiff_dask.urls import ChangedError, fetch
 
 COMMAND = [sys.executable, "-m", "fastdiff_dask"]
 
+SUPPORT = Path(__file__).parents[1] / "support"
+
 
 def picture(seed: int, kind: str = "PNG") -> bytes:
     """A picture that is like no other one."""
@@ -164,7 +166,7 @@ def test_a_comparison_of_stores_there_is_killed_and_goes_on(collection, tmp_path
 
 
 def test_killed_at_many_moments_of_all_stages(collection, tmp_path):
-    driver = Path(__file__).with_name("remote_kill_driver.py")
+    driver = SUPPORT / "remote_kill_driver.py"
     command = [sys.executable, str(driver), f"{collection.url}/photos/2024", collection.url, str(tmp_path)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     reports = [json.loads(line) for line in done.stdout.splitlines()]

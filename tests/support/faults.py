@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 from distributed import Client
-from kill_driver import BLOCK_SIZE, finished
+from support.kill_driver import BLOCK_SIZE, finished
 
 PRELOAD = str(Path(__file__).with_name("fault_preload.py"))
 # A run of the whole job, as `kill_driver.job`, with the faults of the preload in the client too if it has any.
@@ -21,9 +21,9 @@ import json, os, sys
 sys.path.insert(0, sys.argv[1])
 block_size = int(sys.argv[2])
 if "FAULTS" in os.environ:
-    import fault_preload
+    from support import fault_preload
 from fastdiff_dask.cli import commands
-from fastdiff_dask.cli import options
+from fastdiff_dask.cli import options as cli_options
 from fastdiff_dask.project.project import FastDifPy
 from fastdiff_dask.outputs.json_file import write_json
 import click
@@ -34,7 +34,7 @@ import click
 @click.argument("out")
 @click.option("--scheduler")
 def job(photos, store, out, scheduler):
-    client = options.cluster_client(scheduler, None, (None, None, None), None, None)
+    client = cli_options.cluster_client(scheduler, None, (None, None, None), None, None)
     options = {} if client else {"threads": 2, "dashboard_address": "127.0.0.1:0"}
     options |= {"store": store, "block_size": block_size, "client": client, "verbose": False}
     with FastDifPy(photos, **options) as db, db.writing():
@@ -56,7 +56,7 @@ def command(photos: Path, store: Path, out: Path, scheduler: str | None = None) 
         sys.executable,
         "-c",
         JOB,
-        str(Path(__file__).parent),
+        str(Path(__file__).parents[1]),
         str(BLOCK_SIZE),
         str(photos),
         str(store),

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 from distributed import Client
-from faults import Progress, command, finish, result, scheduler, workers
-from kill_driver import BLOCK_SIZE
+from support.faults import Progress, command, finish, result, scheduler, workers
+from support.kill_driver import BLOCK_SIZE
 
 import fastdiff_dask as fd
 

@@ -1,6 +1,6 @@
 """The search on a device: the same pairs as on the processor, and what happens when it is short of memory or fails.
 
-Where there is a GPU the tests marked ``cuda`` run on it; everywhere the same kernels run on arrays that are as strict as
+Where there is a GPU the tests marked ``gpu`` run on it; everywhere the same kernels run on arrays that are as strict as
 CuPy's.
 """
 
@@ -10,15 +10,14 @@ import threading
 import time
 from types import SimpleNamespace
 
-import emulated
 import numpy as np
 import pytest
-import strict
 from click.testing import CliRunner
 from distributed import Client, Scheduler, SpecCluster, Worker, get_worker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
+from support import emulated, strict
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands

@@ -1,6 +1,6 @@
 """What can be known of CuPy's part without a GPU: that the names it uses are there, that its kernel compiles and works.
 
-The tests marked ``cuda``, in `test_device`, run it.
+The tests marked ``gpu``, in `test_device`, run it.
 """
 
 import ast
@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import emulated
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy.spatial.distance import cdist
+from support import emulated
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands

@@ -17,7 +17,7 @@ from fastdiff_dask.project.options import Settings
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 NEEDLESS = {
     *("database", "retain_db", "less_optimized", "sl_use_special_b_algo", "sl_base_a", "max_queue_size"),
     *("retry_limit", "fl_use_workers", "sl_use_workers", "cli_args"),

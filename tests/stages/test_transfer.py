@@ -283,7 +283,7 @@ def test_killed_at_many_moments(tmp_path, client):
     driver = textwrap.dedent("""
         import json, shutil, sys
         from pathlib import Path
-        from kill_driver import import_all, in_child, kill_at
+        from support.kill_driver import import_all, in_child, kill_at
         from fastdiff_dask.project.project import FastDifPy
         from fastdiff_dask.outputs.json_file import write_json
         from fastdiff_dask.storage.store import Store
@@ -331,7 +331,7 @@ def test_killed_at_many_moments(tmp_path, client):
             print(json.dumps([status, len(times), stats["tiles_resumed"], redone, content == whole]), flush=True)
     """)
     command = [sys.executable, "-c", driver, str(tmp_path), "6"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=100)
     assert done.returncode == 0, done.stderr
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(reports) == 6

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_cli import run  # noqa: F401 - a fixture
+from test_find import run  # noqa: F401 - a fixture
 from test_sql import UNDECODABLE, compared, db, shown  # noqa: F401 - fixtures
 
 import fastdiff_dask as fd
