@@ -2,7 +2,28 @@
 
 import unicodedata
 
-__all__ = ["printable", "with_unit"]
+__all__ = ["one_line", "printable", "with_unit"]
+
+
+def one_line(what: object, most: int = 300, *, kind: bool = False) -> str:
+    """Give a text, or the message of an error, on one printable line.
+
+    Parameters
+    ----------
+    what
+        The text or the error.
+    most
+        Characters at most.
+    kind
+        Put the name of the error's class before it.
+
+    Examples
+    --------
+    >>> one_line(ValueError("no\\nsuch  file"), kind=True)
+    'ValueError: no such file'
+    """
+    text = f"{type(what).__name__}: {what}" if kind else str(what)
+    return printable(" ".join(text.split()))[:most]
 
 
 def printable(text: str) -> str:
