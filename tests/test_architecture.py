@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,11 @@ def test_every_public_name_is_there():
     assert all(getattr(fastdiff_dask, name) for name in fastdiff_dask.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fastdiff_dask.nothing
+
+
+def test_the_installed_command_starts():
+    """What pip makes of the entry point: the wing's door has no `main`."""
+    scripts = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts
+    for name, value in scripts.items():
+        assert EntryPoint(name, value, "console_scripts").load()
