@@ -32,6 +32,7 @@ def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
 
     Examples
     --------
+    >>> from fastdiff_dask.actions.removals import Seen
     >>> a, b, c = (Seen(name, 1, 0) for name in "abc")
     >>> [removal.file.path for removal in refused([Removal(a, b), Removal(b, c)])]
     ['b']

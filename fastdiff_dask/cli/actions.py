@@ -121,6 +121,7 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     Said again, the one before it. Nothing is overwritten. Without --yes nothing happens.
     """
     from ..actions.journal import journals, last_to_undo
+    from ..actions.undo import undo as bring_back
     from ..project.locations import absolute_store
 
     url = None if store is None else absolute_store(store)
@@ -151,4 +152,4 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
             click.echo(f"  … and {len(paths) - SHOWN_FILES} more")
         click.echo("Nothing was done: --yes brings them back.")
         return
-    print_outcomes(list(undo(found)), "undo")
+    print_outcomes(list(bring_back(found)), "undo")

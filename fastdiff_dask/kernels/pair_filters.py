@@ -66,7 +66,7 @@ class _Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which pairs of some rows and columns are wanted; made by `ShortCuts.allowed`.
+    """Which pairs of some rows and columns are wanted; made by `PairFilters.allowed`.
 
     Pictures are numbered by hash and aspect ratio so that the partners of one are those of a range of numbers, without
     those of a second range if equal hashes are left out. That is exact, in whole numbers, and pairs are counted without
@@ -132,7 +132,7 @@ class PairFilters:
     Examples
     --------
     >>> keys = picture_keys(np.array([40, 30, 80]), np.array([30, 40, 50]))
-    >>> same_shape = ShortCuts(aspect=1.0, turned=True).allowed(keys)
+    >>> same_shape = PairFilters(aspect=1.0, turned=True).allowed(keys)
     >>> same_shape.wanted(np.array([0, 0, 1]), np.array([1, 2, 2])).tolist(), same_shape.pairs()
     ([True, False, False], 1)
     """

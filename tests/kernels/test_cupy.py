@@ -89,7 +89,7 @@ def test_the_names_of_cublas_are_there(cupy):
     except ImportError as error:
         pytest.skip(f"CUDA's libraries are not installed: {str(error).splitlines()[0]}")
     assert issubclass(cublas.CUBLASError, RuntimeError)
-    used = chains("integers", {"cublas"})
+    used = chains("kernels/squared_errors_int8", {"cublas"})
     assert ("cublas", "gemmEx") in used
     for _, *parts in used:
         assert_there(cublas, parts)
@@ -146,7 +146,7 @@ def test_nothing_imports_cupy_unasked(tmp_path):
         "fastdiff-dask: CuPy cannot be used here (libcudart.so: no such file); install it anew: pip install "
         "'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
     ]
-    assert "/fastdiff_dask/gpu.py" in (tmp_path / "importers").read_text()
+    assert "/fastdiff_dask/kernels/cuda.py" in (tmp_path / "importers").read_text()
 
 
 def operands(rng, rows, values):

@@ -379,8 +379,8 @@ def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated
     ):
         job(tmp_path, client)
     store = tmp_path / "store" / "arrays.zarr"
-    assert store.exists() == (stage != "project")  # a block size that does not fit is not kept for life
-    assert bool(list(store.glob("thumbnails/c.*"))) == (stage == "compare")
+    assert store.exists() == (stage != "project.project")  # a block size that does not fit is not kept for life
+    assert bool(list(store.glob("thumbnails/c.*"))) == (stage == "stages.compare")
     assert not (store / "comparisons").exists()
 
 
