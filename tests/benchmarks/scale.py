@@ -33,7 +33,6 @@ from fastdiff_dask.storage import pending
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.plans import Part
 from fastdiff_dask.storage.store import Store
-from fastdiff_dask.tasks import compare_tile, read_block
 
 HERE = Path(__file__).parent
 SUB_BLOCK = 256
@@ -87,7 +86,7 @@ def make_store(folder: Path, images: int) -> Store:
 
 def read(store: Store, client: Client) -> int:
     """Run the stage that reads; gives the number of tasks."""
-    read_block.read_block = stubs.read_block
+    thumbnails.read_block = stubs.read_block
     unread = pending.unread_blocks(store)
     done = sum(1 for _ in thumbnails.read_blocks(store, client, unread, ReadSettings()))
     assert not pending.unread_blocks(store)
@@ -96,7 +95,7 @@ def read(store: Store, client: Client) -> int:
 
 def compare_all(store: Store, client: Client, images: int) -> int:
     """Run the stage that compares, after its plan; gives the number of tasks."""
-    compare_tile.compare_tile = stubs.compare_tile
+    compare.compare_tile = stubs.compare_tile
     comparison = Comparison(store, CompareSettings())
     side = choose_tile_side(-(-images // SUB_BLOCK), capacity(client).threads, images)
     part = Part(range(1), images, 0, SUB_BLOCK, side)
