@@ -1,14 +1,19 @@
 """The commands ``apply`` and ``undo``: what would happen as a table, and with ``--yes`` it happens."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import UsageError
-from ..outputs.terminal import SHOWN_FILES, print_changed, print_outcomes, print_plan, summary
 from ..text import printable
 
+if TYPE_CHECKING:
+    from ..actions.journal import Journal
+
 __all__ = ["apply", "undo"]
+
+_ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 
 
 @click.command()
@@ -60,17 +65,14 @@ def apply(
     from ..actions.journal import History
     from ..actions.keep_rules import KeepRules
     from ..actions.removal_plan import plan_removals
+    from ..outputs.terminal import print_changed, print_outcomes, print_plan
     from ..project.locations import absolute_store
     from ..results.stored import stored_comparison, stored_result
     from ..storage.store import Store
 
-    named = [name for name, wanted in flags.items() if wanted] + (["move"] if move is not None else [])
-    if len(named) > 1:
-        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other; use one of them")
-    if move == "":
-        raise UsageError("--move has no name of a folder; name one")
-    if yes and not named and decisions is None:
-        raise UsageError("nothing is said to be done; use --move DIR, --trash, --delete, --hardlink or --symlink")
+    action = _named_action(flags, move)
+    if yes and action is None and decisions is None:
+        raise UsageError(f"nothing is said to be done; use {_ACTIONS}")
     keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
     opened = Store(absolute_store(store))
     if decisions is not None and (rules or prefer):
@@ -90,24 +92,38 @@ def apply(
         history=History(folder=move),
     )
     print_plan(plan)
-    if not yes or not named:
-        what = f"--{named[0]}" if named else "--move DIR, --trash, --delete, --hardlink or --symlink"
-        if keep_metadata:
-            click.echo(
-                "Before, date and GPS of a JPEG that goes are copied into the one that is kept, where it has none. "
-                "undo does not take that back; where it cannot be done, both stay."
-            )
-        did = "No file was touched" if yes else "Nothing was done"
-        click.echo(f"{did}: this is what would happen. {what} and --yes does it.")
-        if named == ["delete"]:
-            click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
+    if action is None or not yes:
+        _say_what_would_happen(action, yes, keep_metadata)
         return
-    if named == ["delete"]:
+    if action == "delete":
         click.echo("What is deleted cannot be brought back.")
-    done = list(apply_plan(opened, plan, settings, named[0], move, keep_metadata=keep_metadata))
+    done = list(apply_plan(opened, plan, settings, action, move, keep_metadata=keep_metadata))
     if keep_metadata:
         print_changed(opened.url)
-    print_outcomes(done, named[0])
+    print_outcomes(done, action)
+
+
+def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
+    """Give the one action that the options name, None if they name none."""
+    named = [name for name, given in flags.items() if given] + (["move"] if move is not None else [])
+    if len(named) > 1:
+        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other; use one of them")
+    if move == "":
+        raise UsageError("--move has no name of a folder; name one")
+    return named[0] if named else None
+
+
+def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool) -> None:
+    if keep_metadata:
+        click.echo(
+            "Before, date and GPS of a JPEG that goes are copied into the one that is kept, where it has none. "
+            "undo does not take that back; where it cannot be done, both stay."
+        )
+    did = "No file was touched" if yes else "Nothing was done"
+    what = _ACTIONS if action is None else f"--{action}"
+    click.echo(f"{did}: this is what would happen. {what} and --yes does it.")
+    if action == "delete":
+        click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
 
 
 @click.command()
@@ -120,8 +136,9 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
 
     Said again, the one before it. Nothing is overwritten. Without --yes nothing happens.
     """
-    from ..actions.journal import journals, last_to_undo
+    from ..actions.journal import journals
     from ..actions.undo import undo as bring_back
+    from ..outputs.terminal import print_outcomes, summary
     from ..project.locations import absolute_store
 
     url = None if store is None else absolute_store(store)
@@ -129,27 +146,45 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
         for one in reversed(journals(url)):
             click.echo(summary(one))
         return
-    if journal is not None:
-        known = {one.path.name: one for one in journals(url)}
-        found = known.get(Path(journal).name)
-        if found is None:
-            raise UsageError(f"{printable(journal)} is no journal of something to undo; undo --list shows them")
-    else:
-        found, hopeless = last_to_undo(url)
-        for one in hopeless:
-            click.echo(f"{summary(one)}: what went is gone from there, or has changed")
-        if found is None:
-            where = "" if store is None else f" of {store}"
-            raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
+    found = _newest(store, url) if journal is None else _named(journal, url)
     click.echo(summary(found))
     if found.damaged:
         click.echo(f"{found.damaged} lines of it are damaged, and are left out")
-    if not yes:
-        paths = [line["path"] for line in found.actions if "trashed" not in line]
-        for path in paths[:SHOWN_FILES]:
-            click.echo(f"  {printable(path)}")
-        if len(paths) > SHOWN_FILES:
-            click.echo(f"  … and {len(paths) - SHOWN_FILES} more")
+    if yes:
+        print_outcomes(list(bring_back(found)), "undo")
+    else:
+        _list_files(found)
         click.echo("Nothing was done: --yes brings them back.")
-        return
-    print_outcomes(list(bring_back(found)), "undo")
+
+
+def _newest(store: str | None, url: str | None) -> "Journal":
+    """Find the newest journal of which something can be undone, and name those of which nothing can."""
+    from ..actions.journal import last_to_undo
+    from ..outputs.terminal import summary
+
+    found, hopeless = last_to_undo(url)
+    for one in hopeless:
+        click.echo(f"{summary(one)}: what went is gone from there, or has changed")
+    if found is None:
+        where = "" if store is None else f" of {store}"
+        raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
+    return found
+
+
+def _named(name: str, url: str | None) -> "Journal":
+    from ..actions.journal import journals
+
+    for journal in journals(url):
+        if journal.path.name == Path(name).name:
+            return journal
+    raise UsageError(f"{printable(name)} is no journal of something to undo; undo --list shows them")
+
+
+def _list_files(journal: "Journal") -> None:
+    from ..outputs.terminal import SHOWN_FILES
+
+    paths = [line["path"] for line in journal.actions if "trashed" not in line]
+    for path in paths[:SHOWN_FILES]:
+        click.echo(f"  {printable(path)}")
+    if len(paths) > SHOWN_FILES:
+        click.echo(f"  … and {len(paths) - SHOWN_FILES} more")

@@ -6,7 +6,7 @@ import signal
 import sys
 import warnings
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -16,12 +16,24 @@ from ..urls import is_remote_error
 from .actions import apply, undo
 from .difpy import difpy
 from .find import compare, estimate, find
+from .option_names import with_options
 from .store import dashboard, export, report, status
 
 __all__ = ["commands", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Commands whose errors name options where those of the library name arguments."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FastDiffError as error:
+            error.args = (with_options(str(error), self, ctx.invoked_subcommand),)
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fastdiff-dask")
 def commands() -> None:
     """Find duplicate and similar images by comparing all with all, exactly."""

@@ -29,6 +29,7 @@ def dashboard(store: str, address: str | None) -> None:
 @click.argument("target")
 @click.option(
     "--what",
+    "table",
     type=click.Choice(["images", "pairs", "clusters", "errors"]),
     help="Table to write; default: pairs in a file, all in a folder.",
 )
@@ -41,7 +42,7 @@ def dashboard(store: str, address: str | None) -> None:
 def export(
     store: str,
     target: str,
-    what: str | None,
+    table: str | None,
     form: str | None,
     threshold: float | None,
     comparison: str | None,
@@ -60,14 +61,14 @@ def export(
     from ..outputs.sql import is_database, read_password
     from ..outputs.tables import Tables
 
-    check_export(target, what, form, force)
+    check_export(target, table, form, force)
     password = None
     if ask_password:
         password = click.prompt("Password", hide_input=True, err=True)
     if is_database(target) or password_file is not None:
         password = read_password(target, password, password_file)
-    tables = Tables.of_store(store, comparison, threshold)
-    counts = write_export(tables, target, table=what, form=form, password=password, force=force)
+    found = Tables.of_store(store, comparison, threshold)
+    counts = write_export(found, target, table=table, form=form, password=password, force=force)
     click.echo(describe_counts(counts))
 
 

@@ -65,7 +65,7 @@ def _cache_place(first: str, identity: str) -> str:
     try:
         cache = platformdirs.user_cache_dir("fastdiff_dask")
     except RuntimeError:
-        raise UsageError("this user has no home folder; name a folder for the work with store= (--store)") from None
+        raise UsageError("this user has no home folder; name a folder for the work with store=") from None
     return str(Path(cache, "stores", f"{name}-{digest}"))
 
 
@@ -107,7 +107,7 @@ def plot_folder(folder: str | None, store: str, roots: Sequence[Root]) -> str:
     if folder is None:
         files = Files(store)
         if not files.local:
-            raise UsageError("the store is not a folder; name one for the plots by diff_location (--diff-plots)")
+            raise UsageError("the store is not a folder; name one for the plots by diff_location=")
         folder = str(Path(files.root) / "plots")
     check_outside(folder, roots)
     return folder

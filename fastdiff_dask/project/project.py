@@ -665,7 +665,7 @@ class FastDifPy:
         )
         settings = asked.comparison
         if asked.sl_gpu_proc and measure is not None:
-            raise UsageError("a GPU compares by MSE alone; leave out gpu_proc (--gpu), or compare")
+            raise UsageError("a GPU compares by MSE alone; leave out gpu_proc=, or compare=")
         if asked.sl_gpu_proc and self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has
         gpus: dict[str, int] = {}

@@ -1,1 +1,4 @@
-"""runtime"""
+"""Dask as it is used here: clients, workers, waves of tasks, their memory, faults and signals.
+
+Nothing here knows what a task computes. May import `storage` and what is below it.
+"""

@@ -475,3 +475,14 @@ def test_help_version_and_module():
     done = subprocess.run([sys.executable, "-m", "fastdiff_dask"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Usage" in done.stderr + done.stdout
+
+
+def test_the_help_imports_no_library_of_the_work():
+    heavy = {"numpy", "dask", "distributed", "zarr", "pandas", "rich", "PIL", "fsspec"}
+    code = (
+        "import sys; from fastdiff_dask.cli.commands import commands\n"
+        "try: commands(['find', '--help'])\n"
+        f"except SystemExit: print({heavy} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
