@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,17 +9,21 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from distributed import Client
+from support.buckets import Bucket
 from support.faults import Faults, command, finish, result
+from support.system import free_port
 
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
 
+collect_ignore = ["benchmarks", "support"]
+pytest_plugins = ["support.browser", "support.command_line"]
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 # Modules that take longest, in this order.
 LONG = [
@@ -37,9 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the user's cache, and none sees another's store."""
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the user's cache, journals and trash, and none sees another's store."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -73,59 +77,6 @@ def client() -> Iterator[Client]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261123)
-
-
-@contextlib.contextmanager
-def without_privileges() -> Iterator[None]:
-    """The superuser reads everything; become nobody for a while, so that permissions mean something."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-class Bucket:
-    """A bucket of an S3 server on loopback.
-
-    Attributes
-    ----------
-    url
-        "s3://..."
-    objects
-        boto3's client, which shares nothing with what is tested.
-    """
-
-    def __init__(self, objects: Any, name: str) -> None:
-        self.objects, self.name, self.url = objects, name, f"s3://{name}"
-        objects.create_bucket(Bucket=name)
-
-    def put(self, key: str, content: bytes, **options: Any) -> None:
-        self.objects.put_object(Bucket=self.name, Key=key, Body=content, **options)
-
-    def get(self, key: str) -> bytes:
-        return bytes(self.objects.get_object(Bucket=self.name, Key=key)["Body"].read())
-
-    def delete(self, key: str) -> None:
-        self.objects.delete_object(Bucket=self.name, Key=key)
-
-    def upload(self, folder: Path, prefix: str) -> None:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
-
-    def keys(self, prefix: str = "") -> list[str]:
-        pages = self.objects.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The benchmarks run, in a size that says nothing about speed; and their pictures are what they say they are."""
 
+import doctest
 import json
 import subprocess
 import sys
@@ -22,6 +23,10 @@ def simulate():
         return simulate
     finally:
         sys.path.remove(str(BENCHMARKS))
+
+
+def test_the_example_runs(simulate):
+    assert doctest.testmod(simulate) == (0, 1)
 
 
 def run(script, *arguments, **options):

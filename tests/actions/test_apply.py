@@ -1,6 +1,5 @@
 """What may go, and that nothing is lost when it goes: every guarantee with a test that tries to break it."""
 
-import hashlib
 import itertools
 import json
 import os
@@ -13,50 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.removals import contents, picture, pictures_in, project, removed, run, save, trash, write_decisions
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions import apply
-from fastdiff_dask.actions.decisions import FORMAT
 from fastdiff_dask.actions.journal import journals
 from fastdiff_dask.actions.keep_rules import RULES, KeepRules
-from fastdiff_dask.actions.removal_plan import RemovalPlan, plan_removals
+from fastdiff_dask.actions.removal_plan import plan_removals
 from fastdiff_dask.actions.removals import Outcome
-from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.storage.store import Store
-
-SIZE = {"thumbnail_size_x": 8, "thumbnail_size_y": 8}
-
-
-@pytest.fixture(autouse=True)
-def _own_data(tmp_path, monkeypatch):
-    """Journals and the trash of the test's own user."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-
-
-def picture(seed: int, shift: int = 0, size: int = 8) -> Image.Image:
-    """One colour; of equal seeds, the MSE of two is 3 · (difference of the shifts)²."""
-    return Image.new("RGB", (size, size), tuple((seed * factor) % 160 + 40 + shift for factor in (67, 41, 101)))
-
-
-def save(path: Path, image: Image.Image, age: int = 0) -> Path:
-    """As BMP whatever its name is: of equal pixels the size is equal."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "BMP")
-    os.utime(path, ns=(10**18 - age * 10**9, 10**18 - age * 10**9))
-    return path
-
-
-def project(folder: Path, client, threshold: float = 30.0, *roots: str, **options) -> fd.FastDifPy:
-    names = [folder / name for name in roots or ("photos",)]
-    db = fd.FastDifPy(names, store=folder / "store", client=client, verbose=False, **SIZE, **options)
-    db.index_the_dirs()
-    db.first_loop_iteration()
-    db.second_loop_iteration(threshold)
-    return db
 
 
 @pytest.fixture
@@ -71,24 +38,6 @@ def photos(tmp_path) -> Path:
         save(folder / f"{name}.png", picture(2, 3 * number), age=number)
     save(folder / "alone.png", picture(3))
     return folder
-
-
-def contents(*folders: Path) -> dict[str, tuple[str, int]]:
-    """SHA-256 and time of modification of all files below some folders, by path."""
-    return {
-        str(path): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink()
-    }
-
-
-def pictures_in(*folders: Path) -> set[str]:
-    return {digest for name, (digest, _) in contents(*folders).items() if name.endswith(".png")}
-
-
-def removed(plan: RemovalPlan) -> dict[str, str]:
-    return {Path(one.path).name: Path(one.kept).name for one in plan.chosen}
 
 
 # -- what may go -------------------------------------------------------------------------------------------------------
@@ -237,10 +186,6 @@ def test_many_equal_pictures_are_no_matter(tmp_path, client):
 
 
 # -- and that it goes --------------------------------------------------------------------------------------------------
-
-
-def trash(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "Trash"
 
 
 def test_moved_and_back(tmp_path, photos, client):
@@ -571,19 +516,6 @@ def test_killed_at_every_moment(tmp_path, photos, client, action, calls):
 # -- decisions ---------------------------------------------------------------------------------------------------------
 
 
-def write_decisions(db: fd.FastDifPy, path: Path, marks: dict[str, str], pairs: list[tuple[str, str]] = ()) -> Path:
-    numbers = {Path(name).name: (int(image), name) for name, image in db.result().images["image"].items()}
-    content = {
-        "format": FORMAT,
-        "marks": [{"image": numbers[name][0], "path": numbers[name][1], "mark": mark} for name, mark in marks.items()],
-        "not_duplicates": [
-            {"images": [numbers[a][0], numbers[b][0]], "paths": [numbers[a][1], numbers[b][1]]} for a, b in pairs
-        ],
-    }
-    path.write_text(json.dumps(content))
-    return path
-
-
 def test_only_what_was_marked_goes(tmp_path, photos, client):
     db = project(tmp_path, client)
     marks = {"a copy.png": "remove", "a 2.png": "keep", "x.png": "remove", "y.png": "remove"}
@@ -681,13 +613,6 @@ def test_damaged_decisions_are_one_error(tmp_path, photos, client):
 
 
 # -- on the command line -----------------------------------------------------------------------------------------------
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(commands, [str(argument) for argument in arguments])
-    return done.exit_code if not isinstance(done.exception, fd.FastDiffError) else 9, done.output + str(
-        done.exception or ""
-    )
 
 
 def test_the_commands(tmp_path, photos, client):

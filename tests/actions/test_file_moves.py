@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import without_privileges
 from support.move_kill_driver import seen
+from support.system import without_privileges
 
 from fastdiff_dask.actions.file_moves import delete_files, move_files, refused
 from fastdiff_dask.actions.journal import Record

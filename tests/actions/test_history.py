@@ -9,17 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from test_apply import contents, picture, pictures_in, project, removed, run, save, trash, write_decisions
+from support.removals import contents, picture, pictures_in, project, removed, run, save, trash, write_decisions
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions.journal import History, Record, acting, journals, last_to_undo, new_journal
 from fastdiff_dask.actions.keep_rules import KeepRules
 from fastdiff_dask.actions.removal_plan import RemovalPlan, plan_removals
-
-
-@pytest.fixture(autouse=True)
-def _own_data(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture

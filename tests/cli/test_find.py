@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,27 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastdiff_dask.cli import commands
 from fastdiff_dask.images.decoder_pool import close_readers
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command line as the script does; gives exit code, standard output and standard error."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fastdiff-dask", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            commands.main()
-        out, err = capfd.readouterr()
-        return end.value.code, out, err
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def json_of(path: Path) -> dict:

@@ -16,11 +16,6 @@ from fastdiff_dask.testing import simulate_photo
 SIZES = [(20, 20), (20, 20), (30, 20)]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def photos(tmp_path) -> Path:
     """Two folders with pictures like others, equal, turned, a little brighter, and of other sizes; and no picture."""

@@ -22,11 +22,6 @@ from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 HOSTILE = "<script>alert(1)<"  # no slash in the name of a file
 CELLS = """() => {
     const data = Bokeh.documents[0].get_model_by_name("tiles-data").data
@@ -35,17 +30,6 @@ CELLS = """() => {
 TEXT = "name => Bokeh.documents[0].get_model_by_name(name).text"
 
 SUPPORT = Path(__file__).parents[1] / "support"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import piexif
 import pytest
 from PIL import ExifTags, Image
-from test_apply import contents, run
+from support.removals import contents, run
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions import apply, verify
@@ -19,11 +19,6 @@ from fastdiff_dask.testing import simulate_photo
 
 DATE = {36867: b"2019:02:03 04:05:06", 37521: b"78", 36881: b"+02:00"}
 GPS = {0: (2, 3, 0, 0), 1: b"N", 2: ((47, 1), (22, 1), (0, 1)), 3: b"E", 4: ((8, 1), (32, 1), (0, 1))}
-
-
-@pytest.fixture(autouse=True)
-def _own_data(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 PICTURE = Image.fromarray(simulate_photo(np.random.default_rng(0), 120, 90))

@@ -11,8 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_find import run  # noqa: F401 - a fixture
-from test_sql import UNDECODABLE, compared, db, shown  # noqa: F401 - fixtures
+from support.outputs import UNDECODABLE, make_photos, shown
 
 import fastdiff_dask as fd
 from fastdiff_dask.outputs.export import FORMATS
@@ -39,7 +38,7 @@ def rows_of(path: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_the_files_are_what_was_found(db, tmp_path, form):  # noqa: F811
+def test_the_files_are_what_was_found(db, tmp_path, form):
     counts = {"images": 8, "pairs": 4, "clusters": 5, "errors": 2}
     assert db.export(tmp_path / "out", form=form) == counts
     found = {table: rows_of(tmp_path / "out" / f"{table}.{form}") for table in TABLES}
@@ -81,7 +80,7 @@ def test_the_files_are_what_was_found(db, tmp_path, form):  # noqa: F811
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("table", TABLES)
-def test_one_table_in_a_file(db, tmp_path, form, table):  # noqa: F811
+def test_one_table_in_a_file(db, tmp_path, form, table):
     db.export(tmp_path / "out", form=form)
     counts = db.export(tmp_path / f"{table}.{form}", table)
     assert list(counts) == [table]
@@ -90,13 +89,13 @@ def test_one_table_in_a_file(db, tmp_path, form, table):  # noqa: F811
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"{table}.{form}", "out"])
 
 
-def test_a_file_has_the_pairs_if_nothing_is_said(db, tmp_path):  # noqa: F811
+def test_a_file_has_the_pairs_if_nothing_is_said(db, tmp_path):
     assert db.export(tmp_path / "x.csv") == {"pairs": 4}
     assert db.export(tmp_path / "y.csv", similarity=0) == {"pairs": 2}
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_pairs_in_parts_are_the_same(db, tmp_path, form, monkeypatch):  # noqa: F811
+def test_pairs_in_parts_are_the_same(db, tmp_path, form, monkeypatch):
     db.export(tmp_path / f"pairs.{form}")
     wanted = rows_of(tmp_path / f"pairs.{form}")
     monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 1)
@@ -112,7 +111,7 @@ def test_pairs_in_parts_are_the_same(db, tmp_path, form, monkeypatch):  # noqa: 
 @pytest.mark.parametrize("form", FORMATS)
 def test_no_pairs_at_all(tmp_path, client, form):
     simulate_images(tmp_path / "photos", images=3, duplicates=0)
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:  # noqa: F811
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
         db.index_the_dirs()
         db.first_loop_iteration()
         db.second_loop_iteration()
@@ -129,7 +128,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("empty", [True, False])
-def test_files_of_something_else_are_kept(db, tmp_path, form, empty):  # noqa: F811
+def test_files_of_something_else_are_kept(db, tmp_path, form, empty):
     path = tmp_path / f"x.{form}"
     FOREIGN[form](path)
     if empty:
@@ -145,7 +144,7 @@ def test_files_of_something_else_are_kept(db, tmp_path, form, empty):  # noqa: F
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_folders_of_something_else_are_kept(db, tmp_path, force):  # noqa: F811
+def test_folders_of_something_else_are_kept(db, tmp_path, force):
     (tmp_path / "out").mkdir()
     db.export(tmp_path / "out")  # an empty one is nobody's
     db.export(tmp_path / "out", "pairs", form="csv")
@@ -162,7 +161,7 @@ def test_folders_of_something_else_are_kept(db, tmp_path, force):  # noqa: F811
 
 
 @pytest.mark.parametrize("target", ["pairs.parquet", "pairs.csv", "pairs.json", "out"])
-def test_an_error_halfway_leaves_the_former_files(db, tmp_path, target, monkeypatch):  # noqa: F811
+def test_an_error_halfway_leaves_the_former_files(db, tmp_path, target, monkeypatch):
     def content() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -198,7 +197,7 @@ write_export(Tables.of_store(sys.argv[1], "mse-50.0-rotations"), sys.argv[2])
 
 
 @pytest.mark.parametrize("target", ["pairs.csv", "out"])
-def test_a_kill_halfway_leaves_the_former_files(db, tmp_path, target):  # noqa: F811
+def test_a_kill_halfway_leaves_the_former_files(db, tmp_path, target):
     db.export(tmp_path / target, similarity=0)
     path = tmp_path / target
     before = path.read_bytes() if path.is_file() else {file.name: file.read_bytes() for file in path.iterdir()}
@@ -209,10 +208,10 @@ def test_a_kill_halfway_leaves_the_former_files(db, tmp_path, target):  # noqa: 
     )
 
 
-def test_cells_that_look_like_formulas_are_kept_and_counted(tmp_path, client, simulated, monkeypatch, run):  # noqa: F811
+def test_cells_that_look_like_formulas_are_kept_and_counted(tmp_path, client, simulated, monkeypatch, run):
     (tmp_path / "photos").rename(tmp_path / "=1+1")
     monkeypatch.chdir(tmp_path)
-    with fd.FastDifPy("=1+1", store=tmp_path / "store", client=client, verbose=False) as db:  # noqa: F811
+    with fd.FastDifPy("=1+1", store=tmp_path / "store", client=client, verbose=False) as db:
         db.index_the_dirs()
         db.first_loop_iteration()
         db.second_loop_iteration()
@@ -226,7 +225,7 @@ def test_cells_that_look_like_formulas_are_kept_and_counted(tmp_path, client, si
 def test_two_stores_that_know_the_same_path(tmp_path, client, simulated):
     options = {"client": client, "verbose": False}
     for name in ("one", "two"):
-        with fd.FastDifPy(tmp_path / "photos", store=tmp_path / name, **options) as db:  # noqa: F811
+        with fd.FastDifPy(tmp_path / "photos", store=tmp_path / name, **options) as db:
             db.index_the_dirs()
             db.first_loop_iteration()
     stores = (tmp_path / "one", tmp_path / "two")
@@ -254,10 +253,8 @@ def test_two_stores_that_know_the_same_path(tmp_path, client, simulated):
 
 
 @pytest.fixture
-def store(tmp_path, run) -> Path:  # noqa: F811
+def store(tmp_path, run) -> Path:
     """A store whose pictures are gone."""
-    from test_sql import make_photos
-
     make_photos(tmp_path / "photos")
     code, _, _ = run("find", tmp_path / "photos", "--store", tmp_path / "store", "--threshold", 50)
     assert code == 0
@@ -265,7 +262,7 @@ def store(tmp_path, run) -> Path:  # noqa: F811
     return tmp_path / "store"
 
 
-def test_a_store_alone_is_enough(run, store, tmp_path):  # noqa: F811
+def test_a_store_alone_is_enough(run, store, tmp_path):
     assert run("export", store, tmp_path / "out")[:2] == (0, "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\n")
     assert {row["a"].rpartition("/")[0] for row in rows_of(tmp_path / "out" / "pairs.parquet")} == {
         str(tmp_path / "photos")
@@ -281,9 +278,9 @@ def test_a_store_alone_is_enough(run, store, tmp_path):  # noqa: F811
     assert len(rows_of(tmp_path / "y" / "images.json")) == 8
 
 
-def test_images_need_no_comparison(run, store, tmp_path, client):  # noqa: F811
+def test_images_need_no_comparison(run, store, tmp_path, client):
     (tmp_path / "gone").rename(tmp_path / "photos")
-    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "new", client=client, verbose=False) as db:  # noqa: F811
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "new", client=client, verbose=False) as db:
         db.index_the_dirs()
         assert run("export", tmp_path / "new", tmp_path / "x.csv", "--what", "images")[0] == 0
         code, _, err = run("export", tmp_path / "new", tmp_path / "y.csv")
@@ -310,7 +307,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_exports_that_cannot_be_are_one_line(run, store, tmp_path, case):  # noqa: F811
+def test_exports_that_cannot_be_are_one_line(run, store, tmp_path, case):
     arguments, message = ERRORS[case]
     (tmp_path / "p").write_text("secret")
     before = sorted(tmp_path.iterdir())
@@ -321,13 +318,13 @@ def test_exports_that_cannot_be_are_one_line(run, store, tmp_path, case):  # noq
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_force_of_the_command_line(run, store, tmp_path):  # noqa: F811
+def test_force_of_the_command_line(run, store, tmp_path):
     (tmp_path / "x.csv").write_text("mine")
     assert run("export", store, tmp_path / "x.csv")[0] == 2
     assert run("export", store, tmp_path / "x.csv", "--force")[:2] == (0, "Wrote pairs: 4\n")
 
 
-def test_a_remote_store(db, tmp_path, run):  # noqa: F811
+def test_a_remote_store(db, tmp_path, run):
     import fsspec
 
     fsspec.filesystem("memory").put(db.store_url, "/exported", recursive=True)

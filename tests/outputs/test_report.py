@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_page import ARGUMENTS, CHROMIUM
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
@@ -18,17 +17,6 @@ from fastdiff_dask.outputs.report import write_report
 from fastdiff_dask.testing import simulate_images
 
 HOSTILE = ["<script>alert(1)<", "'\"><img src=x onerror=alert(2)>", "{{ 7 * 7 }} &amp; ${x}", "ünï 日本 \udcff"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -52,9 +40,8 @@ def compared(folder: Path, client) -> fd.FastDifPy:
 
 
 @pytest.fixture
-def found(tmp_path, client, monkeypatch):
+def found(tmp_path, client):
     """A project with five clusters, four of them with hostile names."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     photos = simulate_images(tmp_path / "photos", images=8, duplicates=5, size=(96, 64))
     for path, name in zip(photos.duplicates, HOSTILE, strict=False):
         path.rename(path.with_name(name.replace("/", "") + ".jpg"))

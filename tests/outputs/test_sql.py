@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from PIL import Image
 from support import mariadb
-from test_find import run  # noqa: F401 - a fixture
+from support.outputs import UNDECODABLE, make_photos, shown
 
 import fastdiff_dask as fd
 from fastdiff_dask.outputs import sql
@@ -30,7 +28,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*:pandas.errors.Pandas4Warning"
 )
 DATABASES = itertools.count()
-UNDECODABLE = os.fsdecode(b"\xff=1.png")
 
 
 @pytest.fixture(scope="module")
@@ -73,47 +70,6 @@ def database(request, tmp_path) -> Database:
     server.run(f"CREATE DATABASE {name}")
     url = f"mysql+pymysql://{mariadb.USER}:{quote(mariadb.PASSWORD, safe='')}@127.0.0.1:{server.port}/{name}"
     return Database(url, lambda *statements: server.run(*statements, database=name), server)
-
-
-def make_photos(folder: Path) -> list[str]:
-    """Three pictures that are similar, a pair, one alone, and two that are broken; gives the names of all."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(3)
-    one, two, alone = rng.integers(0, 250, (3, 8, 8, 3), dtype=np.uint8)
-    pictures = {
-        "a.png": one,
-        "é b.png": np.rot90(one),
-        UNDECODABLE: one + 2,
-        "x.png": two,
-        "X.png": two,
-        "z.png": alone,
-    }
-    for name, pixels in pictures.items():
-        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / name)
-    (folder / "bad.png").touch()
-    (folder / "worse.png").write_text("'; DROP TABLE images; --")
-    return sorted([*pictures, "bad.png", "worse.png"])
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory, client) -> Iterator[fd.FastDifPy]:
-    folder = tmp_path_factory.mktemp("compared")
-    make_photos(folder / "photos")
-    options = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "block_size": 3, "verbose": False}
-    with fd.FastDifPy(folder / "photos", store=folder / "store", client=client, **options) as db:
-        db.index_the_dirs()
-        db.first_loop_iteration(compute_hash=True)
-        yield db
-
-
-@pytest.fixture
-def db(compared) -> fd.FastDifPy:
-    compared.second_loop_iteration(50)
-    return compared
-
-
-def shown(path: str) -> str:
-    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def test_the_tables_are_what_was_found(db, database):
@@ -433,7 +389,7 @@ def everything_written(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 @pytest.mark.parametrize("way", ["address", "file", "environment", "python"])
-def test_the_password_is_nowhere(db, server, tmp_path, run, way, monkeypatch, caplog, capfd):  # noqa: F811
+def test_the_password_is_nowhere(db, server, tmp_path, run, way, monkeypatch, caplog, capfd):
     caplog.set_level("DEBUG")
     name = f"diff_{next(DATABASES)}"
     server.run(f"CREATE DATABASE {name}")
@@ -477,7 +433,7 @@ def database_rows(server: mariadb.Server, name: str) -> list[tuple]:
     ]
 
 
-def test_the_password_can_be_asked_for(db, server, run, monkeypatch):  # noqa: F811
+def test_the_password_can_be_asked_for(db, server, run, monkeypatch):
     server.run("CREATE DATABASE diff_asked")
     monkeypatch.setattr("click.termui.hidden_prompt_func", lambda prompt: mariadb.PASSWORD)
     plain = f"mysql+pymysql://{mariadb.USER}@127.0.0.1:{server.port}/diff_asked"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from test_groups import Expanded, components, expanded
-from test_result import find, rows_of, turned  # noqa: F401 - a fixture
+from support.groups import Expanded, components, expanded
+from support.results import find, rows_of
 
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.components import Components
@@ -102,7 +102,7 @@ def test_pairs_are_sorted_by_way_of_files(names, pairs, part, at_once, seed):
 
 @pytest.mark.parametrize("listed", [1, 10**6])
 @pytest.mark.parametrize("held", [0, 10**6])
-def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatch, listed, held):  # noqa: F811
+def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatch, listed, held):
     (turned / "bad.png").touch()
     monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", listed)
     result = find(tmp_path, client, similarity_threshold=190_000.0)
@@ -123,7 +123,7 @@ def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatc
     assert not list(folder.iterdir())
 
 
-def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):  # noqa: F811
+def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):
     wanted = find(tmp_path, client, similarity_threshold=190_000.0)
     near = find(tmp_path, client, similarity_threshold=4.0)
     monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", 0)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.pictures import save
+from support.results import find, rows_of
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
@@ -23,33 +25,6 @@ pytestmark = pytest.mark.filterwarnings(
     # dask's Parquet and DataFrame code, not ours
     "ignore:.*:pandas.errors.Pandas4Warning"
 )
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
-
-
-def find(folder: Path, client, *roots: Path, **options) -> fd.Result:
-    options = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "store": folder / "store", "verbose": False} | options
-    return fd.find_duplicates(*(roots or (folder / "photos",)), client=client, **options)
-
-
-def rows_of(pairs) -> list[tuple]:
-    return list(pairs.itertuples(index=False, name=None))
-
-
-@pytest.fixture
-def turned(tmp_path, rng) -> Path:
-    """A picture, its quarter turn, its mirror image; a plain page three times; and a page with a speck."""
-    pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    blank = np.full((8, 8, 3), 240, np.uint8)
-    speck = blank.copy()
-    speck[1, 1, 1] -= 16
-    named = {"m": pixels, "c": np.rot90(pixels), "z": np.fliplr(pixels), "e": blank, "b/x": blank, "y": blank}
-    for name, image in {**named, "a": speck}.items():
-        save(tmp_path / "photos" / f"{name}.png", image)
-    return tmp_path / "photos"
 
 
 def named(folder: Path, *names: str) -> list[str]:

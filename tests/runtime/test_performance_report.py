@@ -1,7 +1,7 @@
 """Dask's performance report: written, complete, also after a failure, and refused early where it cannot be."""
 
 import pytest
-from conftest import without_privileges
+from support.system import without_privileges
 
 import fastdiff_dask as fd
 from fastdiff_dask.errors import FastDiffError, UsageError

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.pictures import draw, write_noise
+from support.stores import files_of
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
@@ -24,28 +26,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 SMALL = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "verbose": False}
 THRESHOLD = 45.0
-
-
-def draw(rng: np.random.Generator) -> np.ndarray:
-    """A small random picture of few levels, so that distances are near each other."""
-    return rng.integers(100, 110, (8, 8, 3), dtype=np.uint8)
-
-
-def write_noise(folder: Path, images: int, seed: int, first: int = 0) -> list[Path]:
-    """Small random pictures that differ, from the first one on; the same for the same seed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    drawn = [draw(rng) for _ in range(first + images)][first:]
-    paths = [folder / f"{seed}-{first + number:03}.png" for number in range(images)]
-    for path, pixels in zip(paths, drawn, strict=True):
-        Image.fromarray(pixels).save(path)
-    return paths
-
-
-def files_of(folder: Path, pattern: str = "*") -> dict[Path, int]:
-    """Times of the files that hold results."""
-    found = [*(folder / "arrays.zarr").rglob(pattern), *(folder / "images.parquet").rglob(pattern)]
-    return {path: path.stat().st_mtime_ns for path in found if path.is_file()}
 
 
 def run(folder: Path, client, *, two_sides: bool = False, store: str = "store", **options) -> fd.Result:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import without_privileges
+from support.system import without_privileges
 
 from fastdiff_dask.config import IndexSettings, ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError, UsageError

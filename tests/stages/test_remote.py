@@ -17,10 +17,11 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-from conftest import Bucket, free_port
 from distributed import Client, LocalCluster
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
+from support.buckets import Bucket
+from support.system import free_port
 
 from fastdiff_dask.config import IndexSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, UsageError

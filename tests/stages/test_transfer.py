@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_additions import draw, files_of, write_noise
+from support.pictures import draw, write_noise
+from support.stores import files_of
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
