@@ -16,6 +16,7 @@ from ..urls import is_remote_error
 from .actions import apply, undo
 from .difpy import difpy
 from .find import compare, estimate, find
+from .guide import guide
 from .option_names import with_options
 from .store import dashboard, export, report, status
 
@@ -39,7 +40,7 @@ def commands() -> None:
     """Find duplicate and similar images by comparing all with all, exactly."""
 
 
-for command in (find, compare, estimate, status, dashboard, report, export, apply, undo, difpy):
+for command in (find, compare, estimate, status, dashboard, report, export, apply, undo, difpy, guide):
     commands.add_command(command)
 
 

@@ -76,7 +76,7 @@ def test_the_tables_are_what_was_found(db, database):
     counts = db.to_sql(database.url)
     result = db.result()
     assert counts == {"images": 8, "pairs": 4, "clusters": 5, "errors": 2}
-    # the joins that the README has
+    # the joins that the guide has
     pairs = database.query(
         "SELECT x.path, y.path, mse, rotation, mirrored FROM pairs"
         " JOIN images x ON x.image = a JOIN images y ON y.image = b ORDER BY x.path, y.path"

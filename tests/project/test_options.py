@@ -1,4 +1,4 @@
-"""Settings: checked, kept in the store, read from files; and the table of the README that names each of them."""
+"""Settings: checked, kept in the store, read from files; and the table of the guide that names each of them."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from fastdiff_dask.project.options import Settings
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(fd.__file__).parent / "guide" / "coming_from_fast_diff_py.md"
 NEEDLESS = {
     *("database", "retain_db", "less_optimized", "sl_use_special_b_algo", "sl_base_a", "max_queue_size"),
     *("retry_limit", "fl_use_workers", "sl_use_workers", "cli_args"),
@@ -76,13 +76,13 @@ def names_of_settings() -> set[str]:
 
 
 def test_each_option_is_in_the_table():
-    text = README.read_text()
-    section = text[text.index("## Coming from fast_diff_py") : text.index("## Limits")]
+    text = PAGE.read_text()
+    section = text[text.index("## Each option") :]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert len(named) == len(set(named))
     assert set(named) == ITS_OPTIONS | NEEDLESS
-    also = section[section.index("Also here") : section.index("`get_duplicates()`")]
+    also = section[section.index("Also here") :]
     assert set(re.findall(r"`(\w+)`", also)) == names_of_settings() - ITS_OPTIONS
     # each is there: as a setting, or as what is known of a run
     state = {name for name, value in vars(RunState).items() if isinstance(value, property)}
