@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .transforms import Transform, turns_between_copies
+
 __all__ = ["Copies", "find_copies"]
 
 
@@ -66,6 +68,6 @@ def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...], kinds: NDArr
     symmetries = np.zeros(len(representatives), np.uint8)
     for turn in turns:
         same = (words[representatives, turn] == words[representatives, 0]).all(axis=1)
-        symmetries |= same.astype(np.uint8) << np.uint8(turn)
+        symmetries |= same * np.uint8(Transform(turn).bit)
     # turning x by best[x] gives the form that all of a kind share
-    return Copies(representatives, copies, originals, (best[originals] - best[copies]) % 4, symmetries)
+    return Copies(representatives, copies, originals, turns_between_copies(best[originals], best[copies]), symmetries)

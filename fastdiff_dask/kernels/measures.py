@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import FastDiffError, UsageError
 from ..extras import need
-from .transforms import apply_transform, reverse_transforms
+from .transforms import Transform, apply_transform, best_transforms
 from .user_functions import function_name, shown_name
 
 __all__ = [
@@ -171,13 +171,10 @@ def apply_measure(
     first, second = _read_only(a), _read_only(b)
     each = [(t, _checked(measure, _read_only(apply_transform(a, t)), second)) for t in transforms]
     for t in transforms[1:]:
-        turned = _read_only(apply_transform(b, reverse_transforms(1 << t).bit_length() - 1))
+        turned = _read_only(apply_transform(b, Transform(t).inverse))
         each.append((t, _checked(measure, first, turned)))
     values = functools.reduce(np.minimum, (found for _, found in each))
-    masks = np.zeros(values.shape, np.uint8)
-    for transform, found in each:
-        masks |= (found == values).astype(np.uint8) << np.uint8(transform)
-    return values, masks
+    return values, best_transforms(each, values)
 
 
 def _read_only(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

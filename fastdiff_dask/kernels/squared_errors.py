@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
+from .transforms import Transform, apply_transform, best_transforms
+
 __all__ = [
     "Errors",
     "PreparedImages",
@@ -60,7 +62,7 @@ class PreparedImages(NamedTuple):
         Which turns of each form are compared.
     """
 
-    forms: dict[int, list[_Part]]
+    forms: dict[bool, list[_Part]]
     norms: Any
     turns: tuple[int, ...]
 
@@ -80,9 +82,9 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
         Prepare the mirror images too, if the transforms have them; the second side of a comparison needs none.
     """
     xp = array_namespace(images)
-    turns = tuple(turn for turn in range(4) if turn in {transform % 4 for transform in transforms})
+    turns = tuple(sorted({Transform(transform).turns for transform in transforms}))
     count = images.shape[0]
-    forms: dict[int, list[_Part]] = {}
+    forms: dict[bool, list[_Part]] = {}
     norms = xp.empty(count, dtype=xp.float64)
     at_once = max(1, _BATCH_BYTES // (4 * images[:1].size or 1))
     for start in range(0, max(count, 1), at_once):
@@ -91,7 +93,7 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
         # turning four times as fast
         planes = xp.astype(xp.permute_dims(images[rows], (0, 3, 1, 2)), xp.float32) - xp.float32(128)
         norms[rows] = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
-        for mirror in sorted({transform // 4 for transform in transforms} if mirrored else {0}):
+        for mirror in sorted({Transform(transform).mirrored for transform in transforms} if mirrored else {False}):
             components = _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
             form = forms.setdefault(mirror, [])
             for values in components[len(form) :]:  # of the first batch, all
@@ -109,13 +111,6 @@ def _flat(planes: Any, xp: Any) -> Any:
     return xp.reshape(planes, (planes.shape[0], planes.shape[1] * planes.shape[2] * planes.shape[3]))
 
 
-def _turned(planes: Any, turn: int, xp: Any) -> Any:
-    """(n, c, h, w) turned like `apply_transform` does."""
-    if turn % 2:
-        planes = xp.permute_dims(planes, (0, 1, 3, 2))
-    return planes[:, :, :: -1 if turn in (1, 2) else 1, :: -1 if turn in (2, 3) else 1]
-
-
 def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[Any]:
     """Components of a chunk (n, c, h, w) under the turns; the pixel that stays in place is the last of them."""
     height, width = planes.shape[2:]
@@ -124,7 +119,7 @@ def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[Any]:
         return [_flat(planes, xp)]
     if turns == (0, 2):
         # the upper half, and of an odd middle row its left half, with what a half turn brings there
-        whole, turned = planes, _turned(planes, 2, xp)
+        whole, turned = planes, apply_transform(planes, 2, rows_axis=2)
         a, b = (
             xp.concat([_flat(x[:, :, :top], xp), _flat(x[:, :, top : height - top, :left], xp)], axis=1)
             for x in (whole, turned)
@@ -132,7 +127,7 @@ def _components(planes: Any, turns: tuple[int, ...], xp: Any) -> list[Any]:
         parts = [a + b, a - b]
     else:
         # a quarter of the picture, with what each turn brings there
-        a, b, c, d = (_flat(_turned(planes, turn, xp)[:, :, :top, : height - top], xp) for turn in range(4))
+        a, b, c, d = (_flat(apply_transform(planes, t, rows_axis=2)[:, :, :top, : height - top], xp) for t in range(4))
         even, odd = a + c, b + d
         parts = [even + odd, even - odd, a - c, b - d]
     centre = planes[:, :, top : height - top, left : width - left]
@@ -206,21 +201,17 @@ class Errors(NamedTuple):
     """
 
     smallest: Any
-    forms: dict[int, _Turned]
+    forms: dict[bool, _Turned]
 
     def masks(self, places: Any) -> Any:
-        """Bit masks (uint8) of the transforms that reach the smallest error at some places, an index of `smallest`.
-
-        All of them are kept because the roles of the two images may be swapped later, and the lowest angle must then be
-        found again among all that tie.
-        """
-        each = [(4 * mirror + turn, values) for mirror, form in self.forms.items() for turn, values in form.at(places)]
+        """Bit masks (uint8) of the transforms that reach the smallest error at some places, an index of `smallest`."""
+        each = [
+            (Transform.of(90 * turn, mirrored), products)
+            for mirrored, form in self.forms.items()
+            for turn, products in form.at(places)
+        ]
         xp = array_namespace(each[0][1])
-        best = reduce(xp.maximum, (values for _, values in each))
-        masks = xp.zeros(best.shape, dtype=xp.uint8)
-        for transform, values in each:
-            masks |= xp.astype(values == best, xp.uint8) << xp.uint8(transform)
-        return masks
+        return best_transforms(each, reduce(xp.maximum, (products for _, products in each)))
 
 
 class _Rows:
@@ -322,7 +313,7 @@ def _doubled_products(
     return _Turned(pairs)
 
 
-def _errors(norms_a: Any, norms_b: Any, forms: dict[int, _Turned], xp: Any) -> Errors:
+def _errors(norms_a: Any, norms_b: Any, forms: dict[bool, _Turned], xp: Any) -> Errors:
     smallest = reduce(xp.maximum, (form.largest(xp) for form in forms.values()))
     smallest = norms_a - smallest
     smallest += norms_b
@@ -337,7 +328,7 @@ def prepared_squared_errors(a: PreparedImages, b: PreparedImages, /) -> Errors:
     within the segments of `_segments`, float64 over them.
     """
     xp = array_namespace(a.norms, b.norms)
-    forms = {mirror: _doubled_products(form, b.forms[0], a.turns, xp) for mirror, form in a.forms.items()}
+    forms = {mirror: _doubled_products(form, b.forms[False], a.turns, xp) for mirror, form in a.forms.items()}
     return _errors(a.norms[:, None], b.norms[None, :], forms, xp)
 
 
@@ -465,7 +456,7 @@ def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, 
     errors, masks = [xp.zeros(0, dtype=xp.int64)], [xp.zeros(0, dtype=xp.uint8)]
     for start in range(0, i.shape[0], _PAIRED):
         rows, columns = i[start : start + _PAIRED], j[start : start + _PAIRED]
-        second = [_Part(part.values[columns], part.energies) for part in b.forms[0]]
+        second = [_Part(part.values[columns], part.energies) for part in b.forms[False]]
         forms = {
             mirror: _doubled_products(
                 [_Part(part.values[rows], part.energies) for part in form], second, a.turns, xp, paired=True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from .transforms import apply_transform
+from .transforms import apply_transform, best_transforms
 
 __all__ = [
     "dense_mean_squared_errors",
@@ -152,9 +152,7 @@ def listed_pairs_by_differences(
 
 def _pairs(i: Any, j: Any, errors: Any, each: list[Any], best: Any, transforms: tuple[int, ...], xp: Any) -> Any:
     """Rows (i, j, error, mask): of the transforms, those whose value is the best."""
-    masks = xp.zeros(errors.shape, dtype=xp.int64)
-    for transform, values in zip(transforms, each, strict=True):
-        masks += xp.astype(values == best, xp.int64) * (1 << transform)
+    masks = xp.astype(best_transforms(zip(transforms, each, strict=True), best), xp.int64)
     return xp.stack([xp.astype(i, xp.int64), xp.astype(j, xp.int64), errors, masks], axis=1)
 
 

@@ -13,7 +13,7 @@ from ..images.decoder_pool import close_readers
 from ..images.display import ShownImage, pair_html
 from ..images.preview import data_url, fitted, read_listed
 from ..kernels.squared_errors import transformed_squared_errors
-from ..kernels.transforms import apply_transform, available_transforms, rotation_of
+from ..kernels.transforms import Transform, apply_transform, available_transforms
 from ..results.collect import shown_paths
 from ..stages.roots import Root
 from ..storage.store import Store
@@ -53,12 +53,12 @@ class Pair:
     _thumbnails: NDArray[np.uint8] = field(repr=False)
 
     def _repr_html_(self) -> str:
-        transform = self.rotation // 90 + (4 if self.mirrored else 0)
+        transform = Transform.of(self.rotation, self.mirrored)
         try:
             shown = [
                 _shown(row, thumbnail, name, turn)
                 for row, thumbnail, name, turn in zip(
-                    self._rows, self._thumbnails, (self.a, self.b), (transform, 0), strict=True
+                    self._rows, self._thumbnails, (self.a, self.b), (transform, Transform.IDENTITY), strict=True
                 )
             ]
         finally:
@@ -68,14 +68,14 @@ class Pair:
         return pair_html(shown, self.difference, f"MSE {self.mse:.6g}{turned}{mirrored}")
 
 
-def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: int) -> ShownImage:
+def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: Transform) -> ShownImage:
     """The picture of an image, turned; if it cannot be read any more, its thumbnail in the same shape, and why."""
     width, height = fitted(int(row.width), int(row.height), _SHOWN)
     pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
     about = f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B"
     if pixels is None:
         pixels, about = thumbnail, f"{about}; by its thumbnail: {printable(error)}"
-    if transform % 2:
+    if transform.swaps_sides:
         width, height = height, width
     turned = apply_transform(pixels[None], transform)[0]
     return ShownImage(printable(name), about, data_url(turned), width / height)
@@ -117,8 +117,9 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
     height, width, _ = store.thumbnail_settings.shape
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     errors, masks = transformed_squared_errors(thumbnails[:1], thumbnails[1:], transforms)
-    rotation, mirrored = rotation_of(int(masks[0, 0]))
-    turned = apply_transform(thumbnails[:1], rotation // 90 + (4 if mirrored else 0))[0].astype(np.int64)
+    transform = Transform.lowest(int(masks[0, 0]))
+    turned = apply_transform(thumbnails[:1], transform)[0].astype(np.int64)
     difference = ((turned - thumbnails[1]) ** 2).sum(axis=2)
     mse = int(errors[0, 0]) / (height * width)
-    return Pair(a, b, mse, rotation, mirrored, difference, (found[0][1], found[1][1]), thumbnails)
+    rows = found[0][1], found[1][1]
+    return Pair(a, b, mse, transform.degrees, transform.mirrored, difference, rows, thumbnails)

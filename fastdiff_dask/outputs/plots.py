@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import FastDiffError, UsageError
 from ..extras import need
 from ..images.preview import read_listed
-from ..kernels.transforms import apply_transform
+from ..kernels.transforms import Transform, apply_transform
 from ..results.result import Result
 from ..runtime.faults import retried
 from ..runtime.waves import run_in_waves
@@ -189,7 +189,7 @@ def _draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    transform = pair.rotation // 90 + (4 if pair.mirrored else 0)
+    transform = Transform.of(pair.rotation, pair.mirrored)
     turned = f", a turned by {pair.rotation}°" + (" after mirroring" if pair.mirrored else "") if transform else ""
     first = apply_transform(pictures[0][0][None], transform)[0]
     # the MSE is a sum over channels, so this map has it as its mean
@@ -204,7 +204,7 @@ def _draw(
         axes = figure.add_axes((0.015 + 0.33 * number, 0.26, 0.31, 0.64))
         # a thumbnail is shown in the shape of its picture
         width, height = rows[number].width, rows[number].height
-        if number == 0 and pair.rotation % 180:
+        if number == 0 and transform.swaps_sides:
             width, height = height, width
         axes.imshow(image, aspect="auto" if not width else (height / width) / (image.shape[0] / image.shape[1]))
         axes.set_title(name, fontsize=12)

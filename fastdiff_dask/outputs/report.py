@@ -21,6 +21,7 @@ from ..actions.keep_rules import KeepRules
 from ..actions.removal_plan import plan_removals
 from ..config import check_whole
 from ..errors import UsageError
+from ..kernels.transforms import Transform
 from ..results.clusters import keep_order
 from ..results.result import Result
 from ..storage.files import replaced_file
@@ -153,9 +154,9 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
         order = np.lexsort((chunk.b, chunk.a))
         for place, row in zip(order.tolist(), frame.itertuples(), strict=True):
             a, b = int(chunk.a[place]), int(chunk.b[place])
-            # the page turns the other one: the turn of the first one backwards, unless it is mirrored
-            turn = int(row.rotation) if a != first or row.mirrored else (360 - int(row.rotation)) % 360
-            pairs[b if a == first else a] = [float(values[place]), turn, bool(row.mirrored)]
+            transform = Transform.of(int(row.rotation), bool(row.mirrored))
+            other, of_other = (b, transform.inverse) if a == first else (a, transform)  # the page turns the other one
+            pairs[other] = [float(values[place]), of_other.degrees, of_other.mirrored]
         images = [_image(rows[row], contents[row], going, kept, two_sides) for row in ordered]
         worst = max((pair[0] for pair in pairs.values()), default=None)
         found.append(

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.transforms import compose_transforms, reverse_transforms
+from ..kernels.transforms import lower_image_first, masks_between_copies
 from .components import Components
 
 __all__ = ["GroupPairs", "Groups", "PairChunk"]
@@ -51,19 +51,6 @@ class GroupPairs(NamedTuple):
     second: NDArray[np.int64]
     values: NDArray[np.int64]
     masks: NDArray[np.uint8]
-
-
-@cache
-def _relations() -> NDArray[np.uint8]:
-    """Masks between copies: (256, 4, 4) uint8, of the mask between the originals and the turns of both copies.
-
-    If x is original r turned by i, and y is s turned by j, then t maps r to s as well as j ∘ t ∘ i⁻¹ maps x to y.
-    """
-    table = np.zeros((256, 4, 4), np.uint8)
-    for i, j, t in np.ndindex(4, 4, 8):
-        relation = compose_transforms(compose_transforms((4 - i) % 4, t), j)
-        table[np.arange(256) >> t & 1 == 1, i, j] |= np.uint8(1 << relation)
-    return table
 
 
 @dataclass(frozen=True)
@@ -276,12 +263,10 @@ class Groups:
     ) -> PairChunk:
         """Pairs of the members at places x and y, which belong to pairs of groups."""
         a, b = self.members[x], self.members[y]
-        relation = _relations()[chunk.masks[pair], self.turns[x], self.turns[y]]
+        masks = masks_between_copies(chunk.masks[pair], self.turns[x], self.turns[y])
         if not self.two_sides:
-            swap = a > b
-            a, b = np.where(swap, b, a), np.where(swap, a, b)
-            relation = np.where(swap, reverse_transforms(relation), relation).astype(np.uint8)
-        return PairChunk(a, b, chunk.values[pair], relation)
+            a, b, masks = lower_image_first(a, b, masks)
+        return PairChunk(a, b, chunk.values[pair], masks)
 
     def pairs(self, at_once: int) -> Iterator[PairChunk]:
         """Give all pairs of images, at most so many at once, in no particular order."""

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..kernels.transforms import rotation_of
+from ..kernels.transforms import lowest_transforms
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
 from .external_sort import sorted_chunks
@@ -142,7 +142,7 @@ class Result:
         order = np.lexsort((chunk.b, chunk.a))
         paths, masks = self.images.index.to_numpy(), chunk.masks[order]
         values = chunk.values[order]
-        rotation, mirrored = _rotations()
+        rotation, mirrored = lowest_transforms(masks)
         numbers = self.images["image"].to_numpy() if numbered else None
         ends = {} if numbers is None else {"a_image": numbers[chunk.a[order]], "b_image": numbers[chunk.b[order]]}
         return pd.DataFrame(
@@ -150,8 +150,8 @@ class Result:
                 "a": objects(paths[chunk.a[order]]),
                 "b": objects(paths[chunk.b[order]]),
                 **({"value": values.view(np.float64)} if self.pixels is None else {"mse": values / self.pixels}),
-                "rotation": rotation[masks],
-                "mirrored": mirrored[masks],
+                "rotation": rotation,
+                "mirrored": mirrored,
                 **ends,
             }
         )
@@ -185,13 +185,6 @@ class Result:
     def low_quality(self) -> list[str]:
         """Every image that is not the best of its cluster, sorted."""
         return low_quality_of(self.clusters)
-
-
-@cache
-def _rotations() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each bit mask of transforms the degrees, and whether mirrored, of the lowest one; see `rotation_of`."""
-    named = [(0, False)] + [rotation_of(mask) for mask in range(1, 256)]
-    return np.array([degrees for degrees, _ in named], np.int64), np.array([mirrored for _, mirrored in named])
 
 
 def objects(values: Sequence[str] | NDArray[np.object_]) -> pd.Series:

@@ -80,7 +80,7 @@ def hash_partners(current: Images, settings: CompareSettings, two_sides: bool) -
 def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[int, ...]:
     """Turns after which thumbnails count as equal, so that one of them is compared for all: none but for MSE."""
     height, width, _ = thumbnails.shape
-    return tuple(turn for turn in available_transforms(height, width, rotations=settings.rotations) if turn < 4)
+    return available_transforms(height, width, rotations=settings.rotations)
 
 
 def read_keys(store: Store, settings: CompareSettings) -> NDArray[np.int64]:

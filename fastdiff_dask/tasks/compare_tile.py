@@ -15,7 +15,7 @@ from ..kernels.device import CPU, Device
 from ..kernels.grid import Axis, Tile
 from ..kernels.measures import Measure, apply_measure
 from ..kernels.pair_filters import Allowed, PairFilters
-from ..kernels.transforms import available_transforms, reverse_transforms
+from ..kernels.transforms import available_transforms, lower_image_first
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.faults import retried
@@ -148,10 +148,8 @@ def _allowed(settings: CompareSettings, rows: StoredTileSide, columns: StoredTil
 def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the image with the smaller number first: the orders of a comparison are nobody's business."""
     a, b, values, masks = pairs.T
-    swap = a > b
-    return np.stack(
-        [np.minimum(a, b), np.maximum(a, b), values, np.where(swap, reverse_transforms(masks), masks)], axis=1
-    )
+    first, second, masks = lower_image_first(a, b, masks)
+    return np.stack([first, second, values, masks], axis=1)
 
 
 def _measured_pairs(

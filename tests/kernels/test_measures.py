@@ -25,7 +25,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.cli import commands
 from fastdiff_dask.errors import FastDiffError, UsageError
 from fastdiff_dask.kernels.measures import Measure, apply_measure, hash_distance, resolve_measure, ssim_dissimilarity
-from fastdiff_dask.kernels.transforms import available_transforms, reverse_transforms
+from fastdiff_dask.kernels.transforms import available_transforms, inverse_masks
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.storage.store import Store
 
@@ -783,4 +783,4 @@ def test_the_order_of_the_images_does_not_matter(rng):
         values, masks = apply_measure(measure, a, b, transforms)
         swapped, swapped_masks = apply_measure(measure, b, a, transforms)
         np.testing.assert_array_equal(values, swapped.T)
-        np.testing.assert_array_equal(reverse_transforms(masks), swapped_masks.T)
+        np.testing.assert_array_equal(inverse_masks(masks), swapped_masks.T)
