@@ -23,6 +23,7 @@ from fastdiff_dask.testing import simulate_images
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "fastdiff_dask" / "guide"
 PAGES = [ROOT / "README.md", *sorted(GUIDE.glob("*.md"))]
+TEXTS = [*PAGES, *sorted(ROOT.glob("notebooks/*.ipynb"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # What is not run, by what is in it, and why; it is parsed instead.
@@ -49,13 +50,21 @@ class Block(NamedTuple):
     text: str
 
 
+def text_of(page: Path) -> str:
+    """A page, or the Markdown cells of a notebook."""
+    if page.suffix == ".md":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)]
+    return [Block(*found) for found in re.findall(r"^```(\w*)\n(.*?)^```$", text_of(page), re.M | re.S)]
 
 
 def prose(page: Path) -> str:
     """The text without fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    return re.sub(r"^```.*?^```$", "", text_of(page), flags=re.M | re.S)
 
 
 def paragraphs(page: Path) -> list[list[str]]:
@@ -205,10 +214,10 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
 def test_paragraphs_are_short(page):
     assert [lines[0] for lines in paragraphs(page) if len(lines) > 6] == []
-    long = [line for line in page.read_text().splitlines() if len(line) > 120 and not line.startswith(("|", "!["))]
+    long = [line for line in text_of(page).splitlines() if len(line) > 120 and not line.startswith(("|", "!["))]
     assert long == []
 
 
@@ -218,7 +227,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if link.startswith("https://"):
@@ -245,7 +254,7 @@ OPTIONS = {
 } | {"--help"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
 def test_names_in_the_text_exist(page):
     code = re.findall(r"`([^`]+)`", prose(page))
     theirs = {"--dry-run"} if page.stem == "coming_from_czkawka" else {"--check"}  # the latter of simulate.py
