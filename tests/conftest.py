@@ -28,7 +28,7 @@ PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 # Modules that take longest, in this order.
 LONG = [
     *("remote", "benchmarks", "faults", "process", "storage_faults", "pair_filters", "transfer", "decoder_pool"),
-    *("saved_copy", "signals", "namespaces", "notebooks", "fast_diff_py", "apply"),
+    *("manual", "saved_copy", "signals", "namespaces", "notebooks", "fast_diff_py", "apply"),
     *("additions", "plots", "cascade", "device", "cupy", "corpus", "kill", "find", "hash_clusters", "page"),
 ]
 

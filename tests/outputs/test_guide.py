@@ -69,7 +69,7 @@ def test_each_page_on_a_terminal(page, terminal, capsys):
     ("name", "message"),
     [
         ("sql", "the guide has no page 'sql'; did you mean tables-and-sql?"),
-        ("treshold", "the guide has no page 'treshold'; did you mean thresholds?"),
+        ("looking-removing", "the guide has no page 'looking-removing'; did you mean looking-and-removing?"),
         ("coming", "did you mean coming-from-fast-diff-py or coming-from-difpy"),
         ("../README", "there are finding, thresholds, "),
         ("", "there are finding, thresholds, "),
