@@ -11,6 +11,7 @@ from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 
 from ..errors import UsageError
+from ..text import one_line
 
 __all__ = ["probe_scheduler"]
 
@@ -34,25 +35,7 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
     OSError, TimeoutError
         If nothing answers.
     """
-    protocol, _, _ = address.rpartition("://")
-    try:
-        get_backend(protocol or "tcp")
-    except ValueError:
-        raise UsageError(f"{address!r} is no address of a scheduler; name it like tcp://host:8786") from None
-    if protocol in ("", "tcp", "tls"):
-        try:
-            host, port = parse_host_port(parse_address(address)[1])
-            host.encode("idna")
-        except ValueError:
-            host, port = "", 0
-        if not host or not 0 < port < 65_536:
-            raise UsageError(f"{address!r} is no address of a scheduler; name it like tcp://host:8786")
-        try:
-            socket.getaddrinfo(host, port)
-        except OSError as error:
-            raise UsageError(
-                f"no host {host!r} is known here ({error.strerror}); check the scheduler's address"
-            ) from None
+    _check_address(address)
     # a notebook has an event loop in this thread
     with ThreadPoolExecutor(1) as executor:
         asked = executor.submit(asyncio.run, _ask(address, seconds, connection_arguments))
@@ -61,10 +44,9 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
     except (OSError, TimeoutError):
         raise
     except Exception as error:  # whatever a stranger's answer leads to
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UsageError(
-            f"what listens at {address} is not understood ({reason}); name a Dask scheduler, of the version "
-            f"{distributed.__version__} that is installed here"
+            f"what listens at {address} is not understood ({one_line(error, 200, kind=True)}); name a Dask scheduler, "
+            f"of the version {distributed.__version__} that is installed here"
         ) from None
     if kind != "Scheduler":
         raise UsageError(
@@ -76,6 +58,32 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
             f"the scheduler at {address} has distributed {version[:50]}, this process has {distributed.__version__}; "
             f"install the same version on all sides"
         )
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address that no scheduler can have, or whose host is unknown."""
+    protocol, _, _ = address.rpartition("://")
+    try:
+        get_backend(protocol or "tcp")
+    except ValueError:
+        raise _no_address(address) from None
+    if protocol not in ("", "tcp", "tls"):
+        return
+    try:
+        host, port = parse_host_port(parse_address(address)[1])
+        host.encode("idna")
+    except ValueError:
+        raise _no_address(address) from None
+    if not host or not 0 < port < 65_536:
+        raise _no_address(address)
+    try:
+        socket.getaddrinfo(host, port)
+    except OSError as error:
+        raise UsageError(f"no host {host!r} is known here ({error.strerror}); check the scheduler's address") from None
+
+
+def _no_address(address: str) -> UsageError:
+    return UsageError(f"{address!r} is no address of a scheduler; name it like tcp://host:8786")
 
 
 async def _ask(address: str, seconds: float, connection_arguments: dict[str, Any]) -> tuple[str, str]:

@@ -51,87 +51,134 @@ def run_in_waves(
     KeyboardInterrupt, SystemExit
         If it was to stop.
     """
-    waiting = iter(items)
-    running = as_completed(loop=client.loop)
-    last: dict[str, list[Future]] = {}  # the futures of an item, by the key of the last one
-    stopped = False
-    pending: dict[str, Future] = {}
-    at_first = max(sum(client.nthreads().values()), 1)
-    threads = [at_first]
-
-    def submit_more() -> None:
-        wanted = in_flight * max(threads[0], at_first) // at_first
-        limit = most() if callable(most) else most
-        while len(last) < (wanted if limit is None else min(wanted, limit)):
-            try:
-                item = next(waiting)
-            except StopIteration:
-                return
-            futures = submit(item)
-            last[futures[-1].key] = futures
-            pending.update((future.key, future) for future in futures)
-            running.update(futures)
-
-    ended, workerless = threading.Event(), threading.Event()
-    watch = threading.Thread(target=_watch, args=(client, pending, threads, ended, workerless), daemon=True)
+    wave = _Wave(client, iter(items), submit, in_flight, most)
+    watch = _Watch(client, wave)
     watch.start()
     try:
-        submit_more()
-        while pending:
-            future = next(running)
-            if future.key not in pending:
-                continue
-            if is_asked() and not stopped:
-                stopped, waiting = True, iter(())
-                _cancel_unbegun(client, last, pending)
-                if future.key not in pending:
-                    continue
-            if workerless.is_set():
+        wave.fill()
+        while wave.pending:
+            future = next(wave.ended)
+            if is_asked():
+                wave.stop()
+            if future.key not in wave.pending:
+                continue  # cancelled meanwhile
+            if watch.workerless:
                 raise FastDiffError(
                     f"the scheduler at {client.scheduler.address} has had no workers for {_WORKERLESS:g} s; start some "
                     f"with 'dask worker', with more memory if they ran out of it; {KEPT}"
                 )
             if future.status != "finished":
                 raise failure(future)
-            del pending[future.key]
-            if future.key in last:
-                del last[future.key]
-                submit_more()
+            wave.forget(future)
             yield future
         check()
     finally:
-        ended.set()
+        watch.end()
         # a lost scheduler would be waited for
-        if pending and client.status == "running":
-            client.cancel(list(pending.values()), force=True)
+        if wave.pending and client.status == "running":
+            wave.cancel()
 
 
-def _cancel_unbegun(client: Client, items: dict[str, list[Future]], pending: dict[str, Future]) -> None:
-    """Cancel the items none of whose tasks has begun, and forget them."""
-    begun = {str(key) for keys in client.processing().values() for key in keys}
-    for last, futures in list(items.items()):
-        if not any(future.key in begun or future.done() for future in futures):
-            client.cancel(futures, force=True)
-            del items[last]
-            for future in futures:
-                del pending[future.key]
+class _Wave:
+    """The items in flight, and those that wait for room.
 
+    Attributes
+    ----------
+    pending
+        Futures that have not ended, by key.
+    ended
+        Iterator over the futures in the order in which they end.
+    threads
+        Threads of the workers that are there now.
+    """
 
-def _watch(
-    client: Client,
-    pending: dict[str, Future],
-    threads: list[int],
-    ended: threading.Event,
-    workerless: threading.Event,
-) -> None:
-    """Count the workers' threads, and end the wait for futures when there have been none for long: Dask never does."""
-    seen = time.monotonic()
-    while not ended.wait(min(_LOOK, _WORKERLESS / 2)):
-        with contextlib.suppress(Exception):  # a lost scheduler is noticed by its futures
-            threads[0] = sum(client.nthreads().values())
-            if threads[0] or not pending:
-                seen = time.monotonic()
-            elif time.monotonic() - seen > _WORKERLESS and not ended.is_set():
-                workerless.set()
-                client.cancel(list(pending.values()), force=True)
+    def __init__(
+        self,
+        client: Client,
+        waiting: Iterator[Any],
+        submit: Callable[[Any], list[Future]],
+        in_flight: int,
+        most: int | Callable[[], int | None] | None,
+    ) -> None:
+        self._client, self._waiting, self._submit, self._in_flight, self._most = (
+            client,
+            waiting,
+            submit,
+            in_flight,
+            most,
+        )
+        self._items: dict[str, list[Future]] = {}  # the futures of an item, by the key of its last one
+        self._stopped = False
+        self._threads_at_first = self.threads = max(sum(client.nthreads().values()), 1)
+        self.pending: dict[str, Future] = {}
+        self.ended = as_completed(loop=client.loop)
+
+    def fill(self) -> None:
+        """Submit items as long as there is room."""
+        room = self._in_flight * max(self.threads, self._threads_at_first) // self._threads_at_first
+        most = self._most() if callable(self._most) else self._most
+        while len(self._items) < (room if most is None else min(room, most)):
+            try:
+                item = next(self._waiting)
+            except StopIteration:
                 return
+            futures = self._submit(item)
+            self._items[futures[-1].key] = futures
+            self.pending.update((future.key, future) for future in futures)
+            self.ended.update(futures)
+
+    def forget(self, future: Future) -> None:
+        """Count a future as ended; the next items follow the last one of an item."""
+        del self.pending[future.key]
+        if self._items.pop(future.key, None):
+            self.fill()
+
+    def stop(self) -> None:
+        """Submit no more items, and cancel those none of whose tasks has begun."""
+        if self._stopped:
+            return
+        self._stopped, self._waiting = True, iter(())
+        begun = {str(key) for keys in self._client.processing().values() for key in keys}
+        for last, futures in list(self._items.items()):
+            if not any(future.key in begun or future.done() for future in futures):
+                self._client.cancel(futures, force=True)
+                del self._items[last]
+                for future in futures:
+                    del self.pending[future.key]
+
+    def cancel(self) -> None:
+        """Cancel all that has not ended."""
+        self._client.cancel(list(self.pending.values()), force=True)
+
+
+class _Watch(threading.Thread):
+    """Counts the threads of the workers, and ends the wait for futures when no worker comes: Dask would wait forever.
+
+    Attributes
+    ----------
+    workerless
+        True once there was no worker for long; all futures are cancelled then.
+    """
+
+    def __init__(self, client: Client, wave: _Wave) -> None:
+        super().__init__(daemon=True)
+        self._client, self._wave = client, wave
+        self._ended = threading.Event()
+        self.workerless = False
+
+    def run(self) -> None:
+        """Look every few seconds until `end`."""
+        seen = time.monotonic()
+        while not self._ended.wait(min(_LOOK, _WORKERLESS / 2)):
+            with contextlib.suppress(Exception):  # a lost scheduler is noticed by its futures
+                self._wave.threads = sum(self._client.nthreads().values())
+                if self._wave.threads or not self._wave.pending:
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > _WORKERLESS and not self._ended.is_set():
+                    self.workerless = True
+                    self._wave.cancel()
+                    return
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ended.set()

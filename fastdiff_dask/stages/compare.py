@@ -18,8 +18,10 @@ from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..storage.comparisons import Comparison
 from ..storage.pending import unplanned
+from ..storage.plans import Plan
 from ..tasks.compare_tile import Compared, TileTask, compare_tile
 from ..tasks.plan_part import plan_part
+from ..text import one_line
 
 __all__ = ["compare_tiles", "plan_comparison"]
 
@@ -81,96 +83,161 @@ def compare_tiles(
     most: int | None = None,
     gpus: Mapping[str, int] | None = None,
 ) -> Iterator[Compared]:
-    """Compare the tiles that are not finished; each is committed when it is.
+    """Compare the unfinished tiles of a comparison; a tile is committed when its task ends.
 
-    Memory for each thread: signatures of a tile, some hundred megabytes at most, and less where `plan_part.plan_part`
-    found less room; thumbnails of some hundred images at a time. Independent of the number of images and of similar
-    pairs.
+    Memory of a thread: the signatures of one tile, some hundred megabytes at most (`plan_part.plan_part` makes tiles
+    smaller for small workers), and the thumbnails of some hundred images. It depends neither on the number of images
+    nor on that of similar pairs.
+
+    A tile that fails on a GPU is computed by the processor of the same worker, which gets no GPU tile afterwards. The
+    tiles of a lost GPU worker go to the other workers. When no GPU worker is left, all workers compare.
 
     Parameters
     ----------
     comparison
         The comparison; its store is locked for writing, and `plan_comparison` was called.
     client
-        Where to run; its workers see the store under the same path.
+        Client of the cluster; its workers see the store under the same path.
     measure
-        The function to compare with, if it is not MSE.
+        Function to compare with, if it is not MSE.
     most
-        Tasks that run at once on processors, at most; by default as many as there are threads.
+        Largest number of tasks at once on processors; by default the number of threads.
     gpus
-        Tasks at once by the addresses of workers that have a GPU, if tiles are to be compared there. What fails on a
-        GPU is computed by its processor, and this worker gets no more; where such a worker is lost, others go on with
-        its tiles. Once there is none left, all workers compare.
+        Address of each worker with a GPU → its tasks at once, to compare there; by default, processors compare.
 
     Yields
     ------
-    What became of the tiles, as they end.
+    Compared
+        Outcome of a tile, in the order in which tiles end.
 
     Raises
     ------
+    UsageError
+        If a tile does not fit into a worker's memory, or `measure` cannot be sent to the workers.
     FastDiffError
-        If a task failed; what is finished is kept.
+        If a task failed; finished tiles are kept.
     """
-    store, settings = comparison.store, comparison.settings
+    store = comparison.store
     room = capacity(client)
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
     plans = comparison.plans()
     check_planned_memory(plans, store.thumbnail_settings, room.bytes_per_task)
-    run = uuid.uuid4().hex[:8]
-    free = dict(gpus or {})
-    placed: dict[Future, str] = {}
-
-    def at_once() -> int | None:
-        """So many as GPUs take, beside tiles that processors have got, of workers that are gone or that failed."""
-        there = client.nthreads() if free else {}
-        for address in [address for address in free if address not in there]:
-            del free[address]
-        for future in [future for future in placed if future.done()]:
-            del placed[future]
-            if future.status == "finished" and (lost := future.result().without_gpu):
-                free.pop(lost[0], None)
-        return sum(free.values()) + sum(address not in free for address in placed.values()) if free else most
-
-    def next_gpu() -> str:
-        """The worker with most room."""
-        used = Counter(placed.values())
-        return max(free, key=lambda address: free[address] - used[address], default="")
-
-    def submit(item: tuple[int, int]) -> list[Future]:
-        index, number = item
-        plan = plans[index]
-        parts = [plan.part for plan in plans[: index + 1]]
-        task = TileTask(number, plan.tiles[number], plan.rows, plan.columns)
-        key = f"compare-{run}-{index}-{number}"
-        try:
-            gpu = next_gpu() if free else ""
-            where = {"workers": [gpu], "allow_other_workers": True} if gpu else {}
-            arguments = (store.url, settings, parts, task, measure, activity, bool(gpu))
-            future = client.submit(compare_tile, *arguments, key=key, **where)
-            if gpu:
-                placed[future] = gpu
-            return [future]
-        except (TypeError, AttributeError, pickle.PicklingError) as error:
-            if measure is None:
-                raise
-            reason = " ".join(str(error).split())[:200]
-            raise UsageError(
-                f"compare function {measure.shown} cannot be sent to the workers ({reason}); let it use no open files, "
-                f"locks or connections"
-            ) from None
-
     pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
-    if pending:
-        with stage(store.files, "compare") as activity:
-            try:
-                for future in run_in_waves(client, pending, submit, in_flight=4 * room.threads, most=at_once):
-                    compared = future.result()
-                    if compared.without_gpu and compared.without_gpu[0] not in (gpus or {}):
-                        # a worker that had none to lose got a tile of a lost one
-                        compared = compared._replace(without_gpu=None)
-                    yield compared
-            finally:
-                # nobody waits for that: a worker may be lost, or hang in its GPU
-                for address in free if client.status == "running" else ():
-                    key = f"free-gpu-{uuid.uuid4().hex[:8]}"
-                    fire_and_forget(client.submit(free_gpu, key=key, workers=[address], pure=False))
+    if not pending:
+        return
+    placement = _Placement(client, gpus or {}, most)
+    with stage(store.files, "compare") as run:
+        submission = _Submission(comparison, client, plans, measure, placement, run)
+        try:
+            for future in run_in_waves(client, pending, submission, 4 * room.threads, placement.at_once):
+                yield _of_gpu_workers(future.result(), gpus or {})
+        finally:
+            placement.free_gpus()
+
+
+class _Submission:
+    """Submits tiles: called with the index of a plan and the number of a tile in it, gives the future of its task."""
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        client: Client,
+        plans: list[Plan],
+        measure: Measure | None,
+        placement: "_Placement",
+        run: str,
+    ) -> None:
+        self._comparison, self._client, self._plans = comparison, client, plans
+        self._measure, self._placement, self._run = measure, placement, run
+        self._keys = f"compare-{uuid.uuid4().hex[:8]}"
+
+    def __call__(self, item: tuple[int, int]) -> list[Future]:
+        index, number = item
+        plan = self._plans[index]
+        parts = [plan.part for plan in self._plans[: index + 1]]
+        task = TileTask(number, plan.tiles[number], plan.rows, plan.columns)
+        gpu = self._placement.next_gpu()
+        url, settings = self._comparison.store.url, self._comparison.settings
+        try:
+            future = self._client.submit(
+                compare_tile,
+                url,
+                settings,
+                parts,
+                task,
+                self._measure,
+                self._run,
+                bool(gpu),
+                key=f"{self._keys}-{index}-{number}",
+                **({"workers": [gpu], "allow_other_workers": True} if gpu else {}),
+            )
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            if self._measure is None:
+                raise
+            raise UsageError(
+                f"compare function {self._measure.shown} cannot be sent to the workers ({one_line(error, 200)}); let "
+                f"it use no open files, locks or connections"
+            ) from None
+        if gpu:
+            self._placement.add(future, gpu)
+        return [future]
+
+
+class _Placement:
+    """Places tiles on the workers whose GPUs work, and on all workers when there are none.
+
+    Parameters
+    ----------
+    client
+        Client of the cluster.
+    gpus
+        Address of each worker with a GPU → its tasks at once.
+    most
+        Largest number of tasks at once on processors; None for the number of threads.
+    """
+
+    def __init__(self, client: Client, gpus: Mapping[str, int], most: int | None) -> None:
+        self._client, self._most = client, most
+        self._gpus = dict(gpus)  # of working GPUs
+        self._placed: dict[Future, str] = {}
+
+    def at_once(self) -> int | None:
+        """Number of tiles to be in flight: the tasks of the working GPUs, and the tiles placed on lost or broken ones.
+
+        These are with processors now, and take no room on a GPU.
+        """
+        self._forget_lost_gpus()
+        if not self._gpus:
+            return self._most
+        return sum(self._gpus.values()) + sum(address not in self._gpus for address in self._placed.values())
+
+    def _forget_lost_gpus(self) -> None:
+        if self._gpus:
+            connected = self._client.nthreads()
+            self._gpus = {address: tasks for address, tasks in self._gpus.items() if address in connected}
+        for future in [future for future in self._placed if future.done()]:
+            del self._placed[future]
+            if future.status == "finished" and (without_gpu := future.result().without_gpu):
+                self._gpus.pop(without_gpu[0], None)
+
+    def next_gpu(self) -> str:
+        """Give the address of the GPU worker with most room; empty if there is none."""
+        used = Counter(self._placed.values())
+        return max(self._gpus, key=lambda address: self._gpus[address] - used[address], default="")
+
+    def add(self, future: Future, address: str) -> None:
+        """Count a tile that was submitted to a GPU worker."""
+        self._placed[future] = address
+
+    def free_gpus(self) -> None:
+        """Free the memory of all working GPUs, without waiting: a worker may be lost, or hang in its GPU."""
+        for address in self._gpus if self._client.status == "running" else ():
+            key = f"free-gpu-{uuid.uuid4().hex[:8]}"
+            fire_and_forget(self._client.submit(free_gpu, key=key, workers=[address], pure=False))
+
+
+def _of_gpu_workers(compared: Compared, gpus: Mapping[str, int]) -> Compared:
+    """Drop the report of a missing GPU by a worker that never had one, and got a tile of a lost GPU worker."""
+    if compared.without_gpu and compared.without_gpu[0] not in gpus:
+        return compared._replace(without_gpu=None)
+    return compared

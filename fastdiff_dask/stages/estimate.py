@@ -163,44 +163,64 @@ def estimate_job(
     start = time.perf_counter()
     rows = list_images(roots, index, own)
     listing = time.perf_counter() - start
-    if not is_embedded(client):
-        first = {row.root: full_path(row.root, row.path, row.path_bytes) for row in reversed(rows) if row.size >= 0}
-        check_visible(client, None, [*first, *first.values()])
+    readable = [row for row in rows if row.size >= 0]
+    _check_seen(client, readable)
+    threads = capacity(client).threads
+    chosen = [readable[place] for place in _spread(len(readable), sample)]
+    groups = _read_sample(client, threads, chosen, thumbnails, limits)
+
     sides = {side: sum(row.side == side for row in rows) for side in "ab"}
     two_sides = any(root.side == "b" for root in roots)
+    comparisons = sides["a"] * sides["b"] if two_sides else sides["a"] * (sides["a"] - 1) // 2
     blocks = sum(-(-number // thumbnails.block_size) for number in sides.values())
     metadata, encoding = _metadata(rows, thumbnails.block_size)
     parts = _bytes_by_part(thumbnails, sides, metadata)
-    threads = capacity(client).threads
-
-    readable = [row for row in rows if row.size >= 0]
-    chosen = [readable[place] for place in _spread(len(readable), sample)]
-    groups = _read_sample(client, threads, chosen, thumbnails, limits)
-    seconds = {"index": listing + encoding + _STAGE, "thumbnails": 0.0, "compare": 0.0}
-    scaled_by = "number"
-    if groups:
-        scaled_by, each = _rate(groups)
-        amount = sum(row.size for row in readable) if scaled_by == "bytes" else len(readable)
-        begin = float(np.median([group.start for group in groups[:threads]]))
-        reading = (amount * each + blocks * _COMMIT) / min(threads, len(readable))
-        seconds["thumbnails"] = _STAGE + begin + reading
-    comparisons = sides["a"] * sides["b"] if two_sides else sides["a"] * (sides["a"] - 1) // 2
-    if comparisons:
-        some = np.concatenate([np.zeros((0, *thumbnails.shape), np.uint8), *(group.thumbnails for group in groups)])
-        some = some[_spread(len(some), _COMPARED)]
-        work = _submit(client, "estimate-compare", _comparing, [(some, len(rows), comparisons)], 1)
-        seconds["compare"] = _STAGE + len(rows) * _PLANNED + work[0] / threads
+    scaled_by, reading = _reading_seconds(groups, readable, blocks, threads)
+    read = np.concatenate([np.zeros((0, *thumbnails.shape), np.uint8), *(group.thumbnails for group in groups)])
+    comparing = _comparing_seconds(client, threads, read, len(rows), comparisons)
     return Estimate(
         images=len(rows),
         sides=sides,
         store_bytes=sum(parts.values()),
         bytes_by_part=parts,
         comparisons=comparisons,
-        seconds={stage: round(value, 3) for stage, value in seconds.items()},
+        seconds={
+            "index": round(listing + encoding + _STAGE, 3),
+            "thumbnails": round(reading, 3),
+            "compare": round(comparing, 3),
+        },
         sample=len(chosen),
         sample_errors=sum(group.errors for group in groups),
         scaled_by=scaled_by,
     )
+
+
+def _check_seen(client: Client, readable: list[ListedImage]) -> None:
+    """Refuse a cluster whose workers do not see the folders, or not the first file of each."""
+    if not is_embedded(client):
+        first = {row.root: full_path(row.root, row.path, row.path_bytes) for row in reversed(readable)}
+        check_visible(client, None, [*first, *first.values()])
+
+
+def _reading_seconds(groups: list[_Group], readable: list[ListedImage], blocks: int, threads: int) -> tuple[str, float]:
+    """Extrapolate the time of the sample to all files: by "bytes" or by "number", and seconds."""
+    if not groups:
+        return "number", 0.0
+    scaled_by, each = _rate(groups)
+    amount = sum(row.size for row in readable) if scaled_by == "bytes" else len(readable)
+    begin = float(np.median([group.start for group in groups[:threads]]))
+    return scaled_by, _STAGE + begin + (amount * each + blocks * _COMMIT) / min(threads, len(readable))
+
+
+def _comparing_seconds(
+    client: Client, threads: int, thumbnails: NDArray[np.uint8], images: int, comparisons: int
+) -> float:
+    """Estimate the seconds of the stage "compare", from the thumbnails of the sample."""
+    if not comparisons:
+        return 0.0
+    some = thumbnails[_spread(len(thumbnails), _COMPARED)]
+    (work,) = _submit(client, "estimate-compare", _comparing, [(some, images, comparisons)], 1)
+    return _STAGE + images * _PLANNED + work / threads
 
 
 def _spread(total: int, wanted: int) -> NDArray[np.int64]:
@@ -319,42 +339,53 @@ def _rate(groups: list[_Group]) -> tuple[str, float]:
 
 
 def _comparing(thumbnails: NDArray[np.uint8], images: int, comparisons: int) -> float:
-    """Seconds that comparing takes on one thread, from some of the thumbnails.
-
-    Bounds: a collection is made up whose signatures have the mean and covariance of the sample's (sums of three of
-    them), and compared. Exact comparisons: as many pairs as are similar in the sample, each once for equal thumbnails.
-    """
+    """Measure on one thread what comparing takes, from some of the thumbnails; gives seconds for all images."""
     _, first = np.unique(thumbnail_digests(thumbnails)[:, 0], axis=0, return_index=True)
     distinct = thumbnails[first]
     if len(distinct) < _FEWEST:
         return comparisons / _RECORDED_RATE
     height, width, channels = distinct.shape[1:]
     settings = CompareSettings()
-    limit = settings.sse_limit(height, width)
-    radius = math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(height, width, channels)
-    rng = np.random.default_rng(0)
+    radius = math.sqrt(settings.sse_limit(height, width)) * (1 + 1e-12) + 2 * signature_error(height, width, channels)
+    some = min(images, _MADE_UP)
     with SINGLE_THREADED_BLAS:
         known = signatures(distinct)
-        some = min(images, _MADE_UP)
-        mean = known.mean(axis=0)
-        parts = [known[rng.integers(len(known), size=some)] - mean for _ in range(3)]
-        made_up = np.asarray(sum(parts) / math.sqrt(3) + mean, np.float32)
-        start = time.perf_counter()
-        made_up = made_up[kd_order(leading_values(made_up, BOX_VALUES), _SUB_BLOCK)]
-        cuts = [range(at, min(at + _SUB_BLOCK, some)) for at in range(0, some, _SUB_BLOCK)]
-        for _ in candidate_pairs(made_up, made_up, cuts, cuts, radius=radius, counts=SearchCounts(), triangular=True):
-            pass
-        bounds = time.perf_counter() - start
-
-        i, j = np.triu_indices(len(distinct), k=1)
-        apart = known[i] - known[j]
-        near = float((np.vecdot(apart, apart) <= radius**2).mean())
-        start = time.perf_counter()
-        transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-        checked = slice(None, None, -(-len(i) // 500))
-        listed_pairs(distinct, distinct, i[checked], j[checked], sse_limit=limit, transforms=transforms)
-        exact = (time.perf_counter() - start) / len(i[checked])
+        bounds = _seconds_of_bounds(known, some, radius)
+        near, exact = _seconds_of_exact_pairs(distinct, known, settings, radius)
     return bounds * (images / some) ** _POWER + near * comparisons * exact
+
+
+def _seconds_of_bounds(known: NDArray[np.float32], images: int, radius: float) -> float:
+    """Time the search for candidate pairs in a made-up collection of so many images.
+
+    Its signatures, sums of three of the known ones, have the mean and the covariance of these.
+    """
+    rng = np.random.default_rng(0)
+    mean = known.mean(axis=0)
+    parts = [known[rng.integers(len(known), size=images)] - mean for _ in range(3)]
+    made_up = np.asarray(sum(parts) / math.sqrt(3) + mean, np.float32)
+    start = time.perf_counter()
+    made_up = made_up[kd_order(leading_values(made_up, BOX_VALUES), _SUB_BLOCK)]
+    cuts = [range(at, min(at + _SUB_BLOCK, images)) for at in range(0, images, _SUB_BLOCK)]
+    for _ in candidate_pairs(made_up, made_up, cuts, cuts, radius=radius, counts=SearchCounts(), triangular=True):
+        pass
+    return time.perf_counter() - start
+
+
+def _seconds_of_exact_pairs(
+    distinct: NDArray[np.uint8], known: NDArray[np.float32], settings: CompareSettings, radius: float
+) -> tuple[float, float]:
+    """Give the share of pairs that need an exact comparison, and the seconds that one such comparison takes."""
+    height, width, _ = distinct.shape[1:]
+    i, j = np.triu_indices(len(distinct), k=1)
+    apart = known[i] - known[j]
+    near = float((np.vecdot(apart, apart) <= radius**2).mean())
+    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+    timed = slice(None, None, -(-len(i) // 500))
+    start = time.perf_counter()
+    limit = settings.sse_limit(height, width)
+    listed_pairs(distinct, distinct, i[timed], j[timed], sse_limit=limit, transforms=transforms)
+    return near, (time.perf_counter() - start) / len(i[timed])
 
 
 def thumbnail_bytes(

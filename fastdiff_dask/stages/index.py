@@ -21,7 +21,10 @@ from .walk_remote import RemoteWalk, can_read
 
 __all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unread_rows", "writing_alone"]
 
+# Columns of the metadata: the name of an image, what the index knows of it, and what else of one of another store.
 _KEY = ["side", "root", "path", "path_bytes"]
+_KNOWN = ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
+_COPIED = ["source", "content_hash"]
 
 
 @dataclass(frozen=True)
@@ -184,43 +187,22 @@ def record_listing(
     time_limit, pixel_limit
         What reading a file may cost in this run.
     """
-    known = store.read_images(
-        ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
-        + (["source", "content_hash"] if copied else [])
-    )
+    known = store.read_images([*_KNOWN, *(_COPIED if copied else [])])
+    identity = [*_KEY, "size", "mtime_ns", "failure", *(_COPIED if copied else [])]
     for frame in (listed, known):
-        # what could not even be listed has no size and time, and is the same as long as its error is
-        if copied:  # null of a file that could not be read
-            frame["content_hash"] = frame.content_hash.fillna("").astype(object)
-        frame["failure"] = frame.error.fillna("").where(copied | (frame["size"] < 0), "").astype(object)
-
-    identity = [*_KEY, "size", "mtime_ns", "failure", *(["source", "content_hash"] if copied else [])]
+        _add_failure(frame, copied)
     usable = known.drop_duplicates(identity, keep="last")
     if not copied:
-        again = _readable(usable[usable.retry].itertuples())
-        beyond = (usable.time_limit > 0) & (usable.time_limit < (time_limit or math.inf))
-        beyond |= (usable.pixel_limit > 0) & (usable.pixel_limit < pixel_limit)
-        usable = usable[~usable.image.isin(again) & ~beyond]
+        usable = usable[~_to_read_again(usable, time_limit, pixel_limit)]
     matched = listed.merge(usable[[*identity, "image"]], on=identity, how="left", validate="one_to_one").image
     new = listed[matched.isna().to_numpy()].drop(columns="failure")
 
     _mark_current(store, known, set(matched.dropna().astype("int64")))
-    size = store.thumbnail_settings.block_size
-    bounds, images = [store.blocks], []
-    for side in ("a", "b"):
-        added_rows = new[new.side == side]
-        images.append(len(added_rows))
-        for first in range(0, len(added_rows), size):
-            block = bounds[-1] + first // size
-            store.write_partition(block, unread_rows(added_rows.iloc[first : first + size], block * size))
-        bounds.append(bounds[-1] - (-len(added_rows) // size))
-    if bounds[0] < bounds[2]:
-        store.add_generation(Generation(range(bounds[0], bounds[1]), range(bounds[1], bounds[2]), *images))
+    _add_generation(store, new)
     ignored = dict(sorted(left_out.items()))
     store.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})
 
-    before = _keys(known[known.current])
-    now, added = _keys(listed), _keys(new)
+    before, now, added = _keys(known[known.current]), _keys(listed), _keys(new)
     changed = sum((added & before).values())
     return IndexCounts(
         new=len(new) - changed,
@@ -229,6 +211,38 @@ def record_listing(
         vanished=sum((before - now).values()),
         ignored=ignored,
     )
+
+
+def _add_failure(frame: pd.DataFrame, copied: bool) -> None:
+    """Add the column "failure", which stands for size and time where a file could not even be listed.
+
+    Such an image is unchanged as long as its error is the same.
+    """
+    if copied:  # null of a file that could not be read
+        frame["content_hash"] = frame.content_hash.fillna("").astype(object)
+    frame["failure"] = frame.error.fillna("").where(copied | (frame["size"] < 0), "").astype(object)
+
+
+def _to_read_again(known: pd.DataFrame, time_limit: float, pixel_limit: int) -> pd.Series:
+    """Tell which images to list as new: those that can be opened at last, and those beyond a lower limit than now."""
+    again = known.image.isin(_readable(known[known.retry].itertuples()))
+    again |= (known.time_limit > 0) & (known.time_limit < (time_limit or math.inf))
+    return again | (known.pixel_limit > 0) & (known.pixel_limit < pixel_limit)
+
+
+def _add_generation(store: Store, new: pd.DataFrame) -> None:
+    """Write the metadata of new images, side a first, and commit its blocks as one generation."""
+    size = store.thumbnail_settings.block_size
+    bounds, images = [store.blocks], []
+    for side in ("a", "b"):
+        rows = new[new.side == side]
+        images.append(len(rows))
+        for first in range(0, len(rows), size):
+            block = bounds[-1] + first // size
+            store.write_partition(block, unread_rows(rows.iloc[first : first + size], block * size))
+        bounds.append(bounds[-1] - (-len(rows) // size))
+    if bounds[0] < bounds[2]:
+        store.add_generation(Generation(range(bounds[0], bounds[1]), range(bounds[1], bounds[2]), *images))
 
 
 def _keys(frame: pd.DataFrame) -> Counter[tuple[Any, ...]]:

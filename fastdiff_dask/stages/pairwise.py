@@ -85,36 +85,38 @@ def pairwise_mse(
     second = first if b is None or b is a else _as_images("b", b)
     if first.shape[1:] != second.shape[1:]:
         raise UsageError(f"images of a have shape {first.shape[1:]}, those of b {second.shape[1:]}; make them alike")
-    height, width = first.shape[1:3]
-    transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
-    name = f"mse-{da.core.tokenize(first.name, second.name, transforms)}"
-    meta = first._meta.astype(np.float64).reshape(-1)[:0].reshape(0, 0)
-    symmetric = second is first
-    if symmetric and first.numblocks[0] <= _MOST_BLOCKS:
-        lazy = _symmetric(first, transforms, name, meta)
-    else:
-        with warnings.catch_warnings():
-            # all with all makes more chunks than went in: that is what was asked for
-            warnings.simplefilter("ignore", da.PerformanceWarning)
-            # the images' own axes are one chunk each, so blockwise hands whole chunks over once they are contracted
-            lazy = da.blockwise(
-                mse_chunk,
-                "ij",
-                first,
-                "ihwc",
-                second,
-                "jhwc",
-                transforms=transforms,
-                concatenate=True,
-                dtype=np.float64,
-                meta=meta,
-                name=name,
-            )
+    transforms = available_transforms(*first.shape[1:3], rotations=rotations, mirror=mirror)
+    lazy = _lazy(first, second, transforms)
     if store is None:
         return lazy
+    symmetric = second is first
     digests = [_content(images) for images in ([first] if symmetric else [first, second])]
-    identity = {"images": digests, "transforms": list(transforms)}
-    return _persisted(lazy, store, identity, symmetric)
+    return _persisted(lazy, store, {"images": digests, "transforms": list(transforms)}, symmetric)
+
+
+def _lazy(a: da.Array, b: da.Array, transforms: tuple[int, ...]) -> da.Array:
+    """Build the graph of the matrix: each pair once where images meet themselves, else a task a chunk."""
+    name = f"mse-{da.core.tokenize(a.name, b.name, transforms)}"
+    meta = a._meta.astype(np.float64).reshape(-1)[:0].reshape(0, 0)
+    if a is b and a.numblocks[0] <= _MOST_BLOCKS:
+        return _symmetric(a, transforms, name, meta)
+    with warnings.catch_warnings():
+        # all with all makes more chunks than went in: that is what was asked for
+        warnings.simplefilter("ignore", da.PerformanceWarning)
+        # the images' own axes are one chunk each, so blockwise hands whole chunks over once they are contracted
+        return da.blockwise(
+            mse_chunk,
+            "ij",
+            a,
+            "ihwc",
+            b,
+            "jhwc",
+            transforms=transforms,
+            concatenate=True,
+            dtype=np.float64,
+            meta=meta,
+            name=name,
+        )
 
 
 def _symmetric(images: da.Array, transforms: tuple[int, ...], name: str, meta: Any) -> da.Array:

@@ -66,37 +66,59 @@ def read_blocks(
     part_size = min(max(sum(unread.values()) // (4 * room.threads), _SMALLEST_PART), _LARGEST_PART)
     if most is not None and most < room.threads:
         part_size = store.thumbnail_settings.block_size  # a block is one task then
-    run = uuid.uuid4().hex[:8]
-    lengths: dict[str, int] = {}  # images, by the key of the task that reads them
-    partial: set[str] = set()  # tasks that read a part of a block
-
-    def submit(item: tuple[int, int]) -> list[Future]:
-        block, rows = item
-        parts: list[Future] = []
-        if rows <= part_size:
-            key = f"thumbnail-{run}-{block}"
-            lengths[key] = rows
-            return [client.submit(read_block, store.url, block, rows, limits, hashing, activity, key=key)]
-        for start in range(0, rows, part_size):
-            stop = min(start + part_size, rows)
-            key = f"thumbnail-{run}-{block}-{start}"
-            lengths[key] = stop - start
-            partial.add(key)
-            arguments = (store.url, block, start, stop, limits, hashing, activity)
-            parts.append(client.submit(read_part, *arguments, key=key))
-        commit = f"commit-{run}-{block}"
-        # the parts travel from worker to worker, not through the scheduler
-        return [*parts, client.submit(write_block, store.url, block, parts, activity, key=commit)]
-
     try:
-        with stage(store.files, "thumbnails") as activity:
-            for future in run_in_waves(client, unread.items(), submit, in_flight=room.threads + 1, most=most):
-                # a part stays where it is until its block is committed
-                errors = 0 if future.key in partial else future.result()
-                partial.discard(future.key)
-                yield lengths.pop(future.key, 0), errors
+        with stage(store.files, "thumbnails") as run:
+            reading = _Reading(store.url, client, part_size, limits, hashing, run)
+            for future in run_in_waves(client, unread.items(), reading.submit, in_flight=room.threads + 1, most=most):
+                yield reading.counts(future)
     finally:
         end_readers(client)
+
+
+class _Reading:
+    """Submits the tasks that read blocks, and counts what they have read."""
+
+    def __init__(
+        self,
+        url: str,
+        client: Client,
+        part_size: int,
+        limits: ReadSettings,
+        hashing: HashSettings | None,
+        run: str,
+    ) -> None:
+        self._url, self._client, self._part_size = url, client, part_size
+        self._settings = (limits, hashing, run)
+        self._keys = uuid.uuid4().hex[:8]
+        self._images: dict[str, int] = {}  # by the key of the task that reads them
+        self._read_parts: set[str] = set()  # keys of the tasks that read a part of a block
+
+    def submit(self, item: tuple[int, int]) -> list[Future]:
+        """Submit a block with so many rows: one task, or one a read part and a last one that commits them."""
+        block, rows = item
+        key = f"thumbnail-{self._keys}-{block}"
+        if rows <= self._part_size:
+            self._images[key] = rows
+            return [self._client.submit(read_block, self._url, block, rows, *self._settings, key=key)]
+        parts = [
+            self._submit_part(f"{key}-{start}", block, start, min(start + self._part_size, rows))
+            for start in range(0, rows, self._part_size)
+        ]
+        commit = f"commit-{self._keys}-{block}"
+        # read parts travel from worker to worker, not through the scheduler
+        return [*parts, self._client.submit(write_block, self._url, block, parts, self._settings[-1], key=commit)]
+
+    def _submit_part(self, key: str, block: int, start: int, stop: int) -> Future:
+        self._images[key] = stop - start
+        self._read_parts.add(key)
+        return self._client.submit(read_part, self._url, block, start, stop, *self._settings, key=key)
+
+    def counts(self, future: Future) -> tuple[int, int]:
+        """Give the images that an ended task read, and the errors that it committed."""
+        if future.key in self._read_parts:
+            self._read_parts.remove(future.key)  # its result stays with the worker until its block is committed
+            return self._images.pop(future.key), 0
+        return self._images.pop(future.key, 0), future.result()
 
 
 def end_readers(client: Client) -> None:
