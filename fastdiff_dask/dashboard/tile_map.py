@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.grid import Axis, Tile
+from ..kernels.grid import Axis, Tile, pairs_within
 
 __all__ = ["MOST_CELLS", "Cells", "Tiles", "block_cells"]
 
@@ -111,7 +111,7 @@ class Tiles:
         ).reshape(len(tiles), 4)
         width, height = self.edges[:, 1] - self.edges[:, 0], self.edges[:, 3] - self.edges[:, 2]
         triangular = np.array([tile.triangular for tile in tiles], bool)
-        self.planned = np.where(triangular, width * (width - 1) // 2, width * height)
+        self.planned = np.where(triangular, pairs_within(width), width * height)
         self.done = np.zeros(len(tiles), bool)
         self.pairs = np.zeros(len(tiles), np.int64)
         self.similar = np.zeros(len(tiles), np.int64)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from .grid import pairs_within
 from .pair_filters import Allowed
-from .signatures import segment_energies
+from .signatures import segment_energies, signature_error
 
 __all__ = [
     "BOX_VALUES",
@@ -19,6 +20,7 @@ __all__ = [
     "listed_limit",
     "near_sub_blocks",
     "product_limit",
+    "search_radius",
 ]
 
 # Values of the boxes around sub-blocks.
@@ -155,6 +157,24 @@ class _Product:
         return places // len(columns) + rows.start, places % len(columns) + columns.start
 
 
+def search_radius(sse_limit: int, shape: tuple[int, int, int]) -> float:
+    """Largest distance of two signatures as computed whose images may be similar: exactness rests on it.
+
+    Images x and y are similar if |T x − y|² is at most the limit for some transform T. The distance of their exact
+    signatures is then at most √limit (see `signatures.signatures`), and that of the signatures as computed by at most
+    `signatures.signature_error` more for either of them. The factor 1 + 10⁻¹² covers the rounding of these few float64
+    operations.
+
+    Parameters
+    ----------
+    sse_limit
+        Largest sum of squared errors of a similar pair, grey levels².
+    shape
+        (h, w, c) of a thumbnail.
+    """
+    return math.sqrt(sse_limit) * (1 + 1e-12) + 2 * signature_error(*shape)
+
+
 def near_sub_blocks(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:
     """Which sub-blocks have boxes at most a radius apart: (m, n) bool.
 
@@ -278,7 +298,7 @@ def candidate_pairs(
     if allowed is not None:
         counts.pairs += allowed.pairs()
     else:
-        counts.pairs += a.shape[0] * (a.shape[0] - 1) // 2 if triangular else a.shape[0] * b.shape[0]
+        counts.pairs += pairs_within(a.shape[0]) if triangular else a.shape[0] * b.shape[0]
     if not a.shape[0] or not b.shape[0]:
         return
     rows_side = SearchSide(a, sub_blocks_a, xp)
@@ -287,25 +307,11 @@ def candidate_pairs(
     if allowed is not None:
         near &= allowed.near(sub_blocks_a, sub_blocks_b)
     runs = list(_runs(near, sub_blocks_b, triangular))
-    if not runs:
-        return
-    first = _Product(rows_side, columns_side, _choose_count(rows_side, columns_side, runs, radius, xp), radius, xp)
-    whole: _Product | None = None
     waiting: list[tuple[Any, Any]] = []
     survivors = 0
-    for row, columns in runs:
-        rows = sub_blocks_a[row]
-        on_diagonal = triangular and columns.start == rows.start
-        pairs = len(rows) * len(columns) - on_diagonal * (len(rows) * (len(rows) + 1) // 2)
-        counts.near += pairs
-        i, j = _wanted(*first.near(rows, columns), on_diagonal, allowed)
-        counts.leading += i.shape[0]
-        if i.shape[0] * _DENSE_SHARE > pairs and first.count < a.shape[1]:
-            whole = whole or _Product(rows_side, columns_side, a.shape[1], radius, xp)
-            i, j = _wanted(*whole.near(rows, columns), on_diagonal, allowed)
-        if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
-            counts.dense += pairs
-            yield rows, columns
+    for i, j in _left_by_products(rows_side, columns_side, runs, radius, counts, triangular, allowed, xp):
+        if isinstance(i, range):
+            yield i, j
             continue
         waiting.append((i, j))
         survivors += i.shape[0]
@@ -314,6 +320,42 @@ def candidate_pairs(
             waiting, survivors = [], 0
     if survivors:
         yield from _near_whole(a, b, waiting, radius, counts, xp)
+
+
+def _left_by_products(
+    a: SearchSide,
+    b: SearchSide,
+    runs: list[tuple[int, range]],
+    radius: float,
+    counts: SearchCounts,
+    triangular: bool,
+    allowed: Allowed | None,
+    xp: Any,
+) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
+    """Pairs that a matrix product of leading values leaves, run by run, or the run itself where it leaves many.
+
+    Where the leading values leave many, a product of the whole signatures follows.
+    """
+    if not runs:
+        return
+    values = b.values.shape[1]
+    first = _Product(a, b, _choose_count(a, b, runs, radius, xp), radius, xp)
+    whole: _Product | None = None
+    for row, columns in runs:
+        rows = a.sub_blocks[row]
+        on_diagonal = triangular and columns.start == rows.start
+        pairs = len(rows) * len(columns) - on_diagonal * pairs_within(len(rows) + 1)
+        counts.near += pairs
+        i, j = _wanted(*first.near(rows, columns), on_diagonal, allowed)
+        counts.leading += i.shape[0]
+        if i.shape[0] * _DENSE_SHARE > pairs and first.count < values:
+            whole = whole or _Product(a, b, values, radius, xp)
+            i, j = _wanted(*whole.near(rows, columns), on_diagonal, allowed)
+        if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
+            counts.dense += pairs
+            yield rows, columns
+        else:
+            yield i, j
 
 
 def _wanted(i: Any, j: Any, on_diagonal: bool, allowed: Allowed | None) -> tuple[Any, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from .bounds import SearchCounts, SearchSide, listed_limit, near_sub_blocks, product_limit
-from .device import SUB_BLOCK, Device
+from .device import Device
+from .grid import SUB_BLOCK, pairs_within
 
-__all__ = ["batched_candidates", "device_side"]
+__all__ = ["candidate_pairs_gpu", "search_side_gpu"]
 
 # The time of a pair in the first product, a + b · values, and of a pair that is left; only their ratios matter. On an
 # H100, by its data sheet: 67 Tflop/s in float32, two for a value, and three instructions a pair besides; a pair that is
@@ -22,7 +23,7 @@ _PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 0.1, 0.03, 600.0
 _SAMPLE = 64
 
 
-def device_side(signatures: Any, device: Device) -> SearchSide:
+def search_side_gpu(signatures: Any, device: Device) -> SearchSide:
     """What the search needs of the images along one side of a tile, on a device.
 
     Parameters
@@ -37,7 +38,7 @@ def device_side(signatures: Any, device: Device) -> SearchSide:
     return SearchSide(values, cuts, array_namespace(values))
 
 
-def batched_candidates(
+def candidate_pairs_gpu(
     a: SearchSide,
     b: SearchSide,
     /,
@@ -55,7 +56,7 @@ def batched_candidates(
     Parameters
     ----------
     a, b
-        The sides, see `device_side`.
+        The sides, see `search_side_gpu`.
     radius, counts, triangular
         As for `bounds.candidate_pairs`.
     device
@@ -66,7 +67,7 @@ def batched_candidates(
     As `bounds.candidate_pairs`; arrays on the device.
     """
     rows, columns = a.values.shape[0], b.values.shape[0]
-    counts.pairs += rows * (rows - 1) // 2 if triangular else rows * columns
+    counts.pairs += pairs_within(rows) if triangular else rows * columns
     if not rows or not columns:
         return
     xp = array_namespace(a.values, b.values)
@@ -114,7 +115,7 @@ def _pairs_in(blocks: Any, rows: int, columns: int, triangular: bool, xp: Any) -
     )
     pairs = heights * widths
     if triangular:
-        pairs = xp.where(blocks[:, 0] == blocks[:, 1], heights * (heights - 1) // 2, pairs)
+        pairs = xp.where(blocks[:, 0] == blocks[:, 1], pairs_within(heights), pairs)
     return int(xp.sum(pairs))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from .device import CPU, LEAST_BYTES, PIECE_BYTES, SUB_BLOCK, Device, NearPairs
+from .device import CPU, LEAST_BYTES, PIECE_BYTES, Device, NearPairs
+from .grid import SUB_BLOCK
 from .squared_errors_int8 import int8_products
 
 __all__ = [

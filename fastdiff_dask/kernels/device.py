@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
+from .grid import SUB_BLOCK
 from .squared_errors_int8 import integer_products
 
-__all__ = ["CPU", "LEAST_BYTES", "PIECE_BYTES", "SUB_BLOCK", "Device", "NearPairs"]
+__all__ = ["CPU", "LEAST_BYTES", "PIECE_BYTES", "Device", "NearPairs"]
 
-# Rows of one side that a device compares with as many of the other, or with none of them.
-SUB_BLOCK = 256
 # One pair in so many of two sub-blocks that are left: comparing all of them is cheaper then, as on a processor.
 _DENSE_PAIRS = SUB_BLOCK * SUB_BLOCK // 64
 # Bytes that a step takes beside what is kept.
@@ -66,7 +65,7 @@ class Device:
         dense_pairs: int = _DENSE_PAIRS,
     ) -> None:
         self.piece_bytes, self.pairs_at_once, self.dense_pairs = piece_bytes, pairs_at_once, dense_pairs
-        self._room, self._kept = cache_bytes, OrderedDict[Hashable, Any]()
+        self._room, self._cache = cache_bytes, OrderedDict[Hashable, Any]()
         self._lock = threading.Lock()
 
     def to_device(self, values: Any) -> Any:
@@ -88,7 +87,7 @@ class Device:
     def free(self) -> None:
         """Give back what is kept."""
         with self._lock:
-            self._kept.clear()
+            self._cache.clear()
 
     def shrink(self) -> bool:
         """Take smaller steps from now on; False if they are small already."""
@@ -100,20 +99,25 @@ class Device:
         self._room //= 2
         return True
 
-    def kept(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """What `make` gave the last time if there was room for it, else what it gives now; the eldest go first.
+    def cached(self, name: Hashable, make: Callable[[], Any]) -> Any:
+        """Give what is cached under a name, or make and cache it; the least recently used goes first.
 
-        It has a size in bytes, `nbytes`, and is on the device.
+        Parameters
+        ----------
+        name
+            Identifies the value.
+        make
+            Makes the value, which is on the device and has a size in bytes, `nbytes`.
         """
         with self._lock:
-            if name in self._kept:
-                self._kept.move_to_end(name)
-                return self._kept[name]
+            if name in self._cache:
+                self._cache.move_to_end(name)
+                return self._cache[name]
         found = make()
         with self._lock:
-            self._kept[name] = found
-            while sum(one.nbytes for one in self._kept.values()) > self._room:
-                self._kept.popitem(last=False)
+            self._cache[name] = found
+            while sum(one.nbytes for one in self._cache.values()) > self._room:
+                self._cache.popitem(last=False)
         return found
 
     def products(self, x: Any, y: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "LARGEST_SIDE",
@@ -15,17 +15,35 @@ __all__ = [
     "Generation",
     "Tile",
     "choose_tile_side",
+    "pairs_within",
     "plan_tiles",
 ]
 
 # Sub-blocks along the side of a tile, and tiles along the side of a plan.
 LARGEST_SIDE, _MOST_GROUPS = 128, 64
-# Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS.
+# Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS. The kernel of
+# `cuda` is written for multiples of 256.
 SUB_BLOCK = 256
 # For measures that are slow: images of a sub-block (of SSIM, a core compares 500 pairs a second; a user's function may
 # be as slow), and tiles along the side of the matrix, at least. Who stops a run waits for a tile.
 SUB_BLOCKS, SLOW_TILES = {"mse": SUB_BLOCK, "hamming": SUB_BLOCK, "ssim": 16}, 200
 UNKNOWN_SUB_BLOCK, LARGEST_SUB_BLOCK = 64, 4096
+
+
+def pairs_within(images: Any, /) -> Any:
+    """Count the pairs of some images with each other, each pair once: n (n − 1) / 2.
+
+    Parameters
+    ----------
+    images
+        Integer or integer array.
+
+    Examples
+    --------
+    >>> pairs_within(4), pairs_within(1), pairs_within(0)
+    (6, 0, 0)
+    """
+    return images * (images - 1) // 2
 
 
 class Generation(NamedTuple):

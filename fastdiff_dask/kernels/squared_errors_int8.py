@@ -10,11 +10,11 @@ from array_api_compat import array_namespace
 from .transforms import apply_transform, best_transforms
 
 __all__ = [
-    "dense_mean_squared_errors",
     "int8_products",
     "integer_products",
-    "listed_pairs_by_differences",
-    "similar_pairs_by_products",
+    "listed_pairs_gpu",
+    "mean_squared_errors_gpu",
+    "similar_pairs_gpu",
 ]
 
 # (m, k) and (n, k) int8 → (m, n) int32, the inner products of their rows.
@@ -52,7 +52,7 @@ def _whole_products(x: Any, y: Any, products: Products, xp: Any) -> Any:
     return reduce(lambda a, b: a + b, (xp.astype(products(x[:, part], y[:, part]), xp.int64) for part in parts))
 
 
-def dense_mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], products: Products) -> Any:
+def mean_squared_errors_gpu(a: Any, b: Any, transforms: tuple[int, ...], products: Products) -> Any:
     """`squared_errors.mean_squared_errors` by products of 8-bit integers, which tensor cores make.
 
     With x and y the images less 128, |x − y|² = |x|² + |y|² − 2 x·y, in integers.
@@ -86,9 +86,7 @@ def dense_mean_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], produ
     return errors
 
 
-def similar_pairs_by_products(
-    a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], products: Products
-) -> Any:
+def similar_pairs_gpu(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], products: Products) -> Any:
     """`exact_pairs.similar_pairs` by products of 8-bit integers; some steps, however many pairs.
 
     Memory: 4 bytes a pair for each transform and 16 more, and 4 bytes a value of the images.
@@ -98,7 +96,7 @@ def similar_pairs_by_products(
     a, b, sse_limit, transforms
         As for `exact_pairs.similar_pairs`.
     products
-        As for `dense_mean_squared_errors`.
+        As for `mean_squared_errors_gpu`.
 
     Returns
     -------
@@ -116,7 +114,7 @@ def similar_pairs_by_products(
     return _pairs(i, j, errors[i, j], found, reduce(xp.maximum, found), transforms, xp)
 
 
-def listed_pairs_by_differences(
+def listed_pairs_gpu(
     a: Any, b: Any, i: Any, j: Any, /, *, sse_limit: int, transforms: tuple[int, ...], room: int
 ) -> Any:
     """`exact_pairs.listed_pairs` by the differences of all values; some steps, however many pairs.

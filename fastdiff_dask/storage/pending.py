@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ..config import CompareSettings
 from ..errors import UsageError
+from ..kernels.grid import pairs_within
 from ..kernels.hashes import HashSettings
 from .comparisons import Comparison
 from .schema import HASHES
@@ -83,7 +84,7 @@ def pairs_left(comparison: Comparison) -> int:
         if store.two_sides:
             left += old_a * new.images_b + new.images_a * (old_b + new.images_b)
         else:
-            left += new.images_a * (new.images_a - 1) // 2 + old_a * new.images_a
+            left += pairs_within(new.images_a) + old_a * new.images_a
     return left
 
 

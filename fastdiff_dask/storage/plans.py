@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.grid import Axis, Tile
+from ..kernels.grid import Axis, Tile, pairs_within
 
 __all__ = ["Part", "Plan"]
 
@@ -66,4 +66,4 @@ class Plan(NamedTuple):
         """Pairs of images in a tile."""
         tile = self.tiles[number]
         rows = self.rows.images(tile.rows)
-        return rows * (rows - 1) // 2 if tile.triangular else rows * self.columns.images(tile.columns)
+        return pairs_within(rows) if tile.triangular else rows * self.columns.images(tile.columns)

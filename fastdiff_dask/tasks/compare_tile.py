@@ -12,7 +12,7 @@ from ..kernels.bounds import SearchCounts
 from ..kernels.cascade import similar_tile_pairs
 from ..kernels.cuda import best_device, give_up, why_given_up
 from ..kernels.device import CPU, Device
-from ..kernels.grid import Axis, Tile
+from ..kernels.grid import Axis, Tile, pairs_within
 from ..kernels.measures import Measure, apply_measure
 from ..kernels.pair_filters import Allowed, PairFilters
 from ..kernels.transforms import available_transforms, lower_image_first
@@ -203,4 +203,4 @@ class TileTask(NamedTuple):
 
     def pairs(self, rows: int, columns: int) -> int:
         """Pairs of so many rows and columns."""
-        return rows * (rows - 1) // 2 if self.tile.triangular else rows * columns
+        return pairs_within(rows) if self.tile.triangular else rows * columns

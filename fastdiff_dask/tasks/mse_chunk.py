@@ -7,7 +7,7 @@ import numpy as np
 from array_api_compat import is_cupy_array
 
 from ..kernels.squared_errors import mean_squared_errors
-from ..kernels.squared_errors_int8 import dense_mean_squared_errors, int8_products
+from ..kernels.squared_errors_int8 import int8_products, mean_squared_errors_gpu
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..storage.matrix import DenseMatrix
 from ..storage.store import Store
@@ -34,7 +34,7 @@ _STRIP = 16
 def mse_chunk(a: Any, b: Any, /, *, transforms: tuple[int, ...]) -> Any:
     """`mean_squared_errors` in a task."""
     if is_cupy_array(a):
-        return dense_mean_squared_errors(a, b, transforms, int8_products)
+        return mean_squared_errors_gpu(a, b, transforms, int8_products)
     with SINGLE_THREADED_BLAS:
         return mean_squared_errors(a, b, transforms)
 

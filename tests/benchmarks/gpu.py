@@ -31,11 +31,12 @@ from simulate import known_copies, simulate_range
 from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts
 from fastdiff_dask.kernels.cascade import similar_tile_pairs
 from fastdiff_dask.kernels.cuda import CuPyDevice
-from fastdiff_dask.kernels.device import CPU, SUB_BLOCK, Device
+from fastdiff_dask.kernels.device import CPU, Device
+from fastdiff_dask.kernels.grid import SUB_BLOCK
 from fastdiff_dask.kernels.kd_order import kd_order
 from fastdiff_dask.kernels.signatures import leading_values, signature_length, signatures
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
-from fastdiff_dask.kernels.squared_errors_int8 import dense_mean_squared_errors, int8_products, integer_products
+from fastdiff_dask.kernels.squared_errors_int8 import int8_products, integer_products, mean_squared_errors_gpu
 from fastdiff_dask.kernels.transforms import available_transforms
 from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
 
@@ -151,7 +152,7 @@ def best_of(function: Callable[[], Any], rounds: int) -> tuple[float, Any]:
 def dense(thumbnails: NDArray[np.uint8], device: Device, products: Any, side: int) -> float:
     """The whole matrix, block by block; each entry counts as a pair. Gives the sum, so that nothing is left out."""
     there = [device.to_device(thumbnails[start : start + side]) for start in range(0, len(thumbnails), side)]
-    sums = [dense_mean_squared_errors(a, b, TRANSFORMS, products).sum() for a in there for b in there]
+    sums = [mean_squared_errors_gpu(a, b, TRANSFORMS, products).sum() for a in there for b in there]
     return float(sum(sums))
 
 
@@ -288,7 +289,7 @@ def main() -> None:
     few = everything.thumbnails[:300]
     exact = mean_squared_errors(few, few, TRANSFORMS)
     there = device.to_device(few)
-    assert np.array_equal(device.to_host(dense_mean_squared_errors(there, there, TRANSFORMS, products)), exact)
+    assert np.array_equal(device.to_host(mean_squared_errors_gpu(there, there, TRANSFORMS, products)), exact)
     copies = {(copy.original, copy.copy) for copy in known_copies(options.images)}
     assert copies <= {(a, b) for a, b, _ in wanted}, "known copies are missing"
     all_tiles = tiles(options.images, options.side)

@@ -19,7 +19,7 @@ from support import emulated
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.kernels import cuda, device, squared_errors_int8
+from fastdiff_dask.kernels import cuda, device, grid, squared_errors_int8
 from fastdiff_dask.testing import simulate_images
 
 PACKAGE = Path(fd.__file__).parent
@@ -109,7 +109,7 @@ def test_the_kernel_compiles(cupy, architecture):
             pytest.skip(f"CUDA's compiler is not installed: {str(error).splitlines()[0]}")
         # the registers that a thread has are enough: it stores nothing elsewhere
         options = [f"--gpu-architecture={architecture}", "--ptxas-options=-v", "--ptxas-options=-warn-spills"]
-        options += [f"-DSIZE={device.SUB_BLOCK}", f"-DWIDTH={width}", f"-DROWS={rows}"]
+        options += [f"-DSIZE={grid.SUB_BLOCK}", f"-DWIDTH={width}", f"-DROWS={rows}"]
         nvrtc.compileProgram(program, options)
         assert b"near_pairs" in nvrtc.getCUBIN(program)
         assert "spill" not in nvrtc.getProgramLog(program).replace("0 bytes spill", "")

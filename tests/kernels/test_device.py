@@ -23,14 +23,14 @@ import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.kernels import bounds_gpu, cuda, device
 from fastdiff_dask.kernels.bounds import SearchCounts, candidate_pairs
-from fastdiff_dask.kernels.bounds_gpu import batched_candidates, device_side
+from fastdiff_dask.kernels.bounds_gpu import candidate_pairs_gpu, search_side_gpu
 from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
 from fastdiff_dask.kernels.squared_errors_int8 import (
-    dense_mean_squared_errors,
     integer_products,
-    listed_pairs_by_differences,
-    similar_pairs_by_products,
+    listed_pairs_gpu,
+    mean_squared_errors_gpu,
+    similar_pairs_gpu,
 )
 from fastdiff_dask.kernels.transforms import available_transforms
 from fastdiff_dask.runtime import workers
@@ -67,10 +67,10 @@ def signatures(seed, count, values, spread):
 
 def found_by(where, a, b, radius, triangular):
     counts = SearchCounts()
-    x = device_side(a, where)
-    y = x if triangular else device_side(b, where)
+    x = search_side_gpu(a, where)
+    y = x if triangular else search_side_gpu(b, where)
     pairs = set()
-    for i, j in batched_candidates(x, y, radius=radius, counts=counts, device=where, triangular=triangular):
+    for i, j in candidate_pairs_gpu(x, y, radius=radius, counts=counts, device=where, triangular=triangular):
         if isinstance(i, range):
             pairs |= {(p, q) for p in i for q in j if not triangular or p < q}
         else:
@@ -150,9 +150,9 @@ def test_few_waits_whatever_the_number_of_images():
     waits, where = [], strict.StrictDevice()
     for count in (300, 3000):
         strict.SEEN.waits = strict.SEEN.to_host = strict.SEEN.launches = 0
-        side = device_side(signatures(2, count, 32, 3.0), where)
+        side = search_side_gpu(signatures(2, count, 32, 3.0), where)
         options = {"radius": 1.0, "counts": SearchCounts(), "device": where, "triangular": True}
-        list(batched_candidates(side, side, **options))
+        list(candidate_pairs_gpu(side, side, **options))
         assert strict.SEEN.to_host == 0
         waits.append((strict.SEEN.waits, strict.SEEN.launches))
     # norms, a sample for each number of leading values, one step
@@ -237,7 +237,7 @@ def test_nothing_is_kept_for_other_pictures_at_the_same_place(tmp_path, on_devic
             db.first_loop_iteration()
             db.second_loop_iteration(gpu_proc=1)
             assert len(db.pairs) == seed
-        assert where._kept
+        assert where._cache
         shutil.rmtree(tmp_path / "store")
         shutil.rmtree(tmp_path / "photos")
 
@@ -270,7 +270,7 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
     wanted = by_processor(prepared, 500.0)
     where = on_device(strict.StrictDevice)
     where.piece_bytes = 1 << 28
-    batched = bounds_gpu.batched_candidates
+    batched = bounds_gpu.candidate_pairs_gpu
     seen = []
 
     def small_memory(*arguments, **options):
@@ -290,7 +290,7 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
     # so that some of the tile is written before
     monkeypatch.setattr("fastdiff_dask.kernels.cascade.LISTED_CHUNKS", 1)
     where.pairs_at_once = 1
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", small_memory)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", small_memory)
     prepared.second_loop_iteration(500.0, gpu_proc=1)
     assert seen[:4] == [1 << 28, 1 << 27, 1 << 26, 1 << 25]
     assert sum(written) > len(wanted)
@@ -309,7 +309,7 @@ def test_what_fails_on_the_gpu_is_done_by_the_processor(prepared, on_device, mon
         raise error("it is gone")
         yield
 
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", broken)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", broken)
     prepared.second_loop_iteration(500.0, gpu_proc=1, sub_block=16, tile_side=1)
     assert len(calls) == 1
     assert cuda._failed == [f"{error.__name__}: it is gone"]
@@ -323,7 +323,7 @@ def test_other_errors_are_told(prepared, on_device, monkeypatch):
         raise ValueError("a mistake in the program")
         yield
 
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", wrong)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", wrong)
     with pytest.raises(fd.FastDiffError, match="a mistake in the program"):
         prepared.second_loop_iteration(500.0, gpu_proc=1)
 
@@ -347,10 +347,10 @@ def test_what_is_kept_is_bounded():
         return np.zeros(50, np.float64)
 
     for number in (1, 2, 1, 3, 1, 2, 2):
-        where.kept(number, lambda number=number: where.to_device(make(number)))
+        where.cached(number, lambda number=number: where.to_device(make(number)))
     assert made == [1, 2, 3, 2]
-    where.kept("large", lambda: np.zeros(500))
-    assert not where._kept
+    where.cached("large", lambda: np.zeros(500))
+    assert not where._cache
     where.piece_bytes = 1 << 22
     assert not where.shrink()
 
@@ -364,7 +364,7 @@ def test_dense_by_integers_of_8_bits(seed, size, mirror, extreme):
     levels = [0, 1, 127, 128, 255] if extreme else range(256)
     a, b = (rng.choice(np.array(levels, np.uint8), (count, *size, 3)) for count in (5, 7))
     transforms = available_transforms(*size, mirror=mirror)
-    found = dense_mean_squared_errors(strict.Strict(a), strict.Strict(b), transforms, integer_products)
+    found = mean_squared_errors_gpu(strict.Strict(a), strict.Strict(b), transforms, integer_products)
     wanted = reference_sse(a, b, mirror=mirror) / (size[0] * size[1])
     assert np.array_equal(found._values, wanted)
     assert np.array_equal(mean_squared_errors(a, b, transforms), wanted)
@@ -388,9 +388,9 @@ def test_large_images_have_sums_of_more_than_32_bits(make):
     black, white = np.zeros((1, 300, 300, 3), np.uint8), np.full((1, 300, 300, 3), 255, np.uint8)
     where = make()
     images = where.to_device(np.concatenate([black, white, black]))
-    found = where.to_host(dense_mean_squared_errors(images, images, (0, 2), where.products))
+    found = where.to_host(mean_squared_errors_gpu(images, images, (0, 2), where.products))
     assert found.tolist() == [[0.0, 195075.0, 0.0], [195075.0, 0.0, 195075.0], [0.0, 195075.0, 0.0]]
-    pairs = similar_pairs_by_products(images, images, sse_limit=0, transforms=(0, 1), products=where.products)
+    pairs = similar_pairs_gpu(images, images, sse_limit=0, transforms=(0, 1), products=where.products)
     assert where.to_host(pairs)[:, :2].tolist() == [[0, 0], [0, 2], [1, 1], [2, 0], [2, 2]]
 
 
@@ -410,13 +410,13 @@ def test_exact_comparison_by_integers(make, size, mirror):
         wanted = similar_pairs(a, b, sse_limit=limit, transforms=transforms)
         assert len(wanted) == np.count_nonzero(errors <= limit)
         options = {"sse_limit": limit, "transforms": transforms}
-        found = where.to_host(similar_pairs_by_products(x, y, products=where.products, **options))
+        found = where.to_host(similar_pairs_gpu(x, y, products=where.products, **options))
         assert np.array_equal(found, wanted)
         i, j = (places.ravel() for places in np.indices(errors.shape))
         wanted = listed_pairs(a, b, i, j, **options)
         for room in (1, 1 << 20):
             some = (x, y, where.to_device(i), where.to_device(j))
-            assert np.array_equal(where.to_host(listed_pairs_by_differences(*some, room=room, **options)), wanted)
+            assert np.array_equal(where.to_host(listed_pairs_gpu(*some, room=room, **options)), wanted)
 
 
 def test_more_products_than_fit_are_added_up(monkeypatch):
@@ -430,7 +430,7 @@ def test_more_products_than_fit_are_added_up(monkeypatch):
         return integer_products(x, y)
 
     transforms = available_transforms(6, 6)
-    found = dense_mean_squared_errors(a, b, transforms, products)
+    found = mean_squared_errors_gpu(a, b, transforms, products)
     assert np.array_equal(found, mean_squared_errors(a, b, transforms))
     assert asked == [32, 32, 32, 12] * 4
 
@@ -508,7 +508,7 @@ def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, fail
     monkeypatch.setattr(
         "fastdiff_dask.tasks.compare_tile.why_given_up", lambda: "it is gone" if get_worker().name in lost else ""
     )
-    candidates, compare_tile = bounds_gpu.batched_candidates, tile_task._compare_tile
+    candidates, compare_tile = bounds_gpu.candidate_pairs_gpu, tile_task._compare_tile
 
     def some_fail(*arguments, **options):
         if get_worker().name in failing_ones:
@@ -520,7 +520,7 @@ def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, fail
         done.append(get_worker().name)
         return found
 
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.batched_candidates", some_fail)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", some_fail)
     monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
     assert lost == failing_ones
