@@ -22,11 +22,6 @@ from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.pairs import PairWriter
 from fastdiff_dask.testing import reference_sse
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 THRESHOLDS = [0, 0.1, 200, 1000, 10_000]
 LOOPBACK = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
 

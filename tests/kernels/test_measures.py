@@ -29,11 +29,6 @@ from fastdiff_dask.kernels.transforms import available_transforms, inverse_masks
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.storage.store import Store
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 INFINITE = 1e300  # a threshold that every number is below
 
 

@@ -19,11 +19,6 @@ from fastdiff_dask.outputs.tables import TABLES, Tables
 from fastdiff_dask.results import result
 from fastdiff_dask.testing import simulate_images
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 
 def rows_of(path: Path) -> list[dict]:
     """Rows of a file, whatever its format: texts as JSON has them, numbers as numbers, nothing as None."""

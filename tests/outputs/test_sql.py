@@ -23,10 +23,6 @@ import fastdiff_dask as fd
 from fastdiff_dask.outputs import sql
 from fastdiff_dask.outputs.tables import Tables
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
 DATABASES = itertools.count()
 
 

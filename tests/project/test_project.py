@@ -18,11 +18,6 @@ from fastdiff_dask.runtime.workers import Capacity
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import reference_sse, simulate_images, simulate_photo
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 
 def pixels_of(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     with Image.open(path) as picture:

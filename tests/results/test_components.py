@@ -17,11 +17,6 @@ from fastdiff_dask.results.components import Components
 from fastdiff_dask.results.external_sort import sorted_chunks
 from fastdiff_dask.results.groups import GroupPairs, PairChunk
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 
 def lowest_of(nodes: int, a: np.ndarray, b: np.ndarray) -> list[int]:
     """For each node the lowest of its component, by SciPy."""

@@ -26,12 +26,6 @@ from fastdiff_dask.results.groups import Groups, PairChunk
 from fastdiff_dask.storage.schema import UNREAD
 from fastdiff_dask.storage.store import Store
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
-
 # -- find_copies ---------------------------------------------------------------------------------------------------
 
 

@@ -14,11 +14,6 @@ from PIL import Image
 import fastdiff_dask as fd
 from fastdiff_dask.results.clusters import keep_order
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 SIZE = 8
 
 

@@ -21,11 +21,6 @@ from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.pending import choose_comparison
 from fastdiff_dask.storage.store import Store
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 
 def named(folder: Path, *names: str) -> list[str]:
     return [str(folder / f"{name}.png") for name in names]

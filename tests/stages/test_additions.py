@@ -19,11 +19,6 @@ from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 SMALL = {"thumbnail_size_x": 8, "thumbnail_size_y": 8, "verbose": False}
 THRESHOLD = 45.0
 

@@ -24,11 +24,6 @@ from fastdiff_dask.stages.transfer import index_stores, open_sources
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 SMALL = {"thumbnail_size_x": 8, "thumbnail_size_y": 8}
 
 

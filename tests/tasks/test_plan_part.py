@@ -19,11 +19,6 @@ from fastdiff_dask.storage.pending import choose_comparison, pairs_left, unplann
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.tasks.plan_part import plan_part
 
-pytestmark = pytest.mark.filterwarnings(
-    # dask's Parquet and DataFrame code, not ours
-    "ignore:.*:pandas.errors.Pandas4Warning"
-)
-
 IMAGES = 60
 
 
