@@ -208,6 +208,11 @@ class CompareSettings:
         if self.only_matching_hash and self.skip_matching_hash:
             raise UsageError("only_matching_hash and skip_matching_hash leave no pairs; use one of them")
 
+    @property
+    def measure_title(self) -> str:
+        """Name of the measure for people."""
+        return "MSE" if self.measure == "mse" else self.measure
+
     def sse_limit(self, height: int, width: int) -> int:
         """Largest sum of squared errors that gives an MSE at or below the threshold.
 

@@ -1,7 +1,7 @@
-"""Similar images → which of them to keep, and which may go: each only for one that is kept and similar to it itself."""
+"""The removal plan: images that may go, each for an image that is kept and is similar to it itself."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..results.keep_rules import KeepRules
+from ..results.not_duplicates import without_pairs
 from ..results.result import Result
+from ..results.values import PairValue
 from ..storage.store import Store
 from ..text import printable
 from ..urls import full_path, is_url
+from .decisions import Decisions
 from .journal import History, place_of
-from .keep_rules import KeepRules
 
 __all__ = ["Chosen", "RemovalPlan", "Skipped", "plan_removals"]
 
@@ -25,17 +28,17 @@ class Chosen(NamedTuple):
     Attributes
     ----------
     image, kept_image
-        Numbers of it, and of the one that is kept for it.
+        Numbers of this image, and of the image that is kept for it.
     path, kept
-        Their names.
+        Paths of the two.
     why
-        Why it rather than the other one.
+        Reason why this image goes rather than the other one.
     value
-        MSE, or another measure, of the two.
+        MSE, or another measure, of the pair.
     size
         Bytes of the file.
     kept_is_protected
-        Whether the one that is kept is in a protected folder, so that nothing is written into it.
+        The image that is kept lies in a protected folder, so that nothing is written into it.
     """
 
     image: int
@@ -57,24 +60,24 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class RemovalPlan:
-    """What may go, and what stays.
+    """Images that may go, and duplicates that stay.
 
     Attributes
     ----------
     chosen
-        Images that may go, by the path of the one that is kept, then by their own.
+        Images that may go, by the path of the image that is kept, then by their own.
     skipped
         Images of clusters that stay for a reason that is worth a word.
-    measure
-        Name of the measure of the values.
     apart
         Pairs of numbers of images that were decided to be no duplicates: `apply` has the store remember them.
+    value
+        The measure of the pairs.
     """
 
     chosen: list[Chosen] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    measure: str = "mse"
     apart: list[tuple[int, int]] = field(default_factory=list)
+    value: PairValue = field(kw_only=True)
 
     @property
     def size(self) -> int:
@@ -82,8 +85,8 @@ class RemovalPlan:
         return sum(one.size for one in self.chosen)
 
     def to_frame(self) -> pd.DataFrame:
-        """As a table: remove, keep, why, mse (or value), bytes."""
-        value = "mse" if self.measure == "mse" else "value"
+        """Make a table: remove, keep, why, mse (or value), bytes."""
+        value = self.value.column
         columns = {"remove": "path", "keep": "kept", "why": "why", value: "value", "bytes": "size"}
         rows = {name: [getattr(one, attribute) for one in self.chosen] for name, attribute in columns.items()}
         kinds: dict[str, Any] = {"remove": object, "keep": object, "why": object, value: float, "bytes": "int64"}
@@ -94,141 +97,194 @@ def plan_removals(
     store: Store,
     result: Result,
     rules: KeepRules,
-    decisions: dict[int, str] | None = None,
+    decisions: Decisions | None = None,
     *,
-    apart: Sequence[tuple[int, int]] = (),
     history: History | None = None,
 ) -> RemovalPlan:
-    """Choose what may go of the images of a result.
+    """Choose the images of a result that may go.
 
-    Best first, an image is kept unless one that is kept is similar to it itself, the best of which is then the one that
-    is kept for it. Of a chain a, b, c in which a and c are not similar, b goes for a, and c stays. With decisions, only
-    what these remove goes, and each for an image that they do not remove; those that they keep come first. What is
-    known as a duplicate by its hash alone was not compared, and stays.
+    - Best first, an image is kept unless an image that is kept is similar to it itself. It goes for the best of these.
+    - Of a chain a, b, c in which a and c are not similar, b goes for a, and c stays.
+    - With marks, only images that are marked "remove" go, each for an image without that mark; those that are marked
+      "keep" come first.
+    - Images that are known as duplicates by their hash alone were not compared, and stay.
 
     Time and memory grow with the images in pairs, and with the pairs of different thumbnails, 100 bytes each.
 
     Parameters
     ----------
     store, result
-        The store, and what was found in it.
+        The store, and the pairs that were found in it.
     rules
-        What to keep.
+        The order of the images.
     decisions
-        "keep" or "remove" by the number of an image.
-    apart
-        Pairs of numbers of images that are no duplicates.
+        Marks of images, and pairs that are no duplicates.
     history
-        What earlier calls did: what they moved or trashed is neither kept nor removed, and that for which something
-        went stays. By default nothing counts.
+        Earlier calls: an image that they moved or trashed is neither kept nor removed, and one for which another went
+        stays. By default nothing counts.
 
     Raises
     ------
     UsageError
         If a folder of the rules is not there.
     """
-    images = _described(store, result)
-    rules.check_folders(images.place)
-    if apart:
-        rows_of = {number: row for row, number in enumerate(images.image)}
-        known = [[rows_of[a], rows_of[b]] for a, b in apart if a in rows_of and b in rows_of]
-        if known:
-            result = replace(result, groups=result.groups.without(np.array(known, np.int64)))
-    history = History([]) if history is None else history
-    rows = list(images.itertuples(index=False))
-    keys = [rules.key(row, side) for row, side in zip(rows, images.side, strict=True)]
-    rank = np.empty(len(rows), np.int64)
-    order = sorted(range(len(rows)), key=keys.__getitem__)
-    rank[order] = np.arange(len(rows))
-    aside = [history.is_aside(row.place) for row in rows]
-    links = _symbolic_links(store)
-
-    def why_stays(row: Any) -> str | None:
-        if rules.is_protected(row.place):
-            return "it is in a protected folder"
-        return links.get(row.place) or history.is_target(row.place)
-
-    protected = [why_stays(row) for row in rows]
-    # these may go for an image that is equal to them byte by byte, and for no other
-    needed = [history.why_needed(row.place, row.content_hash) for row in rows]
-    order = [row for row in order if not aside[row]]
-    marked = {} if decisions is None else decisions
-    numbers = images.image.tolist()
-    near = _Neighbours(result)
-
-    # the best image that is kept, by group of equal thumbnails, as (how good, row)
-    kept: dict[int, tuple[int, int]] = {}
-    equal: dict[str, int] = {}
-    chosen: list[Chosen] = []
-    skipped: list[Skipped] = []
-    going: list[int] = []
-
-    def keep(row: int, goodness: int) -> None:
-        group = near.group(row)
-        equal.setdefault(rows[row].content_hash, row)
-        kept[group] = min(kept.get(group, (goodness, row)), (goodness, row))
-
-    def best(row: int) -> tuple[int, int] | None:
-        return min((kept[group] for group in near.groups(row) if group in kept), default=None)
-
-    def go(row: int, other: int, why: str) -> None:
-        (found,) = result.groups.between(row, np.array([other], np.int64)).values[:1]
-        value = found / result.pixels if result.pixels is not None else found.view(np.float64)
-        ends = numbers[row], numbers[other], rows[row].path, rows[other].path
-        closed = rules.is_protected(rows[other].place)
-        chosen.append(Chosen(*ends, why, float(value), int(rows[row].size), closed))
-
-    if decisions is not None:
-        removed = [marked.get(number) == "remove" for number in numbers]
-        staying = {rows[row].content_hash for row in order if not removed[row] or protected[row] is not None}
-        for row in order:
-            why_not, remove = protected[row], removed[row]
-            if why_not is None and rows[row].content_hash not in staying:
-                why_not = needed[row]
-            if remove and why_not is None:
-                going.append(row)
-            else:
-                keep(row, int(rank[row]) + (0 if marked.get(numbers[row]) == "keep" else len(rows)))
-            if remove and why_not is not None:
-                skipped.append(Skipped(rows[row].path, why_not))
-        for row in going:
-            found = best(row)
-            if found is None:
-                skipped.append(Skipped(rows[row].path, "no image that is kept is similar to it"))
-            elif needed[row] is not None:
-                go(row, equal[rows[row].content_hash], "as decided")
-            else:
-                go(row, found[1], "as decided")
-        unknown = len(set(marked) - set(numbers))
-        if unknown:
-            skipped.append(Skipped(f"{unknown} decided images", "they are in no similar pair any more"))
+    decisions = Decisions() if decisions is None else decisions
+    candidates = _Candidates(store, result, rules, History([]) if history is None else history)
+    if decisions.not_duplicates:
+        result = _without(result, candidates.numbers, decisions.not_duplicates)
+    choice = _Choice(result, rules, candidates)
+    if decisions.marks is None:
+        choice.by_rules()
     else:
-        for row in order:
-            found, why_not = best(row), protected[row]
-            if why_not is None and needed[row] is not None:
-                twin = equal.get(rows[row].content_hash)
-                found, why_not = (found, needed[row]) if twin is None else ((0, twin), None)
-            if found is None or why_not is not None:
-                keep(row, int(rank[row]))
-                if found is not None and why_not is not None:
-                    skipped.append(Skipped(rows[row].path, why_not))
-                continue
-            pairs = zip(keys[row], keys[found[1]], rules.reasons, strict=True)
-            go(row, found[1], next(reason for mine, other, reason in pairs if mine != other))
-    if any(aside):
+        choice.by_marks(decisions.marks)
+    if any(candidates.aside):
         reason = "they lie in a trash, or where apply moved them to: they are neither kept nor removed"
-        skipped.append(Skipped(f"{sum(aside)} images", reason))
-    chosen.sort(key=lambda one: (one.kept, one.path))
-    measure = "mse" if result.pixels is not None else str(result.settings["measure"])
-    return RemovalPlan(chosen, sorted(skipped), measure, list(apart))
+        choice.skipped.append(Skipped(f"{sum(candidates.aside)} images", reason))
+    chosen = sorted(choice.chosen, key=lambda one: (one.kept, one.path))
+    return RemovalPlan(chosen, sorted(choice.skipped), list(decisions.not_duplicates), value=result.value)
+
+
+def _without(result: Result, numbers: list[int], pairs: list[tuple[int, int]]) -> Result:
+    """Leave out pairs of images, named by their numbers."""
+    rows = {number: row for row, number in enumerate(numbers)}
+    known = [(rows[a], rows[b]) for a, b in pairs if a in rows and b in rows]
+    return replace(result, groups=without_pairs(result.groups, np.array(known, np.int64))) if known else result
+
+
+class _Candidates:
+    """The images of a result, and for each the reasons for which it must stay.
+
+    Attributes
+    ----------
+    rows
+        Path, place, side, width, height, size, mtime_ns and content_hash of each image.
+    numbers
+        Numbers in the store.
+    keys
+        Sort keys by the rules.
+    aside
+        True for an image that was moved or trashed.
+    why_stays
+        Reason for which an image stays in any case, or None.
+    why_needed
+        Reason for which an image stays unless an equal one, byte by byte, stays; or None.
+    """
+
+    def __init__(self, store: Store, result: Result, rules: KeepRules, history: History) -> None:
+        images = _described(store, result)
+        rules.check_folders(images.place)
+        links = _symbolic_links(store)
+        self.rows = list(images.itertuples(index=False))
+        self.numbers: list[int] = images.image.tolist()
+        self.keys = [rules.key(row) for row in self.rows]
+        self.protected = [rules.is_protected(row.place) for row in self.rows]
+        self.aside = [history.is_aside(row.place) for row in self.rows]
+        self.why_stays = [
+            "it is in a protected folder" if closed else links.get(row.place) or history.is_target(row.place)
+            for row, closed in zip(self.rows, self.protected, strict=True)
+        ]
+        self.why_needed = [history.why_needed(row.place, row.content_hash) for row in self.rows]
+
+    def best_first(self) -> list[int]:
+        """Rows of the images that were neither moved nor trashed."""
+        return [row for row in sorted(range(len(self.rows)), key=self.keys.__getitem__) if not self.aside[row]]
+
+
+class _Choice:
+    """Images that are kept and images that go, chosen one after the other.
+
+    Attributes
+    ----------
+    chosen, skipped
+        See `RemovalPlan`; not in order.
+    """
+
+    def __init__(self, result: Result, rules: KeepRules, candidates: _Candidates) -> None:
+        self.chosen: list[Chosen] = []
+        self.skipped: list[Skipped] = []
+        self._result, self._rules, self._candidates = result, rules, candidates
+        self._near = _Neighbours(result)
+        # the best image that is kept, by group of equal thumbnails, as (rank, row)
+        self._kept: dict[int, tuple[int, int]] = {}
+        # the first image that is kept, by content
+        self._equal: dict[str, int] = {}
+
+    def by_rules(self) -> None:
+        """Keep an image unless a better one that is similar to it is kept."""
+        candidates = self._candidates
+        for rank, row in enumerate(candidates.best_first()):
+            other, why_not = self._best_kept(row), candidates.why_stays[row]
+            if why_not is None and candidates.why_needed[row] is not None:
+                twin = self._equal.get(candidates.rows[row].content_hash)
+                other, why_not = (other, candidates.why_needed[row]) if twin is None else (twin, None)
+            if other is not None and why_not is None:
+                self._remove(row, other, self._rules.reason(candidates.keys[row], candidates.keys[other]))
+                continue
+            self._keep(row, rank)
+            if other is not None and why_not is not None:
+                self._skip(row, why_not)
+
+    def by_marks(self, marks: dict[int, str]) -> None:
+        """Keep all images but those that are marked "remove" and may go."""
+        candidates = self._candidates
+        order = candidates.best_first()
+        marked = [marks.get(number) for number in candidates.numbers]
+        staying = {
+            candidates.rows[row].content_hash
+            for row in order
+            if marked[row] != "remove" or candidates.why_stays[row] is not None
+        }
+        going = []
+        for rank, row in enumerate(order):
+            why_not = candidates.why_stays[row]
+            if why_not is None and candidates.rows[row].content_hash not in staying:
+                why_not = candidates.why_needed[row]
+            if marked[row] == "remove" and why_not is None:
+                going.append(row)
+                continue
+            self._keep(row, rank if marked[row] == "keep" else rank + len(order))
+            if marked[row] == "remove" and why_not is not None:
+                self._skip(row, why_not)
+        for row in going:
+            other = self._best_kept(row)
+            if other is None:
+                self._skip(row, "no image that is kept is similar to it")
+            elif candidates.why_needed[row] is not None:
+                self._remove(row, self._equal[candidates.rows[row].content_hash], "as decided")
+            else:
+                self._remove(row, other, "as decided")
+        unknown = len(set(marks) - set(candidates.numbers))
+        if unknown:
+            self.skipped.append(Skipped(f"{unknown} decided images", "they are in no similar pair any more"))
+
+    def _keep(self, row: int, rank: int) -> None:
+        group = self._near.group(row)
+        self._equal.setdefault(self._candidates.rows[row].content_hash, row)
+        self._kept[group] = min(self._kept.get(group, (rank, row)), (rank, row))
+
+    def _best_kept(self, row: int) -> int | None:
+        """The best image that is kept and similar to an image."""
+        near = (self._kept[group] for group in self._near.groups(row) if group in self._kept)
+        return min(near, default=(0, None))[1]
+
+    def _remove(self, row: int, other: int, why: str) -> None:
+        result, candidates = self._result, self._candidates
+        (value,) = result.value.numbers(result.groups.between(row, np.array([other], np.int64)).values[:1])
+        this, kept = candidates.rows[row], candidates.rows[other]
+        numbers = candidates.numbers[row], candidates.numbers[other]
+        protected = candidates.protected[other]
+        self.chosen.append(Chosen(*numbers, this.path, kept.path, why, float(value), int(this.size), protected))
+
+    def _skip(self, row: int, reason: str) -> None:
+        self.skipped.append(Skipped(self._candidates.rows[row].path, reason))
 
 
 class _Neighbours:
-    """Which groups of equal thumbnails an image is similar to."""
+    """The groups of equal thumbnails to which an image is similar."""
 
     def __init__(self, result: Result) -> None:
         groups = result.groups
-        self._own = groups.own_pairs and not groups.two_sides
+        self._own = groups.pairs_within
         of = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
         self._group = dict(zip(groups.members.tolist(), of.tolist(), strict=True))
         ends: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
@@ -241,7 +297,7 @@ class _Neighbours:
         self._starts = np.searchsorted(both[:, 0], np.arange(len(groups.starts)))
 
     def group(self, row: int) -> int:
-        """The group of an image; one of its own for what is in no pair of thumbnails."""
+        """The group of an image; a group of its own for an image in no pair of thumbnails."""
         return self._group.get(row, -1 - row)
 
     def groups(self, row: int) -> Iterator[int]:
@@ -255,7 +311,7 @@ class _Neighbours:
 
 
 def _described(store: Store, result: Result) -> pd.DataFrame:
-    """The images of a result with their paths, and places and times of modification as they were listed."""
+    """The images of a result with their paths, places (absolute paths), times of modification and contents."""
     frame = result.images[["image", "side", "width", "height", "size"]].copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
     columns = ["root", "path", "path_bytes", "mtime_ns", "content_hash"]
@@ -269,7 +325,7 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
 
 
 def _symbolic_links(store: Store) -> dict[str, str]:
-    """Why images stay to which symbolic links lead that were found beside them, by their places."""
+    """Reasons why images stay to which symbolic links lead, by the places of the images."""
     found = {}
     for _, root, path, _, same_root, same in store.read_index()["links"]:
         name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable

@@ -16,6 +16,7 @@ from ..images.exif_merge import NotMergedError, merged
 from ..kernels.measures import apply_measure, resolve_measure
 from ..kernels.squared_errors import transformed_squared_errors
 from ..kernels.transforms import available_transforms
+from ..results.values import PairValue
 from ..storage.store import Store
 from .disk import replace_content
 from .file_moves import check_pair
@@ -81,8 +82,7 @@ class Verifier:
             if content_hash != self._hashes[number]:
                 raise StaysError(f"{name} has changed since it was compared")
             thumbnails.append(thumbnail)
-        value, limit = self._value(*thumbnails)
-        if not value <= limit:
+        if not self._is_similar(*thumbnails):
             raise StaysError(f"it is not similar to {one.kept} when both are read now")
         return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
 
@@ -162,16 +162,19 @@ class Verifier:
         if more:
             store.write_not_duplicates(sorted({*pairs, *((min(pair), max(pair)) for pair in more)}))
 
-    def _value(self, a: Any, b: Any) -> tuple[float, float]:
-        """The value of a pair, and the largest one of a similar pair."""
-        settings = self._settings
+    def _is_similar(self, a: Any, b: Any) -> bool:
+        """Compare two thumbnails once more, by the measure and the threshold of the comparison."""
+        value = PairValue(self._settings, self._store.thumbnail_settings)
         height, width, _ = a.shape[1:]
-        transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-        if settings.measure == "mse":
-            errors, _ = transformed_squared_errors(a, b, transforms)
-            return int(errors[0, 0]), settings.sse_limit(height, width)
-        if settings.measure in _BUILT_IN:
-            values, _ = apply_measure(resolve_measure(settings.measure), a, b, transforms)
-            return float(values[0, 0]), settings.similarity_threshold
-        # a function that is not here: with the content that was compared, its value is the one that was found
-        return 0.0, 0.0
+        transforms = available_transforms(
+            height, width, rotations=self._settings.rotations, mirror=self._settings.mirror
+        )
+        if value.is_mse:
+            stored, _ = transformed_squared_errors(a, b, transforms)
+        elif self._settings.measure in _BUILT_IN:
+            values, _ = apply_measure(resolve_measure(self._settings.measure), a, b, transforms)
+            stored = values.view(np.int64)
+        else:
+            # the function is not here; for the content that was compared, its value is the one that was found
+            return True
+        return bool(value.similar(stored)[0, 0])

@@ -62,11 +62,11 @@ def apply(
     """
     from ..actions.apply import apply_plan
     from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
-    from ..actions.journal import History
-    from ..actions.keep_rules import KeepRules
+    from ..actions.journal import History, journals
     from ..actions.removal_plan import plan_removals
-    from ..outputs.terminal import print_changed, print_outcomes, print_plan
+    from ..outputs.terminal import print_merged, print_outcomes, print_removal_plan
     from ..project.locations import absolute_store
+    from ..results.keep_rules import KeepRules
     from ..results.stored import stored_comparison, stored_result
     from ..storage.store import Store
 
@@ -87,11 +87,10 @@ def apply(
         opened,
         stored_result(opened, comparison, threshold),
         keep,
-        decided.marks,
-        apart=decided.not_duplicates,
+        decided,
         history=History(folder=move),
     )
-    print_plan(plan)
+    print_removal_plan(plan)
     if action is None or not yes:
         _say_what_would_happen(action, yes, keep_metadata)
         return
@@ -99,7 +98,8 @@ def apply(
         click.echo("What is deleted cannot be brought back.")
     done = list(apply_plan(opened, plan, settings, action, move, keep_metadata=keep_metadata))
     if keep_metadata:
-        print_changed(opened.url)
+        for one in journals(opened.url)[-1:]:
+            print_merged(one)
     print_outcomes(done, action)
 
 
@@ -138,33 +138,33 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     """
     from ..actions.journal import journals
     from ..actions.undo import undo as bring_back
-    from ..outputs.terminal import print_outcomes, summary
+    from ..outputs.terminal import describe_journal, print_outcomes, print_undo_plan
     from ..project.locations import absolute_store
 
     url = None if store is None else absolute_store(store)
     if listed:
         for one in reversed(journals(url)):
-            click.echo(summary(one))
+            click.echo(describe_journal(one))
         return
     found = _newest(store, url) if journal is None else _named(journal, url)
-    click.echo(summary(found))
+    click.echo(describe_journal(found))
     if found.damaged:
         click.echo(f"{found.damaged} lines of it are damaged, and are left out")
     if yes:
         print_outcomes(list(bring_back(found)), "undo")
     else:
-        _list_files(found)
+        print_undo_plan(found)
         click.echo("Nothing was done: --yes brings them back.")
 
 
 def _newest(store: str | None, url: str | None) -> "Journal":
     """Find the newest journal of which something can be undone, and name those of which nothing can."""
     from ..actions.journal import last_to_undo
-    from ..outputs.terminal import summary
+    from ..outputs.terminal import describe_journal
 
     found, hopeless = last_to_undo(url)
     for one in hopeless:
-        click.echo(f"{summary(one)}: what went is gone from there, or has changed")
+        click.echo(f"{describe_journal(one)}: what went is gone from there, or has changed")
     if found is None:
         where = "" if store is None else f" of {store}"
         raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")
@@ -178,13 +178,3 @@ def _named(name: str, url: str | None) -> "Journal":
         if journal.path.name == Path(name).name:
             return journal
     raise UsageError(f"{printable(name)} is no journal of something to undo; undo --list shows them")
-
-
-def _list_files(journal: "Journal") -> None:
-    from ..outputs.terminal import SHOWN_FILES
-
-    paths = [line["path"] for line in journal.actions if "trashed" not in line]
-    for path in paths[:SHOWN_FILES]:
-        click.echo(f"  {printable(path)}")
-    if len(paths) > SHOWN_FILES:
-        click.echo(f"  … and {len(paths) - SHOWN_FILES} more")

@@ -300,7 +300,7 @@ def _run(
     if json_path is not None:
         write_json(result, json_path)
     if not quiet:
-        print_result(result, seconds, to_stderr=json_path == "-")
+        print_result(result, seconds, remedy="; --json FILE writes all of them", to_stderr=json_path == "-")
 
 
 def _say(quiet: bool, text: str) -> None:

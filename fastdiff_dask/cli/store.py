@@ -9,7 +9,7 @@ __all__ = ["report"]
 @click.argument("store")
 def status(store: str) -> None:
     """Show what is done and what is left in STORE, and a map of the tiles."""
-    from ..outputs.status import describe_store
+    from ..outputs.terminal import describe_store
 
     click.echo(describe_store(store))
 
@@ -92,9 +92,9 @@ def report(
     comparison: str | None,
 ) -> None:
     """Write what was found in STORE as one HTML file, to look at it, mark what may go, and export that for apply."""
-    from ..actions.keep_rules import KeepRules
     from ..outputs.report import LIMIT, write_report
     from ..project.locations import absolute_store
+    from ..results.keep_rules import KeepRules
     from ..results.stored import stored_result
     from ..storage.store import Store
 

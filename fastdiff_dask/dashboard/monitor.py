@@ -245,10 +245,9 @@ class Monitor:
             settings = comparison.settings
             kind = "" if settings.rotations else ", without rotations"
             kind += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
-            name = "MSE" if settings.measure == "mse" else settings.measure
             progress = ComparisonProgress(
                 comparison.name,
-                f"{name} ≤ {settings.similarity_threshold:g}{kind}",
+                f"{settings.measure_title} ≤ {settings.similarity_threshold:g}{kind}",
                 cells,
                 int(cells.tiles.sum()),
                 int(cells.done.sum()),

@@ -48,8 +48,7 @@ def _cluster_json(cluster: Cluster) -> dict[str, Any]:
 
 def _json_texts(result: Result) -> Iterator[str]:
     """The JSON file in pieces, as `json.dumps` with an indent of 1 would write all of it."""
-    value = "mse" if result.pixels is not None else "value"
-    columns = ["a", "b", value, "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
+    columns = ["a", "b", result.value.column, "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
     content = {
         "format": 1,
         "settings": result.settings,

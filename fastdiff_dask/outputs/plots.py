@@ -39,15 +39,26 @@ _drawing = threading.Lock()
 
 
 class _Pair(NamedTuple):
-    """A pair to draw: numbers and names of the images, what the comparison gave, and the file to write."""
+    """A pair to draw.
+
+    Attributes
+    ----------
+    a, b, names
+        Numbers and names of the images.
+    value
+        The value as text, with the name of the measure.
+    rotation, mirrored
+        The transform of a, as in `Result.pairs`.
+    target
+        The file to write.
+    """
 
     a: int
     b: int
     names: tuple[str, str]
-    value: float
+    value: str
     rotation: int
     mirrored: bool
-    measure: str
     target: str
 
 
@@ -77,11 +88,10 @@ def best_pairs(result: Result, limit: int) -> pd.DataFrame:
 
     Memory: a part of all pairs, and the best ones.
     """
-    value = "value" if result.pixels is None else "mse"
     best: pd.DataFrame | None = None
     for part in result.iter_pairs(numbered=True):
         both = part if best is None else pd.concat([best, part], ignore_index=True)
-        order = np.lexsort((_ranks(both["b"]), _ranks(both["a"]), both[value].to_numpy()))
+        order = np.lexsort((_ranks(both["b"]), _ranks(both["a"]), both[result.value.column].to_numpy()))
         best = both.iloc[order[:limit]].reset_index(drop=True)
     return result.numbered_pairs().iloc[:0] if best is None else best
 
@@ -114,22 +124,7 @@ def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit
     ------
     Number of pairs that were drawn, or found there, since the last one.
     """
-    measure = "mse" if result.pixels is not None else result.settings["measure"]
-    column = "mse" if result.pixels is not None else "value"
-    pairs = []
-    best = best_pairs(result, limit)
-    known = _identities(store, np.unique(best[["a_image", "b_image"]].to_numpy(np.int64)))
-    for row in best.itertuples():
-        value = float(getattr(row, column))
-        # of all that is drawn: another picture may have come to the same place
-        parts = (*known[int(row.a_image)], *known[int(row.b_image)], measure, f"{row.rotation} {row.mirrored}")
-        digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
-        shown = f"{value:011.4f}" if value >= 0 else f"{value:.4f}"
-        name = f"{'mse' if measure == 'mse' else 'value'}-{shown}_{digest}.png"
-        ends = int(row.a_image), int(row.b_image)
-        pairs.append(
-            _Pair(*ends, (row.a, row.b), value, int(row.rotation), bool(row.mirrored), measure, str(folder / name))
-        )
+    pairs = _pairs_to_draw(store, result, folder, limit)
     missing = [pair for pair in pairs if not Path(pair.target).exists()]
     yield len(pairs) - len(missing)
     run = uuid.uuid4().hex[:8]
@@ -144,6 +139,23 @@ def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit
             yield future.result()
     finally:
         end_readers(client)
+
+
+def _pairs_to_draw(store: Store, result: Result, folder: Path, limit: int) -> list[_Pair]:
+    """Name the file of each of the best pairs, by all that is drawn: another picture may have come to a place."""
+    measure = result.value
+    best = best_pairs(result, limit)
+    known = _identities(store, np.unique(best[["a_image", "b_image"]].to_numpy(np.int64)))
+    pairs = []
+    for row in best.itertuples():
+        ends, turn = (int(row.a_image), int(row.b_image)), (int(row.rotation), bool(row.mirrored))
+        value = float(getattr(row, measure.column))
+        parts = (*known[ends[0]], *known[ends[1]], measure.settings.measure, f"{row.rotation} {row.mirrored}")
+        digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
+        shown = f"{value:011.4f}" if value >= 0 else f"{value:.4f}"
+        target = folder / f"{measure.column}-{shown}_{digest}.png"
+        pairs.append(_Pair(*ends, (row.a, row.b), f"{measure.title} {measure.shown(value)}", *turn, str(target)))
+    return pairs
 
 
 def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
@@ -198,8 +210,7 @@ def _draw(
 
     figure = Figure(figsize=(13.2, 5.6), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    named = "MSE" if pair.measure == "mse" else pair.measure
-    figure.text(0.5, 0.955, f"{named} {pair.value:.4g}{turned}", ha="center", fontsize=14, parse_math=False)
+    figure.text(0.5, 0.955, f"{pair.value}{turned}", ha="center", fontsize=14, parse_math=False)
     for number, (image, name) in enumerate(((first, "a"), (pictures[1][0], "b"))):
         axes = figure.add_axes((0.015 + 0.33 * number, 0.26, 0.31, 0.64))
         # a thumbnail is shown in the shape of its picture

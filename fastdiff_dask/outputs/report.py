@@ -17,12 +17,11 @@ from PIL import Image
 
 from ..actions.decisions import FORMAT
 from ..actions.journal import History
-from ..actions.keep_rules import KeepRules
 from ..actions.removal_plan import plan_removals
 from ..config import check_whole
 from ..errors import UsageError
 from ..kernels.transforms import Transform
-from ..results.clusters import keep_order
+from ..results.keep_rules import KeepRules, best_first
 from ..results.result import Result
 from ..storage.files import replaced_file
 from ..storage.store import Store
@@ -70,13 +69,12 @@ def write_report(
     shown = clusters[:limit]
     plan_size = sum(image["s"] for one in clusters for image in one["all"] if image["g"] == 1)
     may_go = sum(image["g"] == 1 for one in clusters for image in one["all"])
-    measure = "MSE" if result.pixels is not None else str(result.settings["measure"])
     values = np.array([pair[0] for one in clusters for pair in one["pairs"] if pair is not None])
     made = store.thumbnail_settings
     data = {
         "format": FORMAT,
         "store": store.url,
-        "measure": measure,
+        "measure": result.value.title,
         "width": made.width,
         "height": made.height,
         "clusters": [{name: value for name, value in one.items() if name != "all"} for one in shown],
@@ -98,7 +96,7 @@ def write_report(
             "space": f"{with_unit(plan_size)}B",
             "errors": len(result.errors),
             "folders": printable(", ".join(folders)),
-            "measure": measure,
+            "measure": result.value.title,
             "threshold": f"{result.settings['similarity_threshold']:g}",
         },
         bars=bars,
@@ -137,19 +135,15 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
     contents = [content[:16] for content in hashes.fillna("")]
     two_sides = result.groups.two_sides
     held = result.among(list(result.images.index))
+    place_of = {row.image: place for place, row in enumerate(rows)}
     found = []
     for part in result.connected():
-        ordered = sorted(
-            part.tolist(),
-            key=lambda row: (
-                rows[row].image in going,
-                keep_order(rows[row].width, rows[row].height, rows[row].size, rows[row].Index),
-            ),
-        )
+        best = sorted(best_first(rows[place] for place in part), key=lambda row: row.image in going)
+        ordered = [place_of[row.image] for row in best]
         first, others = ordered[0], ordered[1:_IMAGES]
         pairs: dict[int, list[Any]] = {}
         chunk = held.groups.between(first, np.array(others, np.int64))
-        values = chunk.values / result.pixels if result.pixels is not None else chunk.values.view(np.float64)
+        values = result.value.numbers(chunk.values)
         frame = held._frame(chunk)
         order = np.lexsort((chunk.b, chunk.a))
         for place, row in zip(order.tolist(), frame.itertuples(), strict=True):

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
-from ..results.clusters import keep_order
 from ..results.collect import shown_paths
+from ..results.keep_rules import best_first
 from ..results.result import Result
 from ..results.stored import roots_of_store, stored_result
 from ..stages.roots import Root
@@ -76,7 +76,7 @@ class Tables:
             fields = [IMAGE_SCHEMA.field(name) for name in _IMAGE_COLUMNS if name not in ("root", "path_bytes")]
             return pa.schema([*fields, ("path_bytes", pa.binary())])
         if table == "pairs":
-            value = "value" if self.result.pixels is None else "mse"
+            value = self.result.value.column
             kinds = {"a": pa.string(), "b": pa.string(), value: pa.float64(), "rotation": pa.int16()}
             return pa.schema(kinds | {"mirrored": pa.bool_(), "a_image": pa.int64(), "b_image": pa.int64()})
         if table == "clusters":
@@ -113,10 +113,7 @@ class Tables:
     def _clusters(self) -> Iterator[pd.DataFrame]:
         # by rows, as stores of two machines may have the same path on either side
         rows = list(self.result.images.itertuples())
-        ordered = [
-            sorted((rows[i] for i in part), key=lambda row: keep_order(row.width, row.height, row.size, row.Index))
-            for part in self.result.connected()
-        ]
+        ordered = [best_first(rows[i] for i in part) for part in self.result.connected()]
         ordered.sort(key=lambda part: [row.Index for row in part])
         lines = [
             (number, position, row.Index, row.Index == part[0].Index, row.image)

@@ -1,16 +1,24 @@
-"""A result as a table on the terminal."""
+"""Text for a terminal: results, estimates, the state of a store, removal plans and what became of them."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import FastDiffError
+from ..kernels.pair_filters import PairFilters
+from ..results.clusters import Cluster
 from ..results.result import Result
 from ..stages.estimate import Estimate
+from ..storage.comparisons import Comparison
+from ..storage.pending import unplanned, unread_blocks
+from ..storage.plans import Plan
+from ..storage.store import Store
 from ..text import printable, with_unit
 
 if TYPE_CHECKING:
@@ -19,19 +27,20 @@ if TYPE_CHECKING:
     from ..actions.removals import Outcome
 
 __all__ = [
-    "SHOWN_FILES",
     "describe_estimate",
     "describe_ignored",
-    "print_changed",
+    "describe_journal",
+    "describe_store",
+    "print_merged",
     "print_outcomes",
-    "print_plan",
+    "print_removal_plan",
     "print_result",
-    "summary",
+    "print_undo_plan",
 ]
 
-_SHOWN_CLUSTERS, _SHOWN_IMAGES, _SHOWN_ERRORS = 50, 20, 20
-SHOWN_FILES = 50
-_DONE: dict[str, Any] = {
+_SHOWN_CLUSTERS, _SHOWN_IMAGES, _SHOWN_ERRORS, _SHOWN_FILES = 50, 20, 20, 50
+_DONE, _PENDING, _NONE = "█", "·", " "
+_BECAME = {
     "move": "moved",
     "trash": "moved to the trash",
     "delete": "deleted",
@@ -39,148 +48,115 @@ _DONE: dict[str, Any] = {
     "symlink": "replaced by symbolic links",
     "undo": "brought back",
 }
+_T = TypeVar("_T")
 
 
-def print_result(result: Result, seconds: float, *, to_stderr: bool = False) -> None:
+def _console(to_stderr: bool = False) -> Console:
+    console = Console(stderr=to_stderr, highlight=False)
+    # a file has no width to fold lines at
+    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=10_000)
+
+
+def _first_lines(items: Sequence[_T], most: int, line: Callable[[_T], str], rest: str = "more") -> Iterator[str]:
+    """Describe the first items, a line each, and the number of the others."""
+    yield from map(line, items[:most])
+    if len(items) > most:
+        yield f"… and {len(items) - most} {rest}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr: bool = False) -> None:
     """Print the clusters, the errors and a summary.
 
     Parameters
     ----------
     result
-        What was found.
+        The result.
     seconds
-        How long it took.
+        Time that it took.
+    remedy
+        How to get all clusters and errors, said where only the first ones are printed.
     to_stderr
         Print to standard error, where standard output is taken.
     """
-    console = Console(stderr=to_stderr, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=to_stderr, highlight=False, width=10_000)  # a file has no width to fold lines at
-    shown = result.clusters[:_SHOWN_CLUSTERS]
-    if shown:
+    console = _console(to_stderr)
+    if result.clusters:
         console.print(_clusters_table(result))
-    if len(result.clusters) > len(shown):
-        console.print(f"… and {len(result.clusters) - len(shown)} more clusters; --json FILE writes all of them")
-    for row in result.errors[:_SHOWN_ERRORS].itertuples():
-        console.print(Text(f"not compared: {printable(row.path)}: {printable(row.error)}"))
-    if len(result.errors) > _SHOWN_ERRORS:
-        console.print(f"… and {len(result.errors) - _SHOWN_ERRORS} more errors; --json FILE writes all of them")
-    compared = result.files["compared"]
-    summary = f"{compared} images, {result.stats['pairs_compared']} pairs compared in {seconds:.1f} s: "
-    if not result.stats["pairs_compared"]:
-        summary = f"{compared} image{'s' if compared != 1 else ''} found: nothing to compare"
-    else:
+    left_out = len(result.clusters) - _SHOWN_CLUSTERS
+    if left_out > 0:
+        console.print(Text(f"… and {left_out} more clusters{remedy}"))
+    errors = list(result.errors.itertuples())
+    lines = _first_lines(
+        errors,
+        _SHOWN_ERRORS,
+        lambda row: f"not compared: {printable(row.path)}: {printable(row.error)}",
+        f"more errors{remedy}",
+    )
+    for line in lines:
+        console.print(Text(line))
+    compared, pairs = result.files["compared"], result.stats["pairs_compared"]
+    if pairs:
+        summary = f"{compared} images, {pairs} pairs compared in {seconds:.1f} s: "
         summary += f"{result.pair_count} similar pairs, {len(result.low_quality)} images that could go"
-    if len(result.errors):
-        summary += f"; {len(result.errors)} files could not be compared"
+    else:
+        summary = f"{_number(compared, 'image')} found: nothing to compare"
+    if errors:
+        summary += f"; {len(errors)} files could not be compared"
     console.print(summary)
-    found, ignored = result.files["found"], result.files["ignored"]
     console.print(
-        f"{found} file{'s' if found != 1 else ''} below the folders: {compared} compared, "
-        f"{len(result.errors)} error{'s' if len(result.errors) != 1 else ''}, {describe_ignored(ignored)}"
+        f"{_number(result.files['found'], 'file')} below the folders: {compared} compared, "
+        f"{_number(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
     )
 
 
 def _clusters_table(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
-    two_sides = result.groups.two_sides
-    if two_sides:
+    if result.groups.two_sides:
         table.add_column("side")
     table.add_column("image", overflow="fold")
-    for heading in ("pixels", "bytes", "MSE" if result.pixels is not None else "value", "turned"):
+    for heading in ("pixels", "bytes", result.value.title, "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
-    others = "by others" if not len(result.same_hash) else "by hash or others"
     clusters = result.clusters[:_SHOWN_CLUSTERS]
     named = result.among([path for one in clusters for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])])
     for cluster in clusters:
-        shown = cluster.low_quality[:_SHOWN_IMAGES]
-        similar = {}
-        for row in named.similar_to(cluster.keep, shown).itertuples():
-            turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
-            value = f"{row.value:.4g}" if result.pixels is None else f"{row.mse:.2f}"
-            similar[row.b if row.a == cluster.keep else row.a] = value, turned
-        for place, path in enumerate((cluster.keep, *shown)):
-            side = cluster.sides[place] if two_sides else "a"
-            image = result.images.loc[path]
-            if image.ndim == 2:  # two stores may know the same path
-                image = image[image.side == side].iloc[0]
-            first = place == 0
-            # a chain of similar pairs may lead to the one to keep without being similar to it
-            mse, turned = ("", "") if first else similar.get(path, (others, ""))
-            table.add_row(
-                "keep" if first else "",
-                *([side] if two_sides else []),
-                Text(printable(path)),
-                f"{image['width']}×{image['height']}",
-                with_unit(image["size"]),
-                mse,
-                turned,
-                style="bold" if first else None,
-            )
-        if len(cluster.low_quality) > len(shown):
-            table.add_row("", f"… and {len(cluster.low_quality) - len(shown)} more")
-        table.add_section()
+        _add_cluster(table, named, cluster)
     return table
 
 
-def print_changed(url: str) -> None:
-    from ..actions.journal import journals
-
-    found = journals(url)
-    changed = sorted({line["path"] for line in found[-1].lines if line["action"] == "metadata"}) if found else []
-    for path in changed[:SHOWN_FILES]:
-        print(f"{printable(path)} got date or place of another one")
-    if changed:
-        print(f"{len(changed)} files that are kept were changed so, which undo does not take back")
-
-
-def summary(journal: "Journal") -> str:
-    numbers = Counter(line["action"] for line in journal.lines)
-    shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
-    return f"{printable(journal.store) or 'a store'}: {shown} ({printable(str(journal.path))})"
-
-
-def print_plan(plan: "RemovalPlan") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from ..text import with_unit
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
-    if plan.chosen:
-        table = Table(box=box.SIMPLE_HEAD)
-        for name in ("remove", "keep", "why"):
-            table.add_column(name, overflow="fold")
-        for name in ("MSE" if plan.measure == "mse" else plan.measure, "bytes"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for one in plan.chosen[:SHOWN_FILES]:
-            names = (Text(printable(name)) for name in (one.path, one.kept))
-            table.add_row(*names, one.why, f"{one.value:.4g}", with_unit(one.size))
-        console.print(table)
-    if len(plan.chosen) > SHOWN_FILES:
-        console.print(f"… and {len(plan.chosen) - SHOWN_FILES} more")
-    for skipped in plan.skipped[:SHOWN_FILES]:
-        verb = "stay" if skipped.path.endswith(" images") else "stays"
-        console.print(Text(f"{printable(skipped.path)} {verb}: {skipped.reason}"))
-    if len(plan.skipped) > SHOWN_FILES:
-        console.print(f"… and {len(plan.skipped) - SHOWN_FILES} more stay")
-    console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
-
-
-def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
-    stays = [one for one in outcomes if one.reason is not None]
-    for one in stays[:SHOWN_FILES]:
-        print(f"{printable(one.path)} stays: {printable(str(one.reason))}")
-    if len(stays) > SHOWN_FILES:
-        print(f"… and {len(stays) - SHOWN_FILES} more")
-    print(f"{len(outcomes) - len(stays)} files were {_DONE[action]}")
-    if stays:
-        raise FastDiffError(f"{len(stays)} of {len(outcomes)} files stay as they are")
+def _add_cluster(table: Table, result: Result, cluster: Cluster) -> None:
+    """Add a row for the image to keep, and for the others their values against it."""
+    shown = cluster.low_quality[:_SHOWN_IMAGES]
+    similar = {}
+    for row in result.similar_to(cluster.keep, shown).itertuples():
+        turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
+        number = getattr(row, result.value.column)
+        similar[row.b if row.a == cluster.keep else row.a] = result.value.shown(number), turned
+    # a chain of similar pairs may lead to the image to keep without being similar to it
+    by_chain = ("by others" if not len(result.same_hash) else "by hash or others", "")
+    for place, path in enumerate((cluster.keep, *shown)):
+        sides = [cluster.sides[place]] if result.groups.two_sides else []
+        image = result.images.loc[path]
+        if image.ndim == 2:  # two stores may know the same path
+            image = image[image.side == (sides or ["a"])[0]].iloc[0]
+        table.add_row(
+            "keep" if place == 0 else "",
+            *sides,
+            Text(printable(path)),
+            f"{image['width']}×{image['height']}",
+            with_unit(image["size"]),
+            *(("", "") if place == 0 else similar.get(path, by_chain)),
+            style="bold" if place == 0 else None,
+        )
+    if len(cluster.low_quality) > len(shown):
+        table.add_row("", f"… and {len(cluster.low_quality) - len(shown)} more")
+    table.add_section()
 
 
 def describe_ignored(ignored: dict[str, int]) -> str:
@@ -195,6 +171,9 @@ def describe_ignored(ignored: dict[str, int]) -> str:
     """
     rules = ", ".join(f"{number} {rule}" for rule, number in sorted(ignored.items()))
     return f"{sum(ignored.values())} ignored" + (f" ({rules})" if rules else "")
+
+
+# -- estimates ---------------------------------------------------------------------------------------------------------
 
 
 def describe_estimate(estimate: Estimate) -> str:
@@ -231,3 +210,145 @@ def _duration(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+# -- the state of a store ----------------------------------------------------------------------------------------------
+
+
+def describe_store(url: str) -> str:
+    """Describe a store in lines of text: images, blocks, comparisons, and a map of the tiles.
+
+    It may be called while another process writes the store.
+
+    Raises
+    ------
+    UsageError
+        If there is no store.
+    """
+    store = Store(url)
+    frame = store.read_images(["current", "error"])
+    current = frame[frame.current]
+    settings = store.thumbnail_settings
+    unread = unread_blocks(store)
+    read = store.blocks - len(unread)
+    lines = [
+        f"Store:      {url}",
+        f"Folders:    {printable(', '.join(store.roots['a']))}",
+        *([f"Against:    {printable(', '.join(store.roots['b']))}"] if store.two_sides else []),
+        f"Images:     {len(current)}, of which {int(current.error.notna().sum())} could not be read so far",
+        f"Others:     {describe_ignored(store.read_index()['ignored'])}",
+        f"Thumbnails: {read} of {store.blocks} blocks of {settings.block_size} are done, "
+        f"{sum(unread.values())} images are left ({settings.width}×{settings.height} pixels)",
+    ]
+    comparisons = Comparison.all_in(store)
+    for comparison in comparisons:
+        lines += _comparison_lines(comparison)
+    if not comparisons:
+        lines.append("Compare:    not begun")
+    return "\n".join(lines)
+
+
+def _comparison_lines(comparison: Comparison) -> list[str]:
+    plans = comparison.plans()
+    counts = np.concatenate([np.zeros((0, 2), np.int64), *(plan.counts[:, :2] for plan in plans)])
+    finished = counts[counts[:, 0] >= 0]
+    settings = comparison.settings
+    kind = ("with" if settings.rotations else "without") + " rotations" + (", mirrored" if settings.mirror else "")
+    kind += PairFilters.of(settings).shown
+    lines = [
+        f"Compare:    {settings.measure_title} ≤ {settings.similarity_threshold:g} {kind}: "
+        f"{len(finished)} of {len(counts)} tiles are done; "
+        f"{finished[:, 1].sum()} pairs of different thumbnails compared, {finished[:, 0].sum()} similar"
+    ]
+    if not plans or unplanned(comparison):
+        lines.append("  new images are not planned yet")
+    # finished parts are of no interest but the last; there may be one for every day
+    for plan in plans:
+        if plan.tiles and (plan.pending() or plan is plans[-1]):
+            part = plan.part
+            lines.append(
+                f"  {part.images_a + part.images_b} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
+                f"along each side ({_DONE} done, {_PENDING} left):"
+            )
+            lines += [f"    {line}" for line in _tile_map(plan)]
+    return lines
+
+
+def _tile_map(plan: Plan) -> list[str]:
+    """Draw one character a tile, rows and columns of tiles as in the matrix of all pairs."""
+    rows = {start: row for row, start in enumerate(sorted({tile.rows.start for tile in plan.tiles}))}
+    columns = {start: column for column, start in enumerate(sorted({tile.columns.start for tile in plan.tiles}))}
+    marks = [[_NONE] * len(columns) for _ in rows]
+    for tile, similar in zip(plan.tiles, plan.counts[:, 0], strict=True):
+        marks[rows[tile.rows.start]][columns[tile.columns.start]] = _DONE if similar >= 0 else _PENDING
+    return ["".join(line) for line in marks]
+
+
+# -- removal plans and what became of them -----------------------------------------------------------------------------
+
+
+def print_removal_plan(plan: "RemovalPlan") -> None:
+    """Print the images that may go, and the duplicates that stay."""
+    console = _console()
+    if plan.chosen:
+        table = Table(box=box.SIMPLE_HEAD)
+        for name in ("remove", "keep", "why"):
+            table.add_column(name, overflow="fold")
+        for name in (plan.value.title, "bytes"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in plan.chosen[:_SHOWN_FILES]:
+            names = (Text(printable(name)) for name in (one.path, one.kept))
+            table.add_row(*names, one.why, plan.value.shown(one.value), with_unit(one.size))
+        console.print(table)
+    if len(plan.chosen) > _SHOWN_FILES:
+        console.print(f"… and {len(plan.chosen) - _SHOWN_FILES} more")
+    lines = _first_lines(
+        plan.skipped,
+        _SHOWN_FILES,
+        lambda one: f"{printable(one.path)} {'stay' if one.path.endswith(' images') else 'stays'}: {one.reason}",
+        "more stay",
+    )
+    for line in lines:
+        console.print(Text(line))
+    console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
+
+
+def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
+    """Print the files that stay and the number of the others.
+
+    Raises
+    ------
+    FastDiffError
+        If any file stays.
+    """
+    stays = [one for one in outcomes if one.reason is not None]
+    for line in _first_lines(
+        stays, _SHOWN_FILES, lambda one: f"{printable(one.path)} stays: {printable(str(one.reason))}"
+    ):
+        print(line)
+    print(f"{len(outcomes) - len(stays)} files were {_BECAME[action]}")
+    if stays:
+        raise FastDiffError(f"{len(stays)} of {len(outcomes)} files stay as they are")
+
+
+def print_merged(journal: "Journal") -> None:
+    """Print the files that were kept and got date or place of another one."""
+    changed = sorted({line["path"] for line in journal.lines if line["action"] == "metadata"})
+    for path in changed[:_SHOWN_FILES]:
+        print(f"{printable(path)} got date or place of another one")
+    if changed:
+        print(f"{len(changed)} files that are kept were changed so, which undo does not take back")
+
+
+def describe_journal(journal: "Journal") -> str:
+    """Describe in a line what a call of `apply` did and what is not undone of it."""
+    numbers = Counter(line["action"] for line in journal.lines)
+    shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
+    return f"{printable(journal.store) or 'a store'}: {shown} ({printable(str(journal.path))})"
+
+
+def print_undo_plan(journal: "Journal") -> None:
+    """Print the files that an undo brings back."""
+    paths = [line["path"] for line in journal.actions if "trashed" not in line]
+    for line in _first_lines(paths, _SHOWN_FILES, printable):
+        print(f"  {line}")

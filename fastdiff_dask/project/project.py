@@ -912,8 +912,8 @@ class FastDifPy:
         -------
         Number of clusters that it shows.
         """
-        from ..actions.keep_rules import KeepRules
         from ..outputs.report import LIMIT, write_report
+        from ..results.keep_rules import KeepRules
 
         rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
         shown = LIMIT if limit is None else limit
@@ -951,19 +951,12 @@ class FastDifPy:
         """
         from ..actions.decisions import Decisions, read_decisions
         from ..actions.journal import History
-        from ..actions.keep_rules import KeepRules
         from ..actions.removal_plan import plan_removals
+        from ..results.keep_rules import KeepRules
 
         rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
         decided = Decisions() if decisions is None else read_decisions(self.store, decisions)
-        return plan_removals(
-            self.store,
-            self.result(similarity),
-            rules,
-            decided.marks,
-            apart=decided.not_duplicates,
-            history=History(),
-        )
+        return plan_removals(self.store, self.result(similarity), rules, decided, history=History())
 
     def apply(
         self,

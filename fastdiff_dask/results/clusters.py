@@ -1,9 +1,11 @@
-"""Similar pairs → clusters of images, and which one of each to keep."""
+"""Clusters of similar images, each with the image to keep."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-__all__ = ["Cluster", "keep_order", "low_quality_of", "make_cluster"]
+from .keep_rules import best_first
+
+__all__ = ["Cluster", "low_quality_of", "make_cluster"]
 
 
 class Cluster(NamedTuple):
@@ -26,34 +28,23 @@ class Cluster(NamedTuple):
     sides: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        """A contact sheet for notebooks, of the files themselves, with what to keep."""
+        """Draw a contact sheet of the files for a notebook; the image to keep comes first."""
         from ..images.display import cluster_html
 
         return cluster_html(self.keep, self.low_quality)
 
 
-def keep_order(width: int, height: int, size: int, path: str) -> tuple[Hashable, ...]:
-    """Sort key that puts the image to keep first: most pixels, then the largest file, then the path.
-
-    Examples
-    --------
-    >>> min([(10, 10, 5, "b"), (10, 10, 5, "a"), (9, 9, 99, "c")], key=lambda image: keep_order(*image))
-    (10, 10, 5, 'a')
-    """
-    return -width * height, -size, path
-
-
 def make_cluster(images: Iterable[Any], two_sides: bool = False) -> Cluster:
-    """Choose what to keep of connected images: rows with the path as ``Index``, side, width, height and size."""
-    best, *others = sorted(images, key=lambda image: keep_order(image.width, image.height, image.size, image.Index))
-    # two stores may know the same file, and what is to be kept is never named as what may go
+    """Make a cluster of connected images, rows as for `best_first`; the first of them is the one to keep."""
+    best, *others = best_first(images)
+    # two stores may know the same file, which must not be named as one that may go
     named = dict.fromkeys((other.Index, other.side) for other in others if other.Index != best.Index)
     sides = (best.side, *(side for _, side in named)) if two_sides else ()
     return Cluster(best.Index, [path for path, _ in named], sides)
 
 
 def low_quality_of(clusters: Iterable[Cluster]) -> list[str]:
-    """Every path that is not that of the best image of a cluster, sorted."""
+    """List the paths of all images but the best of each cluster, sorted."""
     clusters = list(clusters)
     return sorted(
         {path for cluster in clusters for path in cluster.low_quality} - {cluster.keep for cluster in clusters}

@@ -1,12 +1,12 @@
 """The pairs of a finished comparison at or below a threshold: in memory if they are few, else read when asked for."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..storage.comparisons import Comparison
+from .values import PairValue
 
 __all__ = ["FoundPairs"]
 
@@ -24,8 +24,8 @@ class FoundPairs:
     ----------
     comparison
         A comparison at this threshold or a higher one.
-    threshold
-        Largest MSE, or other value, of a pair.
+    value
+        The measure and the threshold.
 
     Attributes
     ----------
@@ -35,13 +35,10 @@ class FoundPairs:
         (k, 4) int64: all pairs, as `Comparison.read_pairs` gives them; None if they are too many to be held.
     """
 
-    def __init__(self, comparison: Comparison, threshold: float) -> None:
+    def __init__(self, comparison: Comparison, value: PairValue) -> None:
         self._comparison, self._plans = comparison, comparison.plans()
-        thumbnails = comparison.store.thumbnail_settings
-        self._measured = comparison.settings.measure != "mse"
-        wanted = replace(comparison.settings, similarity_threshold=threshold)
-        self._limit = threshold if self._measured else wanted.sse_limit(thumbnails.height, thumbnails.width)
-        self.images = comparison.store.blocks * thumbnails.block_size
+        self._value = value
+        self.images = comparison.store.blocks * comparison.store.thumbnail_settings.block_size
         self._in_pairs = np.zeros((2, self.images), bool)
         self.held: NDArray[np.int64] | None = None
         held, count = [np.zeros((0, 4), np.int64)], 0
@@ -57,14 +54,13 @@ class FoundPairs:
 
     def _read(self) -> Iterator[NDArray[np.int64]]:
         for pairs in self._comparison.read_pairs(self._plans):
-            values = pairs[:, 2].copy().view(np.float64) if self._measured else pairs[:, 2]
-            yield pairs[values <= self._limit]
+            yield pairs[self._value.similar(pairs[:, 2])]
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         """Give all pairs (n, 4) int64: a, b, value, transforms; at most 2²⁰ at a time from the store."""
         return self._read() if self.held is None else iter((self.held,))
 
-    def numbers(self, side: str | None = None) -> NDArray[np.int64]:
-        """Numbers of the images of side a or b, or of all, that are in a pair, ascending."""
-        marks = self._in_pairs.any(axis=0) if side is None else self._in_pairs["ab".index(side)]
-        return np.flatnonzero(marks)
+    def numbers(self, side: str) -> NDArray[np.int64]:
+        """Numbers of the images of a side that are in a pair, ascending; without a side b, both ends are of side a."""
+        two_sides = self._comparison.store.two_sides
+        return np.flatnonzero(self._in_pairs["ab".index(side)] if two_sides else self._in_pairs.any(axis=0))

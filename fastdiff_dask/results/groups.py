@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..kernels.transforms import lower_image_first, masks_between_copies
 from .components import Components
 
-__all__ = ["GroupPairs", "Groups", "PairChunk"]
+__all__ = ["GroupPairs", "Groups", "PairChunk", "count_within"]
 
 
 class PairChunk(NamedTuple):
@@ -97,19 +97,21 @@ class Groups:
     stored: Callable[[], Iterator[GroupPairs]] | None = None
 
     @property
-    def _apart(self) -> bool:
-        return self.two_sides or not self.own_pairs
+    def pairs_within(self) -> bool:
+        """The members of a group are similar pairs."""
+        return self.own_pairs and not self.two_sides
 
     @cached_property
-    def _sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> NDArray[np.int64]:
+        """(g,) int64: number of members of each group."""
         return np.diff(self.starts)
 
     @cached_property
     def _held(self) -> GroupPairs:
         """The pairs of groups in memory, with those of each group with itself."""
-        if self._apart:
+        if not self.pairs_within:
             return GroupPairs(self.first, self.second, self.values, self.masks)
-        own = np.flatnonzero(self._sizes > 1)
+        own = np.flatnonzero(self.sizes > 1)
         return GroupPairs(
             np.concatenate([own, self.first]),
             np.concatenate([own, self.second]),
@@ -132,14 +134,19 @@ class Groups:
     @cached_property
     def _summary(self) -> tuple[int, NDArray[np.signedinteger]]:
         """Number of similar pairs of images, and for each group the first one that it is connected with, or −1."""
-        count, components, paired = 0, Components(len(self._sizes)), np.zeros(len(self._sizes), bool)
+        count, components, paired = 0, Components(len(self.sizes)), np.zeros(len(self.sizes), bool)
         for first, second, _, _ in self._chunks():
-            a, b = self._sizes[first], self._sizes[second]
+            a, b = self.sizes[first], self.sizes[second]
             # in Python's integers: 10 million equal images are beyond no limit
             count += int(np.where(first == second, a * (a - 1) // 2, a * b).sum(dtype=object)) if len(first) else 0
             components.add(first, second)
             paired[first] = paired[second] = True
         return count, np.where(paired, components.labels(), -1)
+
+    @property
+    def is_paired(self) -> NDArray[np.bool_]:
+        """(g,) bool: True for a group that is in a pair of groups, also with itself."""
+        return self._summary[1] >= 0
 
     def group_pairs(self) -> Iterator[GroupPairs]:
         """Give all pairs of groups, some at a time; a group whose members make pairs is paired with itself, value 0."""
@@ -151,7 +158,7 @@ class Groups:
 
     def connected(self) -> list[NDArray[np.int64]]:
         """For each component of images that pairs connect their names, ascending; ordered by the first of them."""
-        labels = np.repeat(self._summary[1], self._sizes)
+        labels = np.repeat(self._summary[1], self.sizes)
         members, labels = self.members[labels >= 0], labels[labels >= 0]
         order = np.lexsort((members, labels))
         breaks = np.flatnonzero(np.diff(labels[order])) + 1
@@ -162,7 +169,7 @@ class Groups:
         """Give the same with only those pairs in memory, and none elsewhere, that are between groups of some images."""
         if self.stored is None:
             return self
-        wanted = np.zeros(len(self._sizes), bool)
+        wanted = np.zeros(len(self.sizes), bool)
         wanted[np.searchsorted(self.starts, np.flatnonzero(np.isin(self.members, names)), side="right") - 1] = True
         held = GroupPairs(self.first, self.second, self.values, self.masks)
         parts: list[list[NDArray[Any]]] = [
@@ -171,92 +178,6 @@ class Groups:
         ]
         first, second, values, masks = (np.concatenate(some) for some in zip(*parts, strict=True))
         return replace(self, first=first, second=second, values=values, masks=masks, stored=None)
-
-    def without(self, pairs: NDArray[np.int64]) -> "Groups":
-        """Give the same without some pairs of images, and without the images that are in no pair then.
-
-        An image of such a pair becomes a group of its own, which stands to all others as its former group did. Memory:
-        the pairs of groups grow with the number of these images in groups that are similar to many.
-
-        Parameters
-        ----------
-        pairs
-            (k, 2) int64: names of images.
-        """
-        sizes = self._sizes
-        of = np.repeat(np.arange(len(sizes)), sizes)
-        moved = np.isin(self.members, pairs) & (sizes[of] > 1)
-        # one of each group stays where it is
-        left = sizes - np.bincount(of[moved], minlength=len(sizes))
-        last = self.starts[1:][left == 0] - 1
-        moved[last] = False
-        origin = np.concatenate([np.arange(len(sizes)), of[moved]])  # of each group, the group that it was in
-        group = of.copy()
-        group[moved] = len(sizes) + np.arange(int(moved.sum()))
-        order = np.lexsort((self.members, group))
-        members, group = self.members[order], group[order]
-        # the parts of each former group: itself, and what was taken out of it
-        by_origin = np.argsort(origin, kind="stable")
-        part_starts = np.searchsorted(origin[by_origin], np.arange(len(sizes) + 1))
-        part_counts = np.diff(part_starts)
-        place = dict(zip(members.tolist(), group.tolist(), strict=True))
-        apart = {(place[a], place[b]) for a, b in pairs.tolist() if a in place and b in place}
-        keys = np.array(sorted(a * len(origin) + b for x, y in apart for a, b in ((x, y), (y, x))), np.int64)
-
-        def split(chunk: GroupPairs) -> GroupPairs:
-            counts = part_counts[chunk.first] * part_counts[chunk.second]
-            pair = np.repeat(np.arange(len(counts)), counts)
-            row, column = np.divmod(_within(counts), part_counts[chunk.second[pair]])
-            first = by_origin[part_starts[chunk.first[pair]] + row]
-            second = by_origin[part_starts[chunk.second[pair]] + column]
-            wanted = ~np.isin(first * len(origin) + second, keys)
-            return GroupPairs(first[wanted], second[wanted], chunk.values[pair[wanted]], chunk.masks[pair[wanted]])
-
-        own = [np.zeros((0, 2), np.int64)]
-        if not self._apart:
-            for former in np.unique(of[moved]).tolist():
-                parts = by_origin[part_starts[former] : part_starts[former + 1]]
-                x, y = np.triu_indices(len(parts), 1)
-                own.append(np.stack([parts[x], parts[y]], axis=1))
-        both = np.concatenate(own)
-        both = both[~np.isin(both[:, 0] * len(origin) + both[:, 1], keys)]
-        zeros, same = np.zeros(len(both), np.int64), self.symmetries[origin[both[:, 0]]]
-        held = split(GroupPairs(self.first, self.second, self.values, self.masks))
-        stored = self.stored
-        new = replace(
-            self,
-            members=members,
-            starts=np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(origin)))]).astype(np.int64),
-            turns=self.turns[order],
-            symmetries=self.symmetries[origin],
-            first=np.concatenate([held.first, both[:, 0]]),
-            second=np.concatenate([held.second, both[:, 1]]),
-            values=np.concatenate([held.values, zeros]),
-            masks=np.concatenate([held.masks, same]),
-            stored=None if stored is None else lambda: (split(chunk) for chunk in stored()),
-        )
-        return new._paired()
-
-    def _paired(self) -> "Groups":
-        """Give the same without groups that are in no pair."""
-        paired = self._summary[1] >= 0
-        number = np.cumsum(paired) - 1
-        kept = np.repeat(paired, self._sizes)
-        stored = self.stored
-
-        def renumbered(chunk: GroupPairs) -> GroupPairs:
-            return chunk._replace(first=number[chunk.first], second=number[chunk.second])
-
-        return replace(
-            self,
-            members=self.members[kept],
-            starts=np.concatenate([[0], np.cumsum(self._sizes[paired])]).astype(np.int64),
-            turns=self.turns[kept],
-            symmetries=self.symmetries[paired],
-            first=number[self.first],
-            second=number[self.second],
-            stored=None if stored is None else lambda: map(renumbered, stored()),
-        )
 
     def _pairs(
         self, chunk: GroupPairs, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
@@ -272,8 +193,8 @@ class Groups:
         """Give all pairs of images, at most so many at once, in no particular order."""
         for chunk in self._chunks():
             first, second, _, _ = chunk
-            widths = self._sizes[second]
-            ends = np.cumsum(self._sizes[first] * widths)
+            widths = self.sizes[second]
+            ends = np.cumsum(self.sizes[first] * widths)
             begins = np.concatenate([[0], ends])
             for start in range(0, int(ends[-1]) if len(ends) else 0, at_once):
                 place = np.arange(start, min(start + at_once, int(ends[-1])))
@@ -293,15 +214,15 @@ class Groups:
 
     def iter_stars(self) -> Iterator[PairChunk]:
         """Give the pairs of `stars` some at a time."""
-        sizes, done = self._sizes, np.zeros((2, len(self._sizes)), bool)
+        sizes, done = self.sizes, np.zeros((2, len(self.sizes)), bool)
         for chunk in self._chunks():
             first, second, _, _ = chunk
             pairs = np.arange(len(first))
-            if not self._apart:
+            if self.pairs_within:
                 own = first == second
                 others = np.repeat(pairs[own], sizes[first[own]] - 1)
                 x = self.starts[first[np.concatenate([others, pairs[~own]])]]
-                y = self.starts[first[others]] + _within(sizes[first[own]] - 1) + 1
+                y = self.starts[first[others]] + count_within(sizes[first[own]] - 1) + 1
                 y = np.concatenate([y, self.starts[second[~own]]])
                 yield self._pairs(chunk, np.concatenate([others, pairs[~own]]), x, y)
                 continue
@@ -314,7 +235,7 @@ class Groups:
                 groups, places = groups[~done[end, groups]], places[~done[end, groups]]
                 done[end, groups] = True
                 others = sizes[groups] - 1
-                here.append(np.repeat(self.starts[groups], others) + _within(others) + 1)
+                here.append(np.repeat(self.starts[groups], others) + count_within(others) + 1)
                 there.append(np.repeat(self.starts[theirs[places]], others))
                 used.append(np.repeat(places, others))
             yield self._pairs(chunk, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
@@ -342,6 +263,6 @@ class Groups:
         return PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def _within(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def count_within(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """0, 1, ... for each size: (sum of sizes,)."""
     return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)

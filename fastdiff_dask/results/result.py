@@ -14,6 +14,7 @@ from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
 from .external_sort import sorted_chunks
 from .groups import Groups, PairChunk
+from .values import PairValue
 
 __all__ = ["Result", "objects"]
 
@@ -47,8 +48,8 @@ class Result:
     links
         A row another name of a file, hard link or symbolic link, sorted by path: path, same_file_as. Such names are
         ignored, so that no file is the duplicate of itself.
-    pixels
-        Pixels of a thumbnail, by which a sum of squared errors is divided; None if another measure than MSE was used.
+    value
+        The measure of the pairs.
     settings, stats
         What was asked for, and the figures of the run, as in the JSON file.
     same_hash
@@ -61,10 +62,15 @@ class Result:
     errors: pd.DataFrame
     files: dict[str, Any]
     links: pd.DataFrame
-    pixels: int | None
+    value: PairValue
     settings: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
     same_hash: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+
+    @property
+    def pixels(self) -> int | None:
+        """Pixels of a thumbnail, by which a sum of squared errors is divided; None for another measure than MSE."""
+        return self.value.pixels if self.value.is_mse else None
 
     @cached_property
     def pair_count(self) -> int:
@@ -141,7 +147,6 @@ class Result:
     def _frame(self, chunk: PairChunk, numbered: bool = False) -> pd.DataFrame:
         order = np.lexsort((chunk.b, chunk.a))
         paths, masks = self.images.index.to_numpy(), chunk.masks[order]
-        values = chunk.values[order]
         rotation, mirrored = lowest_transforms(masks)
         numbers = self.images["image"].to_numpy() if numbered else None
         ends = {} if numbers is None else {"a_image": numbers[chunk.a[order]], "b_image": numbers[chunk.b[order]]}
@@ -149,7 +154,7 @@ class Result:
             {
                 "a": objects(paths[chunk.a[order]]),
                 "b": objects(paths[chunk.b[order]]),
-                **({"value": values.view(np.float64)} if self.pixels is None else {"mse": values / self.pixels}),
+                self.value.column: self.value.numbers(chunk.values[order]),
                 "rotation": rotation,
                 "mirrored": mirrored,
                 **ends,

@@ -19,10 +19,11 @@ from support.removals import contents, picture, pictures_in, project, removed, r
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions import apply
+from fastdiff_dask.actions.decisions import Decisions
 from fastdiff_dask.actions.journal import journals
-from fastdiff_dask.actions.keep_rules import RULES, KeepRules
 from fastdiff_dask.actions.removal_plan import plan_removals
 from fastdiff_dask.actions.removals import Outcome
+from fastdiff_dask.results.keep_rules import RULES, KeepRules
 from fastdiff_dask.storage.store import Store
 
 
@@ -150,7 +151,7 @@ def test_whatever_goes_is_similar_to_what_is_kept(tmp_path_factory, client, shif
     if marks is not None:
         numbers = {int(Path(path).stem): int(image) for path, image in result.images["image"].items()}
         decided = {image: marks[name] for name, image in numbers.items() if marks[name]}
-    plan = plan_removals(db.store, result, KeepRules(rules=tuple(rules)), decided)
+    plan = plan_removals(db.store, result, KeepRules(rules=tuple(rules)), Decisions(decided))
     gone = {int(Path(one.path).stem): int(Path(one.kept).stem) for one in plan.chosen}
     similar = {
         (x, y)

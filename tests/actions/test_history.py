@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from support.removals import contents, picture, pictures_in, project, removed, r
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions.journal import History, Record, acting, journals, last_to_undo, new_journal
-from fastdiff_dask.actions.keep_rules import KeepRules
-from fastdiff_dask.actions.removal_plan import RemovalPlan, plan_removals
+from fastdiff_dask.actions.removal_plan import plan_removals
+from fastdiff_dask.results.keep_rules import KeepRules
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_paths_of_a_journal_do_not_depend_on_the_current_folder(tmp_path, photos
 def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client):
     db = project(tmp_path, client)
     plan = db.plan()
-    first, second = (RemovalPlan([one]) for one in plan.chosen)
+    first, second = (replace(plan, chosen=[one]) for one in plan.chosen)
     db.apply(first, "move", tmp_path / "gone")
     db.apply(second, "trash")
     shutil.rmtree(trash(tmp_path))
@@ -230,8 +231,9 @@ def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client)
 
 def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
     db = project(tmp_path, client)
-    for number, one in enumerate(db.plan().chosen):
-        db.apply(RemovalPlan([one]), "move", tmp_path / f"gone{number}")
+    plan = db.plan()
+    for number, one in enumerate(plan.chosen):
+        db.apply(replace(plan, chosen=[one]), "move", tmp_path / f"gone{number}")
     code, output = run("undo", "--list")
     newest, oldest = output.splitlines()
     assert code == 0
@@ -497,7 +499,8 @@ def test_what_a_symbolic_link_of_the_user_leads_to_stays(tmp_path, photos, clien
 
 def test_links_whose_image_cannot_come_back_do_not_block_what_can(tmp_path, photos, client):
     db = project(tmp_path, client)
-    first, second = (RemovalPlan([one]) for one in db.plan().chosen)
+    plan = db.plan()
+    first, second = (replace(plan, chosen=[one]) for one in plan.chosen)
     db.apply(first, "move", tmp_path / "gone")
     db.apply(second, "hardlink")
     shutil.rmtree(trash(tmp_path))
@@ -548,7 +551,8 @@ def test_the_owner_stays_the_same(tmp_path, photos, client, monkeypatch):
 
 def test_what_has_changed_does_not_block_what_has_not(tmp_path, photos, client):
     db = project(tmp_path, client)
-    first, second = (RemovalPlan([one]) for one in db.plan().chosen)
+    plan = db.plan()
+    first, second = (replace(plan, chosen=[one]) for one in plan.chosen)
     db.apply(first, "move", tmp_path / "gone1")
     db.apply(second, "move", tmp_path / "gone2")
     os.utime(next((tmp_path / "gone2").iterdir()))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import fastdiff_dask as fd
-from fastdiff_dask.results.clusters import keep_order
+from fastdiff_dask.results.keep_rules import keep_order
 
 SIZE = 8
 
@@ -160,7 +160,7 @@ def test_what_to_keep_is_chosen_as_elsewhere(tmp_path, client, rng):
         db.second_loop_iteration(0)
         assert by_hash == db.get_duplicates()
     assert [Path(cluster.keep).name for cluster in by_hash[0]] == ["large.png", "small.bmp"]
-    assert keep_order(9, 9, 1, "b") < keep_order(8, 8, 2, "a")
+    assert keep_order(9, 9, 1, "b", "b") < keep_order(8, 8, 2, "a", "a")
 
 
 def test_only_current_images_that_can_be_read(tmp_path, client, rng):

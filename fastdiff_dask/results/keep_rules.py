@@ -1,7 +1,7 @@
-"""The rules by which the image to keep is chosen."""
+"""The image to keep of similar ones: the order that is always there, and the rules that come before it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from ..errors import UsageError
 from ..text import printable
 from ..urls import is_url, is_within
 
-__all__ = ["RULES", "KeepRules"]
+__all__ = ["RULES", "KeepRules", "best_first", "keep_order"]
 
-# What a rule keeps, and what is said of the other one.
+# The name of a rule by what it keeps, and the reason why the other image goes.
 RULES = {
     "most-pixels": "fewer pixels",
     "largest": "smaller file",
@@ -23,9 +23,25 @@ RULES = {
 _PREFERRED, _PATH = "not in a preferred folder, or a later one", "path sorts later"
 
 
+def keep_order(width: int, height: int, size: int, path: str, side: str) -> tuple[Any, ...]:
+    """Sort key that puts the image to keep first: most pixels, then the largest file, then the path, then side a.
+
+    Examples
+    --------
+    >>> min([(10, 10, 5, "b", "a"), (10, 10, 5, "a", "a"), (9, 9, 99, "c", "a")], key=lambda image: keep_order(*image))
+    (10, 10, 5, 'a', 'a')
+    """
+    return -width * height, -size, path, side
+
+
+def best_first(images: Iterable[Any]) -> list[Any]:
+    """Sort images by `keep_order`: rows with the path as ``Index``, side, width, height and size."""
+    return sorted(images, key=lambda row: keep_order(row.width, row.height, row.size, row.Index, row.side))
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeepRules:
-    """Which of similar images is kept: by preferred folders, then by each rule, then by pixels, size and path.
+    """Order of images by preferred folders, then by each rule, then by `keep_order`.
 
     Attributes
     ----------
@@ -55,35 +71,39 @@ class KeepRules:
             if rule not in RULES:
                 raise UsageError(f"no rule {rule!r}; use {', '.join(RULES)}")
 
-    @property
-    def reasons(self) -> list[str]:
-        """What each part of a key says of the image that goes."""
-        return [_PREFERRED, *(RULES[rule] for rule in self.rules), RULES["most-pixels"], RULES["largest"], _PATH, _PATH]
+    def key(self, image: Any) -> tuple[Any, ...]:
+        """Sort key that puts the image to keep first.
 
-    def key(self, image: Any, side: str) -> tuple[Any, ...]:
-        """Sort key that puts the image to keep first; a row with path, place, width, height, size and mtime_ns."""
-        path = image.path
+        A row has path, place (the absolute path), side, width, height, size and mtime_ns.
+        """
         place = next((n for n, folder in enumerate(self.prefer) if _in(image.place, folder)), len(self.prefer))
         values = {
             "most-pixels": -image.width * image.height,
             "largest": -image.size,
             "oldest": image.mtime_ns,
             "newest": -image.mtime_ns,
-            "shortest-path": len(path),
+            "shortest-path": len(image.path),
         }
-        return place, *(values[rule] for rule in self.rules), values["most-pixels"], values["largest"], path, side
+        rules = (values[rule] for rule in self.rules)
+        return place, *rules, *keep_order(image.width, image.height, image.size, image.path, image.side)
+
+    def reason(self, key: Sequence[Any], better: Sequence[Any]) -> str:
+        """Reason why the image with one key goes for that with a better key."""
+        rules = (RULES[rule] for rule in (*self.rules, "most-pixels", "largest"))
+        reasons = zip(key, better, (_PREFERRED, *rules, _PATH, _PATH), strict=True)
+        return next(reason for one, other, reason in reasons if one != other)
 
     def is_protected(self, place: str) -> bool:
-        """Whether an image, by its absolute path, may not go."""
+        """Find whether an image, by its absolute path, lies in a protected folder."""
         return any(_in(place, folder) for folder in self.protect)
 
     def check_folders(self, places: Iterable[str]) -> None:
-        """See that each folder is there, or has one of some images: a slip of the pen would protect nothing.
+        """Refuse a folder that neither exists nor has one of some images: a slip of the pen would protect nothing.
 
         Raises
         ------
         UsageError
-            If not.
+            If there is such a folder.
         """
         places = list(places)
         for name, folders in (("protect", self.protect), ("prefer", self.prefer)):
