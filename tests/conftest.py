@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,11 @@ LONG = [
     *("manual", "saved_copy", "signals", "namespaces", "notebooks", "fast_diff_py", "apply"),
     *("additions", "plots", "cascade", "device", "cupy", "corpus", "kill", "find", "hash_clusters", "page"),
 ]
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell script starts what runs in its background so; here as in the processes of the tests it ends a job
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

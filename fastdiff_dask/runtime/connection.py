@@ -161,8 +161,9 @@ def embedded_client(
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
     try:
         with warnings.catch_warnings():
-            # another process took it just now: Dask takes another one, which is printed
+            # another process took it just now: Dask takes another one, which is printed, and leaves a socket open
             warnings.filterwarnings("ignore", f"\\s*Port {_DASHBOARD_PORT} is already in use")
+            warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
             cluster = LocalCluster(
                 processes=bool(processes),
                 n_workers=processes or 1,
