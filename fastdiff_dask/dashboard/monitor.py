@@ -140,7 +140,7 @@ class Monitor:
         running = [work.running for work in works if work.running is not None and at_work]
 
         rows = store.rows()
-        finished = store.arrays.finished_blocks()
+        finished = store.finished_blocks()
         self._count_errors(store, sorted(finished - self._counted))
         comparisons = self._comparisons(store, running)
 

@@ -185,7 +185,7 @@ def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
     """The thumbnails of each cluster as WebP, a line each: by themselves, so that equal ones stay equal."""
     for one in clusters:
         numbers = np.array([image["n"] for image in one["images"]], np.int64)
-        thumbnails = store.arrays.thumbnail_rows(numbers)
+        thumbnails = store.thumbnail_rows(numbers)
         lines = []
         for thumbnail in thumbnails:
             content = io.BytesIO()

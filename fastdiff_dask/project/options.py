@@ -323,7 +323,7 @@ class Settings:
 
 def record_settings(store: Store, settings: Settings, sources: dict[str, str]) -> None:
     """Keep the settings of a run in its store, and the addresses of the stores that it compares, if it does."""
-    store.records.write_settings({"settings": settings.to_values(), "stores": sources})
+    store.write_settings({"settings": settings.to_values(), "stores": sources})
 
 
 def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
@@ -337,7 +337,7 @@ def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
     StoreMismatchError
         If they are damaged.
     """
-    found = store.records.read_settings()
+    found = store.read_settings()
     made = store.thumbnail_settings
     try:
         values = dict(found.get("settings", {}))

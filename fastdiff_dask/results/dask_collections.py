@@ -69,7 +69,7 @@ def _current_rows(store: Store, side: str | None) -> Iterator[tuple[int, pd.Data
 
 
 def _read_rows(url: str, block: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return Store(url).arrays.read_thumbnails(block)[rows]
+    return Store(url).read_thumbnails(block)[rows]
 
 
 def thumbnails_array(store: Store, side: str | None = None) -> da.Array:
@@ -136,7 +136,7 @@ def persist_mse(
     height, width, _ = settings.shape
     transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
     name = "mse" + ("-rotations" if rotations else "") + ("-mirror" if mirror else "")
-    store.arrays.location(name)  # refuses a link that leads out of the store
+    store.zarr(name)  # refuses a link that leads out of the store
     matrix = DenseMatrix(f"{store.url.rstrip('/')}/arrays.zarr/{name}")
     images = store.blocks * size
     matrix.open_or_create((images, images), (size, size), {"transforms": list(transforms)})

@@ -61,7 +61,7 @@ def plan_comparison(
         return
     room = capacity(client)
     check_compare_memory(store.thumbnail_settings, room.bytes_per_task)
-    if len(store.arrays.finished_blocks()) < store.blocks:
+    if len(store.finished_blocks()) < store.blocks:
         raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
     threads, largest_side = room.threads, LARGEST_SIDE
     if gpu_tasks:  # about one for each thread, which go on with them if the GPUs fail

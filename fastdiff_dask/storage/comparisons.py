@@ -34,7 +34,7 @@ from ..kernels.grid import Axis, Tile, plan_tiles
 from ..kernels.pair_filters import KEY_VALUES
 from ..kernels.signatures import signature_length
 from ..text import printable
-from .pairs import FILES_AT_ONCE, PairWriter, read_pairs, tile_mark
+from .pairs import PAIR_FIELDS, PAIRS_CHUNK, PLAIN_PAIRS, PairWriter
 from .plans import Part, Plan
 from .schema import FLAT_KEYS
 from .store import Store
@@ -43,12 +43,18 @@ from .validation import MOST_TILES, check_plan, stored_array
 __all__ = ["Comparison"]
 
 _UNFINISHED = -1
+# Files that are read at once, and tiles whose pairs are.
+_FILES_AT_ONCE = 256
 _ORDER_CHUNK = 1 << 14
 _COUNTS = 1 + len(SearchCounts.names())
 
 
 def _order_chunk(images: int) -> int:
     return min(max(images, 1), _ORDER_CHUNK)
+
+
+def _mark(folder: str, tile: int) -> str:
+    return f"arrays.zarr/{folder}/compared/c.{tile}.0"
 
 
 class Comparison:
@@ -82,8 +88,8 @@ class Comparison:
         for name in sorted(store.files.names("arrays.zarr/comparisons")):
             # a folder alone was left by a process that was killed before it began
             if name != "zarr.json" and "zarr.json" in store.files.names(f"arrays.zarr/comparisons/{name}"):
-                attributes = store.arrays.attributes(f"comparisons/{name}")
-                with store.files.reading(f"comparison {printable(name)}"):
+                attributes = store.attributes(f"comparisons/{name}")
+                with store.reading(f"comparison {printable(name)}"):
                     comparison = cls(store, CompareSettings.from_json(attributes["settings"]))
                     # a name from a listing leads nowhere else; one that is made from settings could
                     if comparison.name != name or printable(name) != name:
@@ -124,7 +130,7 @@ class Comparison:
             content = self.store.files.read(f"arrays.zarr/{path}/compared/zarr.json")
         except FileNotFoundError:
             return None
-        with self.store.files.reading(f"the plan of {path}"):
+        with self.store.reading(f"the plan of {path}"):
             array = stored_array(content, "int64")
             if array.chunks != (1, _COUNTS) or array.shape[0] > MOST_TILES:
                 raise ValueError(f"its shape is {array.shape}, in chunks of {array.chunks}")
@@ -144,7 +150,7 @@ class Comparison:
         same = next((n for n, (old, new) in enumerate(zip(known, parts, strict=False)) if old != new), len(known))
         plans = self._plans[: min(same, len(parts))]
         for number in range(len(plans), len(parts)):
-            with self.store.files.reading(f"the plan of {self._folder(parts[number])}"):
+            with self.store.reading(f"the plan of {self._folder(parts[number])}"):
                 self._check_tiles(parts[: number + 1])
             rows, columns, tiles = self.tiles(parts[: number + 1])
             counts = np.full((len(tiles), _COUNTS), _UNFINISHED, np.int64)
@@ -155,7 +161,7 @@ class Comparison:
             if not pending:
                 continue
             recorded = self._known[plan.part.folder][1]
-            with self.store.files.reading(f"the tiles of {self._folder(plan.part)}"):
+            with self.store.reading(f"the tiles of {self._folder(plan.part)}"):
                 if recorded != len(plan.tiles):
                     raise ValueError(f"{recorded} tiles were recorded, {len(plan.tiles)} were planned")
             finished = self.finished_tiles(plan.part)
@@ -167,10 +173,10 @@ class Comparison:
 
     def _read_marks(self, plans: list[Plan], missing: list[tuple[int, int]]) -> None:
         """Read what is recorded of finished tiles: (number of the plan, number of the tile)."""
-        for start in range(0, len(missing), FILES_AT_ONCE):
-            some = missing[start : start + FILES_AT_ONCE]
-            paths = [tile_mark(self._folder(plans[number].part), tile) for number, tile in some]
-            with self.store.files.reading(f"the tiles of {self._folder(plans[some[0][0]].part)} and later"):
+        for start in range(0, len(missing), _FILES_AT_ONCE):
+            some = missing[start : start + _FILES_AT_ONCE]
+            paths = [_mark(self._folder(plans[number].part), tile) for number, tile in some]
+            with self.store.reading(f"the tiles of {self._folder(plans[some[0][0]].part)} and later"):
                 for (number, tile), content in zip(some, self.store.files.read_several(paths), strict=True):
                     plans[number].counts[tile] = np.frombuffer(content, "<i8").reshape(_COUNTS)
 
@@ -201,7 +207,7 @@ class Comparison:
         """Record the settings, and remove what a process left that was killed before it recorded this part."""
         self.store.files.check_run()
         settings: Any = {"settings": self.settings.to_json()}
-        place = self.store.arrays.location(f"comparisons/{self.name}")
+        place = self.store.zarr(f"comparisons/{self.name}")
         zarr.open_group(place, mode="a", zarr_format=3, use_consolidated=False, attributes=settings)
         self.store.files.remove(f"arrays.zarr/{self._folder(part)}")
 
@@ -225,7 +231,7 @@ class Comparison:
                 if array is None:
                     shape = values.shape[1:]
                     array = zarr.create_array(
-                        self.store.arrays.location(f"{self._folder(part)}/{name}"),
+                        self.store.zarr(f"{self._folder(part)}/{name}"),
                         zarr_format=3,
                         shape=(len(order), *shape),
                         chunks=(_order_chunk(len(order)), *shape),
@@ -248,7 +254,7 @@ class Comparison:
         self.store.files.check_run()
         # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
         zarr.create_array(
-            self.store.arrays.location(f"{self._folder(part)}/compared"),
+            self.store.zarr(f"{self._folder(part)}/compared"),
             zarr_format=3,
             shape=(len(tiles), len(counts)),
             chunks=(1, len(counts)),
@@ -264,7 +270,7 @@ class Comparison:
         """Numbers of the images at some places of the order of a side of a part."""
         images = self._read_ordered(part, f"order-{side}", places, (), "int64")
         stop = self.store.blocks * self.store.thumbnail_settings.block_size
-        with self.store.files.reading(f"arrays.zarr/{self._folder(part)}/order-{side}"):
+        with self.store.reading(f"arrays.zarr/{self._folder(part)}/order-{side}"):
             if len(images) and not 0 <= images.min() <= images.max() < stop:
                 raise ValueError("it has images that are not there")
         return images
@@ -287,7 +293,7 @@ class Comparison:
         while done < len(places):
             chunk, row = divmod(places[done], size)
             rows = range(row, min(size, row + len(places) - done))
-            values = self.store.arrays.read_plain(f"{self._folder(part)}/{name}", chunk, rows, shape, dtype)
+            values = self.store.read_plain(f"{self._folder(part)}/{name}", chunk, rows, shape, dtype)
             result[done : done + len(rows)] = values
             done += len(rows)
         return result
@@ -296,21 +302,21 @@ class Comparison:
 
     def finished_tiles(self, part: Part) -> set[int]:
         """Numbers of the finished tiles of a part, from one listing."""
-        return self.store.arrays.stored_chunks(f"{self._folder(part)}/compared")
+        return self.store.stored_chunks(f"{self._folder(part)}/compared")
 
     def tile_counts(self, part: Part, tiles: list[int]) -> NDArray[np.int64]:
         """Similar pairs found, and pairs compared, in some finished tiles: (tiles, 2) int64; a small file each."""
-        with self.store.files.reading(f"the tiles of {self._folder(part)}"):
-            contents = self.store.files.read_several([tile_mark(self._folder(part), tile) for tile in tiles])
+        with self.store.reading(f"the tiles of {self._folder(part)}"):
+            contents = self.store.files.read_several([_mark(self._folder(part), tile) for tile in tiles])
             return np.stack([np.frombuffer(content, "<i8").reshape(_COUNTS)[:2] for content in contents])
 
     def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
         """Pairs compared and similar pairs found in a tile, if it is finished."""
         try:
-            content = self.store.files.read(tile_mark(self._folder(part), tile))
+            content = self.store.files.read(_mark(self._folder(part), tile))
         except FileNotFoundError:
             return None
-        with self.store.files.reading(f"tile {tile} of {self._folder(part)}"):
+        with self.store.reading(f"tile {tile} of {self._folder(part)}"):
             counts = np.frombuffer(content, "<i8")
             return int(counts[1]), int(counts[0])
 
@@ -323,10 +329,53 @@ class Comparison:
 
         At most 2²⁰ at a time.
         """
-        tiles = (
-            (self._folder(plan.part), tile, similar)
-            for plan in plans
-            for tile, similar in enumerate(plan.counts[:, 0].tolist())
-            if similar > 0
-        )
-        return read_pairs(self.store, tiles)
+        few: list[tuple[Plan, int]] = []
+        for plan in plans:
+            for tile, similar in enumerate(plan.counts[:, 0].tolist()):
+                if 0 < similar <= PLAIN_PAIRS:
+                    few.append((plan, tile))
+                    if len(few) == _FILES_AT_ONCE:
+                        yield self._read_few(few)
+                        few = []
+                    continue
+                if similar > 0:
+                    yield from self._read_many(plan, tile, similar)
+        if few:
+            yield self._read_few(few)
+
+    def _read_many(self, plan: Plan, tile: int, similar: int) -> Iterator[NDArray[np.int64]]:
+        """Similar pairs of a tile that has many of them, a chunk at a time."""
+        what, name = f"the pairs of tile {tile} of {self._folder(plan.part)}", f"{self._folder(plan.part)}/pairs-{tile}"
+        with self.store.reading(what):
+            array = self.store.array(name, "int64", "zstd")
+            size = array.chunks[0]
+            if array.shape != (similar, len(PAIR_FIELDS)):
+                raise ValueError(f"{similar} pairs were written, {array.shape} are there")
+            if array.chunks[1:] != array.shape[1:] or size > PAIRS_CHUNK:
+                raise ValueError(f"they are in chunks of {array.chunks}")
+        for chunk in range(-(-similar // size)):
+            with self.store.reading(what):
+                yield self._checked(self.store.read_chunk(name, array, chunk, 0)[: similar - chunk * size])
+
+    def _read_few(self, tiles: list[tuple[Plan, int]]) -> NDArray[np.int64]:
+        """Similar pairs of tiles that have few of them."""
+        plan, tile = tiles[0]
+        more = f" or of {len(tiles) - 1} more tiles" if len(tiles) > 1 else ""
+        with self.store.reading(f"the pairs of tile {tile} of {self._folder(plan.part)}{more}"):
+            paths = [f"arrays.zarr/{self._folder(plan.part)}/pairs-{tile}/c.0.0" for plan, tile in tiles]
+            found = []
+            for (plan, tile), content in zip(tiles, self.store.files.read_several(paths), strict=True):
+                pairs = np.frombuffer(content, "<i8").reshape(-1, len(PAIR_FIELDS))
+                if len(pairs) != plan.counts[tile, 0]:
+                    raise ValueError(f"{plan.counts[tile, 0]} pairs were written, {len(pairs)} are there")
+                found.append(pairs)
+            return self._checked(np.concatenate(found))
+
+    def _checked(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        images = self.store.blocks * self.store.thumbnail_settings.block_size
+        # every pair has a transform
+        if not ((pairs[:, 3] > 0) & (pairs[:, 3] < 256)).all():
+            raise ValueError("some have no transform")
+        if pairs[:, :2].min() < 0 or pairs[:, :2].max() >= images:
+            raise ValueError("some are of images that are not there")
+        return pairs

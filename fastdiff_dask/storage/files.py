@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
@@ -121,26 +120,6 @@ class Files:
     def _path(self, name: str) -> str:
         """Path of a file; names in folders of a bucket as in the bucket itself."""
         return f"{self.root}/{name}".rstrip("/")
-
-    @contextlib.contextmanager
-    def reading(self, what: str) -> Iterator[None]:
-        """Say that a part of the store is damaged if it cannot be read.
-
-        Raises
-        ------
-        FastDiffError
-            With the part and the reason.
-        """
-        try:
-            yield
-        except StoreMismatchError:
-            raise
-        except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, pa.ArrowException) as error:
-            reason = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
-            raise FastDiffError(
-                f"the store at {self.url} is damaged: {what} cannot be read ({reason}); delete the store and start "
-                f"again, and check the disk"
-            ) from None
 
     def is_file(self) -> bool:
         """Whether the address itself is a file."""

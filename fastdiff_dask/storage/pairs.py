@@ -1,7 +1,6 @@
 """The pairs of a tile on disk."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 import zarr
@@ -11,19 +10,12 @@ from ..kernels.bounds import SearchCounts
 from .schema import FLAT_KEYS
 from .store import Store
 
-__all__ = ["FILES_AT_ONCE", "PairWriter", "read_pairs", "tile_mark"]
+__all__ = ["PAIRS_CHUNK", "PAIR_FIELDS", "PLAIN_PAIRS", "PairWriter"]
 
-# Files that are read at the same time.
-FILES_AT_ONCE = 256
-_PAIRS_CHUNK = 1 << 18
+PAIRS_CHUNK = 1 << 18
 # The pairs of a tile are not compressed if they are so few.
-_PLAIN_PAIRS = 1 << 12
-_PAIR_FIELDS = ["a", "b", "value", "transforms"]
-
-
-def tile_mark(folder: str, tile: int) -> str:
-    """Path of the chunk that marks a tile as finished, by the folder of its part."""
-    return f"arrays.zarr/{folder}/compared/c.{tile}.0"
+PLAIN_PAIRS = 1 << 12
+PAIR_FIELDS = ["a", "b", "value", "transforms"]
 
 
 class PairWriter:
@@ -46,8 +38,8 @@ class PairWriter:
         self._waiting.append(pairs)
         self._rows += len(pairs)
         self.similar += len(pairs)
-        if self._rows >= _PAIRS_CHUNK:
-            self._write(self._rows - self._rows % _PAIRS_CHUNK)
+        if self._rows >= PAIRS_CHUNK:
+            self._write(self._rows - self._rows % PAIRS_CHUNK)
 
     def _write(self, rows: int) -> None:
         """Write so many of the waiting pairs."""
@@ -59,20 +51,20 @@ class PairWriter:
         self._store.files.check_run()
         if self._array is None:
             with contextlib.suppress(FileNotFoundError):
-                self._settled = bool(self._store.files.read(tile_mark(self._folder, self._tile)))
+                self._settled = bool(self._store.files.read(f"arrays.zarr/{self._folder}/compared/c.{self._tile}.0"))
         if self._settled:
             return
         if self._array is None:
             self._array = zarr.create_array(
-                self._store.arrays.location(f"{self._folder}/pairs-{self._tile}"),
+                self._store.zarr(f"{self._folder}/pairs-{self._tile}"),
                 zarr_format=3,
                 shape=(rows, 4),
-                chunks=(min(rows, _PAIRS_CHUNK), 4),
+                chunks=(min(rows, PAIRS_CHUNK), 4),
                 dtype="int64",
-                compressors=None if rows <= _PLAIN_PAIRS else "auto",
+                compressors=None if rows <= PLAIN_PAIRS else "auto",
                 chunk_key_encoding=FLAT_KEYS,
                 dimension_names=("pair", "field"),
-                attributes={"fields": _PAIR_FIELDS},
+                attributes={"fields": PAIR_FIELDS},
                 overwrite=True,  # left behind by a process that was killed before it committed the tile
             )
         else:
@@ -85,76 +77,4 @@ class PairWriter:
         if self._settled:
             return
         row = [self.similar, *(getattr(counts, name) for name in counts.names())]
-        self._store.arrays.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))
-
-
-def read_pairs(store: Store, tiles: Iterable[tuple[str, int, int]]) -> Iterator[NDArray[np.int64]]:
-    """Read the similar pairs of finished tiles.
-
-    Parameters
-    ----------
-    store
-        The store.
-    tiles
-        Folder of the part, number of the tile and number of its similar pairs, more than 0.
-
-    Yields
-    ------
-    (n, 4) int64: a, b, value, transforms; at most 2²⁰ pairs at a time.
-
-    Raises
-    ------
-    FastDiffError
-        If pairs are missing or damaged.
-    """
-    few: list[tuple[str, int, int]] = []
-    for folder, tile, similar in tiles:
-        if similar > _PLAIN_PAIRS:
-            yield from _read_many(store, folder, tile, similar)
-            continue
-        few.append((folder, tile, similar))
-        if len(few) == FILES_AT_ONCE:
-            yield _read_few(store, few)
-            few = []
-    if few:
-        yield _read_few(store, few)
-
-
-def _read_many(store: Store, folder: str, tile: int, similar: int) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile that has many of them, a chunk at a time."""
-    what, name = f"the pairs of tile {tile} of {folder}", f"{folder}/pairs-{tile}"
-    with store.files.reading(what):
-        array = store.arrays.array(name, "int64", "zstd")
-        size = array.chunks[0]
-        if array.shape != (similar, len(_PAIR_FIELDS)):
-            raise ValueError(f"{similar} pairs were written, {array.shape} are there")
-        if array.chunks[1:] != array.shape[1:] or size > _PAIRS_CHUNK:
-            raise ValueError(f"they are in chunks of {array.chunks}")
-    for chunk in range(-(-similar // size)):
-        with store.files.reading(what):
-            yield _checked(store, store.arrays.read_chunk(name, array, chunk, 0)[: similar - chunk * size])
-
-
-def _read_few(store: Store, tiles: list[tuple[str, int, int]]) -> NDArray[np.int64]:
-    """Similar pairs of tiles that have few of them."""
-    more = f" or of {len(tiles) - 1} more tiles" if len(tiles) > 1 else ""
-    with store.files.reading(f"the pairs of tile {tiles[0][1]} of {tiles[0][0]}{more}"):
-        contents = store.files.read_several([f"arrays.zarr/{folder}/pairs-{tile}/c.0.0" for folder, tile, _ in tiles])
-        found = []
-        for (_, _, similar), content in zip(tiles, contents, strict=True):
-            pairs = np.frombuffer(content, "<i8").reshape(-1, len(_PAIR_FIELDS))
-            if len(pairs) != similar:
-                raise ValueError(f"{similar} pairs were written, {len(pairs)} are there")
-            found.append(pairs)
-        return _checked(store, np.concatenate(found))
-
-
-def _checked(store: Store, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Refuse pairs of images or transforms that there are not."""
-    images = store.blocks * store.thumbnail_settings.block_size
-    # every pair has a transform
-    if not ((pairs[:, 3] > 0) & (pairs[:, 3] < 256)).all():
-        raise ValueError("some have no transform")
-    if pairs[:, :2].min() < 0 or pairs[:, :2].max() >= images:
-        raise ValueError("some are of images that are not there")
-    return pairs
+        self._store.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))

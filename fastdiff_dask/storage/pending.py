@@ -23,7 +23,7 @@ __all__ = [
 
 def unread_blocks(store: Store) -> dict[int, int]:
     """Blocks that are not finished, and the number of images in each."""
-    finished = store.arrays.finished_blocks()
+    finished = store.finished_blocks()
     return {block: rows for block, rows in enumerate(store.rows()) if block not in finished}
 
 
@@ -42,7 +42,7 @@ def check_read(store: Store) -> None:
 def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:
     """Finished blocks some of whose images lack hashes, or have them in another way."""
     columns = ["error", *HASHES]
-    finished = sorted(store.arrays.finished_blocks())
+    finished = sorted(store.finished_blocks())
     frames = ((block, store.read_partition(block, columns)) for block in finished)
     return [block for block, frame in frames if hashing.missing(frame[frame.error.isna()]) is not None]
 

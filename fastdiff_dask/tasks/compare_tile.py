@@ -101,7 +101,7 @@ def _compare_tile(
         else:
             height, width, channels = store.thumbnail_settings.shape
             found = similar_tile_pairs(
-                *(rows, columns, store.arrays.thumbnail_rows),
+                *(rows, columns, store.thumbnail_rows),
                 shape=(height, width, channels),
                 limit=settings.sse_limit(height, width),
                 transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),

@@ -61,7 +61,7 @@ def make_store(folder: Path, families: int, size: int) -> None:
         digests = rng.integers(1, 256, (rows, 4, 16), dtype=np.uint8)
         digests[max(images - block * rows, 0) :] = 0
         signatures = np.zeros((rows, signature_length(SIDE, SIDE, 3)), np.float32)
-        store.arrays.write_images(block, np.zeros((rows, SIDE, SIDE, 3), np.uint8), signatures, digests)
+        store.write_images(block, np.zeros((rows, SIDE, SIDE, 3), np.uint8), signatures, digests)
     comparison = Comparison(store, CompareSettings())
     part = Part(range(1), images, 0, SUB_BLOCK, TILE_SIDE)
     comparison.begin(part)

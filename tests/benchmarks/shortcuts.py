@@ -48,7 +48,7 @@ def add_metadata(store: Store) -> None:
         sizes = np.where(sizes > 0, sizes, rng.integers(800, 4000, (rows, 2)))
         turned = rng.random(rows) < 0.3
         sizes[turned] = sizes[turned, ::-1]
-        hashes = HashSettings(amount=4).columns(store.arrays.read_thumbnails(block)[:rows])
+        hashes = HashSettings(amount=4).columns(store.read_thumbnails(block)[:rows])
         store.write_partition(block, frame.assign(width=sizes[:, 0], height=sizes[:, 1], **hashes))
 
 

@@ -68,7 +68,7 @@ def test_stopped_by_a_signal_in_the_middle(tmp_path, many_large, number):
     assert "Traceback" not in err
     link = re.search(r"Dashboard: (http://127\.0\.0\.1:\d+/status)", err)
     assert link
-    blocks = Store(str(store)).arrays.finished_blocks()
+    blocks = Store(str(store)).finished_blocks()
     assert 0 < len(blocks) < 15
 
 
@@ -87,7 +87,7 @@ def test_the_second_signal_stops_at_once(tmp_path, many_large):
                     pass
             process.communicate(timeout=40)
         assert process.returncode == 130
-        left[signals] = 2 - len(Store(str(store)).arrays.finished_blocks())
+        left[signals] = 2 - len(Store(str(store)).finished_blocks())
     assert left == {1: 0, 2: 2}
 
 

@@ -361,7 +361,7 @@ def test_a_block_whose_hash_function_fails_is_not_kept(tmp_path, client, with_th
             fd.FastDiffError, match=r"hash function \S*fails_on_white failed \(RuntimeError: too bright\)"
         ):
             db.first_loop_iteration(amount=0, hash_function=fails_on_white)
-        assert 1 not in db.store.arrays.finished_blocks() or not with_the_thumbnails
+        assert 1 not in db.store.finished_blocks() or not with_the_thumbnails
         assert db.store.read_partition(1).hash_key.isna().all()
         db.first_loop_iteration(compute_hash=True)
         assert len(db.images.compute().hash_key.dropna()) == 4

@@ -13,7 +13,6 @@ import pytest
 
 import fastdiff_dask as fd
 from fastdiff_dask.runtime import signals
-from fastdiff_dask.storage.records import Records
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -76,7 +75,7 @@ def test_what_is_in_flight_is_ended(tmp_path, job, number, code):
     out, err = job.communicate(timeout=30)
     assert (job.returncode, out) == (code, "interrupted\n" if code == 7 else "")
     assert err == "\nStopping when what is in flight is done; again stops at once.\n"
-    blocks = Store(str(tmp_path / "store")).arrays.finished_blocks()
+    blocks = Store(str(tmp_path / "store")).finished_blocks()
     # four turns of each thumbnail are hashed
     assert begun(tmp_path) == 4 * len(blocks)
     assert 0 < len(blocks) < 12
@@ -123,15 +122,15 @@ def test_where_somebody_else_handles_signals(tmp_path):
 
 def test_a_stage_without_tasks_is_stopped_at_its_end(tmp_path, client, monkeypatch, capsys):
     simulate_images(tmp_path / "photos", images=2, duplicates=0, size=(32, 32))
-    original = Records.write_index
-    monkeypatch.setattr(Records, "write_index", lambda *a: (signal.raise_signal(signal.SIGINT), original(*a)))
+    original = Store.write_index
+    monkeypatch.setattr(Store, "write_index", lambda *a: (signal.raise_signal(signal.SIGINT), original(*a)))
     handler = signal.getsignal(signal.SIGINT)
     with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
         with pytest.raises(KeyboardInterrupt):
             db.index_the_dirs()
         assert signal.getsignal(signal.SIGINT) is handler
         # the index came to its end
-        assert Store(str(tmp_path / "store")).records.read_index()["ignored"] == {}
+        assert Store(str(tmp_path / "store")).read_index()["ignored"] == {}
         assert len(db.images) == 2
         db.first_loop_iteration()
         assert db.images_read == 2

@@ -102,7 +102,7 @@ def test_pictures_that_workers_do_not_see(scheduler, tmp_path, simulated):
         with pytest.raises(fd.UsageError, match=r"does not see .*photos/\w+\.jpg.*same path"):
             db.estimate()
         assert db.images_read == 0
-        assert not db.store.arrays.finished_blocks()
+        assert not db.store.finished_blocks()
         assert db.errors.empty
 
 

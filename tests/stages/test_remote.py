@@ -453,7 +453,7 @@ def test_who_lost_the_lease_writes_nothing_more(bucket, tmp_path, client, monkey
             db.first_loop_iteration()
     # it belongs to the other one
     assert json.loads(Files(url).read("writer.json")) == other
-    assert Store(url).arrays.finished_blocks() == set()
+    assert Store(url).finished_blocks() == set()
 
 
 def test_who_loses_the_lease_within_a_stage_stops_there(bucket, client, monkeypatch):
@@ -466,7 +466,7 @@ def test_who_loses_the_lease_within_a_stage_stops_there(bucket, client, monkeypa
     done = threading.Event()
 
     def take() -> None:
-        while not done.is_set() and not Store(url).arrays.finished_blocks():
+        while not done.is_set() and not Store(url).finished_blocks():
             time.sleep(0.01)
         while not done.is_set():  # the holder may have looked just before, and write its own once more
             bucket.put("store/writer.json", b"{}")
@@ -479,7 +479,7 @@ def test_who_loses_the_lease_within_a_stage_stops_there(bucket, client, monkeypa
             db.first_loop_iteration()
         done.set()
         taker.join()
-    assert 0 < len(Store(url).arrays.finished_blocks()) < 30
+    assert 0 < len(Store(url).finished_blocks()) < 30
 
 
 @pytest.mark.parametrize("moment", ["while folders are listed", "when rows are written"])
@@ -653,7 +653,7 @@ def test_workers_that_cannot_use_the_address(bucket, tmp_path, monkeypatch, miss
         with pytest.raises(FastDiffError, match=f"a worker on .* cannot read s3://.*{message}"):
             db.first_loop_iteration()
         assert db.images_read == 0
-        assert Store(str(tmp_path / "store")).arrays.finished_blocks() == set()
+        assert Store(str(tmp_path / "store")).finished_blocks() == set()
 
 
 def test_pictures_in_memory(tmp_path, client):
@@ -737,4 +737,4 @@ def test_a_store_that_lost_objects(bucket, tmp_path, client):
         store.read_images(["path"])
     bucket.put("store/arrays.zarr/thumbnails/c.0.0.0.0", b"cut short")
     with pytest.raises(FastDiffError, match="is damaged: thumbnails of block 0 cannot be read"):
-        store.arrays.thumbnail_rows(np.array([3]))
+        store.thumbnail_rows(np.array([3]))

@@ -110,7 +110,7 @@ def test_killed_while_it_saves(photos, tmp_path, kill_at, times):
     blocks = tiles = 0
     if Store.exists(str(tmp_path / "store")):
         store = Store(str(tmp_path / "store"))
-        blocks = len(store.arrays.finished_blocks())
+        blocks = len(store.finished_blocks())
         tiles = len([name for name in store.files.tree() if "/compared/c." in name])
     if "thumbnails" in kill_at:
         assert blocks == times

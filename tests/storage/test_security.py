@@ -98,7 +98,7 @@ def use(finished, place, client):
             db.images.compute(scheduler="synchronous")
             db.thumbnails.compute(scheduler="synchronous")
             db.mse(persist=True).compute(scheduler="synchronous")
-            db.store.arrays.thumbnails_array()[:]
+            db.store.thumbnails_array()[:]
 
     watched = Monitor(str(place / "store")).snapshot(0)
     if watched.problem is not None:
@@ -448,7 +448,7 @@ def test_an_index_that_was_not_written_here(finished, place, index):
     text = json.dumps(index).replace("ROOT", str((finished / "photos").resolve()))
     (place / "store" / "index.json").write_text(text)
     with pytest.raises(FastDiffError, match=r"index\.json cannot be read") as caught:
-        Store(str(place / "store")).records.read_index()
+        Store(str(place / "store")).read_index()
     assert str(caught.value).isprintable()
 
 
@@ -510,12 +510,12 @@ def test_what_is_written_replaces_hard_links(place):
     before = tree(place / "outside")
     assert len(before) >= 10
     with Store.lock(str(place / "store")):
-        store.records.write_index({"ignored": {"a rule": 5}, "links": []})
+        store.write_index({"ignored": {"a rule": 5}, "links": []})
         store.write_partition(0, store.read_partition(0).assign(width=5))
-        store.arrays.write_images(
+        store.write_images(
             0,
-            *(read(np.arange(16)) * 0 for read in (store.arrays.thumbnail_rows, store.arrays.signature_rows)),
-            store.arrays.digest_rows(np.arange(16)) * 0,
+            *(read(np.arange(16)) * 0 for read in (store.thumbnail_rows, store.signature_rows)),
+            store.digest_rows(np.arange(16)) * 0,
         )
         DenseMatrix(str(place / "store" / "arrays.zarr" / "mse-rotations")).write(np.zeros((16, 16)), 0, 0, True)
         writer = comparison.pair_writer(part, 0)

@@ -167,7 +167,7 @@ def test_tasks_of_a_run_that_has_ended_write_nothing(tmp_path, simulated, client
     for task in (
         lambda: hash_block(url, 0, HashSettings(amount=0), run),
         lambda: store.write_partition(0, store.read_partition(0)),
-        lambda: store.arrays.write_plain("thumbnails", 0, store.arrays.read_thumbnails(0)),
+        lambda: store.write_plain("thumbnails", 0, store.read_thumbnails(0)),
         lambda: plan_part(url, settings, 1, 0, run=run),
         lambda: Comparison(store, settings).begin(None),
         store.files.begin_run,

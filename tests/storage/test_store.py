@@ -51,7 +51,7 @@ def make_store(url: str) -> Store:
 
 
 def write(store: Store, block: int, thumbnails: np.ndarray) -> None:
-    store.arrays.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
+    store.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
 
 
 def test_what_was_written_comes_back(store, url):
@@ -63,12 +63,12 @@ def test_what_was_written_comes_back(store, url):
 
 
 def test_a_block_of_black_pictures_is_finished(store):
-    assert store.arrays.finished_blocks() == set()
+    assert store.finished_blocks() == set()
     write(store, 1, np.zeros((3, 8, 8, 3), np.uint8))
-    assert store.arrays.finished_blocks() == {1}
+    assert store.finished_blocks() == {1}
     write(store, 0, np.full((3, 8, 8, 3), 7, np.uint8))
-    assert store.arrays.finished_blocks() == {0, 1}
-    assert (store.arrays.read_thumbnails(0) == 7).all()
+    assert store.finished_blocks() == {0, 1}
+    assert (store.read_thumbnails(0) == 7).all()
 
 
 def test_a_new_generation_keeps_the_old_thumbnails(store, url):
@@ -76,9 +76,9 @@ def test_a_new_generation_keeps_the_old_thumbnails(store, url):
     store.write_partition(2, partition(6, 2))
     store.add_generation(Generation(range(2, 3), range(3, 3), 2, 0))
     again = Store(url)
-    assert again.arrays.finished_blocks() == {0}
-    assert again.arrays.thumbnails_array().shape == (9, 8, 8, 3)
-    assert (again.arrays.read_thumbnails(0) == 7).all()
+    assert again.finished_blocks() == {0}
+    assert again.thumbnails_array().shape == (9, 8, 8, 3)
+    assert (again.read_thumbnails(0) == 7).all()
 
 
 def test_partitions_beyond_the_last_generation_do_not_count(store, url):
@@ -122,7 +122,7 @@ def test_tiles_are_finished_by_their_mark(store):
     assert comparison.plans()[0].counts.tolist() == [[2, 7, 5, 4, 3, 2], [-1] * 6, [0, 7, 5, 4, 3, 2]]
     np.testing.assert_array_equal(read_all(comparison), pairs)
     # pairs without the mark are those of a process that was killed in between
-    group = zarr.open_group(store.arrays.location(), path=f"comparisons/{comparison.name}/generations-0-1", mode="r+")
+    group = zarr.open_group(store.zarr(), path=f"comparisons/{comparison.name}/generations-0-1", mode="r+")
     group.create_array("pairs-1", data=pairs)
     assert len(read_all(comparison)) == 2
     write_tile(comparison, 1, pairs[:1])
@@ -131,8 +131,10 @@ def test_tiles_are_finished_by_their_mark(store):
 
 @pytest.mark.parametrize("sizes", [[3], [2], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
 def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
-    monkeypatch.setattr("fastdiff_dask.storage.pairs._PAIRS_CHUNK", 4)
-    monkeypatch.setattr("fastdiff_dask.storage.pairs._PLAIN_PAIRS", 2)
+    monkeypatch.setattr("fastdiff_dask.storage.pairs.PAIRS_CHUNK", 4)
+    monkeypatch.setattr("fastdiff_dask.storage.comparisons.PAIRS_CHUNK", 4)
+    monkeypatch.setattr("fastdiff_dask.storage.comparisons.PLAIN_PAIRS", 2)
+    monkeypatch.setattr("fastdiff_dask.storage.pairs.PLAIN_PAIRS", 2)
     comparison = begin(store)
     pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4) % 251 + 1
     pairs[:, :2] %= 6
@@ -174,9 +176,9 @@ def test_rows_are_read_in_any_order(store, images, rng):
         write(store, block, thumbnails[block])
     whole = thumbnails.reshape(6, 8, 8, 3)[:4]
     wanted = np.array(images, np.int64)
-    np.testing.assert_array_equal(store.arrays.thumbnail_rows(wanted), whole[wanted])
-    np.testing.assert_array_equal(store.arrays.signature_rows(wanted), signatures(whole[wanted]))
-    digests = store.arrays.read_digests()
+    np.testing.assert_array_equal(store.thumbnail_rows(wanted), whole[wanted])
+    np.testing.assert_array_equal(store.signature_rows(wanted), signatures(whole[wanted]))
+    digests = store.read_digests()
     np.testing.assert_array_equal(digests[:4], thumbnail_digests(whole))
     assert digests.shape == (6, 4, 16)
     assert not digests[4:].any()  # rows without an image
@@ -190,7 +192,7 @@ def test_a_block_that_is_part_empty_takes_its_images_only(tmp_path, rng):
         store.write_partition(block, partition(first, rows))
         write(store, block, thumbnails[first : first + rows])
     store.add_generation(Generation(range(2), range(2, 2), 1029, 0))
-    np.testing.assert_array_equal(store.arrays.thumbnail_rows(np.arange(1029)), thumbnails)
+    np.testing.assert_array_equal(store.thumbnail_rows(np.arange(1029)), thumbnails)
     # and others read it as they would read any array, also what is left out
     group = zarr.open_group(f"{tmp_path}/store/arrays.zarr", mode="r")
     np.testing.assert_array_equal(group["thumbnails"][:1029], thumbnails)
@@ -235,7 +237,7 @@ def test_other_settings_are_refused_with_both_values(store, url, roots, settings
 
 @pytest.mark.parametrize("change", [{"format_version": 1}, {"format": "other"}, {"generations": 5}, {"thumbnails": {}}])
 def test_another_format_is_refused(store, url, change):
-    zarr.open_group(store.arrays.location(), mode="r+").update_attributes(change)
+    zarr.open_group(store.zarr(), mode="r+").update_attributes(change)
     with pytest.raises(StoreMismatchError, match="name another --store, or delete it"):
         Store(url)
 
@@ -321,7 +323,7 @@ def test_damage_is_said_in_one_line(tmp_path, damage):
         path = partition_path if damage == "cut partition" else chunk
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again") as caught:
-        store.arrays.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
+        store.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
     assert "\n" not in str(caught.value)
 
 

@@ -103,7 +103,7 @@ def finished(store: str) -> tuple[list[int], int, dict[str, int]]:
     except UsageError:
         return [], 0, {}
     plans = Comparison(opened, CompareSettings()).plans()
-    blocks = opened.arrays.finished_blocks()
+    blocks = opened.finished_blocks()
     tiles = {number for plan in plans for number in (plan.counts[:, 0] >= 0).nonzero()[0].tolist()}
 
     def is_committed(array: str, chunk: int) -> bool:

@@ -66,7 +66,7 @@ def finished(store: str, report: str) -> None:
     try:
         opened = Store(store)
         plans = Comparison(opened, CompareSettings()).plans()
-        done = sorted(opened.arrays.finished_blocks()), sum(int((plan.counts[:, 0] >= 0).sum()) for plan in plans)
+        done = sorted(opened.finished_blocks()), sum(int((plan.counts[:, 0] >= 0).sum()) for plan in plans)
     except UsageError:
         done = [], 0
     Path(report).write_text(json.dumps(done))

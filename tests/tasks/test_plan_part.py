@@ -76,7 +76,7 @@ def test_a_plan_is_read_back_as_it_was_recorded(url):
     assert sorted(order.tolist()) == list(range(IMAGES))
     assert order.tolist() != list(range(IMAGES))
     np.testing.assert_array_equal(
-        recorded.read_signatures(part, "a", range(5, 50)), recorded.store.arrays.signature_rows(order[5:50])
+        recorded.read_signatures(part, "a", range(5, 50)), recorded.store.signature_rows(order[5:50])
     )
     assert [one.settings for one in Comparison.all_in(recorded.store)] == [settings]
 
@@ -86,9 +86,9 @@ def test_signatures_of_a_mirrored_comparison_have_no_odd_signs(url):
     part = plan_part(url, settings, 2, 0)
     recorded = Comparison(Store(url), settings)
     order = recorded.read_order(part, "a", range(IMAGES))
-    wanted = as_mirrored(recorded.store.arrays.signature_rows(order), 8, 8, 3)
+    wanted = as_mirrored(recorded.store.signature_rows(order), 8, 8, 3)
     np.testing.assert_array_equal(recorded.read_signatures(part, "a", range(IMAGES)), wanted)
-    assert not np.array_equal(wanted, recorded.store.arrays.signature_rows(order))
+    assert not np.array_equal(wanted, recorded.store.signature_rows(order))
 
 
 def test_tiles_grow_smaller_with_threads_and_larger_with_images(url):
