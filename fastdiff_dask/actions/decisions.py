@@ -14,7 +14,7 @@ from ..results.collect import shown_paths
 from ..results.result import Result
 from ..results.stored import roots_of_store
 from ..storage.store import Store
-from ..text import printable
+from ..text import one_line, printable
 
 __all__ = ["FORMAT", "Decisions", "numbers_of_pairs", "read_decisions", "remember_not_duplicates"]
 
@@ -79,8 +79,9 @@ def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
             pairs.append((a, b))
             named += zip((a, b), map(str, paths), strict=True)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = printable(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
-        raise UsageError(f"{path} has no decisions ({reason}); export them from the report") from None
+        raise UsageError(
+            f"{path} has no decisions ({one_line(error, 200, kind=True)}); export them from the report"
+        ) from None
     known = _paths(store, sorted({number for number, _ in named}))
     for number, name in named:
         if known.get(number) != name:

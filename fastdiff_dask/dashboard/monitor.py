@@ -19,6 +19,7 @@ from ..storage.files import Files
 from ..storage.locks import ENDED, LEASE
 from ..storage.plans import Part
 from ..storage.store import Store
+from ..text import one_line
 from .snapshot import ComparisonProgress, FileError, Rates, Snapshot, WorkerProgress
 from .tile_map import Tiles, block_cells
 
@@ -125,7 +126,7 @@ class Monitor:
             return Snapshot(now, problem=str(error))
         except OSError as error:  # it vanished meanwhile, or is out of reach
             self._forget()
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = one_line(error, 200, kind=True)
             return Snapshot(now, problem=f"the store at {self.url} cannot be read ({reason})")
 
     def _look_at(self, store: Store, now: float) -> Snapshot:

@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, DatetimeTickFormatter, Div, HoverTool, InlineStyleSheet, NumeralTickFormatter
 from bokeh.plotting import figure
-from jinja2 import Template
+from jinja2 import Environment, PackageLoader
 
 from .monitor import Monitor
 from .page_texts import errors_text, header_text, progress_text, workers_text
@@ -28,66 +28,7 @@ _EMPTY = {
     "blocks": "Nothing is listed yet.",
 }
 _FAINT = 0.25  # what is pending, and the least of what is in part
-_PAGE = Template(
-    """{% extends base %}
-{% block preamble %}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<style>
-  :root { --ground: #f4f5f7; --card: #fff; --text: #1d2129; --faint: #5c6370; --line: #dde0e5; --bar: #4c84b0;
-    --bad: #b3261e; }
-  @media (prefers-color-scheme: dark) {
-    :root { --ground: #14161a; --card: #1d2026; --text: #e6e8ec; --faint: #a0a6b1; --line: #343941; --bar: #5f9bc9;
-      --bad: #ff8a80; }
-  }
-  body { background: var(--ground); color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
-  main { display: grid; gap: 14px; padding: 14px; max-width: 1400px; margin: auto;
-    grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); }
-  header, .wide { grid-column: 1 / -1; }
-  section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px;
-    min-width: 0; }
-  section.column { display: grid; gap: 6px; align-content: start; }
-  h2 { font-size: 15px; margin: 0 0 6px; font-weight: 600; }
-  .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 4px 0 0; padding: 0; list-style: none;
-    font-size: 13px; color: var(--faint); }
-  .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 5px; }
-  @media (max-width: 800px) { main { grid-template-columns: minmax(0, 1fr); padding: 8px; } }
-</style>
-{% endblock %}
-{% block contents %}
-{% from macros import embed %}
-<main>
-  <header aria-label="Store">{{ embed(roots.header) }}</header>
-  <section class="wide" aria-label="Progress">{{ embed(roots.progress) }}</section>
-  <section aria-label="Map of the tiles"><h2>Tiles: images × images</h2>{{ embed(roots.tiles) }}
-    <ul class="legend">{% for style, name in legend %}
-      <li><i style="{{ style }}"></i>{{ name }}</li>{% endfor %}
-    </ul>
-  </section>
-  <section class="column" aria-label="Blocks and throughput">
-    <h2>Blocks of thumbnails</h2>{{ embed(roots.blocks) }}
-    <h2>Images per second</h2>{{ embed(roots.images) }}
-    <h2>Pairs per second</h2>{{ embed(roots.pairs) }}
-  </section>
-  <section class="wide" aria-label="Workers">{{ embed(roots.workers) }}</section>
-  <section class="wide" aria-label="Errors">{{ embed(roots.errors) }}</section>
-</main>
-{% endblock %}"""
-)
-_STYLE = """
-:host { display: block; width: 100%; color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
-.bk-clearfix { display: block !important; width: 100%; }
-h1 { font-size: 20px; margin: 0; } h2 { font-size: 15px; margin: 0 0 6px; font-weight: 600; }
-p { margin: 2px 0; overflow-wrap: anywhere; } .faint { color: var(--faint); } .bad { color: var(--bad); }
-.bars { display: grid; gap: 10px; }
-.bars div.line { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 16px; }
-progress { width: 100%; height: 12px; accent-color: var(--bar); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-td.path { white-space: normal; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
-"""
+_TEMPLATES = Environment(loader=PackageLoader("fastdiff_dask"))
 
 
 def make_page(document: Document, monitor: Monitor) -> None:
@@ -101,7 +42,7 @@ class _Page:
     def __init__(self, document: Document, monitor: Monitor) -> None:
         self._monitor = monitor
         self._shown: dict[str, Any] = {}
-        style = InlineStyleSheet(css=_STYLE)
+        style = InlineStyleSheet(css=_TEMPLATES.get_template("dashboard.css").render())
         self._texts = {
             name: Div(text="", name=name, sizing_mode="stretch_width", disable_math=True, stylesheets=[style])
             for name in ("header", "progress", "workers", "errors")
@@ -116,7 +57,7 @@ class _Page:
         self._maps = {"tiles": tiles, "blocks": blocks}
         curves = [self._curve("images", _FOUND[0]), self._curve("pairs", _COLOURS["done"])]
         document.title = "fastdiff_dask"
-        document.template = _PAGE
+        document.template = _TEMPLATES.get_template("dashboard.html.jinja")
         legend = [
             (f"background: {_COLOURS['pending']}; opacity: {_FAINT}", "pending"),
             *((f"background: {_COLOURS[state]}", state) for state in ("running", "done")),

@@ -121,7 +121,7 @@ def _listen(address: str | None) -> socket.socket:
         else:
             listening.setblocking(False)
             return listening
-    raise UsageError(f"the page cannot be served at {host}:{ports[0]} ({reason}); name another --address")
+    raise UsageError(f"the page cannot be served at {host}:{ports[0]} ({reason}); name another address=")
 
 
 def _host_name(host: str) -> str:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
+from ..text import one_line
 from ..urls import is_url
 from .sql import is_database, write_sql
 from .tables import TABLES, Tables, decodable
@@ -43,7 +44,7 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
         raise UsageError(f"there is no format {form!r}; use {', '.join(FORMATS)}")
     if is_database(target):
         if table is not None or form is not None:
-            raise UsageError("a database gets all four tables; leave out the table (--what) and the format")
+            raise UsageError("a database gets all four tables; leave out table= and form=")
         return
     if not target or is_url(target):
         raise UsageError(f"nothing can be exported to {target or 'nowhere'!r}; name a file, a folder or a database")
@@ -57,7 +58,7 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
             if path.exists() and not path.is_file():
                 raise UsageError(f"{target} is no file; name another one")
             if path.exists() and not force and not _is_own_file(path):
-                raise UsageError(f"{target} is no export; name another file, or replace it with force=True (--force)")
+                raise UsageError(f"{target} is no export; name another file, or replace it with force=True")
         elif path.exists() and not _is_own_folder(path):
             # not with force either: a folder may have anything in it
             endings = ", ".join(f".{ending}" for ending in FORMATS)
@@ -140,7 +141,7 @@ def write_export(
             path.rename(old)
         new.rename(path)
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
+        reason = error.strerror or one_line(error)
         raise FastDiffError(f"the export to {target} failed ({reason}); make room, or name another place") from None
     finally:
         new.unlink() if new.is_file() else shutil.rmtree(new, ignore_errors=True)

@@ -38,7 +38,7 @@ def write_json(result: Result, path: str) -> None:
         with replaced_file(target) if replaceable else target.open("wb") as file:
             file.writelines(pieces)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file") from None
 
 
 def _cluster_json(cluster: Cluster) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
-from ..text import printable
+from ..text import one_line, printable
 from .tables import TABLES, Tables, decodable
 
 if TYPE_CHECKING:
@@ -210,13 +210,13 @@ def _errors(engine: "sa.Engine", what: str, secrets: list[str], *, always_usage:
             raise  # a driver that cannot use an option raises whatever comes; what is written is ours
         cause = getattr(error, "orig", None) or error
         code = cause.args[0] if cause.args and isinstance(cause.args[0], int) else 0
-        text = " ".join(str(cause.args[1] if code and len(cause.args) > 1 else cause).split())
+        text = str(cause.args[1] if code and len(cause.args) > 1 else cause)
         for secret in secrets:
             text = text.replace(secret, "***")
         remedy = "check the address, the name and the password" if always_usage else "the former tables are kept"
         if isinstance(error, IntegrityError):
             remedy += "; the store may have changed meanwhile, try again"
-        message = f"the database {printable(shown)} cannot be {what} ({printable(text)[:300]}); {remedy}"
+        message = f"the database {printable(shown)} cannot be {what} ({one_line(text)}); {remedy}"
         raise (UsageError if always_usage or code in _DENIED else FastDiffError)(message) from None
 
 
@@ -241,46 +241,37 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
     def number(name: str = "image") -> "sa.Column[Any]":
         return sa.Column(name, sa.BigInteger, sa.ForeignKey(f"images{suffix}.image"), primary_key=True)
 
+    def table(name: str, *parts: Any, **more: Any) -> "sa.Table":
+        return sa.Table(f"{name}{suffix}", metadata, *parts, **options, **more)
+
     images = [name for name in tables.schema("images").names if name != "image"]
     value = tables.schema("pairs").names[2]
     found = [
-        sa.Table(
-            f"images{suffix}",
-            metadata,
+        table(
+            "images",
             sa.Column("image", sa.BigInteger, primary_key=True, autoincrement=False),
             *(column("images", name, nullable=name not in ("side", "path", "size")) for name in images),
             sa.Index("images_path", "path", mysql_length=_PATH_KEY),
             sa.Index("images_content_hash", "content_hash"),
             sa.Index("images_hash_key", "hash_key", mysql_length=_HASH_KEY),
-            **options,
         ),
-        sa.Table(
-            f"pairs{suffix}",
-            metadata,
+        table(
+            "pairs",
             number("a"),
             number("b"),
             *(column("pairs", name, nullable=False) for name in (value, "rotation", "mirrored")),
             sa.Index("pairs_b", "b"),
             sa.Index(f"pairs_{value}", value),
             sqlite_with_rowid=False,
-            **options,
         ),
-        sa.Table(
-            f"clusters{suffix}",
-            metadata,
+        table(
+            "clusters",
             number(),
             *(column("clusters", name, nullable=False) for name in ("cluster", "position", "keep")),
             sa.Index("clusters_cluster", "cluster"),
-            **options,
         ),
-        sa.Table(f"errors{suffix}", metadata, number(), column("errors", "error", nullable=False), **options),
-        sa.Table(
-            f"{_MARK}{suffix}",
-            metadata,
-            sa.Column("name", sa.String(64), primary_key=True),
-            sa.Column("value", sa.Text, nullable=False),
-            **options,
-        ),
+        table("errors", number(), column("errors", "error", nullable=False)),
+        table(_MARK, sa.Column("name", sa.String(64), primary_key=True), sa.Column("value", sa.Text, nullable=False)),
     ]
     return dict(zip((*TABLES, _MARK), found, strict=True))
 
@@ -323,7 +314,7 @@ def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
     if foreign and not force:
         raise UsageError(
             f"the database has tables of something else: {', '.join(sorted(foreign))}; name another database, or "
-            f"replace them with force=True (--force)"
+            f"replace them with force=True"
         )
     own = {f"{name}{suffix}" for name in (*TABLES, _MARK) for suffix in ("", _NEW, _OLD)}
     for name in sorted(names - own):

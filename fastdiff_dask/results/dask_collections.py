@@ -131,7 +131,7 @@ def persist_mse(
     if 0 < room.bytes_per_task < needed:
         raise UsageError(
             f"a chunk of {size} × {size} pairs needs {needed / 1e9:.3g} GB, and a task on the workers has "
-            f"{room.bytes_per_task / 1e9:.3g} GB; use mse() without persist, or a new --store with smaller blocks"
+            f"{room.bytes_per_task / 1e9:.3g} GB; use mse() without persist, or a new store= with smaller blocks"
         )
     height, width, _ = settings.shape
     transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)

@@ -53,8 +53,7 @@ def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Co
         raise UsageError(f"no comparison {name!r} in the store, which has: {known}")
     found = [one for one in begun if name in (None, one.name) and not _unfinished(one)]
     if not found:
-        folders = "DIR" if not store.two_sides else "DIR --against DIR"
-        raise UsageError(f"no finished comparison in the store; run: fastdiff-dask find {folders} --store {store.url}")
+        raise UsageError(f"no finished comparison in the store {store.url}; finish one by find with this store=")
     highest = max(one.settings.similarity_threshold for one in found)
     if threshold is not None:
         found = [one for one in found if one.settings.similarity_threshold >= threshold]
@@ -62,7 +61,7 @@ def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Co
             raise UsageError(f"images were compared up to {highest:g}, not {threshold:g}; name a lower threshold")
     if len({str(one.settings.to_json() | {"similarity_threshold": None}) for one in found}) > 1:
         names = ", ".join(one.name for one in found)
-        raise UsageError(f"the store has comparisons of several kinds ({names}); name one with --comparison")
+        raise UsageError(f"the store has comparisons of several kinds ({names}); name one by comparison=")
     chosen = (max if threshold is None else min)(found, key=lambda one: one.settings.similarity_threshold)
     return chosen, chosen.settings.similarity_threshold if threshold is None else threshold
 

@@ -229,7 +229,7 @@ def test_many_pairs_go_in_parts(db, database, monkeypatch):
 
 def test_tables_of_something_else_are_refused(db, database):
     database.query("CREATE TABLE pairs (mine INTEGER)")
-    with pytest.raises(fd.UsageError, match=r"tables of something else: pairs; .*--force"):
+    with pytest.raises(fd.UsageError, match=r"tables of something else: pairs; .*force=True"):
         db.to_sql(database.url)
     assert database.names() == {"pairs"}
     db.to_sql(database.url, force=True)
