@@ -1,0 +1,65 @@
+"""A store, JSON and TOML of version 0.1.0, from before the package had wings, are read unchanged."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.command_line import run  # noqa: F401 - a fixture
+from support.make_old_store import FOLDER, RUNS, find, set_dates
+
+import fastdiff_dask as fd
+
+MADE = Path(__file__).parent / "data" / "store-of-0.1.0.zip"
+
+
+@pytest.fixture(autouse=True)
+def _unpacked():
+    """The store and its pictures at the place that it records."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    with zipfile.ZipFile(MADE) as packed:
+        packed.extractall(FOLDER)
+    set_dates()
+    yield
+    shutil.rmtree(FOLDER)
+
+
+def finished() -> dict[Path, tuple[bytes, int]]:
+    """Content and time of each file of the store but of what tells who is working."""
+    files = [path for name in ("arrays.zarr", "images.parquet") for path in (FOLDER / "store" / name).rglob("*.*")]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files if path.is_file()}
+
+
+def without_figures(path: Path) -> tuple[dict, dict]:
+    content = json.loads(path.read_bytes())
+    return content, content.pop("stats")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_same_json_and_nothing_computed(tmp_path, run, name):  # noqa: F811
+    before = finished()
+    code, _, error = run(*find(name, tmp_path))
+    assert code == 0, error
+    content, stats = without_figures(tmp_path / f"{name}.json")
+    wanted, _ = without_figures(FOLDER / f"{name}.json")
+    assert json.dumps(content) == json.dumps(wanted)  # in the same order as well
+    assert (stats["images_read"], stats["tiles_resumed"]) == (0, stats["tiles"])
+    assert finished() == before
+    assert wanted["pairs"]
+    assert wanted["errors"]
+
+
+def test_what_a_store_alone_tells(tmp_path, run):  # noqa: F811
+    assert run("status", FOLDER / "store")[1] == (FOLDER / "status.txt").read_text()
+    options = ("--threshold", "50", "--comparison", "mse-100.0-rotations")
+    assert run("export", FOLDER / "store", tmp_path / "pairs.csv", *options)[0] == 0
+    assert (tmp_path / "pairs.csv").read_bytes() == (FOLDER / "pairs.csv").read_bytes()
+
+
+def test_its_settings(tmp_path, run):  # noqa: F811
+    with fd.FastDifPy.from_store(FOLDER / "store", verbose=False) as db:
+        assert db.config.state == "second_loop_done"
+        assert db.config.similarity_threshold == 900.0
+    assert run("find", "--config", FOLDER / "photos.toml", "--save-config", tmp_path / "again.toml")[0] == 0
+    assert (tmp_path / "again.toml").read_bytes() == (FOLDER / "photos.toml").read_bytes()
