@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..config import PIXEL_LIMIT
-from ..text import printable
+from ..text import one_line, printable
 from .resize import reduce_picture
 
 __all__ = [
@@ -229,13 +229,18 @@ def read_opened(
         if listed is not None and _state(file) != listed:
             return changed_record(), None
     except Exception as error:  # decoders raise nearly every type for broken input; one bad file costs one row
-        # the file could not be read, memory was short, or a package is missing; the content is not to blame
-        missing = isinstance(error, MissingDecoderError)
-        retry = missing or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
-        reason = str(error) if missing else _reason(error)
-        return ImageRecord(error=reason, retry=retry, warnings=complaints, content_hash=content_hash), None
+        return _failed_record(error)._replace(warnings=complaints, content_hash=content_hash), None
     record, thumbnail = found
     return record._replace(warnings=complaints, content_hash=content_hash), thumbnail
+
+
+def _failed_record(error: Exception) -> ImageRecord:
+    """Describe a file that could not be decoded, and say if the next run tries again."""
+    if isinstance(error, MissingDecoderError):
+        return ImageRecord(error=str(error), retry=True)
+    # the file could not be read, or memory was short: the content is not to blame
+    retry = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+    return ImageRecord(error=_reason(error), retry=retry)
 
 
 def unopened_record(error: OSError | str) -> ImageRecord:
@@ -289,7 +294,7 @@ def _exif(image: Image.Image) -> tuple[int, str, str]:
 
 def _exif_text(value: Any) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-    return printable(" ".join(text.replace("\0", " ").split()))[:_TEXT]
+    return one_line(text.replace("\0", " "), _TEXT)
 
 
 class MissingDecoderError(Exception):

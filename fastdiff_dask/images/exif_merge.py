@@ -60,54 +60,27 @@ def merged(kept: bytes, other: bytes) -> bytes | None:
     NotMergedError
         If there is something to add and it cannot be.
     """
-    import piexif
-
-    try:
-        theirs = piexif.load(other) if other.startswith(_START) else None
-    except Exception:  # damaged, of whatever kind: there is nothing that could be lost
-        return None
-    if theirs is None or not (_has_date(theirs) or _LATITUDE in theirs["GPS"]):
+    theirs = _exif_to_give(other)
+    if theirs is None:
         return None
     if not kept.startswith(_START):
-        try:
-            date, place = _of_others(kept)
-        except Exception:  # damaged, of whatever kind
-            date = place = False
-        if (date or not _has_date(theirs)) and (place or _LATITUDE not in theirs["GPS"]):
+        date, place = _known_in_other_format(kept)
+        if (date or not _has_date(theirs)) and (place or not _has_place(theirs)):
             return None
         raise NotMergedError("is no JPEG file")
     try:
         segments = list(_segments(kept))
-        own = [(start, stop) for marker, start, stop in segments if (marker, kept[start + 4 :][:6]) == (_APP1, _EXIF)]
-        if len(own) > 1:
-            raise NotMergedError("has EXIF data twice")
-        before = kept[own[0][0] + 4 : own[0][1]] if own else b""
-        mine = piexif.load(before) if own else {"0th": {}, "Exif": {}, "GPS": {}, "1st": {}, "thumbnail": None}
-        date = _has_date(theirs) and not _has_date(mine)
-        place = _LATITUDE in theirs["GPS"] and _LATITUDE not in mine["GPS"]
-        if not (date or place):
-            return None
-        if _MAKER_NOTE in mine["Exif"]:
-            raise NotMergedError("has notes of its camera's maker, which would not survive it")
-        if any(_SUB_IFDS in mine[name] for name in ("0th", "1st")):
-            raise NotMergedError("has EXIF data that would not survive it")
-        if any((marker, kept[start + 4 :][:4]) == (_APP2, _MPF) for marker, start, _ in segments):
-            raise NotMergedError("holds several pictures, whose index would be wrong after it")
-        exif = piexif.dump(_added(mine, theirs, date, place))
-        _check_kept(before, mine, exif)
+        start, stop = _exif_segment(kept, segments)
+        exif = _merged_exif(kept, segments, kept[start + 4 : stop], theirs)
     except NotMergedError:
         raise
     except Exception as error:  # whatever is broken in there: what is not understood is not changed
         raise NotMergedError(f"has EXIF data that are not understood ({type(error).__name__})") from None
+    if exif is None:
+        return None
     if len(exif) > _LONGEST_SEGMENT:
         raise NotMergedError("has no room for more EXIF data")
-    segment = struct.pack(">BBH", 0xFF, _APP1, len(exif) + 2) + exif
-    if own:
-        start, stop = own[0]
-    else:
-        # after JFIF, which has to be first
-        start = stop = next((start for marker, start, _ in segments if marker != _APP0), len(kept))
-    return kept[:start] + segment + kept[stop:]
+    return kept[:start] + struct.pack(">BBH", 0xFF, _APP1, len(exif) + 2) + exif + kept[stop:]
 
 
 def _has_date(exif: dict[str, Any]) -> bool:
@@ -115,12 +88,74 @@ def _has_date(exif: dict[str, Any]) -> bool:
     return isinstance(text, bytes) and any(digit in text for digit in b"123456789")
 
 
-def _of_others(content: bytes) -> tuple[bool, bool]:
-    """Whether a file of another format has a date, and a position."""
-    with Image.open(io.BytesIO(content)) as image:
-        exif = image.getexif()
-        text = str(exif.get_ifd(_IFDS["Exif"]).get(_DATE, ""))
-        return any(digit in text for digit in "123456789"), _LATITUDE in exif.get_ifd(_IFDS["GPS"])
+def _has_place(exif: dict[str, Any]) -> bool:
+    return _LATITUDE in exif["GPS"]
+
+
+def _exif_to_give(other: bytes) -> dict[str, Any] | None:
+    """EXIF data of the other file; None if they have neither date nor position."""
+    import piexif
+
+    try:
+        theirs: dict[str, Any] = piexif.load(other) if other.startswith(_START) else {"Exif": {}, "GPS": {}}
+    except Exception:  # damaged, of whatever kind: there is nothing that could be lost
+        return None
+    return theirs if _has_date(theirs) or _has_place(theirs) else None
+
+
+def _known_in_other_format(content: bytes) -> tuple[bool, bool]:
+    """Look for a date and a position in a file that is no JPEG; in a damaged one there is neither."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            exif = image.getexif()
+            text = str(exif.get_ifd(_IFDS["Exif"]).get(_DATE, ""))
+            return any(digit in text for digit in "123456789"), _LATITUDE in exif.get_ifd(_IFDS["GPS"])
+    except Exception:  # damaged, of whatever kind
+        return False, False
+
+
+def _exif_segment(content: bytes, segments: list[tuple[int, int, int]]) -> tuple[int, int]:
+    """Begin and end of the EXIF segment; if there is none, both are the place for a new one."""
+    own = [(start, stop) for marker, start, stop in segments if (marker, content[start + 4 :][:6]) == (_APP1, _EXIF)]
+    if len(own) > 1:
+        raise NotMergedError("has EXIF data twice")
+    if own:
+        return own[0]
+    # after JFIF, which has to be first
+    place = next((start for marker, start, _ in segments if marker != _APP0), len(content))
+    return place, place
+
+
+def _merged_exif(
+    content: bytes, segments: list[tuple[int, int, int]], before: bytes, theirs: dict[str, Any]
+) -> bytes | None:
+    """Make the new content of the EXIF segment of a file; None if the other one has nothing that it lacks.
+
+    Parameters
+    ----------
+    content, segments
+        The file, and its segments.
+    before
+        What its EXIF segment holds; empty if it has none.
+    theirs
+        EXIF data of the other file.
+    """
+    import piexif
+
+    mine = piexif.load(before) if before else {"0th": {}, "Exif": {}, "GPS": {}, "1st": {}, "thumbnail": None}
+    date = _has_date(theirs) and not _has_date(mine)
+    place = _has_place(theirs) and not _has_place(mine)
+    if not (date or place):
+        return None
+    if _MAKER_NOTE in mine["Exif"]:
+        raise NotMergedError("has notes of its camera's maker, which would not survive it")
+    if any(_SUB_IFDS in mine[name] for name in ("0th", "1st")):
+        raise NotMergedError("has EXIF data that would not survive it")
+    if any((marker, content[start + 4 :][:4]) == (_APP2, _MPF) for marker, start, _ in segments):
+        raise NotMergedError("holds several pictures, whose index would be wrong after it")
+    exif: bytes = piexif.dump(_added(mine, theirs, date, place))
+    _check_kept(before, mine, exif)
+    return exif
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:

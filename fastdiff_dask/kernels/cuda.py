@@ -3,13 +3,15 @@
 import os
 import platform
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import UsageError
+from ..text import one_line
 from .device import CPU, LEAST_BYTES, PIECE_BYTES, Device, NearPairs
 from .grid import SUB_BLOCK
 from .squared_errors_int8 import int8_products
@@ -24,7 +26,7 @@ __all__ = [
     "memory_shares",
     "missing_gpu",
     "note_failure",
-    "one_line",
+    "run_on",
     "why_given_up",
 ]
 
@@ -33,7 +35,7 @@ _INSTALL = "pip install 'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as t
 _failed: list[str] = []
 # Shares of the free memory of a GPU: what is kept, and a step's, of which two or three are alive. Two more processes
 # may have the same GPU.
-_KEPT_SHARE, _PIECE_SHARE = 4, 32
+_CACHE_SHARE, _PIECE_SHARE = 4, 32
 # How CUDA and cuBLAS say that memory is short, the last one when it cannot begin.
 _NO_MEMORY = (
     *("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"),
@@ -105,6 +107,8 @@ near_pairs(const float* __restrict__ rows, const float* __restrict__ row_norms, 
 _THREAD_ROWS = {8: 8, 16: 8, 32: 4, 48: 2}
 _THREADS = 128
 _making = threading.Lock()
+
+Result = TypeVar("Result")
 
 
 class CuPyDevice(Device):
@@ -204,16 +208,16 @@ class CuPyDevice(Device):
 
 def note_failure(reason: str) -> None:
     """Do without a GPU in this process from now on."""
-    _failed.append(" ".join(reason.split()))
+    _failed.append(one_line(reason, 1000))
 
 
 def why_given_up() -> str:
-    """Why this process does without its GPU; empty if it does not."""
+    """Reason why this process does without its GPU; empty if it does not."""
     return _failed[0] if _failed else ""
 
 
 def missing_gpu() -> str:
-    """What this process lacks to compare on a GPU; empty if nothing."""
+    """Reason why this process cannot compare on a GPU; empty if it can."""
     if _failed:
         return f"the GPU failed before ({_failed[0]}); start this process anew to use it again"
     try:
@@ -224,7 +228,7 @@ def missing_gpu() -> str:
 
 
 def gpu_name() -> str:
-    """What tells the GPU of this process from all others of a cluster: its machine and its number there."""
+    """Name the GPU of this process uniquely in a cluster: by its machine and its number there."""
     import cupy
 
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
@@ -234,13 +238,24 @@ def gpu_name() -> str:
 
 
 def check_gpu() -> int:
-    """Number of GPUs of this machine.
+    """Check that this machine has a GPU that works with CuPy, and count its GPUs.
 
     Raises
     ------
     UsageError
-        If there is none that can be used: CuPy, the driver or a device is missing.
+        If CuPy, the driver or a GPU is missing or does not work; the message says which.
     """
+    cupy = _import_cupy()
+    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
+        raise UsageError("CUPY_TF32 is set, which rounds products to 10 bits; unset it")
+    number = _count_gpus(cupy)
+    if not number:
+        raise UsageError("there is no GPU in this machine; leave out gpu_proc=")
+    _check_products(cupy)
+    return number
+
+
+def _import_cupy() -> Any:
     try:
         import cupy
     except Exception as error:
@@ -249,47 +264,44 @@ def check_gpu() -> int:
                 f"CuPy is not installed, which comparing on a GPU needs; install it with: {_INSTALL}"
             ) from None
         raise UsageError(f"CuPy cannot be used here ({one_line(error)}); install it anew: {_INSTALL}") from None
-    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
-        raise UsageError("CUPY_TF32 is set, with which products are rounded to 10 bits; unset it")
+    return cupy
+
+
+def _count_gpus(cupy: Any) -> int:
     try:
-        number = int(cupy.cuda.runtime.getDeviceCount())
+        return int(cupy.cuda.runtime.getDeviceCount())
     except cupy.cuda.runtime.CUDARuntimeError as error:
         if "NoDevice" in str(error):
-            number = 0
-        else:
-            raise UsageError(
-                f"there is no driver here that this CuPy can use ({one_line(error)}); install NVIDIA's, or for an older "
-                f"one 'fastdiff_dask[cuda12]' instead of [cuda13]"
-            ) from None
-    if not number:
-        raise UsageError("there is no GPU in this machine; leave out gpu_proc (--gpu)")
+            return 0
+        raise UsageError(
+            f"there is no driver here that this CuPy can use ({one_line(error)}); install NVIDIA's, or for an older "
+            "one 'fastdiff_dask[cuda12]' instead of [cuda13]"
+        ) from None
+
+
+def _check_products(cupy: Any) -> None:
+    """Check that products of float32 work, for which CuPy compiles code and loads libraries, and are not rounded."""
     try:
-        # what is compiled, and what is in CUDA's libraries, may be missing
         values = cupy.full((256, 256), 1 + 2.0**-20, cupy.float32)
         rounded = bool((values @ cupy.eye(256, dtype=cupy.float32) != values).any())
     except Exception as error:
         if isinstance(error, MemoryError):
             raise UsageError(
-                "the memory of the GPU is taken by other programs; end some, or leave out gpu_proc"
+                "other programs take the memory of the GPU; end some of them, or leave out gpu_proc="
             ) from None
         raise UsageError(
-            f"the GPU does not work with this CuPy ({type(error).__name__}: {one_line(error)}); install CUDA's libraries "
-            f"for it: {_INSTALL}"
+            f"the GPU does not work with this CuPy ({one_line(error, kind=True)}); install CUDA's libraries for it: "
+            f"{_INSTALL}"
         ) from None
     if rounded:
-        raise UsageError("products of float32 are rounded to less on this GPU; set CuPy's compute type to the default")
-    return number
-
-
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        raise UsageError("this GPU rounds products of float32 to less; set CuPy's compute type to the default")
 
 
 def memory_shares(free: int) -> dict[str, int]:
-    """The sizes of a `Device` for so many bytes of free memory: at most a quarter of it for what is kept."""
+    """Sizes of a `Device` for so many bytes of free memory: the cache takes at most a quarter of it."""
     return {
         "piece_bytes": min(PIECE_BYTES, max(free // _PIECE_SHARE, LEAST_BYTES)),
-        "cache_bytes": free // _KEPT_SHARE,
+        "cache_bytes": free // _CACHE_SHARE,
     }
 
 
@@ -300,15 +312,48 @@ def _gpu_device() -> Device:
 
 
 def best_device() -> Device:
-    """The GPU of this process, or the processor, if there is none or it has failed before."""
+    """Give the GPU of this process, or the processor, if there is none or it has failed before."""
     if why_given_up():
         return CPU
     with _making:  # one for all threads
         try:
             return _gpu_device()
         except Exception as error:
-            note_failure(str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}")
+            note_failure(str(error) if isinstance(error, UsageError) else one_line(error, kind=True))
             return CPU
+
+
+def run_on(device: Device, work: Callable[[Device], Result]) -> Result:
+    """Do some work on a device; if the GPU fails, on the processor, and without the GPU from then on.
+
+    If the GPU's memory is short, the work is tried again in smaller pieces, as long as they can be made smaller.
+
+    Parameters
+    ----------
+    device
+        Where to begin.
+    work
+        Does the work on the device that it is given; called again after a failure, so that it must begin anew.
+
+    Raises
+    ------
+    Exception
+        What `work` raises, if it is no failure of the GPU.
+    """
+    while device.is_gpu:
+        try:
+            return work(device)
+        except Exception as error:
+            short = device.is_short_of_memory(error)
+            if short and device.shrink():
+                continue
+            if not (short or device.is_broken(error)):
+                raise
+            reason = one_line(error, kind=True)
+        # only here, where the error and the arrays that its traceback holds are gone
+        give_up(device, reason)
+        device = CPU
+    return work(device)
 
 
 def give_up(device: Device, reason: str) -> None:
@@ -319,7 +364,7 @@ def give_up(device: Device, reason: str) -> None:
 
 
 def free_gpu() -> None:
-    """Give back what this process keeps on its GPU, if it has one."""
+    """Free the memory that this process takes on its GPU, if it has one."""
     if _gpu_device.cache_info().currsize:
         with suppress(Exception):
             _gpu_device().free()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import FastDiffError, UsageError
 from ..extras import need
+from ..text import one_line
 from .user_functions import function_name, shown_name
 
 __all__ = [
@@ -194,8 +195,9 @@ class HashSettings:
         try:
             found = self.function(thumbnail)
         except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise FastDiffError(f"hash function {shown} failed ({reason}); the block is not kept") from None
+            raise FastDiffError(
+                f"hash function {shown} failed ({one_line(error, kind=True)}); its block is not stored"
+            ) from None
         if isinstance(found, bytes):
             return found.hex()
         if not isinstance(found, str):

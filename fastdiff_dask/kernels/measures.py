@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import FastDiffError, UsageError
 from ..extras import need
+from ..text import one_line
 from .transforms import Transform, apply_transform, best_transforms
 from .user_functions import function_name, shown_name
 
@@ -190,8 +191,9 @@ def _checked(measure: Measure, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> ND
         result = result.get() if hasattr(result, "get") and hasattr(result, "device") else result  # CuPy
         found = np.asarray(result)
     except (Exception, SystemExit) as error:  # Dask ends a worker whose task exits
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise FastDiffError(f"compare function {measure.shown} failed ({reason}); the tile is not kept") from None
+        raise FastDiffError(
+            f"compare function {measure.shown} failed ({one_line(error, kind=True)}); its tile is not stored"
+        ) from None
     wanted = (len(a), len(b))
     if found.shape != wanted or found.dtype.kind not in "biuf":
         raise FastDiffError(

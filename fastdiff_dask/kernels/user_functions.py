@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from ..text import one_line
 
 __all__ = ["check_sendable", "function_name", "shown_name"]
 
@@ -60,10 +61,9 @@ def check_sendable(function: Callable[..., Any], role: str) -> None:
     try:
         cloudpickle.dumps(function)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"{role} {shown_name(function_name(function))} cannot be sent to the workers ({reason}); let it use no "
-            f"open files, locks or connections"
+            f"{role} {shown_name(function_name(function))} cannot be sent to the workers ({one_line(error, 200)}); let "
+            f"it use no open files, locks or connections"
         ) from None
 
 

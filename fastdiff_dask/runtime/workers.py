@@ -14,8 +14,9 @@ from distributed.diagnostics.plugin import UploadFile
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
-from ..kernels.cuda import gpu_name, missing_gpu, one_line
+from ..kernels.cuda import gpu_name, missing_gpu
 from ..storage.files import Files
+from ..text import one_line
 from ..urls import file_system, is_url
 
 __all__ = ["Capacity", "capacity", "check_package", "check_visible", "gpu_workers", "is_embedded", "upload_package"]
@@ -163,7 +164,7 @@ def _own_gpu() -> tuple[str, str]:
         missing = missing_gpu()
         return missing, "" if missing else gpu_name()
     except Exception as error:  # one that is broken is none
-        return f"the GPU does not work ({type(error).__name__}: {one_line(error)})", ""
+        return f"the GPU does not work ({one_line(error, kind=True)})", ""
 
 
 def gpu_workers(client: Any, tasks: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..config import CompareSettings
 from ..kernels.bounds import SearchCounts
 from ..kernels.cascade import similar_tile_pairs
-from ..kernels.cuda import best_device, give_up, why_given_up
+from ..kernels.cuda import best_device, run_on, why_given_up
 from ..kernels.device import CPU, Device
 from ..kernels.grid import Axis, Tile, pairs_within
 from ..kernels.measures import Measure, apply_measure
@@ -20,6 +20,7 @@ from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.faults import retried
 from ..storage.comparisons import Comparison
+from ..storage.pairs import PairWriter
 from ..storage.plans import Part
 from ..storage.store import Store
 from .tile_side import StoredTileSide
@@ -91,42 +92,20 @@ def _compare_tile(
         columns = StoredTileSide(comparison, parts, side, task.columns, task.tile.columns, run)
     pairs_of_tile = task.pairs(len(rows.images), len(columns.images))
     allowed = _allowed(settings, rows, columns)
-    if allowed is not None:
-        device = CPU
-    while True:
-        writer = comparison.pair_writer(parts[-1], task.number)
-        counts = SearchCounts()
-        if measure is not None:
-            found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
+
+    def compare(device: Device) -> tuple[PairWriter, SearchCounts]:
+        writer, counts = comparison.pair_writer(parts[-1], task.number), SearchCounts()
+        if measure is None:
+            found = _mse_pairs(store, settings, rows, columns, counts, device, allowed)
         else:
-            height, width, channels = store.thumbnail_settings.shape
-            found = similar_tile_pairs(
-                *(rows, columns, store.thumbnail_rows),
-                shape=(height, width, channels),
-                limit=settings.sse_limit(height, width),
-                transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
-                counts=counts,
-                device=device,
-                allowed=allowed,
-            )
-        try:
-            if allowed is None or len(rows.images):
-                with SINGLE_THREADED_BLAS:
-                    for pairs in found:
-                        writer.add(pairs if store.two_sides else _ascending(pairs))
-            break
-        except Exception as error:
-            if not device.is_gpu:
-                raise
-            if device.is_short_of_memory(error) and device.shrink():
-                continue  # in smaller pieces; nothing of the tile is committed
-            if not (device.is_short_of_memory(error) or device.is_broken(error)):
-                raise
-            failed = f"{type(error).__name__}: {error}"
-        # not before the error and what it holds are gone
-        del found
-        give_up(device, failed)
-        device = CPU
+            found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
+        if allowed is None or len(rows.images):
+            with SINGLE_THREADED_BLAS:
+                for pairs in found:
+                    writer.add(pairs if store.two_sides else _ascending(pairs))
+        return writer, counts
+
+    writer, counts = run_on(device if allowed is None else CPU, compare)  # nothing is committed before
     writer.commit(counts)
     return pairs_of_tile, writer.similar
 
@@ -150,6 +129,30 @@ def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     a, b, values, masks = pairs.T
     first, second, masks = lower_image_first(a, b, masks)
     return np.stack([first, second, values, masks], axis=1)
+
+
+def _mse_pairs(
+    store: Store,
+    settings: CompareSettings,
+    rows: StoredTileSide,
+    columns: StoredTileSide,
+    counts: SearchCounts,
+    device: Device,
+    allowed: Allowed | None,
+) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile by MSE."""
+    height, width, channels = store.thumbnail_settings.shape
+    return similar_tile_pairs(
+        rows,
+        columns,
+        store.thumbnail_rows,
+        shape=(height, width, channels),
+        limit=settings.sse_limit(height, width),
+        transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
+        counts=counts,
+        device=device,
+        allowed=allowed,
+    )
 
 
 def _measured_pairs(

@@ -504,7 +504,7 @@ def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, fail
     monkeypatch.setattr(
         "fastdiff_dask.tasks.compare_tile.best_device", lambda: device.CPU if get_worker().name in lost else where
     )
-    monkeypatch.setattr("fastdiff_dask.tasks.compare_tile.give_up", lambda *_: lost.add(get_worker().name))
+    monkeypatch.setattr("fastdiff_dask.kernels.cuda.give_up", lambda *_: lost.add(get_worker().name))
     monkeypatch.setattr(
         "fastdiff_dask.tasks.compare_tile.why_given_up", lambda: "it is gone" if get_worker().name in lost else ""
     )
@@ -694,7 +694,7 @@ def failing(error):
     [
         (np.full, ""),
         (failing(RuntimeError("CuPy failed to load libnvrtc.so.12")), "failed to load libnvrtc"),
-        (failing(MemoryError()), "the memory of the GPU is taken"),
+        (failing(MemoryError()), "other programs take the memory"),
         (lambda *arguments: np.full(*arguments).view(Rounded), "products of float32 are rounded"),
     ],
 )

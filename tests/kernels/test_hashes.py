@@ -157,7 +157,7 @@ def test_bytes_are_kept_as_hexadecimal_digits_and_text_as_it_is(found, kept):
         (None, "gave NoneType; it must"),
         (bytearray(2), "gave bytearray"),
         ("\udc80", "gave text that is no Unicode; let it give bytes"),
-        (ZeroDivisionError("by\nzero"), r"failed (ZeroDivisionError: by zero); the block is not kept"),
+        (ZeroDivisionError("by\nzero"), r"failed (ZeroDivisionError: by zero); its block is not stored"),
     ],
 )
 def test_a_function_that_fails_or_gives_no_hash_is_named(found, line):

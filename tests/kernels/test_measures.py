@@ -260,9 +260,9 @@ def one_nan(values):
 
 
 MISTAKES: dict[str, tuple[Callable, str]] = {
-    "exits": (lambda values: sys.exit(3), r"failed \(SystemExit: 3\); the tile is not kept"),
-    "raises": (lambda values: {}["no such key"], r"failed \(KeyError: 'no such key'\); the tile is not kept"),
-    "raises lines": (lambda values: int("x\ny"), r"failed \(ValueError: .*\); the tile is not kept"),
+    "exits": (lambda values: sys.exit(3), r"failed \(SystemExit: 3\); its tile is not stored"),
+    "raises": (lambda values: {}["no such key"], r"failed \(KeyError: 'no such key'\); its tile is not stored"),
+    "raises lines": (lambda values: int("x\ny"), r"failed \(ValueError: .*\); its tile is not stored"),
     "transposed": (transposed, r"gave int64 of shape \(2, 1\) for 2 and 2|gave int64 of shape \(2, 1\) for 1 and 2"),
     "flat": (lambda values: values.ravel(), r"gave int64 of shape \(\d+,\) for \d and \d images; it must give numbers"),
     "too many axes": (lambda values: values[..., None], r"gave int64 of shape \(\d+, \d+, 1\)"),
@@ -700,7 +700,7 @@ def test_functions_travel_to_other_processes(photos):
         for compare in (mine, closed, Local(4), functools.partial(mine)):
             found = db.find_pairs(INFINITE, compare=compare, rotations=False, sub_block=3, tile_side=1)
             assert rows_of(found) == photos.expected(compare)
-        with pytest.raises(FastDiffError, match=r"broken failed \(RuntimeError: over there\); the tile is not kept"):
+        with pytest.raises(FastDiffError, match=r"broken failed \(RuntimeError: over there\); its tile is not stored"):
             db.find_pairs(compare=broken)
         with pytest.raises(UsageError, match="locked cannot be sent to the workers"):
             db.find_pairs(compare=locked)
