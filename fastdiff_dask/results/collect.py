@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..config import CompareSettings
+from ..kernels.grid import pairs_within
 from ..kernels.pair_filters import PairFilters
 from ..stages.roots import Root
 from ..stages.walk_local import Link
@@ -69,7 +70,7 @@ class _Scan(NamedTuple):
     def pairs(self, two_sides: bool) -> int:
         """Count the pairs of the images that could be compared."""
         a, b = self.compared
-        return a * b if two_sides else a * (a - 1) // 2
+        return a * b if two_sides else pairs_within(a)
 
 
 def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequence[str] = ()) -> _Scan:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.grid import pairs_within
 from ..kernels.transforms import lower_image_first, masks_between_copies
 from .components import Components
 
@@ -138,7 +139,7 @@ class Groups:
         for first, second, _, _ in self._chunks():
             a, b = self.sizes[first], self.sizes[second]
             # in Python's integers: 10 million equal images are beyond no limit
-            count += int(np.where(first == second, a * (a - 1) // 2, a * b).sum(dtype=object)) if len(first) else 0
+            count += int(np.where(first == second, pairs_within(a), a * b).sum(dtype=object)) if len(first) else 0
             components.add(first, second)
             paired[first] = paired[second] = True
         return count, np.where(paired, components.labels(), -1)

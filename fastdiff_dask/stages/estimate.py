@@ -19,11 +19,12 @@ from ..config import CompareSettings, IndexSettings, ReadSettings, ThumbnailSett
 from ..errors import UsageError
 from ..images.decoder_pool import close_readers, reader
 from ..images.decoder_process import ListedFile, Request
-from ..kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs
+from ..kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
 from ..kernels.exact_pairs import listed_pairs
+from ..kernels.grid import SUB_BLOCK, pairs_within
 from ..kernels.hashes import DIGEST_BYTES, thumbnail_digests
 from ..kernels.kd_order import kd_order
-from ..kernels.signatures import leading_values, signature_error, signature_length, signatures
+from ..kernels.signatures import leading_values, signature_length, signatures
 from ..kernels.transforms import available_transforms
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.waves import run_in_waves
@@ -50,7 +51,6 @@ _MADE_UP, _POWER = 16_384, 1.5
 # Below this many thumbnails there is no telling how pictures spread; the recorded rate is used instead: pairs a second
 # and thread, of 4,000 to 16,000 images.
 _FEWEST, _RECORDED_RATE = 16, 1e9
-_SUB_BLOCK = 256  # as it is planned
 # What is not in the samples, recorded on two cores of an AMD EPYC and a local disk, in seconds: a stage with its tasks
 # and files, a block that is committed, and an image in the plan of the comparison, which is one task.
 _STAGE, _COMMIT, _PLANNED = 0.05, 0.03, 8e-6
@@ -171,7 +171,7 @@ def estimate_job(
 
     sides = {side: sum(row.side == side for row in rows) for side in "ab"}
     two_sides = any(root.side == "b" for root in roots)
-    comparisons = sides["a"] * sides["b"] if two_sides else sides["a"] * (sides["a"] - 1) // 2
+    comparisons = sides["a"] * sides["b"] if two_sides else pairs_within(sides["a"])
     blocks = sum(-(-number // thumbnails.block_size) for number in sides.values())
     metadata, encoding = _metadata(rows, thumbnails.block_size)
     parts = _bytes_by_part(thumbnails, sides, metadata)
@@ -346,7 +346,7 @@ def _comparing(thumbnails: NDArray[np.uint8], images: int, comparisons: int) -> 
         return comparisons / _RECORDED_RATE
     height, width, channels = distinct.shape[1:]
     settings = CompareSettings()
-    radius = math.sqrt(settings.sse_limit(height, width)) * (1 + 1e-12) + 2 * signature_error(height, width, channels)
+    radius = search_radius(settings.sse_limit(height, width), (height, width, channels))
     some = min(images, _MADE_UP)
     with SINGLE_THREADED_BLAS:
         known = signatures(distinct)
@@ -365,8 +365,8 @@ def _seconds_of_bounds(known: NDArray[np.float32], images: int, radius: float) -
     parts = [known[rng.integers(len(known), size=images)] - mean for _ in range(3)]
     made_up = np.asarray(sum(parts) / math.sqrt(3) + mean, np.float32)
     start = time.perf_counter()
-    made_up = made_up[kd_order(leading_values(made_up, BOX_VALUES), _SUB_BLOCK)]
-    cuts = [range(at, min(at + _SUB_BLOCK, images)) for at in range(0, images, _SUB_BLOCK)]
+    made_up = made_up[kd_order(leading_values(made_up, BOX_VALUES), SUB_BLOCK)]
+    cuts = [range(at, min(at + SUB_BLOCK, images)) for at in range(0, images, SUB_BLOCK)]
     for _ in candidate_pairs(made_up, made_up, cuts, cuts, radius=radius, counts=SearchCounts(), triangular=True):
         pass
     return time.perf_counter() - start
@@ -411,5 +411,5 @@ def thumbnail_bytes(
             if for_roots:
                 print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
         a, b = images["a"], images["b"]
-        print(f"{a * b if store.two_sides else a * (a - 1) // 2} comparisons")
+        print(f"{a * b if store.two_sides else pairs_within(a)} comparisons")
     return images["a"] * each, images["b"] * each

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.kernels import bounds, exact_pairs
-from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs
+from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
 from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
 from fastdiff_dask.kernels.kd_order import kd_order
 from fastdiff_dask.kernels.signatures import as_mirrored, leading_values, signature_error, signatures
@@ -136,7 +136,7 @@ def cascade(a, b, cuts_a, cuts_b, *, limit, transforms, counts=None):
     second = first
     if not triangular:
         second = as_mirrored(signatures(b), *shape) if max(transforms) >= 4 else signatures(b)
-    radius = math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(*shape)
+    radius = search_radius(limit, shape)
     found = [np.zeros((0, 4), np.int64)]
     for i, j in candidate_pairs(
         first, second, cuts_a, cuts_b, radius=radius, counts=counts or SearchCounts(), triangular=triangular
@@ -418,13 +418,20 @@ def photo_like():
     return images[order], values[order]
 
 
+@given(limit=st.integers(0, 4 * 512**2 * 255**2), shape=st.tuples(*[st.integers(8, 512)] * 2, st.integers(1, 4)))
+def test_the_radius_is_no_smaller_than_the_limit_and_both_errors(limit, shape):
+    radius, errors = search_radius(limit, shape), 2 * Fraction(signature_error(*shape))
+    assert (Fraction(radius) - errors) ** 2 >= limit
+    assert radius <= math.sqrt(limit) * (1 + 1e-9) + float(errors) * (1 + 1e-9)
+
+
 def cuts_of(count, size):
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def radius_of(threshold, size=64):
     limit = CompareSettings(similarity_threshold=threshold).sse_limit(size, size)
-    return math.sqrt(limit) * (1 + 1e-12) + 2 * signature_error(size, size, 3)
+    return search_radius(limit, (size, size, 3))
 
 
 def test_nearly_all_photo_like_pairs_are_skipped(photo_like):

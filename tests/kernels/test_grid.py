@@ -1,13 +1,17 @@
 """Every pair is in exactly one tile, whatever the parts and the sizes of tiles and sub-blocks."""
 
+import re
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastdiff_dask.kernels.grid import Axis, Generation, choose_tile_side, plan_tiles
+import fastdiff_dask
+from fastdiff_dask.kernels.grid import Axis, Generation, choose_tile_side, pairs_within, plan_tiles
 
 PARTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 4)), min_size=1, max_size=4)
 
@@ -73,3 +77,24 @@ def test_later_parts_leave_older_ones_alone():
 def test_rows_of_the_last_block(rows, block):
     generation = Generation(range(3, 3 + -(-rows // block)), range(99, 99), rows, 0)
     assert sum(generation.rows(b, block) for b in generation.a) == rows
+
+
+def test_pairs_within_are_counted_for_numbers_and_arrays():
+    assert pairs_within(np.arange(9)).tolist() == [len(list(combinations(range(n), 2))) for n in range(9)]
+    assert [pairs_within(n) for n in range(9)] == pairs_within(np.arange(9)).tolist()
+    assert pairs_within(10**10) == 5 * 10**19 - 5 * 10**9  # more than 64 bits
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rooms"),
+    [
+        (r"- 1\) // 2\b(?!\*)", {"grid"}),
+        (r"SUB_BLOCK = 256", {"grid"}),
+        (r"signature_error\(", {"signatures", "bounds"}),
+        (r"// 90\b|% 4\b", {"transforms"}),
+    ],
+    ids=["pairs", "sub-block", "radius", "turns"],
+)
+def test_a_decision_has_one_room(pattern, rooms):
+    modules = Path(fastdiff_dask.__file__).parent.rglob("*.py")
+    assert {path.stem for path in modules if re.search(pattern, path.read_text())} == rooms
