@@ -1,4 +1,4 @@
-"""One file → metadata record and thumbnail. Pillow only."""
+"""Decoding of one picture file: its metadata record and its thumbnail. Pillow only."""
 
 import hashlib
 import io
@@ -57,7 +57,7 @@ _COMMON = ("BMP", "GIF", "JPEG", "PPM", "PNG")
 
 
 class ImageRecord(NamedTuple):
-    """What became of one file.
+    """The result of reading one file.
 
     Attributes
     ----------
@@ -66,13 +66,13 @@ class ImageRecord(NamedTuple):
     format, mode
         Pillow's names; empty if the file could not be read.
     error
-        Why there is no thumbnail, in one line; empty if there is one.
+        Reason why there is no thumbnail, in one line; empty if there is one.
     retry
-        True if the file could not be read at all, rather than its content decoded: worth another try next time.
+        True if the file itself could not be read, so that the next run tries again; False if its content is broken.
     time_limit, pixel_limit
         The limit that was exceeded, in seconds or pixels, if that is the error; else 0.
     warnings
-        What the decoder complained of, in one line.
+        Warnings of the decoder, in one line.
     content_hash
         SHA-256 of the file (64 hexadecimal digits); empty if it could not be read.
     camera
@@ -110,7 +110,7 @@ def _register_plugins() -> None:
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Endings of pictures, lower case, with the dot: those that can be decoded here, or could with an extra.
+    """Endings of picture files, lower case, with the dot: decoded here, or with an extra that is not installed.
 
     Examples
     --------
@@ -125,13 +125,13 @@ def image_extensions() -> frozenset[str]:
 
 @cache
 def _decoders() -> tuple[str, ...]:
-    """Formats to try on a file, whatever its name: a picture called EPS by its content only must not run either."""
+    """Formats to try on a file, whatever its name: an EPS picture under another name must not be run either."""
     _register_plugins()
     return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
 
 
 def _reason(error: Exception) -> str:
-    """One line, the same in every run: without paths and addresses."""
+    """Reason of an error in one line that is the same in every run: without paths and addresses."""
     if isinstance(error, UnidentifiedImageError):
         return "UnidentifiedImageError: not an image, or of a kind that Pillow cannot read"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -139,9 +139,9 @@ def _reason(error: Exception) -> str:
 
 
 def open_file(path: str | bytes) -> io.FileIO:
-    """Open a file to read it soon; the system begins to fetch it, so that files opened ahead do not wait for the disk.
+    """Open a file to read it soon, and let the system begin to fetch it from the disk.
 
-    Never waits for a pipe that took the place of a file.
+    It never waits for a pipe that took the place of a file.
 
     Raises
     ------
@@ -159,10 +159,7 @@ def open_file(path: str | bytes) -> io.FileIO:
 def read_image(
     path: str | bytes, width: int, height: int, *, exact_decode: bool = False, pixel_limit: int = PIXEL_LIMIT
 ) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
-    """Read a file: its metadata, and a thumbnail of its first frame, upright, RGB, scaled without its aspect.
-
-    See `read_opened`; `path` is the file.
-    """
+    """Read a file as `read_opened` does: its metadata, and a thumbnail of its first frame."""
     try:
         file = open_file(path)
     except OSError as error:
@@ -180,10 +177,11 @@ def read_opened(
     exact_decode: bool = False,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> tuple[ImageRecord, NDArray[np.uint8] | None]:
-    """Read an open file once: its metadata, and a thumbnail of its first frame, upright, RGB, without its aspect.
+    """Read an open file once: its metadata, and a thumbnail of its first frame, upright, in RGB.
 
-    The picture is reduced in the orientation in which it is stored, then turned upright, which costs nothing at
-    thumbnail size. See `resize.reduce_picture` for what becomes of colours and transparency.
+    The thumbnail has the given size, whatever the aspect ratio of the picture. The picture is reduced in the stored
+    orientation and then turned upright, which costs nothing at this size. `resize.reduce_picture` describes how colours
+    and transparency are converted.
 
     Memory: files up to 64 MiB are held as a whole; besides, the decoded picture and a copy.
 
@@ -244,12 +242,12 @@ def _failed_record(error: Exception) -> ImageRecord:
 
 
 def unopened_record(error: OSError | str) -> ImageRecord:
-    """What is known of a file that cannot be opened; `error` may be the reason in words."""
+    """Make the record of a file that cannot be opened; `error` may be the reason in words."""
     return ImageRecord(error=printable(error)[:_TEXT] if isinstance(error, str) else _reason(error), retry=True)
 
 
 def changed_record() -> ImageRecord:
-    """What is known of a file that is not what was listed."""
+    """Make the record of a file that changed after it was listed."""
     return ImageRecord(error="the file changed after it was listed; run again", retry=True)
 
 
@@ -261,7 +259,7 @@ def _state(file: io.FileIO | bytes) -> tuple[int, int] | None:
 
 
 def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
-    """What the decoder reads, and the SHA-256 (FIPS 180-4; most processors have instructions for it) of it all."""
+    """Content for the decoder, and its SHA-256 (FIPS 180-4; most processors have instructions for it)."""
     if isinstance(file, bytes):
         return io.BytesIO(file), hashlib.sha256(file).hexdigest()
     if os.fstat(file.fileno()).st_size <= _WHOLE_BYTES:
@@ -273,7 +271,7 @@ def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
 
 
 def _exif(image: Image.Image) -> tuple[int, str, str]:
-    """Orientation, camera, and when it was taken."""
+    """Orientation, camera and capture date."""
     try:
         exif = image.getexif()
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
@@ -298,7 +296,7 @@ def _exif_text(value: Any) -> str:
 
 
 class MissingDecoderError(Exception):
-    """A picture for which a package would have to be installed."""
+    """A picture that only a package that is not installed can decode."""
 
 
 def _open(source: BinaryIO) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Reading of picture files in processes of their own, so that a decoder that crashes or hangs costs one file."""
+"""Decoder processes, and their reuse: a decoder that crashes or hangs costs one file."""
 
 import os
 import pickle
@@ -29,9 +29,9 @@ TRIM_VARIABLE = "MALLOC_TRIM_THRESHOLD_"
 
 
 class ImageReader:
-    """A decoder process; started when it is needed, and again when it was lost.
+    """Reads files by a decoder process, which it starts when needed, and again when it was lost.
 
-    Not for several threads at a time, see `reader`.
+    It is not for several threads at a time, see `reader`.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class ImageReader:
 
         Yields
         ------
-        What became of some of the files, at most `Request.at_once`.
+        Answers for some of the files each, at most `Request.at_once`.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class ImageReader:
                 yield self._alone(request._replace(files=[file], ahead=0, at_once=1))
 
     def _alone(self, request: Request) -> Answer:
-        """Read one file, with an error if the process is lost."""
+        """Read one file; if the process is lost, the record says so."""
         record = ImageRecord()
         for _ in range(2):
             for answer in self._answers(request):
@@ -79,7 +79,7 @@ class ImageReader:
         return Answer([record], b"")
 
     def _answers(self, request: Request) -> Iterator[Answer]:
-        """Answers to a request, as many as the process gives before it is lost."""
+        """Give the answers of the process to a request, until it is lost."""
         process = self._process or self._start()
         assert process.stdin is not None
         try:
@@ -121,7 +121,7 @@ class ImageReader:
         )
 
     def _lost(self, request: Request) -> ImageRecord:
-        """Why the process was lost at a file."""
+        """Make the record of a file at which the process was lost."""
         code = self._end()
         if code == -getattr(signal, "SIGALRM", 0) and request.time_limit:
             error = f"reading took longer than {request.time_limit:g} s; a higher time limit tries again"
@@ -155,7 +155,7 @@ class ImageReader:
 
 
 def _parts(request: Request) -> Iterator[list[ListedFile]]:
-    """The files of a request; what is in the memory of this process alone is read here, some at a time."""
+    """Split the files of a request; those in the memory of this process are read here, some at a time."""
     if not any(file.path.startswith(_MEMORY) for file in request.files):
         yield request.files
         return
@@ -165,7 +165,7 @@ def _parts(request: Request) -> Iterator[list[ListedFile]]:
 
 
 def _enlarge(process: subprocess.Popen[bytes]) -> None:
-    """Let the answers of a process wait for some dozen pictures."""
+    """Make the pipe of a process so large that answers for some dozen pictures can wait in it."""
     if sys.platform == "linux" and process.stdout is not None:
         import fcntl
 
@@ -186,7 +186,7 @@ _idle: queue.SimpleQueue[ImageReader] = queue.SimpleQueue()
 
 @contextmanager
 def reader() -> Iterator[ImageReader]:
-    """Lend a reader to this thread; it is kept for the next one, unless something went wrong."""
+    """Lend a reader to this thread, and reuse it afterwards unless an error was raised."""
     try:
         one = _idle.get_nowait()
     except queue.Empty:
@@ -207,5 +207,5 @@ def close_readers() -> None:
 
 
 def own_environment() -> dict[str, str]:
-    """Environment for a process that is started here, without that limit on its memory."""
+    """Environment for a process that is started here: this one's without `TRIM_VARIABLE`."""
     return {name: value for name, value in os.environ.items() if name != TRIM_VARIABLE}

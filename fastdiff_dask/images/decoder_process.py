@@ -1,8 +1,8 @@
-"""The process that decodes: requests come in on standard input, results go out on standard output.
+"""The decoder process: requests come in on standard input, answers go out on standard output.
 
-Decoders are written in C, and a broken picture may crash or hang them. Here that costs this process, not the one that
-has the work; `decoder_pool` starts another. Imports nothing but Pillow and NumPy, so that it starts in a tenth of a second;
-fsspec when it has to read from a URL.
+Decoders are written in C, and a broken picture may crash or hang them. Then this process is lost, not the worker that
+started it, and `decoder_pool` starts another one. It imports Pillow and NumPy only, so that it starts in a tenth of a
+second, and fsspec when it has to read from a URL.
 """
 
 import io
@@ -45,7 +45,7 @@ class ListedFile(NamedTuple):
     size, mtime_ns
         As they were listed.
     content
-        What it holds, or what became of it, if it was read already.
+        Its content, or the record of a failure, if it was read already.
     """
 
     path: bytes
@@ -55,7 +55,7 @@ class ListedFile(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Files to read, one after the other, and how.
+    """Files to read, one after the other, and the settings for it.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of some files.
+    """The results of reading some files.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def answers(request: Request) -> Iterator[Answer]:
 
 
 def _open_ahead(opened: "deque[_Opened | Future[_Opened]]", request: Request, index: int) -> None:
-    """Open the file of this index, if it is not open, and some after it; those from afar by threads."""
+    """Open the file of this index, if it is not open, and some after it; threads fetch those at URLs."""
     while index + len(opened) < len(request.files):
         soon = request.files[index + len(opened)]
         remote = soon.content is None and is_url(os.fsdecode(soon.path))
@@ -147,7 +147,7 @@ def _open(listed: ListedFile) -> _Opened:
 
 
 def fetched(listed: ListedFile) -> bytes | ImageRecord:
-    """Content of a file at a URL, or why it cannot be had."""
+    """Fetch the content of a file at a URL; if that fails, give a record with the reason."""
     try:
         return fetch(os.fsdecode(listed.path), listed.size, listed.mtime_ns)
     except ChangedError:
@@ -178,7 +178,7 @@ def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRec
 
 
 def main() -> None:
-    """Answer requests until the other side closes the pipe; its death closes it too."""
+    """Answer requests until the other side closes the pipe, or ends, which closes it too."""
     # by default, a JPEG file is fed to its decoder by 64 KiB, each of which costs 100 µs of starting in the middle
     ImageFile.MAXBLOCK = _FEED_BYTES
     EpsImagePlugin.gs_binary = False  # no picture inside another one may start Ghostscript either

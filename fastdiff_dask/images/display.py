@@ -1,4 +1,4 @@
-"""What a notebook shows of an object, as HTML: a cluster, a pair, a project. Names of files are text there, always."""
+"""HTML for notebooks: a cluster, a pair, a project. Names of files are always escaped."""
 
 import os
 from collections.abc import Sequence
@@ -29,15 +29,15 @@ class ShownImage(NamedTuple):
     name
         Its path, in one line.
     about
-        What is known of it.
+        A line about it.
     url
         Its picture, see `preview.data_url`; empty if there is none.
     ratio
         Width of the file's picture divided by its height; that in `url` may have another shape.
     error
-        Why there is no picture.
+        Reason why there is no picture.
     keep
-        Whether it is the one to keep.
+        True for the image to keep.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _templates() -> Any:
 
 
 def read_shown(path: str, longest: int = _SHEET, *, keep: bool = False) -> ShownImage:
-    """Read a file of this machine to show it; what cannot be read is shown with the reason."""
+    """Read a file of this machine to show it; a file that cannot be read is shown with the reason."""
     name = printable(path)
     if is_url(path):
         return ShownImage(name, error="not a file of this machine", keep=keep)
@@ -86,7 +86,7 @@ def read_shown(path: str, longest: int = _SHEET, *, keep: bool = False) -> Shown
 
 
 def cluster_html(keep: str, low_quality: Sequence[str]) -> str:
-    """Contact sheet of a cluster, the image to keep first; reads the files, 24 of them at most."""
+    """Show a contact sheet of a cluster, the image to keep first; at most 24 files are read."""
     paths = [keep, *low_quality]
     try:
         shown = [read_shown(path, keep=number == 0) for number, path in enumerate(paths[:_IMAGES])]
@@ -97,7 +97,7 @@ def cluster_html(keep: str, low_quality: Sequence[str]) -> str:
 
 
 def pair_html(images: Sequence[ShownImage], difference: Any, title: str) -> str:
-    """Two images and the map (h, w) of their squared differences."""
+    """Show two images and the map (h, w) of their squared differences."""
     note = "the thumbnails are equal"
     if difference.any():
         note = (
@@ -113,6 +113,6 @@ def project_html(
     facts: Sequence[tuple[str, str]],
     settings: Sequence[tuple[str, str]],
 ) -> str:
-    """Stages (name, part that is done from 0 to 1, text), further facts, and settings (name, value)."""
+    """Show a project: stages (name, finished part from 0 to 1, text), facts, and settings (name, value)."""
     rows = [{"name": name, "done": f"{done:.4f}", "text": text} for name, done, text in stages]
     return str(_templates().project(title, rows, facts, settings))

@@ -1,4 +1,4 @@
-"""Capture date and place of a JPEG file → into another one that lacks them; all else in that stays, byte by byte."""
+"""Capture date and place of one JPEG file are written into another that lacks them, and no other byte changes."""
 
 import io
 import struct
@@ -24,11 +24,11 @@ _LONGEST_SEGMENT = 65_535 - 2
 
 
 class NotMergedError(Exception):
-    """Why a file cannot get what it lacks, as the rest of a sentence about it."""
+    """A file cannot get the date or place that it lacks; the message is the rest of a sentence about the file."""
 
 
 def check_merging() -> None:
-    """See that the package for it is there.
+    """Check that the package that it needs is installed.
 
     Raises
     ------
@@ -39,12 +39,12 @@ def check_merging() -> None:
 
 
 def merged(kept: bytes, other: bytes) -> bytes | None:
-    """The content of a file with capture date and GPS position of another one, where it has none.
+    """Add capture date and GPS position of another file to the content of a file that has none.
 
-    The date comes with its fractions of a second and time zone, the position with all that the GPS says; what the file
-    has of these it keeps, and every other byte of it, too. In some files that is not possible: the notes of a camera's
-    maker and an index of several pictures refer to places in the file, which would change, and EXIF data that are
-    damaged or unusual would not survive.
+    - The date comes with its fractions of a second and time zone, the position with all that the GPS says.
+    - Values that the file has itself, and all of its other bytes, stay as they are.
+    - Some files cannot be changed so: the notes of a camera's maker and an index of several pictures refer to places in
+      the file, which would move, and EXIF data that are damaged or unusual would be lost.
 
     Parameters
     ----------
@@ -139,6 +139,10 @@ def _merged_exif(
         What its EXIF segment holds; empty if it has none.
     theirs
         EXIF data of the other file.
+
+    Returns
+    -------
+    The content, or None.
     """
     import piexif
 
@@ -188,7 +192,7 @@ def _added(mine: dict[str, Any], theirs: dict[str, Any], date: bool, place: bool
 
 
 def _check_kept(before: bytes, mine: dict[str, Any], after: bytes) -> None:
-    """See that all that was there is there still: the library leaves out tags that it does not know."""
+    """Check that the new data have all of the old ones, since the library leaves out tags that it does not know."""
     import piexif
 
     found, may_change = piexif.load(after), (*_TAKEN, *_SMALL, *_IFDS.values())

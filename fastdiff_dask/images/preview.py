@@ -1,4 +1,4 @@
-"""A file → its picture as people see it, not larger than it is shown, and as an address that a page can hold."""
+"""Pictures to show: a file reduced to the size on the screen, and a picture as a data URL for a page."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ def fitted(width: int, height: int, longest: int) -> tuple[int, int]:
 def read_picture(
     path: bytes, width: int, height: int, *, size: int, mtime_ns: int, pixel_limit: int
 ) -> tuple[NDArray[np.uint8] | None, ImageRecord]:
-    """Read a file at a size, in a process beside this one: a picture may crash or hang its decoder.
+    """Read a file at a given size in a decoder process, since a picture may crash or hang its decoder.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def read_picture(
     width, height
         Pixels to resize it to, whatever its shape; from 8.
     size, mtime_ns
-        Bytes, and time of modification, as they were listed; if the file has others, it was changed.
+        Bytes and time of modification as they were listed; a file with others is refused as changed.
     pixel_limit
         Pixels that it may have.
 
     Returns
     -------
-    (height, width, 3) uint8, or None; and what is known of the file, the reason among it.
+    (height, width, 3) uint8, or None if the file cannot be read; and its record, which has the reason.
     """
     listed = [ListedFile(path, size, mtime_ns)]
     request = Request(listed, width, height, False, pixel_limit, _SECONDS, ahead=0, at_once=1)
@@ -62,7 +62,7 @@ def read_picture(
 
 
 def read_listed(path: bytes, row: Any, longest: int) -> tuple[NDArray[np.uint8] | None, str]:
-    """Read a file of a store at its own shape, not larger than a limit; or None, and why.
+    """Read a file of a store in its own shape, not larger than a limit; if that fails, give None and the reason.
 
     Parameters
     ----------
@@ -72,6 +72,10 @@ def read_listed(path: bytes, row: Any, longest: int) -> tuple[NDArray[np.uint8] 
         Its metadata: width, height, size, mtime_ns.
     longest
         Pixels of its longer side, at most.
+
+    Returns
+    -------
+    The picture, (h, w, 3) uint8, or None; and the reason, empty if there is a picture.
     """
     width, height = fitted(int(row.width), int(row.height), longest)
     pixels, record = read_picture(
@@ -86,7 +90,7 @@ def read_listed(path: bytes, row: Any, longest: int) -> tuple[NDArray[np.uint8] 
 
 
 def data_url(pixels: Any, *, exact: bool = False) -> str:
-    """An image (h, w, 3) uint8 as an address for a page: a JPEG, or, to be exact, a PNG picture."""
+    """Encode an image (h, w, 3) uint8 as a data URL: a JPEG picture, or a PNG picture to be exact."""
     file = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if exact:
@@ -97,7 +101,7 @@ def data_url(pixels: Any, *, exact: bool = False) -> str:
 
 
 def as_heat(values: Any) -> NDArray[np.uint8]:
-    """Numbers from 0 → colours from black over red and yellow to white, which is the largest: (h, w) → (h, w, 3) uint8.
+    """Colour numbers, (h, w) → (h, w, 3) uint8: from black for 0 over red and yellow to white for the largest.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Decoded picture → small RGB picture, as a viewer would show it. Pillow only."""
+"""Reduction of a decoded picture to a small RGB picture, as a viewer would show it. Pillow only."""
 
 import io
 import warnings
@@ -21,7 +21,7 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
 
     Bicubic with antialiasing (Pillow widens the filter when it reduces). Unless `exact`, large pictures are averaged
     over whole pixels first (Pillow's `reducing_gap`), down to twice the size: half the time, and an MSE of 8 at the
-    99th percentile of 198 photos. What a mode means:
+    99th percentile of 198 photos. Modes are converted so:
 
     - 16-bit grey scales to 8 bits (v // 257), and so do 10 to 14 bits of a TIFF file; 32-bit integers and floating
       point are stretched from their smallest to their largest value, infinities to the ends, NaN as the smallest.
@@ -42,6 +42,10 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
         Width and height of the result.
     exact
         Plain bicubic resizing of all pixels.
+
+    Returns
+    -------
+    The small picture, in mode RGB.
     """
     gap = None if exact else _GAP
     profile = image.info.get("icc_profile")
@@ -113,7 +117,7 @@ def _converted(small: Image.Image, transform: Any) -> Image.Image:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes) -> Any:
-    """Transform to sRGB from a profile of CMYK; from LAB without one."""
+    """Build the conversion to sRGB from a CMYK profile; an empty profile stands for LAB."""
     target = ImageCms.createProfile("sRGB")
     if not profile:
         return ImageCms.buildTransform(ImageCms.createProfile("LAB"), target, "LAB", "RGB")

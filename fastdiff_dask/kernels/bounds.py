@@ -1,4 +1,4 @@
-"""The similar pairs of a tile, by a cascade of lower bounds. Kernels: chunks in, chunks out, NumPy or CuPy."""
+"""Candidates for similar pairs, by a cascade of lower bounds on a processor; `bounds_gpu` has them for a GPU."""
 
 import math
 from collections.abc import Iterator
@@ -43,21 +43,20 @@ _UNIT = 2.0**-24  # rounding of float32
 
 @dataclass
 class SearchCounts:
-    """How many pairs each stage of the cascade left.
+    """Numbers of pairs that the stages of the cascade left.
 
     Attributes
     ----------
     pairs
-        All pairs; with short cuts, those that are wanted.
+        All pairs that the pair filters leave.
     near
-        Those of sub-blocks whose boxes are near each other; with short cuts, also pairs that are not wanted, which such
-        sub-blocks have beside others.
+        Pairs of sub-blocks whose boxes are near each other, including those that the pair filters leave out.
     leading
-        Those that the first values of the signatures left.
+        Pairs that the first values of the signatures left.
     candidates
-        Those whose thumbnails were compared one by one.
+        Pairs whose thumbnails were compared one by one.
     dense
-        Those whose thumbnails were compared by matrix products, since too many were left; with short cuts, as `near`.
+        Pairs whose thumbnails were compared by matrix products, since too many were left; counted as `near`.
     """
 
     pairs: int = 0
@@ -73,7 +72,7 @@ class SearchCounts:
 
 
 class SearchSide:
-    """Signatures of one side of a tile, and what the stages need of them."""
+    """Signatures of one side of a tile, with the norms and boxes that the stages use."""
 
     def __init__(self, values: Any, sub_blocks: list[range], xp: Any) -> None:
         self.values = values
@@ -123,7 +122,7 @@ class SearchSide:
 
 
 def _of_each(reduced: Any, values: Any, sub_blocks: list[range], xp: Any) -> Any:
-    """Smallest or largest values of each sub-block; of those of one size at once, as nearly all are."""
+    """Smallest or largest values of each sub-block; sub-blocks of one size, as nearly all are, in one step."""
     if not sub_blocks:
         return values
     size, regular = len(sub_blocks[0]), 0
@@ -135,7 +134,7 @@ def _of_each(reduced: Any, values: Any, sub_blocks: list[range], xp: Any) -> Any
 
 
 class _Product:
-    """Finds the pairs that the leading values leave, by matrix products."""
+    """Matrix products that find the pairs whose leading values are near each other."""
 
     def __init__(self, a: SearchSide, b: SearchSide, count: int, radius: float, xp: Any) -> None:
         self.count = count
@@ -171,12 +170,16 @@ def search_radius(sse_limit: int, shape: tuple[int, int, int]) -> float:
         Largest sum of squared errors of a similar pair, grey levels².
     shape
         (h, w, c) of a thumbnail.
+
+    Returns
+    -------
+    The radius, in grey levels.
     """
     return math.sqrt(sse_limit) * (1 + 1e-12) + 2 * signature_error(*shape)
 
 
 def near_sub_blocks(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:
-    """Which sub-blocks have boxes at most a radius apart: (m, n) bool.
+    """Find the pairs of sub-blocks whose boxes are at most a radius apart: (m, n) bool.
 
     The distance of two boxes is a lower bound of that of any two points in them: along each axis, points are at least
     as far apart as the gap between the intervals. The gaps are differences of float32 values in float64; some roundings
@@ -231,9 +234,9 @@ def _runs(near: Any, b: list[range], triangular: bool) -> Iterator[tuple[int, ra
 
 
 def _choose_count(a: SearchSide, b: SearchSide, runs: list[tuple[int, range]], radius: float, xp: Any) -> int:
-    """How many leading values to use first in this tile: what costs least by a sample of its runs.
+    """Choose the number of leading values whose product costs least in this tile, by a sample of its runs.
 
-    It decides the time alone; the candidates are the same.
+    Only the time depends on it: the candidates are the same.
     """
     sample = runs[:: -(-len(runs) // _SAMPLE)]
     costs = []
@@ -264,13 +267,16 @@ def candidate_pairs(
     triangular: bool = False,
     allowed: Allowed | None = None,
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-    """Find the pairs whose signatures are at most a radius apart, by cheaper bounds first.
+    """Find the pairs whose signatures are at most a radius apart, cheap bounds first, on a processor.
 
-    1. Boxes around sub-blocks, see `near_sub_blocks`. 2. The leading values, by a matrix product for each run of near
-    sub-blocks; how many is chosen from a sample, so that the expected time is least. 3. The whole signatures of the
-    pairs that are left. Each stage leaves out only what it proves to be too far: no pair of images whose sum of squared
-    errors is at most (radius − 2 ε)² is left out, ε = `signatures.signature_error`, because then the distance of their
-    signatures as computed, and that of the leading values, is at most the radius.
+    1. Boxes around sub-blocks, see `near_sub_blocks`.
+    2. The leading values, by a matrix product for each run of near sub-blocks. Their number is chosen from a sample, so
+       that the expected time is least.
+    3. The whole signatures of the pairs that are left.
+
+    Each stage leaves out only pairs that it proves to be farther apart than the radius. With `search_radius`, no pair
+    of similar images is among them: the distance of their signatures as computed, and that of the leading values, is at
+    most the radius.
 
     Memory: the sides in float32 twice to three times, 1 MB for a product, and the candidates of a few runs.
 
@@ -287,12 +293,12 @@ def candidate_pairs(
     triangular
         `a` and `b` are the same; only pairs with row < column count.
     allowed
-        Which pairs are wanted, by default all; NumPy only.
+        The pairs that the pair filters leave; None for all. NumPy only.
 
     Yields
     ------
-    Rows and columns (k,) of some candidates; or, where so many are left that comparing all is cheaper, a range of rows
-    and one of columns, in which all pairs are candidates (those with row < column if triangular).
+    Rows and columns (k,) of some candidates. Where so many are left that comparing all is cheaper: a range of rows and
+    one of columns, in which all pairs are candidates (those with row < column if triangular).
     """
     xp = array_namespace(a, b)
     if allowed is not None:
@@ -332,9 +338,9 @@ def _left_by_products(
     allowed: Allowed | None,
     xp: Any,
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-    """Pairs that a matrix product of leading values leaves, run by run, or the run itself where it leaves many.
+    """Find the pairs that the leading values leave, run by run; a run with many of them is given as a whole.
 
-    Where the leading values leave many, a product of the whole signatures follows.
+    Where the leading values leave many pairs, a product of the whole signatures follows.
     """
     if not runs:
         return
@@ -370,7 +376,7 @@ def _wanted(i: Any, j: Any, on_diagonal: bool, allowed: Allowed | None) -> tuple
 def _near_whole(
     a: Any, b: Any, waiting: list[tuple[Any, Any]], radius: float, counts: SearchCounts, xp: Any
 ) -> Iterator[tuple[Any, Any]]:
-    """Those of the waiting pairs whose whole signatures are at most a radius apart."""
+    """Find the waiting pairs whose whole signatures are at most a radius apart."""
     i, j = (xp.concat([part[side] for part in waiting]) for side in (0, 1))
     limit = listed_limit(radius, a.shape[1])
     for start in range(0, i.shape[0], _SURVIVORS):

@@ -1,7 +1,7 @@
-"""The cascade on a device: the bounds of `bounds`, with few launches and waits. CuPy; any other array in tests.
+"""Candidates for similar pairs on a GPU: the same bounds as in `bounds`, which stands beside it for the processor.
 
-What the stages of `bounds.candidate_pairs` do for a processor, whose caches are small, run by run, is done here for all
-sub-blocks of a tile at once, and the device says how many pairs are left. The bounds are the same ones.
+A processor has small caches, and goes through a tile run by run. A GPU loses time with each launch and each wait, so
+that a stage goes through all sub-blocks of a tile at once here. The arrays are CuPy's; in tests, of any other kind.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,18 @@ _SAMPLE = 64
 
 
 def search_side_gpu(signatures: Any, device: Device) -> SearchSide:
-    """What the search needs of the images along one side of a tile, on a device.
+    """Send the signatures of one side of a tile to a device, and prepare them there for the search.
 
     Parameters
     ----------
     signatures
         (n, k) float32 of NumPy.
     device
-        Where it is wanted.
+        Where to send them.
+
+    Returns
+    -------
+    The side, with arrays on the device.
     """
     values = device.to_device(signatures)
     cuts = [range(start, min(start + SUB_BLOCK, len(signatures))) for start in range(0, len(signatures), SUB_BLOCK)]
@@ -48,7 +52,7 @@ def candidate_pairs_gpu(
     device: Device,
     triangular: bool = False,
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-    """Find the pairs whose signatures are at most a radius apart, see `bounds.candidate_pairs`.
+    """Find the pairs whose signatures are at most a radius apart, as `bounds.candidate_pairs`, on a GPU.
 
     Memory on the device, beside the sides: 40 bytes a pair of sub-blocks of the tile, and some times
     `Device.piece_bytes`.
@@ -57,10 +61,12 @@ def candidate_pairs_gpu(
     ----------
     a, b
         The sides, see `search_side_gpu`.
-    radius, counts, triangular
+    radius, counts
         As for `bounds.candidate_pairs`.
     device
-        Where they are.
+        The device that has them.
+    triangular
+        As for `bounds.candidate_pairs`.
 
     Yields
     ------
@@ -108,7 +114,7 @@ def _rows_of(block: int, rows: int) -> range:
 
 
 def _pairs_in(blocks: Any, rows: int, columns: int, triangular: bool, xp: Any) -> int:
-    """How many pairs there are in some pairs of sub-blocks."""
+    """Count the pairs of images in some pairs of sub-blocks."""
     heights, widths = (
         xp.astype(xp.where(number == size // SUB_BLOCK, size % SUB_BLOCK, SUB_BLOCK), xp.int64)
         for number, size in ((blocks[:, 0], rows), (blocks[:, 1], columns))
@@ -122,7 +128,7 @@ def _pairs_in(blocks: Any, rows: int, columns: int, triangular: bool, xp: Any) -
 def _whole(
     a: SearchSide, b: SearchSide, rows: Any, columns: Any, radius: float, counts: SearchCounts, device: Device, xp: Any
 ) -> Iterator[tuple[Any, Any]]:
-    """Those of some pairs whose whole signatures are at most a radius apart."""
+    """Find those of some pairs whose whole signatures are at most a radius apart."""
     values = b.values.shape[1]
     limit = listed_limit(radius, values)
     # two rows and their differences, and something for the places
@@ -141,7 +147,7 @@ def _whole(
 def _choose_count(
     a: SearchSide, b: SearchSide, blocks: Any, radius: float, device: Device, triangular: bool, xp: Any
 ) -> int:
-    """How many leading values to use first: what costs least by a sample; it decides the time alone."""
+    """Choose the number of leading values that costs least by a sample; only the time depends on it."""
     sample = blocks[:: -(-blocks.shape[0] // _SAMPLE), :]
     pairs = max(_pairs_in(sample, a.values.shape[0], b.values.shape[0], triangular, xp), 1)
     costs = []

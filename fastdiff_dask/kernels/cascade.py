@@ -1,4 +1,4 @@
-"""The similar pairs of a tile: candidates by their signatures, then their thumbnails exactly. On processor or GPU."""
+"""The similar pairs of a tile: candidates by their signatures, then their thumbnails exactly; processor or GPU."""
 
 import math
 from collections.abc import Callable, Hashable, Iterator
@@ -95,7 +95,7 @@ def similar_tile_pairs(
 
 @dataclass(frozen=True)
 class _Tile:
-    """The arguments of `similar_tile_pairs` that say what is compared."""
+    """The images and the options of one call of `similar_tile_pairs`."""
 
     rows: TileSide
     columns: TileSide

@@ -1,4 +1,7 @@
-"""Whether there is a GPU to compare on, and what is missing if there is none."""
+"""The GPU of this process, with CuPy: look for one, compute on it, and do without it once it has failed.
+
+`device.Device` is the processor's side of the same interface, and the only one that other kernels know.
+"""
 
 import os
 import platform
@@ -31,9 +34,9 @@ __all__ = [
 ]
 
 _INSTALL = "pip install 'fastdiff_dask[cuda12]' or 'fastdiff_dask[cuda13]', as the driver is"
-# Why this process does without its GPU, if it does: what failed once would fail again, and each time cost a tile.
+# Reasons why this process does without its GPU: a GPU that failed once would fail again, and each time cost a tile.
 _failed: list[str] = []
-# Shares of the free memory of a GPU: what is kept, and a step's, of which two or three are alive. Two more processes
+# Shares of the free memory of a GPU: for the cache, and for a step, of which two or three are alive. Two more processes
 # may have the same GPU.
 _CACHE_SHARE, _PIECE_SHARE = 4, 32
 # How CUDA and cuBLAS say that memory is short, the last one when it cannot begin.
@@ -114,7 +117,10 @@ Result = TypeVar("Result")
 class CuPyDevice(Device):
     """A GPU with CuPy: the current device of this process.
 
-    What is not said of the sizes is as the memory that is free now allows, see `memory_shares`.
+    Parameters
+    ----------
+    **options
+        Sizes, see `Device`. By default, those that the free memory allows, see `memory_shares`.
     """
 
     is_gpu = True
@@ -133,28 +139,28 @@ class CuPyDevice(Device):
         }
 
     def to_device(self, values: Any) -> Any:
-        """An array of NumPy there; one from there as it is."""
+        """Send an array of NumPy to the GPU; one that is there stays as it is."""
         return self._cupy.asarray(values)
 
     def to_host(self, values: Any) -> Any:
-        """An array from there as one of NumPy."""
+        """Fetch an array from the GPU as one of NumPy."""
         return self._cupy.asnumpy(values)
 
     def is_short_of_memory(self, error: BaseException) -> bool:
-        """Whether an error says that the device has too little memory."""
+        """Tell if an error means that the GPU has too little memory."""
         # CuPy's own error is a MemoryError; CUDA and its libraries, which allocate some themselves, know no such kind
         said = isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)
         return said or super().is_short_of_memory(error)
 
     def is_broken(self, error: BaseException) -> bool:
-        """Whether an error says that CUDA, or what CuPy makes with it, fails."""
+        """Tell if an error means that CUDA, or code that CuPy compiles for it, fails."""
         # errors of CUDA and its libraries are RuntimeErrors, of kinds that CuPy's modules define
         of_cupy = type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
         compiled = isinstance(error, self._cupy.cuda.compiler.CompileException)
         return compiled or (isinstance(error, RuntimeError) and (of_cupy or "CuPy" in str(error)))
 
     def free(self) -> None:
-        """Give back what is kept, and the pool of CuPy."""
+        """Empty the cache, and CuPy's pool of memory."""
         super().free()
         self._cupy.get_default_memory_pool().free_all_blocks()
 
@@ -165,7 +171,7 @@ class CuPyDevice(Device):
     def near_pairs(
         self, a: tuple[Any, Any], b: tuple[Any, Any], blocks: Any, /, *, limit: float, triangular: bool
     ) -> NearPairs:
-        """As `Device.near_pairs`; of few values by a kernel of its own, with room for all that it may find."""
+        """Find near pairs as `Device.near_pairs`; for few values, by a kernel with room for all that it may find."""
         cupy = self._cupy
         width = next((width for width in _THREAD_ROWS if width >= a[0].shape[1]), None)
         if width is None:
@@ -334,6 +340,10 @@ def run_on(device: Device, work: Callable[[Device], Result]) -> Result:
         Where to begin.
     work
         Does the work on the device that it is given; called again after a failure, so that it must begin anew.
+
+    Returns
+    -------
+    The result of `work`.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Where a tile is computed: the processor, or a GPU with CuPy; what is kept there, and what happens when it fails."""
+"""The device that computes a tile, as kernels see it: arrays there and back, a cache, steps that fit its memory.
+
+`Device` itself is the processor, with NumPy; `cuda.CuPyDevice` is a GPU, with CuPy.
+"""
 
 import threading
 from collections import OrderedDict
@@ -14,9 +17,9 @@ __all__ = ["CPU", "LEAST_BYTES", "PIECE_BYTES", "Device", "NearPairs"]
 
 # One pair in so many of two sub-blocks that are left: comparing all of them is cheaper then, as on a processor.
 _DENSE_PAIRS = SUB_BLOCK * SUB_BLOCK // 64
-# Bytes that a step takes beside what is kept.
+# Bytes that a step takes beside the cache.
 PIECE_BYTES = 1 << 29
-# Bytes that are kept on a device whose memory nobody asked for.
+# Bytes of the cache of a device whose memory is not known.
 _CACHE_BYTES = 4 << 30
 # Below this a step has so little work that a GPU is not worth it.
 LEAST_BYTES = 1 << 22
@@ -43,7 +46,7 @@ class NearPairs(NamedTuple):
 
 
 class Device:
-    """Where a tile is computed; this one is the processor, with NumPy.
+    """The device that computes a tile; this class is the processor, with NumPy.
 
     Attributes
     ----------
@@ -69,23 +72,23 @@ class Device:
         self._lock = threading.Lock()
 
     def to_device(self, values: Any) -> Any:
-        """An array of NumPy there."""
+        """Send an array of NumPy to the device."""
         return values
 
     def to_host(self, values: Any) -> Any:
-        """An array from there as one of NumPy."""
+        """Fetch an array from the device as one of NumPy."""
         return values
 
     def is_short_of_memory(self, error: BaseException) -> bool:
-        """Whether an error says that the device has too little memory."""
+        """Tell if an error means that the device has too little memory."""
         return isinstance(error, MemoryError)
 
     def is_broken(self, error: BaseException) -> bool:
-        """Whether an error says that the device, or its software, fails."""
+        """Tell if an error means that the device, or its software, fails."""
         return False
 
     def free(self) -> None:
-        """Give back what is kept."""
+        """Empty the cache."""
         with self._lock:
             self._cache.clear()
 
@@ -108,6 +111,10 @@ class Device:
             Identifies the value.
         make
             Makes the value, which is on the device and has a size in bytes, `nbytes`.
+
+        Returns
+        -------
+        The value.
         """
         with self._lock:
             if name in self._cache:
@@ -129,20 +136,24 @@ class Device:
     ) -> NearPairs:
         """Find the pairs of rows whose squared distance is at most a limit, as float32 products compute it.
 
-        |x|² + |y|² − 2 x·y, summed in any order, see `bounds.product_limit`. This is for any number of values.
+        |x|² + |y|² − 2 x·y, summed in any order, see `bounds.product_limit`. This works for any number of values.
 
         Memory: `piece_bytes`, and 8 bytes a pair that is found.
 
         Parameters
         ----------
         a, b
-            Rows and their squared norms, (m, k) and (m,), (n, k) and (n,) float32, there.
+            Rows and their squared norms, (m, k) and (m,), (n, k) and (n,) float32, on the device.
         blocks
-            (l, 2) int32, there: pairs of sub-blocks, of `SUB_BLOCK` rows each, in which to look.
+            (l, 2) int32, on the device: pairs of sub-blocks, of `SUB_BLOCK` rows each, in which to look.
         limit
             The limit.
         triangular
-            Both are the same; only pairs with row < column.
+            Both sides are the same; only pairs with row < column.
+
+        Returns
+        -------
+        The pairs.
         """
         xp = array_namespace(b[0])
         within = xp.arange(SUB_BLOCK, dtype=xp.int64)

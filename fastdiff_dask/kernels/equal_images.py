@@ -11,7 +11,7 @@ __all__ = ["Copies", "find_copies"]
 
 
 class Copies(NamedTuple):
-    """Which images are to be compared, and which are copies of those.
+    """Images to compare, and the copies of them.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class Copies(NamedTuple):
     copies
         (m,) int64, ascending: the other rows that have a thumbnail.
     originals
-        (m,) int64: for each copy the row that it is a copy of.
+        (m,) int64: for each copy the row of its representative.
     turns
         (m,) int64: the quarter turns, counter-clockwise, that make the copy of the original.
     symmetries
@@ -47,6 +47,10 @@ def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...], kinds: NDArr
         The turns after which thumbnails count as equal.
     kinds
         (n, k): only images with equal rows are copies of each other.
+
+    Returns
+    -------
+    The images to compare, and their copies.
     """
     words = np.ascontiguousarray(digests).view(np.uint64)  # (n, 4, 2)
     high, low = words[:, 0, 0].copy(), words[:, 0, 1].copy()

@@ -1,4 +1,4 @@
-"""Similar pairs by exact integers, of images listed one by one or all with all."""
+"""Similar pairs by exact sums of squared errors, listed or all with all; `squared_errors_int8` has them for a GPU."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Blocks, sub-blocks and tiles: which images are compared where. Integers only."""
+"""Blocks, sub-blocks and tiles: the plan of all comparisons, in integers only."""
 
 import math
 from collections.abc import Iterator
@@ -38,6 +38,10 @@ def pairs_within(images: Any, /) -> Any:
     images
         Integer or integer array.
 
+    Returns
+    -------
+    Of the same type and shape.
+
     Examples
     --------
     >>> pairs_within(4), pairs_within(1), pairs_within(0)
@@ -76,7 +80,7 @@ class Generation(NamedTuple):
 class Axis(NamedTuple):
     """The sub-blocks of one side of a comparison, numbered over all of its parts.
 
-    A part is what was planned at once: some images in an order of their own, cut into sub-blocks.
+    A part is planned in one step: some images in an order of their own, cut into sub-blocks.
 
     Attributes
     ----------
@@ -110,7 +114,7 @@ class Axis(NamedTuple):
         return sum(len(places) for _, places, _ in self.pieces(sub_blocks))
 
     def cuts(self, sub_blocks: range) -> list[range]:
-        """Where each of some consecutive sub-blocks is, if their images are put one after the other."""
+        """Places of some consecutive sub-blocks, if their images are put one after the other."""
         cuts, done = [], 0
         for _, places, size in self.pieces(sub_blocks):
             cuts += [
@@ -139,20 +143,24 @@ class Tile(NamedTuple):
 def choose_tile_side(sub_blocks: int, threads: int, largest: int, usual: int = LARGEST_SIDE) -> int:
     """Choose how many sub-blocks the side of a tile has.
 
-    Large tiles cost less around them, as long as all threads have some: about four tiles a thread and at least two, so
-    that a slow one holds up the end but little. At most 128 sub-blocks, or what is usual, unless that made more than a
-    few thousand tiles.
+    - A large tile costs less around the comparison itself.
+    - Each thread gets about four tiles, and at least two, so that a slow one delays the end but little.
+    - The side is at most `usual` sub-blocks, unless that made more than a few thousand tiles.
 
     Parameters
     ----------
     sub_blocks
-        Along the side of the plan.
+        Sub-blocks along the side of the plan.
     threads
         Tasks that run at a time.
     largest
-        Side that fits into a worker's memory.
+        Largest side that fits into a worker's memory.
     usual
-        Sub-blocks, at most, unless that makes too many tiles.
+        Largest side, unless it makes too many tiles.
+
+    Returns
+    -------
+    Number of sub-blocks.
 
     Examples
     --------
@@ -182,6 +190,10 @@ def plan_tiles(rows: tuple[int, int], columns: tuple[int, int] | None, side: int
         Sub-blocks of older parts and of all parts on each side; None for `columns` compares one side with itself.
     side
         Sub-blocks along the side of a tile.
+
+    Returns
+    -------
+    The tiles, in the order in which they are numbered.
     """
     old_rows, new_rows = range(rows[0]), range(*rows)
     if columns is not None:

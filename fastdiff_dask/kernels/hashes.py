@@ -1,4 +1,4 @@
-"""Thumbnail → hashes."""
+"""Hashes of a thumbnail and its turns, and digests by which equal thumbnails are found."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def _sha256(thumbnail: NDArray[np.uint8], /) -> str:
 def _turned_hashes(
     thumbnails: NDArray[np.uint8], amount: int, function: Callable[[Any], str]
 ) -> list[tuple[str, str, str, str]]:
-    """Hash each of some thumbnails (n, h, w, c), shifted and turned four times; `function` gets what is read-only."""
+    """Hash thumbnails (n, h, w, c), shifted and turned four times, by a function that gets read-only arrays."""
     found: list[tuple[str, str, str, str]] = []
     for start in range(0, len(thumbnails), _AT_ONCE):
         part = thumbnails[start : start + _AT_ONCE]
@@ -99,7 +99,7 @@ def _turned(thumbnails: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 @dataclass(frozen=True)
 class HashSettings:
-    """Which hashes of a thumbnail are wanted.
+    """The hashes to compute of a thumbnail.
 
     Attributes
     ----------
@@ -109,12 +109,12 @@ class HashSettings:
         (h, w, c) uint8, which it cannot write to → str or bytes; it is called for the shifted thumbnail in each of its
         four rotations. None is SHA-256, see `thumbnail_hashes`.
     image_hashes
-        Hashes of the ImageHash package that are wanted, of the thumbnail as it is: "average", "difference",
-        "perceptual", "wavelet".
+        Hashes of the ImageHash package to compute of the thumbnail as it is: "average", "difference", "perceptual",
+        "wavelet".
     turned
-        Whether the hashes of the turned thumbnail are wanted, or those of the ImageHash package alone.
+        Compute the hashes of the turned thumbnail; False for those of the ImageHash package alone.
     name
-        Names the function in the store, where it is the same in every process; found if it is not given.
+        Name of the function in the store, the same in every process; made from the function if it is not given.
 
     Raises
     ------
@@ -153,7 +153,7 @@ class HashSettings:
             object.__setattr__(self, "name", "sha256" if self.function is None else function_name(self.function))
 
     def missing(self, frame: Any) -> "HashSettings | None":
-        """Find what some images do not have yet, or have in another way, from their metadata; None if nothing."""
+        """Find the hashes that some images lack, or have by other settings; None if none are missing."""
         same = frame["hash_function"].eq(self.name) & frame["hash_shift"].eq(self.amount) & frame[HASH_KEY].notna()
         turned = self.turned and not same.all()
         image_hashes = tuple(name for name in self.image_hashes if frame[f"{name}_hash"].isna().any())

@@ -49,7 +49,7 @@ def kd_order(values: NDArray[np.float32], size: int) -> NDArray[np.int64]:
 
 
 def binned_order(values: NDArray[np.float32], size: int, bins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Order points by bins first, ascending, and as `kd_order` does within those that are larger than a run.
+    """Order points by bins first, ascending, and as `kd_order` within bins that are larger than a run.
 
     Parameters
     ----------
@@ -57,6 +57,10 @@ def binned_order(values: NDArray[np.float32], size: int, bins: NDArray[np.int64]
         As for `kd_order`.
     bins
         (n,) int64.
+
+    Returns
+    -------
+    (n,) int64 permutation; the same for the same values.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Other measures than MSE: SSIM, distance of perceptual hashes, functions of the user. Chunks in, matrices out."""
+"""Measures other than MSE: SSIM, distance of perceptual hashes, functions of the user. Chunks in, matrices out."""
 
 import functools
 from collections.abc import Callable
@@ -32,8 +32,8 @@ class Measure(NamedTuple):
     Attributes
     ----------
     name
-        Names the comparison in the store: two different functions have different names, and one function the same name
-        in every process.
+        Name of the comparison in the store: two different functions have different names, and one function has the same
+        name in every process.
     function
         (m, h, w, c), (n, h, w, c) uint8 → (m, n) numbers, the smaller the more similar.
     """
@@ -48,7 +48,7 @@ class Measure(NamedTuple):
 
 
 def default_threshold(compare: str | Callable[[Any, Any], Any]) -> float:
-    """Threshold of a measure if none is named: for SSIM and hashes, what altered copies keep below as a rule.
+    """Give the default threshold of a measure: altered copies are below it as a rule.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def ssim_dissimilarity(a: NDArray[np.uint8], b: NDArray[np.uint8], /) -> NDArray
 
 
 def hash_distance(a: NDArray[np.uint8], b: NDArray[np.uint8], /) -> NDArray[np.float64]:
-    """Hamming distance of perceptual hashes: how many of the 64 bits of two images' difference hashes (dHash) differ.
+    """Hamming distance of perceptual hashes: the number of bits, of 64, in which two difference hashes (dHash) differ.
 
     The hashes are those of the ImageHash package.
 
@@ -142,10 +142,10 @@ def _difference_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def apply_measure(
     measure: Measure, a: NDArray[np.uint8], b: NDArray[np.uint8], transforms: tuple[int, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Smallest value of a measure over transforms of either image, and which transforms reach it.
+    """Find the smallest value of a measure over transforms of either image, and the transforms that reach it.
 
-    A function need not give the same for two images if it is the other one that is turned; so both are tried, and the
-    result does not depend on which of them comes first.
+    A function need not give the same value if the other one of two images is turned. So each of them is turned, and the
+    result does not depend on their order.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def apply_measure(
     Raises
     ------
     FastDiffError
-        If the function fails or gives what is no matrix of numbers; the message names it.
+        If the function fails or gives no matrix of numbers; the message names it.
     """
     first, second = _read_only(a), _read_only(b)
     each = [(t, _checked(measure, _read_only(apply_transform(a, t)), second)) for t in transforms]
@@ -185,7 +185,7 @@ def _read_only(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _checked(measure: Measure, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Call the function, and refuse what is no (m, n) matrix of numbers."""
+    """Call the function, and refuse a result that is no (m, n) matrix of numbers."""
     try:
         result = measure.function(a, b)
         result = result.get() if hasattr(result, "get") and hasattr(result, "device") else result  # CuPy

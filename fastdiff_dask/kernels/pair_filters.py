@@ -1,4 +1,4 @@
-"""Which pairs are compared at all: by the shapes of the pictures, or by their hashes. Kernels: NumPy only."""
+"""Pair filters leave out pairs before they are compared, by the shapes or the hashes of the pictures. NumPy only."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ _LEAST_BIN = 1.01
 def picture_keys(
     width: NDArray[np.int64], height: NDArray[np.int64], hashes: Iterable[str | None] | None = None
 ) -> NDArray[np.int64]:
-    """What `PairFilters` needs to know of pictures: (n, 4) int64.
+    """Make the keys of pictures, by which `PairFilters` filters: (n, 4) int64.
 
     Hashes are told apart by 128 bits of their BLAKE2b.
 
@@ -33,6 +33,10 @@ def picture_keys(
         (n,) size in pixels.
     hashes
         Their hashes, if they are needed.
+
+    Returns
+    -------
+    A row a picture.
     """
     keys = np.zeros((len(width), KEY_VALUES), np.int64)
     keys[:, 0], keys[:, 1] = width, height
@@ -45,7 +49,7 @@ def picture_keys(
 
 
 class _Numbers(NamedTuple):
-    """Pictures by number: each is wanted with those from a start to before a stop."""
+    """Numbers of pictures, and for each the range of numbers of its partners, from start to before stop."""
 
     number: NDArray[np.int64]
     start: NDArray[np.int64]
@@ -55,7 +59,7 @@ class _Numbers(NamedTuple):
         return _Numbers(self.number[rows], self.start[rows], self.stop[rows])
 
     def partners(self, others: "_Numbers") -> NDArray[np.int64]:
-        """How many of some others are in the range of each."""
+        """Count the pictures of another side that are in the range of each."""
         number = np.sort(others.number)
         return np.searchsorted(number, self.stop) - np.searchsorted(number, self.start)
 
@@ -66,11 +70,11 @@ class _Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which pairs of some rows and columns are wanted; made by `PairFilters.allowed`.
+    """The pairs of some rows and columns that the pair filters leave; made by `PairFilters.allowed`.
 
-    Pictures are numbered by hash and aspect ratio so that the partners of one are those of a range of numbers, without
-    those of a second range if equal hashes are left out. That is exact, in whole numbers, and pairs are counted without
-    being listed: time O((m + n) log(m + n)), memory 24 to 48 bytes a picture.
+    Pictures are numbered by hash and aspect ratio, so that the partners of a picture have a range of numbers; if equal
+    hashes are left out, a second range is taken out of it. This is exact, in whole numbers, and pairs are counted
+    without being listed: time O((m + n) log(m + n)), memory 24 to 48 bytes a picture.
     """
 
     _rows: tuple[_Numbers, ...]
@@ -78,12 +82,12 @@ class Allowed:
     triangular: bool
 
     def wanted(self, i: Any, j: Any) -> NDArray[np.bool_]:
-        """Whether rows i and columns j, of shapes that fit together, are wanted."""
+        """Tell which pairs of rows i and columns j, of shapes that fit together, are left."""
         wanted, *left_out = (mine.wants(other, i, j) for mine, other in zip(self._rows, self._columns, strict=True))
         return wanted & ~left_out[0] if left_out else wanted
 
     def partners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many others each row (m,) and each column (n,) is wanted with."""
+        """Count the partners of each row (m,) and of each column (n,)."""
         found = []
         for sides in ((self._rows, self._columns), (self._columns, self._rows)):
             count, *left_out = (mine.partners(others) for mine, others in zip(*sides, strict=True))
@@ -91,11 +95,11 @@ class Allowed:
         return found[0], found[1]
 
     def pairs(self) -> int:
-        """Number of the pairs that are wanted."""
+        """Number of the pairs that are left."""
         return int(self.partners()[0].sum()) // (2 if self.triangular else 1)
 
     def take(self, rows: Any, columns: Any) -> "Allowed":
-        """The same for some of the rows and of the columns."""
+        """Restrict it to some of the rows and of the columns."""
         return Allowed(
             tuple(one.take(rows) for one in self._rows),
             tuple(one.take(columns) for one in self._columns),
@@ -103,7 +107,7 @@ class Allowed:
         )
 
     def near(self, cuts_a: Sequence[range], cuts_b: Sequence[range]) -> NDArray[np.bool_]:
-        """Which sub-blocks may have pairs that are wanted, (m, n) bool, by the ranges of their numbers."""
+        """Find the pairs of sub-blocks that may have a pair that is left, by their ranges of numbers: (m, n) bool."""
         rows, number = self._rows[0], self._columns[0].number
         start, stop = (
             np.array([function(values[cut.start : cut.stop]) for cut in cuts_a], np.int64)
@@ -118,7 +122,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class PairFilters:
-    """Tells which pairs are wanted, from what `picture_keys` gives.
+    """The filters of a comparison: which pairs they leave, by the keys of `picture_keys`.
 
     Attributes
     ----------
@@ -127,7 +131,7 @@ class PairFilters:
     turned
         A quarter turn of a picture makes no difference.
     same_hash, other_hash
-        Only pairs with equal hashes, only pairs with different ones.
+        Leave only pairs with equal hashes, or only pairs with different ones.
 
     Examples
     --------
@@ -144,7 +148,7 @@ class PairFilters:
 
     @classmethod
     def of(cls, settings: CompareSettings) -> "PairFilters":
-        """Those of a comparison."""
+        """Make the filters of a comparison from its settings."""
         return cls(
             settings.match_aspect_by, settings.rotations, settings.only_matching_hash, settings.skip_matching_hash
         )
@@ -154,12 +158,12 @@ class PairFilters:
 
     @property
     def hashes(self) -> bool:
-        """Whether hashes are needed."""
+        """True if the filters use hashes."""
         return self.same_hash or self.other_hash
 
     @property
     def shown(self) -> str:
-        """For people, after what else a comparison is; empty if there are none."""
+        """Text for people, which follows the description of a comparison; empty if there are no filters."""
         if self.aspect is None:
             shape = ""
         elif self.aspect <= 1:
@@ -170,14 +174,14 @@ class PairFilters:
 
     @property
     def hash_column(self) -> str:
-        """Which hash counts: that of all turns, or, where a turn makes another picture, that of the picture as it is.
+        """Column of the hash that counts: of all turns, or, without rotations, of the picture as it is.
 
-        Pictures with an equal one are alike as far as their comparison would look.
+        So pictures with equal hashes are alike as far as their comparison would look.
         """
         return "hash_key" if self.turned else "hash_0"
 
     def kinds(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(n, k) int64: pictures with equal rows are wanted with the same others, so that one may stand for all."""
+        """Describe pictures by rows, (n, k) int64: pictures with equal rows have the same partners."""
         columns = []
         if self.aspect is not None:
             wide, high = self._sides(keys)
@@ -190,12 +194,16 @@ class PairFilters:
         return np.stack(columns, axis=1) if columns else np.zeros((len(keys), 0), np.int64)
 
     def allowed(self, rows: NDArray[np.int64], columns: NDArray[np.int64] | None = None) -> Allowed:
-        """Which pairs of rows and columns are wanted.
+        """Find the pairs of rows and columns that the filters leave.
 
         Parameters
         ----------
         rows, columns
             (m, 4) and (n, 4) int64 keys; without columns, rows with each other, each pair once.
+
+        Returns
+        -------
+        The pairs, without a list of them.
         """
         keys = rows if columns is None else np.concatenate([rows, columns])
         shape, start, stop = self._shapes(keys)
@@ -209,11 +217,11 @@ class PairFilters:
         return Allowed(side_a, side_b, columns is None)
 
     def equal_hashes(self, keys: NDArray[np.int64], on_b: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """So few of the pairs with equal hashes and allowed shapes that what all of these connect is connected: (k, 2).
+        """Find a few pairs of equal hashes and allowed shapes that connect the same pictures as all such pairs: (k, 2).
 
-        In the order of their numbers, partners of a picture are neighbours, and whatever is between two of them is
-        partner to both; so it takes the next one only, between two sides the next one of the other side before and
-        after.
+        In the order of their numbers, the partners of a picture are neighbours, and each picture between two partners
+        is a partner of both. So each picture is paired with the next one only; between two sides, with the next one of
+        the other side before it and after it.
 
         Parameters
         ----------
@@ -221,6 +229,10 @@ class PairFilters:
             (n, 4) int64.
         on_b
             Which pictures are on side b, if only pairs between two sides count; those of side a are given first.
+
+        Returns
+        -------
+        Places of two pictures in each row.
         """
         either = PairFilters(self.aspect, self.turned, same_hash=True).allowed(keys)
         order = np.argsort(either._rows[0].number, kind="stable")
@@ -241,9 +253,9 @@ class PairFilters:
         return pairs[either.wanted(pairs[:, 0], pairs[:, 1])]
 
     def bins(self, keys: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Numbers of bins, (n,): pictures that are wanted together are in one, or in neighbouring ones; None for all.
+        """Numbers of bins, (n,): partners are in one bin or in neighbouring ones; None if all pictures are in one.
 
-        They decide the order of the pictures, and so the time alone.
+        Only the order of the pictures, and so the time, depends on them.
         """
         if self.same_hash:
             return _ranks(keys[:, 2], keys[:, 3])[0]
@@ -256,7 +268,7 @@ class PairFilters:
         return np.floor(np.log(np.maximum(wide, 1) / np.maximum(high, 1)) / width).astype(np.int64)
 
     def _sides(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sides of the pictures whose quotient is the aspect ratio: where turns make no difference, the longer first.
+        """Sides of the pictures whose quotient is the aspect ratio; with quarter turns, the longer one first.
 
         To turn one of two pictures that both lie brings their ratios no nearer.
         """
@@ -299,7 +311,7 @@ def _ranks(*columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def _stops(wide: NDArray[np.int64], high: NDArray[np.int64], factor: float) -> NDArray[np.int64]:
-    """For each of some ascending ratios, how many are at most `factor` times as large: (n,) int64, exact."""
+    """Count, for each of some ascending ratios, those that are at most `factor` times as large: (n,) int64, exact."""
     ratios = wide / high
     with np.errstate(over="ignore"):
         bounds = ratios * factor

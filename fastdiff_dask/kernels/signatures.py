@@ -1,4 +1,4 @@
-"""Thumbnails → signatures, whose distances are lower bounds. Kernels: chunks in, chunks out, NumPy or CuPy."""
+"""Signatures of thumbnails, whose distances are lower bounds. Chunks in, chunks out, NumPy or CuPy."""
 
 import math
 from functools import cache
@@ -38,7 +38,7 @@ _SINGLE, _SUM, _DIFFERENCE, _MODULUS = range(4)
 
 
 class _Layout(NamedTuple):
-    """Which coefficients make which value of a signature, for one shape of thumbnails.
+    """The coefficients that make each value of a signature, for one shape of thumbnails.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class _Layout(NamedTuple):
     ends
         Where each kind of values ends: single, sum, difference, modulus.
     absolute
-        Which values lose their sign.
+        True for values that lose their sign.
     order
         Places of the values, the one with the largest variance first.
     odd
-        Which of the ordered values change their sign when the picture is mirrored.
+        True for those ordered values that change their sign when the picture is mirrored.
     rows, columns
         (frequencies, h) and (w · c, channels · frequencies) float64: the transforms.
     """
@@ -136,7 +136,7 @@ def signatures(images: Any, /) -> Any:
     inequality) for each. The parts are orthogonal, so that the squares add up to at most |T x − y|². If thumbnails are
     not square, there are half turns alone, F(u, v) → (−1)^(u+v) F(u, v), and each coefficient is a block. ∎
 
-    What is returned differs from s by rounding, see `signature_error`.
+    The returned signature differs from s by rounding, see `signature_error`.
 
     Parameters
     ----------
@@ -229,6 +229,12 @@ def as_mirrored(values: Any, height: int, width: int, channels: int, /) -> Any:
     ----------
     values
         (n, `signature_length`) float32.
+    height, width, channels
+        Shape of the thumbnails.
+
+    Returns
+    -------
+    (n, `signature_length`) float32.
     """
     xp = array_namespace(values)
     odd = xp.asarray(np.append(_layout(height, width, channels).odd, False))

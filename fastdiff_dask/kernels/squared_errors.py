@@ -1,4 +1,7 @@
-"""Exact squared errors between two chunks of thumbnails. Kernels: chunks in, chunks out, NumPy or CuPy."""
+"""Exact squared errors between two chunks of thumbnails. Chunks in, chunks out, NumPy or CuPy.
+
+The names that end in `_gpu` in `squared_errors_int8` compute the same on a GPU.
+"""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -59,7 +62,7 @@ class PreparedImages(NamedTuple):
     norms
         (n,) float64, integers: sum of squares of each image after centring.
     turns
-        Which turns of each form are compared.
+        The turns of each form that are compared.
     """
 
     forms: dict[bool, list[_Part]]
@@ -77,9 +80,13 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
     images
         (n, h, w, c) uint8, NumPy or CuPy.
     transforms
-        Which transforms will be compared, see `available_transforms`.
+        Numbers of the transforms to compare later, see `available_transforms`.
     mirrored
         Prepare the mirror images too, if the transforms have them; the second side of a comparison needs none.
+
+    Returns
+    -------
+    The images in the form in which they are compared.
     """
     xp = array_namespace(images)
     turns = tuple(sorted({Transform(transform).turns for transform in transforms}))
@@ -197,7 +204,7 @@ class Errors(NamedTuple):
     smallest
         (m, n) or (n,) float64, integers: the smallest over the transforms.
     forms
-        What tells the transforms that reach it, see `masks`.
+        Products of each form, from which `masks` finds the transforms that reach it.
     """
 
     smallest: Any
@@ -355,7 +362,7 @@ def squared_errors(a: Any, b: Any, /) -> Any:
 
 
 def transformed_squared_errors(a: Any, b: Any, transforms: tuple[int, ...], /) -> tuple[Any, Any]:
-    """Smallest sum of squared errors over transforms of the images of the first chunk, and which transforms reach it.
+    """Find the smallest sum of squared errors over transforms of the first chunk's images, and the transforms with it.
 
     Parameters
     ----------

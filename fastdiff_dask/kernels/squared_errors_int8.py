@@ -1,4 +1,8 @@
-"""Squared errors of images by integers alone, as a GPU computes them: products of 8 bits, or differences."""
+"""Squared errors of images on a GPU, by integers alone: products of 8 bits, which tensor cores make, or differences.
+
+Each function is the counterpart of one for the processor: `similar_pairs_gpu` of `exact_pairs.similar_pairs`,
+`listed_pairs_gpu` of `exact_pairs.listed_pairs`, `mean_squared_errors_gpu` of `squared_errors.mean_squared_errors`.
+"""
 
 from collections.abc import Callable
 from functools import reduce
@@ -53,7 +57,7 @@ def _whole_products(x: Any, y: Any, products: Products, xp: Any) -> Any:
 
 
 def mean_squared_errors_gpu(a: Any, b: Any, transforms: tuple[int, ...], products: Products) -> Any:
-    """`squared_errors.mean_squared_errors` by products of 8-bit integers, which tensor cores make.
+    """Smallest MSE over transforms, as `squared_errors.mean_squared_errors`, by products of 8-bit integers.
 
     With x and y the images less 128, |x − y|² = |x|² + |y|² − 2 x·y, in integers.
 
@@ -87,7 +91,9 @@ def mean_squared_errors_gpu(a: Any, b: Any, transforms: tuple[int, ...], product
 
 
 def similar_pairs_gpu(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], products: Products) -> Any:
-    """`exact_pairs.similar_pairs` by products of 8-bit integers; some steps, however many pairs.
+    """Find similar pairs of all with all, as `exact_pairs.similar_pairs`, by products of 8-bit integers.
+
+    It takes a few steps, however many pairs there are.
 
     Memory: 4 bytes a pair for each transform and 16 more, and 4 bytes a value of the images.
 
@@ -117,7 +123,9 @@ def similar_pairs_gpu(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[in
 def listed_pairs_gpu(
     a: Any, b: Any, i: Any, j: Any, /, *, sse_limit: int, transforms: tuple[int, ...], room: int
 ) -> Any:
-    """`exact_pairs.listed_pairs` by the differences of all values; some steps, however many pairs.
+    """Find similar pairs among listed ones, as `exact_pairs.listed_pairs`, by the differences of all values.
+
+    It takes a few steps, however many pairs there are.
 
     Parameters
     ----------
@@ -149,13 +157,13 @@ def listed_pairs_gpu(
 
 
 def _pairs(i: Any, j: Any, errors: Any, each: list[Any], best: Any, transforms: tuple[int, ...], xp: Any) -> Any:
-    """Rows (i, j, error, mask): of the transforms, those whose value is the best."""
+    """Rows (i, j, error, mask of the transforms whose value is the best)."""
     masks = xp.astype(best_transforms(zip(transforms, each, strict=True), best), xp.int64)
     return xp.stack([xp.astype(i, xp.int64), xp.astype(j, xp.int64), errors, masks], axis=1)
 
 
 def integer_products(x: Any, y: Any) -> Any:
-    """Inner products of the rows of two arrays of int8, in int32, by whatever multiplies matrices of integers."""
+    """Inner products of the rows of two arrays of int8, in int32, by the array library's own product of integers."""
     xp = array_namespace(x, y)
     return xp.matmul(xp.astype(x, xp.int32), xp.astype(y, xp.int32).T)
 

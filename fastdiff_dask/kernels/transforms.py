@@ -182,6 +182,10 @@ def inverse_masks(masks: Any, /) -> Any:
     masks
         Integer or integer array.
 
+    Returns
+    -------
+    Of the same type and shape.
+
     Examples
     --------
     >>> bin(inverse_masks(0b0011))
@@ -240,7 +244,7 @@ def _lowest_table() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
 
 
 def turns_between_copies(turns_of_x: NDArray[np.int64], turns_of_y: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Quarter turns that make y of x, from the turns that make one and the same picture of either: x first, y back."""
+    """Quarter turns that make y of x, from the turns of x and of y that make one and the same picture of them."""
     return (turns_of_x - turns_of_y) % 4
 
 
@@ -257,6 +261,10 @@ def masks_between_copies(
         (k,) integers: the transforms that map r to s.
     turns_of_x, turns_of_y
         (k,) quarter turns that make x of r, and y of s.
+
+    Returns
+    -------
+    (k,) uint8.
     """
     return _copies_table()[masks, turns_of_x, turns_of_y]
 

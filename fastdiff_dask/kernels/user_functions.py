@@ -1,4 +1,4 @@
-"""Functions of the user: what tells one from another in the store, whether workers can have them, what they need."""
+"""Functions of the user: names that tell them apart in the store, and a check that workers can have them."""
 
 import copyreg
 import functools
@@ -23,7 +23,7 @@ __all__ = ["check_sendable", "function_name", "shown_name"]
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """Name a function for the store: two different ones differently, and one alike in every process.
+    """Name a function for the store: different functions differently, and the same function alike in every process.
 
     Examples
     --------
@@ -75,20 +75,24 @@ def _name(function: Any) -> str:
 
 
 def _identity(value: Any, known: dict[int, Any], around: tuple[int, ...] = ()) -> Iterator[str]:
-    """What tells a function from another of the same name: its source, and the values that it uses.
+    """Describe a function so that another one of the same name differs: its source, and the values that it uses.
 
-    Not its file, line or address, which change from one notebook's kernel to the next. Code of installed packages
-    counts by its name.
+    Its file, line and address do not count, since they change from one kernel of a notebook to the next. Code of
+    installed packages counts by its name.
 
     Parameters
     ----------
     value
         The function, or what it uses.
     known
-        Functions, classes and modules that were described already, by identity; they are kept alive here, because the
-        identity of what is gone is given away again.
+        Functions, classes and modules that were described already, by identity. They stay alive here, because Python
+        gives the identity of an object that is gone to another one.
     around
-        Identities of what the value is part of.
+        Identities of the objects that the value is part of.
+
+    Yields
+    ------
+    Parts of the description.
     """
     if value is None or value is Ellipsis or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
         yield f"{type(value).__name__} {value!r}"
@@ -131,7 +135,7 @@ def _identity(value: Any, known: dict[int, Any], around: tuple[int, ...] = ()) -
 
 
 def _code_identity(value: Any, known: dict[int, Any]) -> Iterator[str]:
-    """Source of a function or class of the user's, and what it uses."""
+    """Describe a function or class of the user by its source and the values that it uses."""
     if isinstance(value, type):
         yield _source(value)
         for base in value.__bases__:
@@ -160,7 +164,7 @@ def _code_identity(value: Any, known: dict[int, Any]) -> Iterator[str]:
 
 
 def _reduced(value: Any) -> Any:
-    """What pickle would keep of an object; of what it cannot keep, nothing."""
+    """Parts that pickle would store of an object; none if it cannot be pickled."""
     try:
         reduce = copyreg.dispatch_table.get(type(value))
         reduced = reduce(value) if reduce is not None else value.__reduce_ex__(4)
@@ -172,7 +176,7 @@ def _reduced(value: Any) -> Any:
 
 
 def _is_installed(value: Any) -> bool:
-    """Whether a function or class belongs to Python or an installed package."""
+    """Tell if a function or class belongs to Python or an installed package."""
     module = sys.modules.get(getattr(value, "__module__", None) or "")
     if module is None or module.__name__ == "__main__":
         return False

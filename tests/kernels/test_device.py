@@ -328,7 +328,7 @@ def test_other_errors_are_told(prepared, on_device, monkeypatch):
         prepared.second_loop_iteration(500.0, gpu_proc=1)
 
 
-def test_only_mse_and_without_short_cuts(prepared, on_device):
+def test_only_mse_and_without_pair_filters(prepared, on_device):
     on_device(strict.StrictDevice)
     with pytest.raises(fd.UsageError, match="a GPU compares by MSE alone"):
         prepared.second_loop_iteration(compare="hamming", gpu_proc=1)
@@ -695,7 +695,7 @@ def failing(error):
         (np.full, ""),
         (failing(RuntimeError("CuPy failed to load libnvrtc.so.12")), "failed to load libnvrtc"),
         (failing(MemoryError()), "other programs take the memory"),
-        (lambda *arguments: np.full(*arguments).view(Rounded), "products of float32 are rounded"),
+        (lambda *arguments: np.full(*arguments).view(Rounded), "rounds products of float32"),
     ],
 )
 def test_a_gpu_that_does_not_work_is_told(monkeypatch, full, said):

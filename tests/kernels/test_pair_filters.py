@@ -1,4 +1,4 @@
-"""Short cuts leave out pairs by what is known of the pictures, and nothing else; against all pairs, one by one."""
+"""Pair filters leave out pairs by what is known of the pictures, and nothing else; against all pairs, one by one."""
 
 import json
 from fractions import Fraction
@@ -255,7 +255,7 @@ def test_they_prune_before_comparing(tmp_path, client, case):
         assert rows_of(found.pairs) == expected(db, rule, rotations=False)
 
 
-def test_a_comparison_with_short_cuts_answers_no_other_question(tmp_path, client):
+def test_a_comparison_with_pair_filters_answers_no_other_question(tmp_path, client):
     write(tmp_path / "a", range(30))
     with open_project(tmp_path, client) as db:
         names = []
@@ -458,14 +458,14 @@ def keys_of(some: list[tuple[int, int, str]]) -> np.ndarray:
     return picture_keys(width, height, [picture[2] for picture in some])
 
 
-def matrix(rows: list, columns: list, shortcuts: PairFilters) -> np.ndarray:
+def matrix(rows: list, columns: list, filters: PairFilters) -> np.ndarray:
     """Which pairs are wanted, by two loops and fractions."""
     wanted = np.ones((len(rows), len(columns)), bool)
     for (i, a), (j, b) in product(enumerate(rows), enumerate(columns)):
-        if shortcuts.aspect is not None:
-            wanted[i, j] &= same_aspect(a[:2], b[:2], shortcuts.aspect, shortcuts.turned)
-        if shortcuts.hashes:
-            wanted[i, j] &= (a[2] == b[2]) == shortcuts.same_hash
+        if filters.aspect is not None:
+            wanted[i, j] &= same_aspect(a[:2], b[:2], filters.aspect, filters.turned)
+        if filters.hashes:
+            wanted[i, j] &= (a[2] == b[2]) == filters.same_hash
     return wanted
 
 
@@ -479,16 +479,16 @@ rules = st.builds(
 
 
 @given(pictures, pictures, rules)
-def test_pairs_are_those_of_two_loops(rows, columns, shortcuts):
-    wanted = matrix(rows, columns, shortcuts)
-    allowed = shortcuts.allowed(keys_of(rows), keys_of(columns))
+def test_pairs_are_those_of_two_loops(rows, columns, filters):
+    wanted = matrix(rows, columns, filters)
+    allowed = filters.allowed(keys_of(rows), keys_of(columns))
     i, j = np.ogrid[: len(rows), : len(columns)]
     assert (allowed.wanted(i, j) == wanted).all()
     partners = allowed.partners()
     assert [count.tolist() for count in partners] == [wanted.sum(axis=1).tolist(), wanted.sum(axis=0).tolist()]
     assert allowed.pairs() == wanted.sum()
     # equal kinds are wanted with the same others
-    kinds = [tuple(kind) for kind in shortcuts.kinds(keys_of(rows)).tolist()]
+    kinds = [tuple(kind) for kind in filters.kinds(keys_of(rows)).tolist()]
     for first, second in combinations(range(len(rows)), 2):
         assert kinds[first] != kinds[second] or (wanted[first] == wanted[second]).all()
     # without those that have no partner, the others keep theirs
@@ -497,12 +497,12 @@ def test_pairs_are_those_of_two_loops(rows, columns, shortcuts):
 
 
 @given(pictures, rules, st.integers(1, 4))
-def test_pairs_of_one_side_are_those_of_two_loops(rows, shortcuts, size):
-    wanted = np.triu(matrix(rows, rows, shortcuts), 1)
-    allowed = shortcuts.allowed(keys_of(rows))
+def test_pairs_of_one_side_are_those_of_two_loops(rows, filters, size):
+    wanted = np.triu(matrix(rows, rows, filters), 1)
+    allowed = filters.allowed(keys_of(rows))
     assert allowed.pairs() == wanted.sum()
     assert allowed.partners()[0].tolist() == (wanted | wanted.T).sum(axis=0).tolist()
-    bins = shortcuts.bins(keys_of(rows))
+    bins = filters.bins(keys_of(rows))
     order = np.arange(len(rows)) if bins is None else np.argsort(bins, kind="stable")
     ordered = allowed.take(order, order)
     cuts = [range(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
@@ -525,15 +525,15 @@ def test_sub_blocks_of_other_shapes_and_hashes_are_left_out():
 
 
 @given(pictures, pictures, rules, st.booleans())
-def test_equal_hashes_connect_what_all_such_pairs_connect(side_a, side_b, shortcuts, two_sides):
+def test_equal_hashes_connect_what_all_such_pairs_connect(side_a, side_b, filters, two_sides):
     everything = side_a + side_b
     on_b = np.arange(len(everything)) >= len(side_a)
-    equal = matrix(everything, everything, PairFilters(shortcuts.aspect, shortcuts.turned, same_hash=True))
+    equal = matrix(everything, everything, PairFilters(filters.aspect, filters.turned, same_hash=True))
     np.fill_diagonal(equal, False)
     if two_sides:
         equal &= on_b[:, None] != on_b[None]
     few = np.zeros_like(equal)
-    pairs = shortcuts.equal_hashes(keys_of(everything), on_b if two_sides else None)
+    pairs = filters.equal_hashes(keys_of(everything), on_b if two_sides else None)
     assert len(pairs) <= 2 * len(everything)
     for i, j in pairs.tolist():
         assert equal[i, j]
