@@ -214,18 +214,17 @@ def test_a_run_goes_on_and_higher_limits_try_again(tmp_path, bad_decoder):
         with FastDifPy(folder, **options, **limits) as db:
             counts = db.index_the_dirs()
             db.first_loop_iteration()
-            return counts.new + counts.changed, dict(zip(db.errors.path, db.errors.error, strict=True))
+            return counts.new + counts.changed, db.images_read, dict(zip(db.errors.path, db.errors.error, strict=True))
 
-    new, found = errors(time_limit=0.5, pixel_limit=800)
-    assert new == 40
+    new, read, found = errors(time_limit=1.5, pixel_limit=800)
+    assert (new, read) == (40, 40)
     assert {Path(path).name for path in found} == {"3.png", "5.png", "8.png"}
-    start = time.monotonic()
-    assert errors(time_limit=0.5, pixel_limit=800) == (0, found)
-    assert time.monotonic() - start < 3
-    assert errors(time_limit=0.4, pixel_limit=700) == (0, found)
-    new, found = errors(time_limit=0.6, pixel_limit=900)
+    assert errors(time_limit=1.5, pixel_limit=800) == (0, 0, found)
+    assert errors(time_limit=1.4, pixel_limit=700) == (0, 0, found)
+    new, read, found = errors(time_limit=1.6, pixel_limit=900)
+    assert new == read
     assert {Path(path).name for path in found} == {"3.png", "5.png"}
-    assert "0.6 s" in found[str(paths[5])]
+    assert "1.6 s" in found[str(paths[5])]
 
 
 def test_each_picture_is_opened_once_and_not_again(tmp_path, monkeypatch):
@@ -328,7 +327,7 @@ def test_no_decoder_outlives_a_killed_process(tmp_path):
     child = psutil.Process(int(process.stdout.readline()))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    child.wait(timeout=10)
+    child.wait(timeout=60)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
@@ -338,7 +337,7 @@ def test_no_decoder_outlives_a_process_that_ends_while_a_picture_hangs(stop, tmp
     command = [sys.executable, "-m", "fastdiff_dask", "find", str(tmp_path / "photos"), "--store", str(tmp_path / "s")]
     process = subprocess.Popen([*command, "--time-limit", "0", "--quiet"], stderr=subprocess.DEVNULL)
     decoders = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not any(child.cpu_times().user > 0.7 for child in decoders):
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -349,8 +348,8 @@ def test_no_decoder_outlives_a_process_that_ends_while_a_picture_hangs(stop, tmp
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(2)
         process.send_signal(stop)
-    process.wait(10)
-    gone, alive = psutil.wait_procs(decoders, timeout=5)
+    process.wait(60)
+    gone, alive = psutil.wait_procs(decoders, timeout=60)
     assert gone
     assert not alive
 

@@ -56,7 +56,7 @@ def test_the_client_is_killed_and_the_next_one_is_there_at_once(pattern, cluster
     second = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     faults.wait_for_run(tmp_path / "store", 1)
     faults.file.unlink()
-    assert second.communicate(timeout=60)[1] == ""
+    assert second.communicate(timeout=1200)[1] == ""
     assert second.returncode == 0
     content, stats = result(tmp_path / "out.json")
     assert content == whole.json
@@ -75,7 +75,7 @@ def test_the_scheduler_is_killed(pattern, faults, whole, tmp_path):
         )
         faults.wait()
         process.kill()
-        message = client.communicate(timeout=20)[1]
+        message = client.communicate(timeout=120)[1]
         faults.clear()
     assert client.returncode == 1
     assert message == (

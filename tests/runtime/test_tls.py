@@ -77,11 +77,10 @@ def scheduler(folder):
 
 
 def run(arguments, **environment):
-    """A run of the command line: code, what it printed, seconds."""
-    start = time.monotonic()
+    """A run of the command line: code, and what it printed."""
     command = [sys.executable, "-m", "fastdiff_dask", *arguments]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stderr, time.monotonic() - start
+    return done.returncode, done.stderr
 
 
 def result_of(path):
@@ -104,7 +103,7 @@ def find(folder, scheduler, place, *options, **environment):
 
 
 def test_by_options(folder, scheduler, local, tmp_path):
-    code, printed, _ = find(folder, scheduler, tmp_path, *listed(files(folder, "ours")))
+    code, printed = find(folder, scheduler, tmp_path, *listed(files(folder, "ours")))
     assert (code, printed) == (0, "")
     assert result_of(tmp_path / "out.json") == local
 
@@ -143,9 +142,7 @@ def test_by_a_client(folder, scheduler, local, tmp_path):
 
 
 def test_estimate(folder, scheduler):
-    code, printed, _ = run(
-        ["estimate", str(folder / "photos"), "--scheduler", scheduler, *listed(files(folder, "ours"))]
-    )
+    code, printed = run(["estimate", str(folder / "photos"), "--scheduler", scheduler, *listed(files(folder, "ours"))])
     assert (code, printed) == (0, "")
 
 
@@ -221,14 +218,13 @@ def test_refused_in_one_line(folder, scheduler, tmp_path, case):
     elif isinstance(options, str):
         options = files(folder, options)
     options = listed(options) if isinstance(options, dict) else options
-    code, printed, seconds = find(folder, scheduler.replace("tls://", protocol), tmp_path, *options)
+    code, printed = find(folder, scheduler.replace("tls://", protocol), tmp_path, *options)
     assert message in printed
     assert (code, len(printed.splitlines())) == (2, 1)
-    assert seconds < 15
     assert not (tmp_path / "store").exists()
 
 
 def test_certificates_without_a_scheduler(folder, tmp_path):
-    code, printed, _ = run(["find", str(folder / "photos"), *listed(files(folder, "ours"))])
+    code, printed = run(["find", str(folder / "photos"), *listed(files(folder, "ours"))])
     assert code == 2
     assert "certificates for TLS are for a scheduler" in printed

@@ -50,7 +50,7 @@ def worker(scheduler, folder, *prefix, **environment):
     )
     try:
         with Client(scheduler, set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=60)
+            client.wait_for_workers(1, timeout=120)
             yield client
     finally:
         process.terminate()
