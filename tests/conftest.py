@@ -58,16 +58,6 @@ def _own_dashboard_port() -> None:
     connection._DASHBOARD_PORT += 10 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _interruptible() -> Iterator[None]:
-    """Tests, and the processes that they start, can be interrupted: SIGINT is ignored in the background of a script."""
-    former = signal.getsignal(signal.SIGINT)
-    if former == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
 @pytest.fixture(scope="session")
 def photos() -> Path:
     if not PHOTOS.is_dir():

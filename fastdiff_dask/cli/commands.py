@@ -58,8 +58,9 @@ _stopped.ends_at_once = True  # type: ignore[attr-defined]  # so that a stage ma
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 for what cannot be run at all."""
-    signal.signal(signal.SIGINT, _stopped)
-    signal.signal(signal.SIGTERM, _stopped)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGINT is of jobs in the background of a script
+            signal.signal(number, _stopped)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # noise about single files, whose errors are listed
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
