@@ -28,8 +28,8 @@ __all__ = [
     "unopened_record",
 ]
 
-# Known to Pillow by name only (a decoder has to be brought along), or, for EPS, decoded by starting Ghostscript on the
-# file, which nobody expects of a search for duplicates in pictures from elsewhere. IPTC may hold any of them.
+# Pillow knows these by name only, without a decoder. For EPS it starts Ghostscript on the file, which nobody expects of
+# a search for duplicates in pictures from elsewhere. IPTC may hold any of them.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
@@ -279,7 +279,7 @@ def _exif(image: Image.Image) -> tuple[int, str, str]:
         warnings.warn(f"the EXIF data cannot be read: {_reason(error)}", stacklevel=2)
         return 1, "", ""
     camera = captured = ""
-    with suppress(Exception):  # what else is broken in there costs nothing but these
+    with suppress(Exception):  # other broken EXIF data cost only the camera and the date
         maker, model = (_exif_text(exif.get(tag)) for tag in (ExifTags.Base.Make, ExifTags.Base.Model))
         camera = model if model.lower().startswith(maker.lower()) else f"{maker} {model}".strip()
         details = exif.get_ifd(ExifTags.IFD.Exif)

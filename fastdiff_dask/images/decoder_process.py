@@ -64,7 +64,8 @@ class Request(NamedTuple):
     width, height, exact_decode, pixel_limit
         See `decode.read_opened`.
     time_limit
-        Seconds for a file, after which this process ends itself; 0 for no limit. Nothing on systems without alarms.
+        Seconds for a file, after which this process ends itself; 0 for no limit. Systems without alarms
+        ignore it.
     ahead
         Local files that are opened while an earlier one is read; more are fetched from afar, unless it is 0.
     at_once
@@ -113,7 +114,7 @@ def answers(request: Request) -> Iterator[Answer]:
         records.append(record)
         thumbnails.append(thumbnail)
         if len(records) == request.at_once or index == len(request.files) - 1:
-            _set_alarm(0)  # waiting for the other side is nobody's fault
+            _set_alarm(0)  # waiting for the other side does not count
             yield Answer(records, b"".join(thumbnails))
             records, thumbnails = [], []
 
@@ -152,7 +153,7 @@ def fetched(listed: ListedFile) -> bytes | ImageRecord:
         return fetch(os.fsdecode(listed.path), listed.size, listed.mtime_ns)
     except ChangedError:
         return changed_record()
-    except Exception as error:  # whatever a backend raises; one file that cannot be had costs one row
+    except Exception as error:  # backends raise errors of any kind; a file that cannot be fetched costs one row
         return unopened_record(describe(error))
 
 
@@ -189,7 +190,7 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     output = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-        os.dup2(nothing.fileno(), 1)  # whatever a decoder prints must not end up between the answers
+        os.dup2(nothing.fileno(), 1)  # texts that a decoder prints must not end up between the answers
     with suppress(BrokenPipeError):
         _send(output, READY)
         while True:
@@ -202,7 +203,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after the one that started it, whatever it is doing then."""
+    """End this process soon after its parent has ended, in the middle of its work if need be."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)

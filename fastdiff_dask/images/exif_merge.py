@@ -12,10 +12,11 @@ from ..extras import need
 
 __all__ = ["NotMergedError", "check_merging", "merged"]
 
-# Tags of the EXIF standard (CIPA DC-008): the date, what belongs to it, the notes of the maker, the latitude.
+# Tags of the EXIF standard (CIPA DC-008): the capture date, with its fractions of a second and time zone; the same for
+# the date of digitizing; the maker's notes; the latitude.
 _DATE, _TAKEN, _DIGITIZED = 36867, (36867, 37521, 36881), (36868, 37522, 36882)
 _MAKER_NOTE, _LATITUDE = 37500, 2
-# Places in the file: of directories of which the library knows nothing, and of the small picture, which may move.
+# Tags with places in the file: of directories that the library does not know, and of the small picture, which may move.
 _SUB_IFDS, _SMALL = 330, (513, 514)
 _IFDS = {"0th": 0, "Exif": 34665, "GPS": 34853, "Interop": 40965}
 _START, _SCAN, _EXIF, _MPF = b"\xff\xd8", 0xDA, b"Exif\0\0", b"MPF\0"
@@ -74,7 +75,7 @@ def merged(kept: bytes, other: bytes) -> bytes | None:
         exif = _merged_exif(kept, segments, kept[start + 4 : stop], theirs)
     except NotMergedError:
         raise
-    except Exception as error:  # whatever is broken in there: what is not understood is not changed
+    except Exception as error:  # of any kind, from damaged data: data that are not understood are not changed
         raise NotMergedError(f"has EXIF data that are not understood ({type(error).__name__})") from None
     if exif is None:
         return None
@@ -98,7 +99,7 @@ def _exif_to_give(other: bytes) -> dict[str, Any] | None:
 
     try:
         theirs: dict[str, Any] = piexif.load(other) if other.startswith(_START) else {"Exif": {}, "GPS": {}}
-    except Exception:  # damaged, of whatever kind: there is nothing that could be lost
+    except Exception:  # of any kind, from damaged data: there is nothing to give
         return None
     return theirs if _has_date(theirs) or _has_place(theirs) else None
 
@@ -110,7 +111,7 @@ def _known_in_other_format(content: bytes) -> tuple[bool, bool]:
             exif = image.getexif()
             text = str(exif.get_ifd(_IFDS["Exif"]).get(_DATE, ""))
             return any(digit in text for digit in "123456789"), _LATITUDE in exif.get_ifd(_IFDS["GPS"])
-    except Exception:  # damaged, of whatever kind
+    except Exception:  # of any kind, from damaged data
         return False, False
 
 
@@ -182,7 +183,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 def _added(mine: dict[str, Any], theirs: dict[str, Any], date: bool, place: bool) -> dict[str, Any]:
     new = {name: dict(values) if isinstance(values, dict) else values for name, values in mine.items()}
     if date:
-        # what belongs to a date that says nothing says nothing
+        # fractions and time zone of an empty date are meaningless
         known = {tag: value for tag, value in new["Exif"].items() if tag not in _TAKEN}
         wanted = _TAKEN if known.keys() & set(_DIGITIZED) else _TAKEN + _DIGITIZED
         new["Exif"] = {tag: theirs["Exif"][tag] for tag in wanted if tag in theirs["Exif"]} | known

@@ -40,7 +40,7 @@ def read_picture(
     path
         Path or URL.
     width, height
-        Pixels to resize it to, whatever its shape; from 8.
+        Size in pixels to resize it to, at least 8 each; its shape may change.
     size, mtime_ns
         Bytes and time of modification as they were listed; a file with others is refused as changed.
     pixel_limit

@@ -25,8 +25,8 @@ __all__ = [
 
 # Values of the boxes around sub-blocks.
 BOX_VALUES = 16
-# Values that the first matrix product of a tile may take, and what decides: the time of a pair in it, a + b · values,
-# and of a pair that is left, in the same unit (nanoseconds on a processor of 2021; only their ratios matter).
+# Numbers of values that the first matrix product of a tile may take. The choice is by time: of a pair in the product,
+# a + b · values, and of a pair that is left (nanoseconds on a processor of 2021; only their ratios matter).
 _FIRST_VALUES = (8, 16, 32, 48)
 _PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 0.4, 0.024, 400.0
 # Columns of a matrix product: with 256 rows the result stays in the cache of a core.

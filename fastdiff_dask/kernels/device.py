@@ -103,7 +103,7 @@ class Device:
         return True
 
     def cached(self, name: Hashable, make: Callable[[], Any]) -> Any:
-        """Give what is cached under a name, or make and cache it; the least recently used goes first.
+        """Give the value that is cached under a name, or make and cache it; the least recently used values go first.
 
         Parameters
         ----------

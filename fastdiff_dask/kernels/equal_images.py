@@ -42,7 +42,7 @@ def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...], kinds: NDArr
     Parameters
     ----------
     digests
-        (n, 4, 16) uint8: see `hashes.thumbnail_digests`; zeros for what has no thumbnail.
+        (n, 4, 16) uint8: see `hashes.thumbnail_digests`; zeros for images without a thumbnail.
     turns
         The turns after which thumbnails count as equal.
     kinds
@@ -73,5 +73,5 @@ def find_copies(digests: NDArray[np.uint8], turns: tuple[int, ...], kinds: NDArr
     for turn in turns:
         same = (words[representatives, turn] == words[representatives, 0]).all(axis=1)
         symmetries |= same * np.uint8(Transform(turn).bit)
-    # turning x by best[x] gives the form that all of a kind share
+    # turning image x by best[x] gives the picture that all copies share
     return Copies(representatives, copies, originals, turns_between_copies(best[originals], best[copies]), symmetries)

@@ -20,14 +20,14 @@ def _pairs_array(i: Any, j: Any, errors: Any, masks: Any, xp: Any) -> Any:
 
 
 def listed_pairs(a: Any, b: Any, i: Any, j: Any, /, *, sse_limit: int, transforms: tuple[int, ...]) -> Any:
-    """Find those of some pairs whose smallest sum of squared errors is at most a limit.
+    """Find the listed pairs whose smallest sum of squared errors is at most a limit.
 
     Parameters
     ----------
     a, b
         (m, h, w, c) and (n, h, w, c) uint8, NumPy or CuPy.
     i, j
-        (k,) int64: which of `a` and of `b`.
+        (k,) int64: places in `a` and in `b`.
     sse_limit, transforms
         As for `similar_pairs`.
 
@@ -44,7 +44,7 @@ def listed_pairs(a: Any, b: Any, i: Any, j: Any, /, *, sse_limit: int, transform
 
 
 def chunk_rows(values: int) -> int:
-    """Images in a matrix of errors, for images of so many values: as float32 they take 64 MB at most, or one image."""
+    """Images along the side of a matrix of errors, by the values of an image: up to 64 MB as float32, or one image."""
     return max(1, min(_CHUNK, _CHUNK_BYTES // (4 * values)))
 
 

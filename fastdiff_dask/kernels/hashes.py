@@ -106,8 +106,8 @@ class HashSettings:
     amount
         Bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
     function
-        (h, w, c) uint8, which it cannot write to → str or bytes; it is called for the shifted thumbnail in each of its
-        four rotations. None is SHA-256, see `thumbnail_hashes`.
+        (h, w, c) uint8, read-only → str or bytes. It is called for the shifted thumbnail in each of its four rotations.
+        None is SHA-256, see `thumbnail_hashes`.
     image_hashes
         Hashes of the ImageHash package to compute of the thumbnail as it is: "average", "difference", "perceptual",
         "wavelet".
@@ -189,7 +189,7 @@ class HashSettings:
         return columns
 
     def _call(self, thumbnail: NDArray[np.uint8], /) -> str:
-        """Call the function, and refuse what is neither str nor bytes."""
+        """Call the function, and refuse a result that is neither str nor bytes."""
         assert self.function is not None
         shown = shown_name(self.name)
         try:

@@ -150,7 +150,7 @@ def apply_measure(
     Parameters
     ----------
     measure
-        The measure; its function gets arrays that it cannot write to, once for each transform of either chunk.
+        The measure; its function gets read-only arrays, once for each transform of either chunk.
     a, b
         (m, h, w, c) and (n, h, w, c) uint8.
     transforms

@@ -14,7 +14,7 @@ __all__ = ["KEY_VALUES", "Allowed", "PairFilters", "picture_keys"]
 
 # Of an image: width, height, and two words of its hash.
 KEY_VALUES = 4
-# Wider than the rounding of a quotient and a product in float64; what is nearer is compared in whole numbers.
+# Wider than the rounding of a quotient and a product in float64; ratios nearer than this are compared in whole numbers.
 _DOUBT = 1e-12
 # Pictures whose ratios are within it are put in order together if ratios need not be equal.
 _LEAST_BIN = 1.01
@@ -32,7 +32,7 @@ def picture_keys(
     width, height
         (n,) size in pixels.
     hashes
-        Their hashes, if they are needed.
+        Their hashes, if the filters use them.
 
     Returns
     -------
@@ -127,7 +127,7 @@ class PairFilters:
     Attributes
     ----------
     aspect
-        0: of the same size; f ≥ 1: aspect ratios within this factor; None: of any shape.
+        0: the same size; f ≥ 1: aspect ratios within this factor; None: any shape.
     turned
         A quarter turn of a picture makes no difference.
     same_hash, other_hash
@@ -228,7 +228,7 @@ class PairFilters:
         keys
             (n, 4) int64.
         on_b
-            Which pictures are on side b, if only pairs between two sides count; those of side a are given first.
+            True for pictures on side b, if only pairs between two sides count; pictures of side a come first.
 
         Returns
         -------

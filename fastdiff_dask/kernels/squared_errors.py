@@ -28,7 +28,7 @@ _EXACT = 1 << 24
 # that a dot product over one step is at most 2⁶ · 2¹⁸ = 2²⁴ and always exact.
 _STEP = 64
 _PAIRED = 64
-# Float32 values of images prepared at a time: they and what is made of them stay in the cache of a core.
+# Bytes of the float32 values of images prepared at a time: they and their components stay in the cache of a core.
 _BATCH_BYTES = 1 << 21
 # Images prepared at a time for a matrix of any size: 2,730 of 64 × 64 × 3 values.
 _PREPARED_BYTES = 1 << 27
@@ -197,7 +197,7 @@ class _Turned(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """Squared errors of the images of one chunk with those of another, or of those at the same place.
+    """Squared errors of the images of two chunks, all with all, or those at the same place with each other.
 
     Attributes
     ----------
@@ -265,7 +265,7 @@ def _doubled_products(
 ) -> _Turned:
     """Twice the inner product of each image of `a`, turned, with each of `b`: (m, n) float64 for each turn.
 
-    If `paired`, with the one at the same place only: (n,) float64.
+    If `paired`, of the images at the same place only: (n,) float64.
 
     The turns are a cyclic group, so that its Fourier transform makes the four products share their multiplications
     (Serre, *Linear Representations of Finite Groups*, 1977, chapter 5.1). Let a_k be a quarter of the picture after
@@ -450,7 +450,7 @@ def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, 
     a, b
         The images.
     i, j
-        (k,) integers: which of `a` and of `b`.
+        (k,) integers: places in `a` and in `b`.
 
     Returns
     -------

@@ -81,7 +81,7 @@ def mean_squared_errors_gpu(a: Any, b: Any, transforms: tuple[int, ...], product
     for transform in transforms:
         found = _whole_products(_centred(apply_transform(a, transform), xp), y, products, xp)
         best = found if best is None else xp.maximum(best, found)
-    # whole numbers below 2⁵³; what is done in place moves less memory
+    # whole numbers below 2⁵³; steps in place move less memory
     errors = xp.astype(best, xp.float64)
     errors *= -2
     errors += xp.astype(_norms(_centred(a, xp), xp), xp.float64)[:, None]

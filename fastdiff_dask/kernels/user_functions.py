@@ -38,7 +38,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Give the part of such a name that is for people.
+    """Give the part for people of a name that `function_name` made.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def _identity(value: Any, known: dict[int, Any], around: tuple[int, ...] = ()) -
     Parameters
     ----------
     value
-        The function, or what it uses.
+        The function, or a value that it uses.
     known
         Functions, classes and modules that were described already, by identity. They stay alive here, because Python
         gives the identity of an object that is gone to another one.
@@ -168,7 +168,7 @@ def _reduced(value: Any) -> Any:
     try:
         reduce = copyreg.dispatch_table.get(type(value))
         reduced = reduce(value) if reduce is not None else value.__reduce_ex__(4)
-    except Exception:  # whatever the object raises: locks, open files and connections tell nothing
+    except Exception:  # of any kind: locks, open files and connections do not describe the function
         return ()
     if isinstance(reduced, str):
         return (reduced,)

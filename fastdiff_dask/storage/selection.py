@@ -1,4 +1,4 @@
-"""What short cuts mean for a whole collection: how many pairs they leave, and which images have equal hashes."""
+"""Pair filters over a whole collection: the number of pairs that they leave, and the images with equal hashes."""
 
 from typing import NamedTuple
 
@@ -33,9 +33,9 @@ def current_images(store: Store, settings: CompareSettings, keys: NDArray[np.int
     store
         The store.
     settings
-        Those of a comparison with short cuts.
+        The settings of a comparison with pair filters.
     keys
-        What `selection.read_keys` gives for them.
+        Their keys, as `selection.read_keys` gives them.
 
     Raises
     ------
@@ -60,14 +60,14 @@ def current_images(store: Store, settings: CompareSettings, keys: NDArray[np.int
 
 
 def count_wanted(current: Images, settings: CompareSettings, two_sides: bool) -> int:
-    """Count the pairs of images that the short cuts of a comparison leave.
+    """Count the pairs of images that the filters of a comparison leave.
 
     Time grows with the number of images and its logarithm; memory: about 200 bytes an image.
     """
-    shortcuts = PairFilters.of(settings)
+    filters = PairFilters.of(settings)
     if not two_sides:
-        return shortcuts.allowed(current.keys).pairs()
-    return shortcuts.allowed(current.keys[~current.on_b], current.keys[current.on_b]).pairs()
+        return filters.allowed(current.keys).pairs()
+    return filters.allowed(current.keys[~current.on_b], current.keys[current.on_b]).pairs()
 
 
 def hash_partners(current: Images, settings: CompareSettings, two_sides: bool) -> Images:
@@ -84,15 +84,15 @@ def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[
 
 
 def read_keys(store: Store, settings: CompareSettings) -> NDArray[np.int64]:
-    """What short cuts need to know of all images, by their number; 0 where a block has no image."""
+    """Make the keys of all images for pair filters, by their number; 0 where a block has no image."""
     size = store.thumbnail_settings.block_size
     keys = np.zeros((store.blocks * size, KEY_VALUES), np.int64)
-    shortcuts = PairFilters.of(settings)
-    columns = ["width", "height", *([shortcuts.hash_column] if shortcuts.hashes else [])]
+    filters = PairFilters.of(settings)
+    columns = ["width", "height", *([filters.hash_column] if filters.hashes else [])]
     for block in range(store.blocks):
         frame = store.read_partition(block, columns)
         width, height = (frame[name].to_numpy(np.int64) for name in ("width", "height"))
-        hashes = frame[shortcuts.hash_column].tolist() if shortcuts.hashes else None
+        hashes = frame[filters.hash_column].tolist() if filters.hashes else None
         keys[block * size : block * size + len(frame)] = picture_keys(width, height, hashes)
     return keys
 

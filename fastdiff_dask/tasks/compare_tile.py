@@ -111,12 +111,12 @@ def _compare_tile(
 
 
 def _allowed(settings: CompareSettings, rows: StoredTileSide, columns: StoredTileSide) -> Allowed | None:
-    """Which pairs of a tile short cuts leave, if there are any; images that are in none of these are left out."""
-    shortcuts = PairFilters.of(settings)
-    if not shortcuts:
+    """Find the pairs that pair filters leave, and drop the images without a partner; None if there are no filters."""
+    filters = PairFilters.of(settings)
+    if not filters:
         return None
     triangular = columns is rows
-    allowed = shortcuts.allowed(rows.keys(), None if triangular else columns.keys())
+    allowed = filters.allowed(rows.keys(), None if triangular else columns.keys())
     some_rows, some_columns = (partners > 0 for partners in allowed.partners())
     rows.keep(some_rows)
     if not triangular:

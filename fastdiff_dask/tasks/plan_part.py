@@ -41,13 +41,13 @@ def plan_part(
 ) -> Part:
     """Plan all generations that have no plan yet, as one part, and record it.
 
-    Of equal thumbnails, turned or not, the first one stands for all (see `equal_images.find_copies`). Signatures are put into
-    a k-d order, cut into sub-blocks, and kept in this order beside the plan.
+    Of equal thumbnails, turned or not, the first one stands for all, see `equal_images.find_copies`. Signatures are
+    put into a k-d order, cut into sub-blocks, and stored in this order beside the plan.
 
-    With short cuts, images that are wanted together are neighbours first, and only images with equal keys are copies.
+    With pair filters, partners are neighbours in that order first, and only images with equal keys are copies.
 
     Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
-    the order; with short cuts 32 an image of the store.
+    the order; with pair filters 32 an image of the store.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def plan_part(
         return parts[-1]  # by a worker that died before it could say so
     usual = SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
     size = sub_block or min(usual, _direct_rows(settings, store.thumbnail_settings))
-    shortcuts = PairFilters.of(settings)
-    keys = read_keys(store, settings) if shortcuts else None
+    filters = PairFilters.of(settings)
+    keys = read_keys(store, settings) if filters else None
     images = {side: images_to_plan(store, settings, generations, side, keys) for side in ("a", "b")}
     largest = max(map(len, images.values()))
     room = bytes_per_task - verify_bytes(store.thumbnail_settings)
@@ -87,7 +87,7 @@ def plan_part(
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():
-        bins = None if keys is None else shortcuts.bins(keys[numbers])
+        bins = None if keys is None else filters.bins(keys[numbers])
         if settings.measure != "mse":
             order = numbers if bins is None else numbers[np.argsort(bins, kind="stable")]
             signatures: Iterator[Any] = iter(())

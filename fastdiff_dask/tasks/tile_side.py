@@ -32,7 +32,7 @@ class StoredTileSide:
         return (self._run, self._comparison.store.url, self._comparison.name, self._side, *pieces)
 
     def keys(self) -> NDArray[np.int64]:
-        """Keys of the images for short cuts, (n, 4) int64."""
+        """Keys of the images for pair filters, (n, 4) int64."""
         keys = [self._comparison.read_keys(part, self._side, places) for part, places in self._pieces]
         return np.concatenate([np.zeros((0, KEY_VALUES), np.int64), *keys])
 

@@ -1,9 +1,9 @@
-"""How much work short cuts of comparing save, over simulated photos of usual shapes: a row for each.
+"""Measure the work that pair filters save, over simulated photos of usual shapes: a row for each.
 
-    python tests/benchmarks/shortcuts.py FOLDER --images 20000 --threshold 1000
+    python tests/benchmarks/pair_filters.py FOLDER --images 20000 --threshold 1000
 
 FOLDER keeps the simulated collection for the next time. All are compared in this process, one after the other; the
-first row is without short cuts, and what the others find is held against it.
+first row is without filters, and the pairs that the others find are checked against it.
 """
 
 import argparse
@@ -71,8 +71,8 @@ def main() -> None:
     client = embedded_client(options.threads, "127.0.0.1:0")
     everything: np.ndarray | None = None
     print(f"{'':22}{'pairs':>14}{'near':>14}{'thumbnails':>12}{'similar':>9}{'plan s':>8}{'tiles s':>8}")
-    for name, shortcuts in OPTIONS.items():
-        settings = CompareSettings(similarity_threshold=options.threshold, **shortcuts)
+    for name, filters in OPTIONS.items():
+        settings = CompareSettings(similarity_threshold=options.threshold, **filters)
         comparison = Comparison(store, settings)
         shutil.rmtree(Path(store.url) / "arrays.zarr" / "comparisons" / comparison.name, ignore_errors=True)
         start = time.perf_counter()
