@@ -147,9 +147,9 @@ def remember_not_duplicates(store: Store, pairs: Iterable[tuple[int, int]]) -> i
     for frame in _rows(store, numbers, ["content_hash"]):
         there = frame[frame.content_hash.notna()]
         hashes |= dict(zip(there.image.tolist(), there.content_hash.tolist(), strict=True))
-    before = store.read_not_duplicates()
+    before = store.records.read_not_duplicates()
     known = [(hashes[a], hashes[b]) for a, b in pairs if a in hashes and b in hashes and a != b]
     after = sorted({*before, *((min(pair), max(pair)) for pair in known)})
     if after != before:
-        store.write_not_duplicates(after)
+        store.records.write_not_duplicates(after)
     return len(after) - len(before)

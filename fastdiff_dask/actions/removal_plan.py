@@ -327,7 +327,7 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
 def _symbolic_links(store: Store) -> dict[str, str]:
     """Reasons why images stay to which symbolic links lead, by the places of the images."""
     found = {}
-    for _, root, path, _, same_root, same in store.read_index()["links"]:
+    for _, root, path, _, same_root, same in store.records.read_index()["links"]:
         name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable
         if not is_url(root) and os.path.islink(name):  # noqa: PTH114
             place = place_of(os.path.join(same_root, same))  # noqa: PTH118

@@ -157,10 +157,10 @@ class Verifier:
                     frame.loc[row, ["size", "mtime_ns", "content_hash"]] = values
             store.write_partition(block, frame)
         new = {before: self._hashes[number] for number, before in self.changed.items()}
-        pairs = store.read_not_duplicates()
+        pairs = store.records.read_not_duplicates()
         more = [(new.get(a, a), new.get(b, b)) for a, b in pairs if a in new or b in new]
         if more:
-            store.write_not_duplicates(sorted({*pairs, *((min(pair), max(pair)) for pair in more)}))
+            store.records.write_not_duplicates(sorted({*pairs, *((min(pair), max(pair)) for pair in more)}))
 
     def _is_similar(self, a: Any, b: Any) -> bool:
         """Compare two thumbnails once more, by the measure and the threshold of the comparison."""

@@ -9,6 +9,7 @@ from ..images.display import project_html
 from ..project.options import Settings
 from ..storage.comparisons import Comparison
 from ..storage.pending import hashing_of, pairs_left, unplanned, unread_blocks
+from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
 from ..text import printable, with_unit
 
@@ -55,7 +56,7 @@ class RunState:
     @property
     def thumb_dir_a(self) -> str:
         """Where the thumbnails are; those of both sides are in one array."""
-        return f"{self._url.rstrip('/')}/arrays.zarr/thumbnails"
+        return f"{self._url.rstrip('/')}/{ARRAYS}/{THUMBNAILS}"
 
     @property
     def thumb_dir_b(self) -> str | None:
@@ -143,7 +144,7 @@ class RunState:
     @property
     def state(self) -> str:
         """The stage: "init", "indexed_dirs", "first_loop_in_progress", "first_loop_done", "second_loop_..." """
-        if self._store is None or not (self._store.blocks or "index.json" in self._store.files.names()):
+        if self._store is None or not (self._store.blocks or self._store.records.has_index()):
             return "init"
         if self._left:
             return "first_loop_in_progress" if self.fl_inserted_counter else "indexed_dirs"

@@ -16,8 +16,9 @@ from ..kernels.pair_filters import PairFilters
 from ..runtime.activity import Work, read_activity
 from ..storage.comparisons import Comparison
 from ..storage.files import Files
-from ..storage.locks import ENDED, LEASE
-from ..storage.plans import Part
+from ..storage.locks import ENDED
+from ..storage.plans import Part, axes_and_tiles
+from ..storage.schema import LEASE, LOCK
 from ..storage.store import Store
 from ..text import one_line
 from .snapshot import ComparisonProgress, FileError, Rates, Snapshot, WorkerProgress
@@ -51,7 +52,7 @@ class _Compared:
             if parts[:same] != self.parts:
                 self.parts, self.tiles, self._unread = [], [], []
             for number in range(len(self.parts), len(parts)):
-                self.tiles.append(Tiles(*comparison.tiles(parts[: number + 1])))
+                self.tiles.append(Tiles(*axes_and_tiles(parts[: number + 1], comparison.store.two_sides)))
                 self._unread.append(set())
             self.parts, self.names = parts, names
         for part, tiles, unread in zip(self.parts, self.tiles, self._unread, strict=True):
@@ -198,7 +199,7 @@ class Monitor:
             if lease != self._lease[0]:
                 self._lease = lease, now
             return now - self._lease[1] < ENDED
-        if _is_locked(Path(files.root) / "writer.lock"):
+        if _is_locked(Path(files.root) / LOCK):
             return True
         if run is None or run["ended"] is not None:
             return False

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import UsageError
 from ..results.clusters import Cluster
 from ..results.result import Result
-from ..storage.files import replaced_file
+from ..storage.local_files import replaced_file
 
 __all__ = ["write_json"]
 

@@ -113,7 +113,7 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
         if isinstance(row.error, str):
             raise UsageError(f"{printable(name)} could not be read: {printable(row.error)}")
         found.append((int(numbers[place]), row))
-    thumbnails = store.thumbnail_rows(np.array([number for number, _ in found], np.int64))
+    thumbnails = store.arrays.thumbnail_rows(np.array([number for number, _ in found], np.int64))
     height, width, _ = store.thumbnail_settings.shape
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     errors, masks = transformed_squared_errors(thumbnails[:1], thumbnails[1:], transforms)

@@ -24,7 +24,7 @@ from ..runtime.faults import retried
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.thumbnails import end_readers
-from ..storage.files import replaced_file
+from ..storage.local_files import replaced_file
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import full_path
@@ -182,7 +182,7 @@ def draw_pairs(url: str, pairs: list[_Pair]) -> int:
             if image // size not in partitions:
                 partitions[image // size] = store.read_partition(image // size)
             rows.append(partitions[image // size].iloc[image % size])
-        thumbnails = store.thumbnail_rows(np.array([pair.a, pair.b], np.int64))
+        thumbnails = store.arrays.thumbnail_rows(np.array([pair.a, pair.b], np.int64))
         pictures = [_picture(row, thumbnail) for row, thumbnail in zip(rows, thumbnails, strict=True)]
         with _drawing:
             _draw(pair, rows, pictures, thumbnails)

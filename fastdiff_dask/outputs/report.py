@@ -23,7 +23,7 @@ from ..errors import UsageError
 from ..kernels.transforms import Transform
 from ..results.keep_rules import KeepRules, best_first
 from ..results.result import Result
-from ..storage.files import replaced_file
+from ..storage.local_files import replaced_file
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import is_url
@@ -185,7 +185,7 @@ def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
     """The thumbnails of each cluster as WebP, a line each: by themselves, so that equal ones stay equal."""
     for one in clusters:
         numbers = np.array([image["n"] for image in one["images"]], np.int64)
-        thumbnails = store.thumbnail_rows(numbers)
+        thumbnails = store.arrays.thumbnail_rows(numbers)
         lines = []
         for thumbnail in thumbnails:
             content = io.BytesIO()

@@ -236,7 +236,7 @@ def describe_store(url: str) -> str:
         f"Folders:    {printable(', '.join(store.roots['a']))}",
         *([f"Against:    {printable(', '.join(store.roots['b']))}"] if store.two_sides else []),
         f"Images:     {len(current)}, of which {int(current.error.notna().sum())} could not be read so far",
-        f"Others:     {describe_ignored(store.read_index()['ignored'])}",
+        f"Others:     {describe_ignored(store.records.read_index()['ignored'])}",
         f"Thumbnails: {read} of {store.blocks} blocks of {settings.block_size} are done, "
         f"{sum(unread.values())} images are left ({settings.width}×{settings.height} pixels)",
     ]

@@ -27,7 +27,7 @@ from ..config import (
 from ..errors import StoreMismatchError, UsageError
 from ..kernels.hashes import check_shift
 from ..kernels.measures import MEASURES, default_threshold
-from ..storage.files import replace_file
+from ..storage.local_files import replace_file
 from ..storage.store import Store
 from ..text import printable
 from ..urls import is_url
@@ -323,7 +323,7 @@ class Settings:
 
 def record_settings(store: Store, settings: Settings, sources: dict[str, str]) -> None:
     """Keep the settings of a run in its store, and the addresses of the stores that it compares, if it does."""
-    store.write_settings({"settings": settings.to_values(), "stores": sources})
+    store.records.write_settings({"settings": settings.to_values(), "stores": sources})
 
 
 def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
@@ -337,7 +337,7 @@ def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
     StoreMismatchError
         If they are damaged.
     """
-    found = store.read_settings()
+    found = store.records.read_settings()
     made = store.thumbnail_settings
     try:
         values = dict(found.get("settings", {}))

@@ -174,7 +174,7 @@ def collect_result(
     if filtered is not None and wanted.skip_matching_hash:
         same_hash = hash_partners(filtered, wanted, store.two_sides)
     numbers = [side.members for side in sides] + ([] if same_hash is None else [same_hash.numbers])
-    not_duplicates = store.read_not_duplicates()
+    not_duplicates = store.records.read_not_duplicates()
     scan = _scan(store, roots, np.unique(np.concatenate(numbers)), ["content_hash"] if not_duplicates else [])
     names = _name_images(scan.images, roots)
     groups = make_groups(sides, found, names.of_number, store.two_sides, not wanted.skip_matching_hash)
@@ -189,7 +189,7 @@ def collect_result(
     groups = replace(groups, members=np.searchsorted(used, groups.members))
     compared = scan.pairs(store.two_sides) if filtered is None else count_wanted(filtered, wanted, store.two_sides)
     images = sum(scan.compared) + len(scan.errors)
-    index = store.read_index()
+    index = store.records.read_index()
     return Result(
         groups=groups,
         images=_image_rows(scan.images, names, used.tolist()),

@@ -17,7 +17,7 @@ from ..kernels.transforms import available_transforms
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.pairwise import lazy_matrix, pairwise_mse
-from ..storage.matrix import DenseMatrix
+from ..storage.matrix import store_matrix
 from ..storage.schema import IMAGE_SCHEMA
 from ..storage.store import Store
 from ..tasks.mse_chunk import write_mse_chunk
@@ -69,7 +69,7 @@ def _current_rows(store: Store, side: str | None) -> Iterator[tuple[int, pd.Data
 
 
 def _read_rows(url: str, block: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return Store(url).read_thumbnails(block)[rows]
+    return Store(url).arrays.read_thumbnails(block)[rows]
 
 
 def thumbnails_array(store: Store, side: str | None = None) -> da.Array:
@@ -135,9 +135,7 @@ def persist_mse(
         )
     height, width, _ = settings.shape
     transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
-    name = "mse" + ("-rotations" if rotations else "") + ("-mirror" if mirror else "")
-    store.zarr(name)  # refuses a link that leads out of the store
-    matrix = DenseMatrix(f"{store.url.rstrip('/')}/arrays.zarr/{name}")
+    matrix = store_matrix(store, rotations=rotations, mirror=mirror)
     images = store.blocks * size
     matrix.open_or_create((images, images), (size, size), {"transforms": list(transforms)})
     rows, columns = (

@@ -65,7 +65,7 @@ def equal_thumbnails(
         places = np.arange(len(originals))
         return EqualThumbnails(originals, np.ones(len(originals), np.uint8), originals, places, np.zeros_like(places))
     kinds = None if keys is None else PairFilters.of(settings).kinds(keys[numbers])
-    copies = find_copies(store.read_digests()[numbers], turns_of(settings, store.thumbnail_settings), kinds)
+    copies = find_copies(store.arrays.read_digests()[numbers], turns_of(settings, store.thumbnail_settings), kinds)
     wanted = np.isin(numbers[copies.representatives], found)
     of_copies = np.searchsorted(copies.representatives, copies.originals)
     if not store.two_sides and not settings.skip_matching_hash:  # copies have equal hashes

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..storage.comparisons import Comparison
+from ..storage.pairs import read_pairs
 from .values import PairValue
 
 __all__ = ["FoundPairs"]
@@ -32,7 +33,7 @@ class FoundPairs:
     images
         Numbers of images there are in the store, used or not.
     held
-        (k, 4) int64: all pairs, as `Comparison.read_pairs` gives them; None if they are too many to be held.
+        (k, 4) int64: all pairs, as `pairs.read_pairs` gives them; None if they are too many to be held.
     """
 
     def __init__(self, comparison: Comparison, value: PairValue) -> None:
@@ -53,7 +54,7 @@ class FoundPairs:
             self.held = np.concatenate(held)
 
     def _read(self) -> Iterator[NDArray[np.int64]]:
-        for pairs in self._comparison.read_pairs(self._plans):
+        for pairs in read_pairs(self._comparison, self._plans):
             yield pairs[self._value.similar(pairs[:, 2])]
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:

@@ -23,10 +23,10 @@ from typing import Any
 from distributed import get_worker
 
 from ..storage.files import Files
+from ..storage.schema import ACTIVITY
 
-__all__ = ["AMOUNTS", "FOLDER", "Amounts", "Work", "read_activity", "recorded", "stage"]
+__all__ = ["AMOUNTS", "Amounts", "Work", "read_activity", "recorded", "stage"]
 
-FOLDER = "activity"
 _RUN = "run.json"
 # A worker that ended its last task so many seconds ago does nothing.
 _IDLE = 5.0
@@ -134,7 +134,7 @@ def stage(files: Files, name: str) -> Iterator[str]:
     run = {"run": files.begin_run(), "stage": name, "host": socket.gethostname(), "process": os.getpid()}
     run |= {"started": time.time(), "ended": None}
     with contextlib.suppress(Exception):
-        files.remove(FOLDER)
+        files.remove(ACTIVITY)
     _write(files, _RUN, run)
     try:
         yield str(run["run"])
@@ -202,7 +202,7 @@ def _change(files: Files, work: Work, running: dict[str, Any] | None) -> None:
 def _write(files: Files, name: str, values: dict[str, Any]) -> None:
     # whatever a backend raises, it is not worth a task
     with contextlib.suppress(Exception):
-        files.write(f"{FOLDER}/{name}", json.dumps(values).encode())
+        files.write(f"{ACTIVITY}/{name}", json.dumps(values).encode())
 
 
 def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
@@ -212,7 +212,7 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
     """
     run: dict[str, Any] | None = None
     works = []
-    names = sorted(name for name in files.names(FOLDER) if name.endswith(".json") and name != _RUN)[:_MOST]
+    names = sorted(name for name in files.names(ACTIVITY) if name.endswith(".json") and name != _RUN)[:_MOST]
     for name, content in _contents(files, [_RUN, *names]):
         with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             values: Any = json.loads(content) if len(content) <= _LARGEST else None
@@ -224,7 +224,7 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
 
 
 def _contents(files: Files, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    paths = [f"{FOLDER}/{name}" for name in names]
+    paths = [f"{ACTIVITY}/{name}" for name in names]
     if not files.local:
         with contextlib.suppress(OSError, ValueError):  # one of them was removed meanwhile
             yield from zip(names, files.read_several(paths, _LARGEST + 1), strict=True)

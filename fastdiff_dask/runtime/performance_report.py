@@ -10,7 +10,7 @@ from distributed import Client
 from distributed.metrics import time
 
 from ..errors import UsageError
-from ..storage.files import replace_file
+from ..storage.local_files import replace_file
 
 __all__ = ["PerformanceReport"]
 

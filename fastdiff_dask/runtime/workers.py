@@ -16,6 +16,7 @@ from .._version import __version__
 from ..errors import FastDiffError, UsageError
 from ..kernels.cuda import gpu_name, missing_gpu
 from ..storage.files import Files
+from ..storage.schema import ARRAYS
 from ..text import one_line
 from ..urls import file_system, is_url
 
@@ -122,7 +123,7 @@ def _unseen(store_url: str | None, paths: list[bytes]) -> list[bytes] | str:
     """What is not seen here; or why it cannot be told, of addresses elsewhere."""
     try:
         unseen = [path for path in paths if not _exists(os.fsdecode(path))]
-        if store_url is not None and "arrays.zarr" not in Files(store_url).names():
+        if store_url is not None and ARRAYS not in Files(store_url).names():
             unseen.insert(0, os.fsencode(store_url))
     except UsageError as error:
         return str(error)

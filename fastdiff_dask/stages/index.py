@@ -200,7 +200,7 @@ def record_listing(
     _mark_current(store, known, set(matched.dropna().astype("int64")))
     _add_generation(store, new)
     ignored = dict(sorted(left_out.items()))
-    store.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})
+    store.records.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})
 
     before, now, added = _keys(known[known.current]), _keys(listed), _keys(new)
     changed = sum((added & before).values())

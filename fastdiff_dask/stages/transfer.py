@@ -91,7 +91,7 @@ def index_stores(
         frame = frame[frame.current].rename(columns={"image": "source"})
         listed.append(frame.assign(side=side)[[*ListedImage._fields, "content_hash", "source"]])
         advance(len(frame))
-        index = source.read_index()
+        index = source.records.read_index()
         for rule, number in index["ignored"].items():
             ignored[rule] = ignored.get(rule, 0) + number
         links += [

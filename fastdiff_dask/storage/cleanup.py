@@ -8,6 +8,7 @@ from ..errors import UsageError
 from ..text import printable
 from ..urls import is_url
 from .files import Files
+from .schema import CLEANED, LEASE, PLOTS
 from .store import Store
 
 __all__ = ["clean_store", "print_left"]
@@ -53,7 +54,7 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
         raise UsageError(f"no store at {url}; there is nothing to clean up")
     wanted = []
     if thumbs:
-        files.write("cleaned", b"")
+        files.write(CLEANED, b"")
     if thumbs and db:
         # stopped in the middle, what was read and found is gone, then all of it, but nothing that is left is taken for
         # what it is not
@@ -72,7 +73,7 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
             files.remove(name)
     if files.local:
         if thumbs and db:
-            files.remove("writer.json")  # the lock itself stays: another process may have it open
+            files.remove(LEASE)  # the lock itself stays: another process may have it open
         files.remove_empty_folders()
     known = (_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS, _OTHERS)
     return sorted(name for name in files.tree() if not any(pattern.fullmatch(name) for pattern in known))
@@ -90,7 +91,7 @@ def print_left(url: str, others: list[str], *, plots: bool) -> None:
     plots
         Whether pictures of pairs are of that which was removed.
     """
-    folder = Path(url, "plots")
+    folder = Path(url, PLOTS)
     drawn = len(list(folder.iterdir())) if plots and not is_url(url) and folder.is_dir() else 0
     if drawn:
         print(f"{drawn} pictures of pairs in {printable(str(folder))} stay", file=sys.stderr)

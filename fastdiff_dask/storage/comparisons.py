@@ -8,7 +8,7 @@
         signatures-a, signatures-b          (image, value) float32: their signatures in that order
         keys-a, keys-b                      (image, value) int64: of short cuts, see `pair_filters.picture_keys`
         compared                            (tile, count) int64: see `TileCounts`; attributes: the plan
-        pairs-<tile>                        (pair, field) int64: a, b, value, transforms
+        pairs-<tile>                        (pair, field) int64: a, b, value, transforms; see `pairs`
 
 What counts as finished, and is written last: a plan, the metadata of its ``compared``; a tile, its chunk of
 ``compared``, whose numbers are not the fill value −1 (after its ``pairs``).
@@ -20,7 +20,7 @@ added to, and is read once by each `Comparison`.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,22 +28,19 @@ import zarr
 from numpy.typing import NDArray
 
 from ..config import CompareSettings
-from ..errors import UsageError
 from ..kernels.bounds import SearchCounts
-from ..kernels.grid import Axis, Tile, plan_tiles
 from ..kernels.pair_filters import KEY_VALUES
 from ..kernels.signatures import signature_length
 from ..text import printable
-from .pairs import PAIR_FIELDS, PAIRS_CHUNK, PLAIN_PAIRS, PairWriter
-from .plans import Part, Plan
-from .schema import FLAT_KEYS
+from .plans import Part, Plan, axes_and_tiles
+from .schema import ARRAYS, COMPARISONS, FLAT_KEYS
 from .store import Store
 from .validation import MOST_TILES, check_plan, stored_array
 
 __all__ = ["Comparison"]
 
 _UNFINISHED = -1
-# Files that are read at once, and tiles whose pairs are.
+# Small files that are read at the same time.
 _FILES_AT_ONCE = 256
 _ORDER_CHUNK = 1 << 14
 _COUNTS = 1 + len(SearchCounts.names())
@@ -51,10 +48,6 @@ _COUNTS = 1 + len(SearchCounts.names())
 
 def _order_chunk(images: int) -> int:
     return min(max(images, 1), _ORDER_CHUNK)
-
-
-def _mark(folder: str, tile: int) -> str:
-    return f"arrays.zarr/{folder}/compared/c.{tile}.0"
 
 
 class Comparison:
@@ -78,6 +71,7 @@ class Comparison:
         hashes = f"-samehash-{made}" if settings.only_matching_hash else ""
         hashes = f"-otherhash-{made}" if settings.skip_matching_hash else hashes
         self.name = f"{settings.measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}"
+        self._group = f"{COMPARISONS}/{self.name}"
         self._known: dict[str, tuple[Part, int]] = {}
         self._plans: list[Plan] = []
 
@@ -85,11 +79,11 @@ class Comparison:
     def all_in(cls, store: Store) -> list["Comparison"]:
         """All comparisons that were begun."""
         found = []
-        for name in sorted(store.files.names("arrays.zarr/comparisons")):
+        for name in sorted(store.files.names(f"{ARRAYS}/{COMPARISONS}")):
             # a folder alone was left by a process that was killed before it began
-            if name != "zarr.json" and "zarr.json" in store.files.names(f"arrays.zarr/comparisons/{name}"):
-                attributes = store.attributes(f"comparisons/{name}")
-                with store.reading(f"comparison {printable(name)}"):
+            if name != "zarr.json" and "zarr.json" in store.files.names(f"{ARRAYS}/{COMPARISONS}/{name}"):
+                attributes = store.arrays.attributes(f"{COMPARISONS}/{name}")
+                with store.files.reading(f"comparison {printable(name)}"):
                     comparison = cls(store, CompareSettings.from_json(attributes["settings"]))
                     # a name from a listing leads nowhere else; one that is made from settings could
                     if comparison.name != name or printable(name) != name:
@@ -99,12 +93,17 @@ class Comparison:
 
     # -- plans -------------------------------------------------------------------------------------------------------
 
-    def _folder(self, part: Part) -> str:
-        return f"comparisons/{self.name}/{part.folder}"
+    def folder(self, part: Part) -> str:
+        """Name of the group of a part."""
+        return f"{self._group}/{part.folder}"
+
+    def mark(self, part: Part, tile: int) -> str:
+        """Name of the file whose presence says that a tile is finished."""
+        return f"{ARRAYS}/{self.folder(part)}/compared/c.{tile}.0"
 
     def part_names(self) -> set[str]:
         """Names of the folders of parts, recorded or not; from one listing."""
-        names = self.store.files.names(f"arrays.zarr/comparisons/{self.name}")
+        names = self.store.files.names(f"{ARRAYS}/{self._group}")
         return {name for name in names if re.fullmatch(r"generations-\d{1,9}-\d{1,9}", name)}
 
     def parts(self) -> list[Part]:
@@ -125,12 +124,12 @@ class Comparison:
 
     def _read_plan(self, name: str) -> tuple[Part, int] | None:
         """A part by the name of its folder, and the number of its tiles; None if its plan was not finished."""
-        path = f"comparisons/{self.name}/{name}"
+        path = f"{self._group}/{name}"
         try:
-            content = self.store.files.read(f"arrays.zarr/{path}/compared/zarr.json")
+            content = self.store.files.read(f"{ARRAYS}/{path}/compared/zarr.json")
         except FileNotFoundError:
             return None
-        with self.store.reading(f"the plan of {path}"):
+        with self.store.files.reading(f"the plan of {path}"):
             array = stored_array(content, "int64")
             if array.chunks != (1, _COUNTS) or array.shape[0] > MOST_TILES:
                 raise ValueError(f"its shape is {array.shape}, in chunks of {array.chunks}")
@@ -150,9 +149,8 @@ class Comparison:
         same = next((n for n, (old, new) in enumerate(zip(known, parts, strict=False)) if old != new), len(known))
         plans = self._plans[: min(same, len(parts))]
         for number in range(len(plans), len(parts)):
-            with self.store.reading(f"the plan of {self._folder(parts[number])}"):
-                self._check_tiles(parts[: number + 1])
-            rows, columns, tiles = self.tiles(parts[: number + 1])
+            with self.store.files.reading(f"the plan of {self.folder(parts[number])}"):
+                rows, columns, tiles = axes_and_tiles(parts[: number + 1], self.store.two_sides)
             counts = np.full((len(tiles), _COUNTS), _UNFINISHED, np.int64)
             plans.append(Plan(parts[number], rows, columns, tiles, counts))
         missing: list[tuple[int, int]] = []
@@ -161,7 +159,7 @@ class Comparison:
             if not pending:
                 continue
             recorded = self._known[plan.part.folder][1]
-            with self.store.reading(f"the tiles of {self._folder(plan.part)}"):
+            with self.store.files.reading(f"the tiles of {self.folder(plan.part)}"):
                 if recorded != len(plan.tiles):
                     raise ValueError(f"{recorded} tiles were recorded, {len(plan.tiles)} were planned")
             finished = self.finished_tiles(plan.part)
@@ -175,41 +173,18 @@ class Comparison:
         """Read what is recorded of finished tiles: (number of the plan, number of the tile)."""
         for start in range(0, len(missing), _FILES_AT_ONCE):
             some = missing[start : start + _FILES_AT_ONCE]
-            paths = [_mark(self._folder(plans[number].part), tile) for number, tile in some]
-            with self.store.reading(f"the tiles of {self._folder(plans[some[0][0]].part)} and later"):
+            paths = [self.mark(plans[number].part, tile) for number, tile in some]
+            with self.store.files.reading(f"the tiles of {self.folder(plans[some[0][0]].part)} and later"):
                 for (number, tile), content in zip(some, self.store.files.read_several(paths), strict=True):
                     plans[number].counts[tile] = np.frombuffer(content, "<i8").reshape(_COUNTS)
-
-    def _check_tiles(self, parts: list[Part]) -> None:
-        """Refuse a plan of more tiles than anybody makes before they are listed."""
-        sides = ("a", "b") if self.store.two_sides else ("a", "a")
-        rows, columns = (self._axis(parts, side).sub_blocks() for side in sides)
-        new = max(-(-max(parts[-1].images_a, parts[-1].images_b) // parts[-1].sub_block), 1)
-        side = parts[-1].tile_side
-        if -(-max(rows, columns) // side) * -(-new // side) > 2 * MOST_TILES:
-            raise UsageError(f"a plan has more than {MOST_TILES} tiles; use a larger tile_side or sub_block")
-
-    def _axis(self, parts: list[Part], side: str) -> Axis:
-        images = [part.images_a if side == "a" else part.images_b for part in parts]
-        return Axis(tuple((n, part.sub_block) for n, part in zip(images, parts, strict=True)))
-
-    def tiles(self, parts: list[Part]) -> tuple[Axis, Axis, list[Tile]]:
-        """Axes and tiles of the last of some parts."""
-        axis = self._axis
-        rows, old_rows = axis(parts, "a"), axis(parts[:-1], "a").sub_blocks()
-        if not self.store.two_sides:
-            return rows, rows, plan_tiles((old_rows, rows.sub_blocks()), None, parts[-1].tile_side)
-        columns, old_columns = axis(parts, "b"), axis(parts[:-1], "b").sub_blocks()
-        both = (old_rows, rows.sub_blocks()), (old_columns, columns.sub_blocks())
-        return rows, columns, plan_tiles(*both, parts[-1].tile_side)
 
     def begin(self, part: Part) -> None:
         """Record the settings, and remove what a process left that was killed before it recorded this part."""
         self.store.files.check_run()
         settings: Any = {"settings": self.settings.to_json()}
-        place = self.store.zarr(f"comparisons/{self.name}")
+        place = self.store.arrays.zarr(self._group)
         zarr.open_group(place, mode="a", zarr_format=3, use_consolidated=False, attributes=settings)
-        self.store.files.remove(f"arrays.zarr/{self._folder(part)}")
+        self.store.files.remove(f"{ARRAYS}/{self.folder(part)}")
 
     def write_order(
         self,
@@ -231,7 +206,7 @@ class Comparison:
                 if array is None:
                     shape = values.shape[1:]
                     array = zarr.create_array(
-                        self.store.zarr(f"{self._folder(part)}/{name}"),
+                        self.store.arrays.zarr(f"{self.folder(part)}/{name}"),
                         zarr_format=3,
                         shape=(len(order), *shape),
                         chunks=(_order_chunk(len(order)), *shape),
@@ -248,13 +223,12 @@ class Comparison:
     def record_part(self, part: Part) -> None:
         """Record a part, so that a resumed run uses the same tiles; its orders are written."""
         plan = {name: getattr(part, name) for name in Part._fields[1:]}
-        self._check_tiles([*self.parts(), part])
-        _, _, tiles = self.tiles([*self.parts(), part])
+        _, _, tiles = axes_and_tiles([*self.parts(), part], self.store.two_sides)
         counts = ["similar", *SearchCounts.names()]
         self.store.files.check_run()
         # the plan is in the metadata of this array, which is written at once: it is there as a whole or not at all
         zarr.create_array(
-            self.store.zarr(f"{self._folder(part)}/compared"),
+            self.store.arrays.zarr(f"{self.folder(part)}/compared"),
             zarr_format=3,
             shape=(len(tiles), len(counts)),
             chunks=(1, len(counts)),
@@ -270,7 +244,7 @@ class Comparison:
         """Numbers of the images at some places of the order of a side of a part."""
         images = self._read_ordered(part, f"order-{side}", places, (), "int64")
         stop = self.store.blocks * self.store.thumbnail_settings.block_size
-        with self.store.reading(f"arrays.zarr/{self._folder(part)}/order-{side}"):
+        with self.store.files.reading(f"{ARRAYS}/{self.folder(part)}/order-{side}"):
             if len(images) and not 0 <= images.min() <= images.max() < stop:
                 raise ValueError("it has images that are not there")
         return images
@@ -293,7 +267,7 @@ class Comparison:
         while done < len(places):
             chunk, row = divmod(places[done], size)
             rows = range(row, min(size, row + len(places) - done))
-            values = self.store.read_plain(f"{self._folder(part)}/{name}", chunk, rows, shape, dtype)
+            values = self.store.arrays.read_plain(f"{self.folder(part)}/{name}", chunk, rows, shape, dtype)
             result[done : done + len(rows)] = values
             done += len(rows)
         return result
@@ -302,80 +276,20 @@ class Comparison:
 
     def finished_tiles(self, part: Part) -> set[int]:
         """Numbers of the finished tiles of a part, from one listing."""
-        return self.store.stored_chunks(f"{self._folder(part)}/compared")
+        return self.store.arrays.stored_chunks(f"{self.folder(part)}/compared")
 
     def tile_counts(self, part: Part, tiles: list[int]) -> NDArray[np.int64]:
         """Similar pairs found, and pairs compared, in some finished tiles: (tiles, 2) int64; a small file each."""
-        with self.store.reading(f"the tiles of {self._folder(part)}"):
-            contents = self.store.files.read_several([_mark(self._folder(part), tile) for tile in tiles])
+        with self.store.files.reading(f"the tiles of {self.folder(part)}"):
+            contents = self.store.files.read_several([self.mark(part, tile) for tile in tiles])
             return np.stack([np.frombuffer(content, "<i8").reshape(_COUNTS)[:2] for content in contents])
 
     def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
         """Pairs compared and similar pairs found in a tile, if it is finished."""
         try:
-            content = self.store.files.read(_mark(self._folder(part), tile))
+            content = self.store.files.read(self.mark(part, tile))
         except FileNotFoundError:
             return None
-        with self.store.reading(f"tile {tile} of {self._folder(part)}"):
+        with self.store.files.reading(f"tile {tile} of {self.folder(part)}"):
             counts = np.frombuffer(content, "<i8")
             return int(counts[1]), int(counts[0])
-
-    def pair_writer(self, part: Part, tile: int) -> "PairWriter":
-        """Write the similar pairs of a tile."""
-        return PairWriter(self.store, self._folder(part), tile)
-
-    def read_pairs(self, plans: Sequence[Plan]) -> Iterator[NDArray[np.int64]]:
-        """Similar pairs (n, 4) int64 of the finished tiles of some plans: a, b, value, transforms.
-
-        At most 2²⁰ at a time.
-        """
-        few: list[tuple[Plan, int]] = []
-        for plan in plans:
-            for tile, similar in enumerate(plan.counts[:, 0].tolist()):
-                if 0 < similar <= PLAIN_PAIRS:
-                    few.append((plan, tile))
-                    if len(few) == _FILES_AT_ONCE:
-                        yield self._read_few(few)
-                        few = []
-                    continue
-                if similar > 0:
-                    yield from self._read_many(plan, tile, similar)
-        if few:
-            yield self._read_few(few)
-
-    def _read_many(self, plan: Plan, tile: int, similar: int) -> Iterator[NDArray[np.int64]]:
-        """Similar pairs of a tile that has many of them, a chunk at a time."""
-        what, name = f"the pairs of tile {tile} of {self._folder(plan.part)}", f"{self._folder(plan.part)}/pairs-{tile}"
-        with self.store.reading(what):
-            array = self.store.array(name, "int64", "zstd")
-            size = array.chunks[0]
-            if array.shape != (similar, len(PAIR_FIELDS)):
-                raise ValueError(f"{similar} pairs were written, {array.shape} are there")
-            if array.chunks[1:] != array.shape[1:] or size > PAIRS_CHUNK:
-                raise ValueError(f"they are in chunks of {array.chunks}")
-        for chunk in range(-(-similar // size)):
-            with self.store.reading(what):
-                yield self._checked(self.store.read_chunk(name, array, chunk, 0)[: similar - chunk * size])
-
-    def _read_few(self, tiles: list[tuple[Plan, int]]) -> NDArray[np.int64]:
-        """Similar pairs of tiles that have few of them."""
-        plan, tile = tiles[0]
-        more = f" or of {len(tiles) - 1} more tiles" if len(tiles) > 1 else ""
-        with self.store.reading(f"the pairs of tile {tile} of {self._folder(plan.part)}{more}"):
-            paths = [f"arrays.zarr/{self._folder(plan.part)}/pairs-{tile}/c.0.0" for plan, tile in tiles]
-            found = []
-            for (plan, tile), content in zip(tiles, self.store.files.read_several(paths), strict=True):
-                pairs = np.frombuffer(content, "<i8").reshape(-1, len(PAIR_FIELDS))
-                if len(pairs) != plan.counts[tile, 0]:
-                    raise ValueError(f"{plan.counts[tile, 0]} pairs were written, {len(pairs)} are there")
-                found.append(pairs)
-            return self._checked(np.concatenate(found))
-
-    def _checked(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-        images = self.store.blocks * self.store.thumbnail_settings.block_size
-        # every pair has a transform
-        if not ((pairs[:, 3] > 0) & (pairs[:, 3] < 256)).all():
-            raise ValueError("some have no transform")
-        if pairs[:, :2].min() < 0 or pairs[:, :2].max() >= images:
-            raise ValueError("some are of images that are not there")
-        return pairs

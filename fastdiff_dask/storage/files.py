@@ -3,54 +3,30 @@
 import contextlib
 import os
 import socket
-import stat
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from .._version import __version__
 from ..errors import FastDiffError, StoreMismatchError, UsageError
-from ..text import printable
+from ..text import one_line
 from ..urls import as_os_errors, check_address, file_system, is_url, modified_ns
+from .local_files import local_path, replace_file
+from .schema import RUN
 
-__all__ = ["RUN", "Files", "check_own", "check_store_address", "local_path", "replace_file", "replaced_file"]
+__all__ = ["Files", "check_store_address"]
 
-# Number of the run whose tasks may write; see `Files.begin_run`.
-RUN = "run"
 # Object stores: an object is visible when it is complete. With others, a reader may see half of a file.
 _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory", "file", "local"}
 # Of rows from afar, what lies between them is read too if it is not more than that: another request takes as long.
 _GAP_BYTES = 1 << 19
-
-
-def replace_file(path: Path, *data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
-    """Write a local file, its pieces, under a temporary name and rename it: a kill leaves the old file or the new one.
-
-    `check` is called between the two, and may raise what keeps the old file.
-    """
-    with replaced_file(path, check) as file:
-        file.writelines(data)
-
-
-@contextlib.contextmanager
-def replaced_file(path: Path, check: Callable[[], None] = lambda: None) -> Iterator[BinaryIO]:
-    """Open a local file that takes the place of another one at the end, as `replace_file`."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        check()
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def check_store_address(url: str) -> None:
@@ -199,6 +175,25 @@ class Files:
         read = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, row_bytes)
         return read[np.searchsorted(np.concatenate([np.arange(*span) for span in spans]), unique)[places]]
 
+    @contextlib.contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Say that a part of the store is damaged if it cannot be read.
+
+        Raises
+        ------
+        FastDiffError
+            With the part and the reason.
+        """
+        try:
+            yield
+        except StoreMismatchError:
+            raise
+        except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, pa.ArrowException) as error:
+            raise FastDiffError(
+                f"the store at {self.url} is damaged: {what} cannot be read ({one_line(error, 200, kind=True)}); "
+                f"delete the store and start again, and check the disk"
+            ) from None
+
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with all that is in it, if there is one."""
         if self.local:
@@ -304,44 +299,3 @@ class Files:
     def asynchronous(self) -> AbstractFileSystem:
         """The same file system for code that runs in an event loop of its own."""
         return file_system(self.url, asynchronous=True)[0]
-
-
-def local_path(root: str, name: str) -> Path:
-    """Path of a file or folder in a store on this machine; it need not exist.
-
-    Raises
-    ------
-    StoreMismatchError
-        If a symbolic link is on the way, which could lead outside of the store, or something else than a folder or a
-        regular file, which could block for ever.
-    """
-    path = root
-    for part in name.split("/"):
-        if part in ("", "."):
-            continue
-        path = os.path.join(path, part)  # noqa: PTH118 - each block and tile comes here
-        try:
-            mode = os.lstat(path).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if part == ".." or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
-            raise StoreMismatchError(
-                f"{printable(path)} is {what}, and a store has folders and regular files only; remove it, or name "
-                f"another --store"
-            )
-    return Path(path)
-
-
-def check_own(root: str, names: Sequence[str]) -> None:
-    """See that files and folders that are about to be written or searched in place are the store's own.
-
-    Raises
-    ------
-    StoreMismatchError
-        As `local_path`; or if a file has other names, which may be outside of the store.
-    """
-    for name in names:
-        path = local_path(root, name)
-        if path.is_file() and path.stat().st_nlink > 1:
-            raise StoreMismatchError(f"{printable(str(path))} has other names (hard links); remove it, and try again")

@@ -23,11 +23,12 @@ import psutil
 
 from ..errors import FastDiffError, StoreLockedError, UsageError
 from ..text import printable
-from .files import Files, check_own
+from .files import Files
+from .local_files import check_own
+from .schema import ARRAYS, LEASE, LOCK, PARTITIONS
 
-__all__ = ["ENDED", "LEASE", "Held", "check_backend", "hold", "is_leased"]
+__all__ = ["ENDED", "Held", "check_backend", "hold", "is_leased"]
 
-LEASE = "writer.json"
 # Seconds between two renewals, and after which a lease that was not renewed has ended.
 RENEWED, ENDED = 10.0, 60.0
 _checked: set[tuple[str, int]] = set()
@@ -67,8 +68,8 @@ def _hold_folder(files: Files) -> Iterator[Held]:
     folder = Path(files.root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        check_own(files.root, ["writer.lock", "arrays.zarr", "images.parquet"])
-        held = filelock.FileLock(folder / "writer.lock", timeout=0)
+        check_own(files.root, [LOCK, ARRAYS, PARTITIONS])
+        held = filelock.FileLock(folder / LOCK, timeout=0)
         held.acquire()
     except filelock.Timeout:
         writer = "another process"
@@ -76,18 +77,16 @@ def _hold_folder(files: Files) -> Iterator[Held]:
             holder = json.loads(files.read(LEASE))
             writer = printable(f"process {holder['process']} on {holder['host']}")[:100]
         raise StoreLockedError(
-            f"the store at {files.url} is being written by {writer}; wait for it to end, or name another --store"
+            f"the store at {files.url} is being written by {writer}; wait for it to end, or name another store="
         ) from None
     except OSError as error:
-        raise UsageError(
-            f"the store cannot be written at {files.url}: {error.strerror}; name another --store"
-        ) from None
+        raise UsageError(f"the store cannot be written at {files.url}: {error.strerror}; name another store=") from None
     try:
         try:
             files.write(LEASE, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
         except OSError as error:
             raise FastDiffError(
-                f"the store cannot be written at {files.url}: {error.strerror}; see to that, or name another --store"
+                f"the store cannot be written at {files.url}: {error.strerror}; see to that, or name another store="
             ) from None
         yield Held()
     finally:
@@ -119,7 +118,7 @@ class _Lease(Held):
             if holder is not None and not self._take_over(holder):
                 raise StoreLockedError(
                     f"the store at {self._files.url} is being written by {_shown(holder)}; wait for it to end (a "
-                    f"minute after it died), or name another --store"
+                    f"minute after it died), or name another store="
                 )
             # released in between, or taken over now
             if holder is not None:

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from zarr.storage import FsspecStore, LocalStore
 
 from ..errors import StoreMismatchError, UsageError
+from ..text import one_line
 from .files import Files, check_store_address
+from .schema import ARRAYS, FLAT_KEYS, FORMAT
+from .store import Store
 from .validation import StoredArray, decode_chunk, stored_array
 
-__all__ = ["DenseMatrix"]
+__all__ = ["DenseMatrix", "store_matrix"]
 
-_FORMAT = {"format": "fastdiff_dask dense matrix", "format_version": 1}
+_FORMAT = {"format": f"{FORMAT} dense matrix", "format_version": 1}
 _CHUNK_NAME = re.compile(r"c\.(\d+)\.(\d+)")
 
 
@@ -76,7 +79,7 @@ class DenseMatrix:
                     chunks=chunks,
                     dtype="float64",
                     fill_value=np.nan,
-                    chunk_key_encoding={"name": "default", "separator": "."},
+                    chunk_key_encoding=FLAT_KEYS,
                     dimension_names=("a", "b"),
                     attributes=attributes,
                 )
@@ -119,9 +122,8 @@ class DenseMatrix:
             except FileNotFoundError:
                 return np.full((rows, columns), np.nan)
         except (ValueError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise StoreMismatchError(
-                f"chunk {i}, {j} of the matrix at {self.url} cannot be read ({reason}); delete the matrix"
+                f"chunk {i}, {j} of the matrix at {self.url} cannot be read ({one_line(error, 200)}); delete the matrix"
             ) from None
 
     def pending(self, wanted: list[tuple[int, int]], symmetric: bool) -> list[tuple[int, int]]:
@@ -137,3 +139,16 @@ class DenseMatrix:
         for row, column, chunk in [(i, j, values), *([(j, i, values.T)] if symmetric and i != j else [])]:
             top, left = row * array.chunks[0], column * array.chunks[1]
             array[top : top + chunk.shape[0], left : left + chunk.shape[1]] = chunk
+
+
+def store_matrix(store: Store, *, rotations: bool, mirror: bool) -> DenseMatrix:
+    """Give the matrix of a store, by the transforms that count; it need not exist.
+
+    Raises
+    ------
+    StoreMismatchError
+        If a link leads out of the store.
+    """
+    name = "mse" + ("-rotations" if rotations else "") + ("-mirror" if mirror else "")
+    store.arrays.zarr(name)  # refuses a link
+    return DenseMatrix(f"{store.url.rstrip('/')}/{ARRAYS}/{name}")

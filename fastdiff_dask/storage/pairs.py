@@ -1,32 +1,48 @@
-"""The pairs of a tile on disk."""
+"""The similar pairs of a tile on disk: written as they are found, read a bounded number at a time."""
 
 import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from ..kernels.bounds import SearchCounts
-from .schema import FLAT_KEYS
+from .comparisons import Comparison
+from .plans import Part, Plan
+from .schema import ARRAYS, FLAT_KEYS
 from .store import Store
 
-__all__ = ["PAIRS_CHUNK", "PAIR_FIELDS", "PLAIN_PAIRS", "PairWriter"]
+__all__ = ["PairWriter", "read_pairs"]
 
-PAIRS_CHUNK = 1 << 18
+_CHUNK = 1 << 18
 # The pairs of a tile are not compressed if they are so few.
-PLAIN_PAIRS = 1 << 12
-PAIR_FIELDS = ["a", "b", "value", "transforms"]
+_FEW = 1 << 12
+# Tiles with few pairs that are read at the same time.
+_TILES_AT_ONCE = 256
+_FIELDS = ["a", "b", "value", "transforms"]
 
 
 class PairWriter:
-    """Writes the similar pairs of a tile as they are found, so that memory does not grow with their number.
+    """A writer of the similar pairs of a tile, whose memory does not grow with their number.
 
-    Pairs of a tile that was not committed do not count, and are overwritten. Those of one that was committed meanwhile,
-    by a worker that had been taken for dead, are kept: they are the same.
+    - Pairs of a tile that was not committed do not count, and are overwritten.
+    - A tile may be committed meanwhile by a worker that was taken for dead. Its pairs are the same, and stay.
+
+    Parameters
+    ----------
+    comparison, part, tile
+        The comparison, the last part of it, and the number of the tile in the plan of that.
+
+    Attributes
+    ----------
+    similar
+        Number of pairs so far.
     """
 
-    def __init__(self, store: Store, folder: str, tile: int) -> None:
-        self._store, self._folder, self._tile = store, folder, tile
+    def __init__(self, comparison: Comparison, part: Part, tile: int) -> None:
+        self._store, self._tile = comparison.store, tile
+        self._folder, self._mark = comparison.folder(part), comparison.mark(part, tile)
         self._array: zarr.Array | None = None
         self._waiting: list[NDArray[np.int64]] = []
         self._rows = 0
@@ -38,8 +54,8 @@ class PairWriter:
         self._waiting.append(pairs)
         self._rows += len(pairs)
         self.similar += len(pairs)
-        if self._rows >= PAIRS_CHUNK:
-            self._write(self._rows - self._rows % PAIRS_CHUNK)
+        if self._rows >= _CHUNK:
+            self._write(self._rows - self._rows % _CHUNK)
 
     def _write(self, rows: int) -> None:
         """Write so many of the waiting pairs."""
@@ -51,20 +67,20 @@ class PairWriter:
         self._store.files.check_run()
         if self._array is None:
             with contextlib.suppress(FileNotFoundError):
-                self._settled = bool(self._store.files.read(f"arrays.zarr/{self._folder}/compared/c.{self._tile}.0"))
+                self._settled = bool(self._store.files.read(self._mark))
         if self._settled:
             return
         if self._array is None:
             self._array = zarr.create_array(
-                self._store.zarr(f"{self._folder}/pairs-{self._tile}"),
+                self._store.arrays.zarr(f"{self._folder}/pairs-{self._tile}"),
                 zarr_format=3,
                 shape=(rows, 4),
-                chunks=(min(rows, PAIRS_CHUNK), 4),
+                chunks=(min(rows, _CHUNK), 4),
                 dtype="int64",
-                compressors=None if rows <= PLAIN_PAIRS else "auto",
+                compressors=None if rows <= _FEW else "auto",
                 chunk_key_encoding=FLAT_KEYS,
                 dimension_names=("pair", "field"),
-                attributes={"fields": PAIR_FIELDS},
+                attributes={"fields": _FIELDS},
                 overwrite=True,  # left behind by a process that was killed before it committed the tile
             )
         else:
@@ -77,4 +93,74 @@ class PairWriter:
         if self._settled:
             return
         row = [self.similar, *(getattr(counts, name) for name in counts.names())]
-        self._store.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))
+        self._store.arrays.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))
+
+
+def read_pairs(comparison: Comparison, plans: Sequence[Plan]) -> Iterator[NDArray[np.int64]]:
+    """Read the similar pairs of the finished tiles of some plans, at most 2²⁰ at a time.
+
+    Yields
+    ------
+    (n, 4) int64: a, b, value, transforms.
+
+    Raises
+    ------
+    FastDiffError
+        If some are damaged.
+    """
+    few: list[tuple[Plan, int]] = []
+    for plan in plans:
+        for tile, similar in enumerate(plan.counts[:, 0].tolist()):
+            if 0 < similar <= _FEW:
+                few.append((plan, tile))
+                if len(few) == _TILES_AT_ONCE:
+                    yield _read_few(comparison, few)
+                    few = []
+                continue
+            if similar > 0:
+                yield from _read_many(comparison, plan, tile, similar)
+    if few:
+        yield _read_few(comparison, few)
+
+
+def _read_many(comparison: Comparison, plan: Plan, tile: int, similar: int) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile that has many of them, a chunk at a time."""
+    store, folder = comparison.store, comparison.folder(plan.part)
+    what, name = f"the pairs of tile {tile} of {folder}", f"{folder}/pairs-{tile}"
+    with store.files.reading(what):
+        array = store.arrays.described(name, "int64", "zstd")
+        size = array.chunks[0]
+        if array.shape != (similar, len(_FIELDS)):
+            raise ValueError(f"{similar} pairs were written, {array.shape} are there")
+        if array.chunks[1:] != array.shape[1:] or size > _CHUNK:
+            raise ValueError(f"they are in chunks of {array.chunks}")
+    for chunk in range(-(-similar // size)):
+        with store.files.reading(what):
+            pairs = store.arrays.read_chunk(name, array, chunk, 0)[: similar - chunk * size]
+            _check_pairs(store, pairs)
+        yield pairs
+
+
+def _read_few(comparison: Comparison, tiles: list[tuple[Plan, int]]) -> NDArray[np.int64]:
+    """Similar pairs of tiles that have few of them."""
+    files, (plan, tile) = comparison.store.files, tiles[0]
+    more = f" or of {len(tiles) - 1} more tiles" if len(tiles) > 1 else ""
+    with files.reading(f"the pairs of tile {tile} of {comparison.folder(plan.part)}{more}"):
+        paths = [f"{ARRAYS}/{comparison.folder(plan.part)}/pairs-{tile}/c.0.0" for plan, tile in tiles]
+        found = []
+        for (plan, tile), content in zip(tiles, files.read_several(paths), strict=True):
+            pairs = np.frombuffer(content, "<i8").reshape(-1, len(_FIELDS))
+            if len(pairs) != plan.counts[tile, 0]:
+                raise ValueError(f"{plan.counts[tile, 0]} pairs were written, {len(pairs)} are there")
+            found.append(pairs)
+        pairs = np.concatenate(found)
+        _check_pairs(comparison.store, pairs)
+    return pairs
+
+
+def _check_pairs(store: Store, pairs: NDArray[np.int64]) -> None:
+    images = store.blocks * store.thumbnail_settings.block_size
+    if not ((pairs[:, 3] > 0) & (pairs[:, 3] < 256)).all():
+        raise ValueError("some have no transform")
+    if pairs[:, :2].min() < 0 or pairs[:, :2].max() >= images:
+        raise ValueError("some are of images that are not there")

@@ -1,13 +1,16 @@
 """A part of a comparison, its tiles, and how far they are."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.grid import Axis, Tile, pairs_within
+from ..errors import UsageError
+from ..kernels.grid import Axis, Tile, pairs_within, plan_tiles
+from .validation import MOST_TILES
 
-__all__ = ["Part", "Plan"]
+__all__ = ["Part", "Plan", "axes_and_tiles"]
 
 
 class Part(NamedTuple):
@@ -67,3 +70,26 @@ class Plan(NamedTuple):
         tile = self.tiles[number]
         rows = self.rows.images(tile.rows)
         return pairs_within(rows) if tile.triangular else rows * self.columns.images(tile.columns)
+
+
+def axes_and_tiles(parts: Sequence[Part], two_sides: bool) -> tuple[Axis, Axis, list[Tile]]:
+    """Axes and tiles of the last of some parts, which cover the first generations of a store.
+
+    Raises
+    ------
+    UsageError
+        If there are more tiles than anybody makes; they are not listed then.
+    """
+
+    def axis(some: Sequence[Part], side: str) -> Axis:
+        images = [part.images_a if side == "a" else part.images_b for part in some]
+        return Axis(tuple((n, part.sub_block) for n, part in zip(images, some, strict=True)))
+
+    last = parts[-1]
+    rows, columns = axis(parts, "a"), axis(parts, "b" if two_sides else "a")
+    new = max(-(-max(last.images_a, last.images_b) // last.sub_block), 1)
+    if -(-max(rows.sub_blocks(), columns.sub_blocks()) // last.tile_side) * -(-new // last.tile_side) > 2 * MOST_TILES:
+        raise UsageError(f"a plan has more than {MOST_TILES} tiles; use a larger tile_side or sub_block")
+    of_rows = axis(parts[:-1], "a").sub_blocks(), rows.sub_blocks()
+    of_columns = (axis(parts[:-1], "b").sub_blocks(), columns.sub_blocks()) if two_sides else None
+    return rows, columns, plan_tiles(of_rows, of_columns, last.tile_side)

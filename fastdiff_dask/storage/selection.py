@@ -108,7 +108,7 @@ def images_to_plan(
         blocks = generation.a if side == "a" else generation.b
         of_side[blocks.start * size : blocks.stop * size] = True
     numbers = np.flatnonzero(of_side)
-    digests = store.read_digests()[numbers]
+    digests = store.arrays.read_digests()[numbers]
     # a function of the user's may tell equal thumbnails apart from themselves, so each image is compared
     if settings.measure != "mse":
         kept = np.flatnonzero(digests.any(axis=(1, 2)))

@@ -94,7 +94,7 @@ def _compare_tile(
     allowed = _allowed(settings, rows, columns)
 
     def compare(device: Device) -> tuple[PairWriter, SearchCounts]:
-        writer, counts = comparison.pair_writer(parts[-1], task.number), SearchCounts()
+        writer, counts = PairWriter(comparison, parts[-1], task.number), SearchCounts()
         if measure is None:
             found = _mse_pairs(store, settings, rows, columns, counts, device, allowed)
         else:
@@ -145,7 +145,7 @@ def _mse_pairs(
     return similar_tile_pairs(
         rows,
         columns,
-        store.thumbnail_rows,
+        store.arrays.thumbnail_rows,
         shape=(height, width, channels),
         limit=settings.sse_limit(height, width),
         transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),

@@ -42,13 +42,13 @@ def copy_block(url: str, urls: dict[str, str], block: int, run: str = "") -> tup
         # a row that is not current any more and whose images are gone; what is listed has no such error
         frame.loc[~there, "error"] = changed_record().error
         arrays = []
-        for read in (source.thumbnail_rows, source.signature_rows, source.digest_rows):
+        for read in (source.arrays.thumbnail_rows, source.arrays.signature_rows, source.arrays.digest_rows):
             values = read(numbers[there])
             whole = np.zeros((len(frame), *values.shape[1:]), values.dtype)
             whole[there] = values
             arrays.append(whole)
         store.write_partition(block, frame)
-        store.write_images(block, *arrays)
+        store.arrays.write_images(block, *arrays)
         amounts.images, amounts.errors = len(frame), int(frame.error.notna().sum())
     return amounts.images, amounts.errors
 

@@ -17,6 +17,6 @@ def hash_block(url: str, block: int, hashing: HashSettings, run: str = "") -> bo
     wanted = hashing.missing(frame[readable])
     if wanted is None:
         return False
-    set_hashes(frame, wanted.columns(store.read_thumbnails(block)[: len(frame)][readable]))
+    set_hashes(frame, wanted.columns(store.arrays.read_thumbnails(block)[: len(frame)][readable]))
     store.write_partition(block, frame)
     return True

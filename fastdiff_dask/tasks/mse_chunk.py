@@ -18,11 +18,11 @@ __all__ = ["digest", "mse_chunk", "transposed", "write_chunk", "write_mse_chunk"
 def write_mse_chunk(url: str, matrix: str, i: int, j: int, transforms: tuple[int, ...], symmetric: bool) -> None:
     """Compute and write a chunk; NaN for rows without an image that can be compared."""
     store = Store(url)
-    blocks = {block: store.read_thumbnails(block) for block in {i, j}}
+    blocks = {block: store.arrays.read_thumbnails(block) for block in {i, j}}
     with SINGLE_THREADED_BLAS:
         values = mean_squared_errors(blocks[i], blocks[j], transforms)
     for axis, block in enumerate((i, j)):
-        unreadable = ~store.read_digests(range(block, block + 1)).any(axis=(1, 2))
+        unreadable = ~store.arrays.read_digests(range(block, block + 1)).any(axis=(1, 2))
         values[(unreadable, slice(None)) if axis == 0 else (slice(None), unreadable)] = np.nan
     DenseMatrix(matrix).write(values, i, j, symmetric)
 

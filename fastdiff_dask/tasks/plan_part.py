@@ -110,5 +110,5 @@ def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> in
 def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int64]) -> Iterator[Any]:
     """Signatures of some images, in their order, as they are compared, some at a time."""
     for start in range(0, len(images), _ROWS):
-        rows = store.signature_rows(images[start : start + _ROWS])
+        rows = store.arrays.signature_rows(images[start : start + _ROWS])
         yield as_mirrored(rows, *store.thumbnail_settings.shape) if settings.mirror else rows

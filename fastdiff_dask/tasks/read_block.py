@@ -207,7 +207,7 @@ def _write_block(store: Store, frame: Any, block: int, parts: list[ReadPart]) ->
     def whole(values: list[NDArray[Any]]) -> NDArray[Any]:
         return values[0] if len(values) == 1 else np.concatenate(values)
 
-    store.write_images(
+    store.arrays.write_images(
         block,
         whole([part.thumbnails for part in parts]),
         whole([part.signatures for part in parts]),

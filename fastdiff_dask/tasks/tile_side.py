@@ -52,4 +52,4 @@ class StoredTileSide:
 
     def thumbnails(self, rows: Any) -> NDArray[np.uint8]:
         """Thumbnails of some of the images."""
-        return self._comparison.store.thumbnail_rows(self.images[rows])
+        return self._comparison.store.arrays.thumbnail_rows(self.images[rows])

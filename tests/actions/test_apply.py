@@ -655,4 +655,4 @@ def test_the_commands(tmp_path, photos, client):
     code, output = run("apply", store, "--decisions", file, "--hardlink", "--yes")
     assert (code, output.splitlines()[-1]) == (0, "1 files were replaced by hard links")
     assert "1 pairs are remembered as no duplicates" in output
-    assert len(Store(str(store)).read_not_duplicates()) == 1
+    assert len(Store(str(store)).records.read_not_duplicates()) == 1

@@ -353,9 +353,9 @@ def test_pairs_that_are_no_duplicates_count_in_the_plan(tmp_path, photos, client
     assert removed(plan) == {"1 small.png": "1 big.png"}
     code, output = run("apply", tmp_path / "store", "--decisions", file, "--trash")
     assert (code, "0 big.png" in output.split("stays")[0], "1 images may go" in output) == (0, False, True)
-    assert db.store.read_not_duplicates() == []
+    assert db.store.records.read_not_duplicates() == []
     db.apply(plan, "trash")
-    assert len(db.store.read_not_duplicates()) == 1
+    assert len(db.store.records.read_not_duplicates()) == 1
 
 
 def test_each_name_in_decisions_is_looked_at(tmp_path, photos, client):

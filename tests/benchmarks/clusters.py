@@ -31,7 +31,8 @@ from fastdiff_dask.results.collect import collect_result
 from fastdiff_dask.results.components import Components
 from fastdiff_dask.results.stored import roots_of_store
 from fastdiff_dask.storage.comparisons import Comparison
-from fastdiff_dask.storage.plans import Part
+from fastdiff_dask.storage.pairs import PairWriter
+from fastdiff_dask.storage.plans import Part, axes_and_tiles
 from fastdiff_dask.storage.schema import UNREAD
 from fastdiff_dask.storage.store import Store
 
@@ -61,15 +62,15 @@ def make_store(folder: Path, families: int, size: int) -> None:
         digests = rng.integers(1, 256, (rows, 4, 16), dtype=np.uint8)
         digests[max(images - block * rows, 0) :] = 0
         signatures = np.zeros((rows, signature_length(SIDE, SIDE, 3)), np.float32)
-        store.write_images(block, np.zeros((rows, SIDE, SIDE, 3), np.uint8), signatures, digests)
+        store.arrays.write_images(block, np.zeros((rows, SIDE, SIDE, 3), np.uint8), signatures, digests)
     comparison = Comparison(store, CompareSettings())
     part = Part(range(1), images, 0, SUB_BLOCK, TILE_SIDE)
     comparison.begin(part)
     comparison.record_part(part)
-    _, _, tiles = comparison.tiles([part])
+    _, _, tiles = axes_and_tiles([part], store.two_sides)
     a, b = np.triu_indices(size, k=1)
     for tile in range(len(tiles)):
-        writer = comparison.pair_writer(part, tile)
+        writer = PairWriter(comparison, part, tile)
         for family in range(tile, families, len(tiles)):
             pairs = np.stack(
                 [a * families + family, b * families + family, (a * b) % 800_000 % 8000, a * 0 + 1], axis=1

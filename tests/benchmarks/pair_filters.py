@@ -22,6 +22,7 @@ from fastdiff_dask.kernels.pair_filters import PairFilters
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pairs import read_pairs
 from fastdiff_dask.storage.selection import read_keys
 from fastdiff_dask.storage.store import Store
 
@@ -48,13 +49,13 @@ def add_metadata(store: Store) -> None:
         sizes = np.where(sizes > 0, sizes, rng.integers(800, 4000, (rows, 2)))
         turned = rng.random(rows) < 0.3
         sizes[turned] = sizes[turned, ::-1]
-        hashes = HashSettings(amount=4).columns(store.read_thumbnails(block)[:rows])
+        hashes = HashSettings(amount=4).columns(store.arrays.read_thumbnails(block)[:rows])
         store.write_partition(block, frame.assign(width=sizes[:, 0], height=sizes[:, 1], **hashes))
 
 
 def pairs_of(comparison: Comparison) -> np.ndarray:
     """Pairs that were found, sorted."""
-    found = np.concatenate([np.zeros((0, 4), np.int64), *comparison.read_pairs(comparison.plans())])
+    found = np.concatenate([np.zeros((0, 4), np.int64), *read_pairs(comparison, comparison.plans())])
     return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 

@@ -61,7 +61,7 @@ def make_store(folder: Path, images: int, *, seed: int = 0, size: int = 64, thre
         start = block * settings.block_size
         stop = min(start + settings.block_size, images)
         thumbnails = simulate_range(start, stop, seed, size=(size, size))
-        store.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
+        store.arrays.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
 
     finished = store.finished_blocks()
     with SINGLE_THREADED_BLAS, ThreadPoolExecutor(threads) as pool:

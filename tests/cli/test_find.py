@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fastdiff_dask.images.decoder_pool import close_readers
+from fastdiff_dask.storage.arrays import ImageArrays
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -198,7 +199,7 @@ def test_a_full_disk_is_one_line(run, tmp_path, simulated, monkeypatch):
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
     monkeypatch.undo()
-    monkeypatch.setattr(Store, "write_images", full)
+    monkeypatch.setattr(ImageArrays, "write_images", full)
     code, _, err = run("find", tmp_path / "photos", "--store", tmp_path / "store")
     assert code == 1
     assert "No space left on device" in err.splitlines()[-1]
@@ -283,7 +284,7 @@ def test_every_file_is_counted_by_its_rule(run, tmp_path, simulated):
 def test_thumbnail_and_block_size(run, tmp_path, simulated):
     found(run, tmp_path, "--thumbnail-size", "16x32", "--block-size", "5")
     store = Store(str(tmp_path / "s"))
-    assert store.thumbnails_array().shape == (20, 32, 16, 3)
+    assert store.arrays.thumbnails().shape == (20, 32, 16, 3)
 
 
 def test_exact_decode(run, tmp_path):
@@ -293,7 +294,7 @@ def test_exact_decode(run, tmp_path):
     for name, options in (("fast", []), ("exact", ["--exact-decode"])):
         store = tmp_path / name
         assert run("find", folder, "--store", store, "--threshold", "100000", *options)[0] == 0
-        found.append(Store(str(store)).read_thumbnails(0)[:2])
+        found.append(Store(str(store)).arrays.read_thumbnails(0)[:2])
         with Image.open(folder / "picture_00000.jpg") as picture:
             plain = np.asarray(picture.resize((64, 64), Image.Resampling.BICUBIC))
         assert (found[-1][0] == plain).all() == (name == "exact")

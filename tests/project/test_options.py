@@ -297,7 +297,7 @@ def test_a_store_from_someone_else_names_no_place_to_write_to(tmp_path, simulate
         db.index_the_dirs()
         db.first_loop_iteration()
         db.second_loop_iteration()
-    values = Store(str(tmp_path / "store")).read_settings()
+    values = Store(str(tmp_path / "store")).records.read_settings()
     bad = {"cfg_path": "evil.toml", "retain_config": True, "sl_make_diff_plots": True, "sl_plot_output_dir": "evil"}
     bad |= {"store": "evil", "p_root_dir_a": ["/"]}
     (tmp_path / "store" / "settings.json").write_text(json.dumps({**values, "settings": values["settings"] | bad}))

@@ -301,7 +301,7 @@ def make_store(folder: Path, root: Path, thumbnails: np.ndarray) -> Store:
         rows = thumbnails[block * size : (block + 1) * size]
         arrays = rows, signatures(rows), thumbnail_digests(rows)
         whole = [np.concatenate([part, np.zeros((size - len(rows), *part.shape[1:]), part.dtype)]) for part in arrays]
-        store.write_images(block, *whole)
+        store.arrays.write_images(block, *whole)
     return store
 
 

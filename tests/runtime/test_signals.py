@@ -13,6 +13,7 @@ import pytest
 
 import fastdiff_dask as fd
 from fastdiff_dask.runtime import signals
+from fastdiff_dask.storage.records import Records
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -147,15 +148,15 @@ def test_where_somebody_else_handles_signals(tmp_path):
 
 def test_a_stage_without_tasks_is_stopped_at_its_end(tmp_path, client, monkeypatch, capsys):
     simulate_images(tmp_path / "photos", images=2, duplicates=0, size=(32, 32))
-    original = Store.write_index
-    monkeypatch.setattr(Store, "write_index", lambda *a: (signal.raise_signal(signal.SIGINT), original(*a)))
+    original = Records.write_index
+    monkeypatch.setattr(Records, "write_index", lambda *a: (signal.raise_signal(signal.SIGINT), original(*a)))
     handler = signal.getsignal(signal.SIGINT)
     with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
         with pytest.raises(KeyboardInterrupt):
             db.index_the_dirs()
         assert signal.getsignal(signal.SIGINT) is handler
         # the index came to its end
-        assert Store(str(tmp_path / "store")).read_index()["ignored"] == {}
+        assert Store(str(tmp_path / "store")).records.read_index()["ignored"] == {}
         assert len(db.images) == 2
         db.first_loop_iteration()
         assert db.images_read == 2

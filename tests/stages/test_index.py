@@ -280,7 +280,7 @@ def test_every_file_is_listed_or_counted_by_one_rule(collection, tmp_path):
     # l7 is followed: what is there counts instead
     assert outcome(collection, counts) == (listed, expected, walked(collection.folder, outside) - 1)
     assert list(counts.ignored) == sorted(counts.ignored)
-    assert Store(collection.store_url).read_index()["ignored"] == expected
+    assert Store(collection.store_url).records.read_index()["ignored"] == expected
 
     listed = {"a.jpg", "l2.jpg", "left.jpg", "\ufffd.jpg"}  # sub-folders, and links to some, count for nothing
     counts = collection.index(recursive=False, ignore_names=("tmp",))
@@ -355,7 +355,7 @@ def test_another_name_of_a_file_is_no_image(collection, tmp_path):
     assert counts.ignored == {"another name of a listed file": 2, "symbolic link to a listed file": 2}
     pairs = [("a.jpg", "m.jpg"), ("c.jpg", "b.jpg"), ("sub/z.jpg", "m.jpg"), ("\udcff.jpg", "m.jpg")]
     folder = str(collection.folder)
-    links = [Link(*link) for link in Store(collection.store_url).read_index()["links"]]
+    links = [Link(*link) for link in Store(collection.store_url).records.read_index()["links"]]
     assert links == [Link("a", folder, name, "a", folder, same) for name, same in pairs]
 
     (collection.folder / "m.jpg").unlink()
@@ -423,11 +423,14 @@ def test_a_damaged_index_is_said_and_mended(collection):
     path = Path(collection.store_url, "index.json")
     path.write_text("{")
     with pytest.raises(FastDiffError, match=r"damaged: index\.json"):
-        Store(collection.store_url).read_index()
+        Store(collection.store_url).records.read_index()
     collection.index()
-    assert Store(collection.store_url).read_index() == {"ignored": {"no image by its extension": 1}, "links": []}
+    assert Store(collection.store_url).records.read_index() == {
+        "ignored": {"no image by its extension": 1},
+        "links": [],
+    }
     path.unlink()
-    assert Store(collection.store_url).read_index() == {"ignored": {}, "links": []}
+    assert Store(collection.store_url).records.read_index() == {"ignored": {}, "links": []}
 
 
 def test_a_folder_that_vanishes_or_is_closed_below_an_ignored_one_counts_as_one():

@@ -749,4 +749,4 @@ def test_a_store_that_lost_objects(bucket, tmp_path, client):
         store.read_images(["path"])
     bucket.put("store/arrays.zarr/thumbnails/c.0.0.0.0", b"cut short")
     with pytest.raises(FastDiffError, match="is damaged: thumbnails of block 0 cannot be read"):
-        store.thumbnail_rows(np.array([3]))
+        store.arrays.thumbnail_rows(np.array([3]))

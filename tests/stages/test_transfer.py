@@ -108,8 +108,8 @@ def test_metadata_and_hashes_are_copied(indexed, client):
         assert of_a[names].to_dict("records") == hashes[names].to_dict("records")
         assert of_a.source.to_list() == hashes.index.to_list()
         np.testing.assert_array_equal(
-            db.store.thumbnail_rows(of_a.index.to_numpy()),
-            Store(str(indexed / "store-a")).thumbnail_rows(hashes.index.to_numpy()),
+            db.store.arrays.thumbnail_rows(of_a.index.to_numpy()),
+            Store(str(indexed / "store-a")).arrays.thumbnail_rows(hashes.index.to_numpy()),
         )
         assert copied[copied.side == "b"].hash_0.isna().all()
         db.first_loop_iteration(compute_hash=True)  # those of b from their thumbnails

@@ -30,6 +30,7 @@ from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.storage import validation
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.matrix import DenseMatrix
+from fastdiff_dask.storage.pairs import PairWriter, read_pairs
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -98,7 +99,7 @@ def use(finished, place, client):
             db.images.compute(scheduler="synchronous")
             db.thumbnails.compute(scheduler="synchronous")
             db.mse(persist=True).compute(scheduler="synchronous")
-            db.store.thumbnails_array()[:]
+            db.store.arrays.thumbnails()[:]
 
     watched = Monitor(str(place / "store")).snapshot(0)
     if watched.problem is not None:
@@ -119,7 +120,7 @@ def read(place):
     """All recorded comparisons, which a run might leave alone."""
     store = Store(str(place / "store"))
     for comparison in Comparison.all_in(store):
-        for _ in comparison.read_pairs(comparison.plans()):
+        for _ in read_pairs(comparison, comparison.plans()):
             pass
 
 
@@ -448,7 +449,7 @@ def test_an_index_that_was_not_written_here(finished, place, index):
     text = json.dumps(index).replace("ROOT", str((finished / "photos").resolve()))
     (place / "store" / "index.json").write_text(text)
     with pytest.raises(FastDiffError, match=r"index\.json cannot be read") as caught:
-        Store(str(place / "store")).read_index()
+        Store(str(place / "store")).records.read_index()
     assert str(caught.value).isprintable()
 
 
@@ -510,15 +511,15 @@ def test_what_is_written_replaces_hard_links(place):
     before = tree(place / "outside")
     assert len(before) >= 10
     with Store.lock(str(place / "store")):
-        store.write_index({"ignored": {"a rule": 5}, "links": []})
+        store.records.write_index({"ignored": {"a rule": 5}, "links": []})
         store.write_partition(0, store.read_partition(0).assign(width=5))
-        store.write_images(
+        store.arrays.write_images(
             0,
-            *(read(np.arange(16)) * 0 for read in (store.thumbnail_rows, store.signature_rows)),
-            store.digest_rows(np.arange(16)) * 0,
+            *(read(np.arange(16)) * 0 for read in (store.arrays.thumbnail_rows, store.arrays.signature_rows)),
+            store.arrays.digest_rows(np.arange(16)) * 0,
         )
         DenseMatrix(str(place / "store" / "arrays.zarr" / "mse-rotations")).write(np.zeros((16, 16)), 0, 0, True)
-        writer = comparison.pair_writer(part, 0)
+        writer = PairWriter(comparison, part, 0)
         writer.add(np.full((3, 4), 5))
         writer.commit(SearchCounts(pairs=9))
         comparison.begin(part)

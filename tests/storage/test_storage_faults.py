@@ -20,6 +20,7 @@ from fastdiff_dask.kernels.hashes import HashSettings
 from fastdiff_dask.runtime.connection import connect
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.files import Files
+from fastdiff_dask.storage.pairs import PairWriter, read_pairs
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.tasks.hash_block import hash_block
 from fastdiff_dask.tasks.plan_part import plan_part
@@ -167,7 +168,7 @@ def test_tasks_of_a_run_that_has_ended_write_nothing(tmp_path, simulated, client
     for task in (
         lambda: hash_block(url, 0, HashSettings(amount=0), run),
         lambda: store.write_partition(0, store.read_partition(0)),
-        lambda: store.write_plain("thumbnails", 0, store.read_thumbnails(0)),
+        lambda: store.arrays.write_plain("thumbnails", 0, store.arrays.read_thumbnails(0)),
         lambda: plan_part(url, settings, 1, 0, run=run),
         lambda: Comparison(store, settings).begin(None),
         store.files.begin_run,
@@ -303,10 +304,10 @@ def test_a_tile_that_a_worker_taken_for_dead_committed_is_left_as_it_is(tmp_path
         found = db.pairs
         comparison = Comparison(db.store, CompareSettings())
         (plan,) = comparison.plans()
-        counts, pairs = plan.counts[0], np.concatenate(list(comparison.read_pairs([plan])))
+        counts, pairs = plan.counts[0], np.concatenate(list(read_pairs(comparison, [plan])))
         assert len(pairs) == counts[0] == 5
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("c.*")}
-        writer = comparison.pair_writer(plan.part, 0)
+        writer = PairWriter(comparison, plan.part, 0)
         writer.add(pairs)
         writer.commit(SearchCounts(*counts[1:].tolist()))
         assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("c.*")} == before

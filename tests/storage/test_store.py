@@ -18,6 +18,7 @@ from fastdiff_dask.kernels.grid import Generation
 from fastdiff_dask.kernels.hashes import thumbnail_digests
 from fastdiff_dask.kernels.signatures import signature_length, signatures
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pairs import PairWriter, read_pairs
 from fastdiff_dask.storage.plans import Part
 from fastdiff_dask.storage.schema import IMAGE_SCHEMA, UNREAD
 from fastdiff_dask.storage.store import Store
@@ -51,7 +52,7 @@ def make_store(url: str) -> Store:
 
 
 def write(store: Store, block: int, thumbnails: np.ndarray) -> None:
-    store.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
+    store.arrays.write_images(block, thumbnails, signatures(thumbnails), thumbnail_digests(thumbnails))
 
 
 def test_what_was_written_comes_back(store, url):
@@ -68,7 +69,7 @@ def test_a_block_of_black_pictures_is_finished(store):
     assert store.finished_blocks() == {1}
     write(store, 0, np.full((3, 8, 8, 3), 7, np.uint8))
     assert store.finished_blocks() == {0, 1}
-    assert (store.read_thumbnails(0) == 7).all()
+    assert (store.arrays.read_thumbnails(0) == 7).all()
 
 
 def test_a_new_generation_keeps_the_old_thumbnails(store, url):
@@ -78,7 +79,7 @@ def test_a_new_generation_keeps_the_old_thumbnails(store, url):
     again = Store(url)
     assert again.finished_blocks() == {0}
     assert again.thumbnails_array().shape == (9, 8, 8, 3)
-    assert (again.read_thumbnails(0) == 7).all()
+    assert (again.arrays.read_thumbnails(0) == 7).all()
 
 
 def test_partitions_beyond_the_last_generation_do_not_count(store, url):
@@ -99,14 +100,14 @@ def begin(store: Store, compare_settings: CompareSettings | None = None, part: P
 
 
 def write_tile(comparison: Comparison, tile: int, *parts: np.ndarray) -> None:
-    writer = comparison.pair_writer(PART, tile)
+    writer = PairWriter(comparison, PART, tile)
     for pairs in parts:
         writer.add(pairs)
     writer.commit(COUNTS)
 
 
 def read_all(comparison: Comparison) -> np.ndarray:
-    return np.concatenate(list(comparison.read_pairs(comparison.plans())))
+    return np.concatenate(list(read_pairs(comparison, comparison.plans())))
 
 
 def test_tiles_are_finished_by_their_mark(store):
@@ -122,7 +123,7 @@ def test_tiles_are_finished_by_their_mark(store):
     assert comparison.plans()[0].counts.tolist() == [[2, 7, 5, 4, 3, 2], [-1] * 6, [0, 7, 5, 4, 3, 2]]
     np.testing.assert_array_equal(read_all(comparison), pairs)
     # pairs without the mark are those of a process that was killed in between
-    group = zarr.open_group(store.zarr(), path=f"comparisons/{comparison.name}/generations-0-1", mode="r+")
+    group = zarr.open_group(store.arrays.zarr(), path=f"comparisons/{comparison.name}/generations-0-1", mode="r+")
     group.create_array("pairs-1", data=pairs)
     assert len(read_all(comparison)) == 2
     write_tile(comparison, 1, pairs[:1])
@@ -140,7 +141,7 @@ def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
     pairs[:, :2] %= 6
     write_tile(comparison, 0, *np.split(pairs, np.cumsum(sizes)[:-1]))
     np.testing.assert_array_equal(read_all(comparison), pairs)
-    assert max(len(part) for part in comparison.read_pairs(comparison.plans())) <= 4
+    assert max(len(part) for part in read_pairs(comparison, comparison.plans())) <= 4
 
 
 def test_a_plan_that_was_not_recorded_does_not_count(store):
@@ -176,9 +177,9 @@ def test_rows_are_read_in_any_order(store, images, rng):
         write(store, block, thumbnails[block])
     whole = thumbnails.reshape(6, 8, 8, 3)[:4]
     wanted = np.array(images, np.int64)
-    np.testing.assert_array_equal(store.thumbnail_rows(wanted), whole[wanted])
-    np.testing.assert_array_equal(store.signature_rows(wanted), signatures(whole[wanted]))
-    digests = store.read_digests()
+    np.testing.assert_array_equal(store.arrays.thumbnail_rows(wanted), whole[wanted])
+    np.testing.assert_array_equal(store.arrays.signature_rows(wanted), signatures(whole[wanted]))
+    digests = store.arrays.read_digests()
     np.testing.assert_array_equal(digests[:4], thumbnail_digests(whole))
     assert digests.shape == (6, 4, 16)
     assert not digests[4:].any()  # rows without an image
@@ -192,7 +193,7 @@ def test_a_block_that_is_part_empty_takes_its_images_only(tmp_path, rng):
         store.write_partition(block, partition(first, rows))
         write(store, block, thumbnails[first : first + rows])
     store.add_generation(Generation(range(2), range(2, 2), 1029, 0))
-    np.testing.assert_array_equal(store.thumbnail_rows(np.arange(1029)), thumbnails)
+    np.testing.assert_array_equal(store.arrays.thumbnail_rows(np.arange(1029)), thumbnails)
     # and others read it as they would read any array, also what is left out
     group = zarr.open_group(f"{tmp_path}/store/arrays.zarr", mode="r")
     np.testing.assert_array_equal(group["thumbnails"][:1029], thumbnails)
@@ -237,7 +238,7 @@ def test_other_settings_are_refused_with_both_values(store, url, roots, settings
 
 @pytest.mark.parametrize("change", [{"format_version": 1}, {"format": "other"}, {"generations": 5}, {"thumbnails": {}}])
 def test_another_format_is_refused(store, url, change):
-    zarr.open_group(store.zarr(), mode="r+").update_attributes(change)
+    zarr.open_group(store.arrays.zarr(), mode="r+").update_attributes(change)
     with pytest.raises(StoreMismatchError, match="name another --store, or delete it"):
         Store(url)
 
@@ -323,7 +324,7 @@ def test_damage_is_said_in_one_line(tmp_path, damage):
         path = partition_path if damage == "cut partition" else chunk
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(FastDiffError, match=r"is damaged.*delete the store and start again") as caught:
-        store.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
+        store.arrays.read_thumbnails(0) if damage == "cut thumbnails" else store.read_images(["image"])
     assert "\n" not in str(caught.value)
 
 

@@ -15,6 +15,7 @@ from fastdiff_dask.kernels.signatures import as_mirrored
 from fastdiff_dask.runtime import memory
 from fastdiff_dask.runtime.memory import check_compare_memory, compare_task_bytes
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pairs import PairWriter
 from fastdiff_dask.storage.pending import choose_comparison, pairs_left, unplanned
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.tasks.plan_part import plan_part
@@ -76,7 +77,7 @@ def test_a_plan_is_read_back_as_it_was_recorded(url):
     assert sorted(order.tolist()) == list(range(IMAGES))
     assert order.tolist() != list(range(IMAGES))
     np.testing.assert_array_equal(
-        recorded.read_signatures(part, "a", range(5, 50)), recorded.store.signature_rows(order[5:50])
+        recorded.read_signatures(part, "a", range(5, 50)), recorded.store.arrays.signature_rows(order[5:50])
     )
     assert [one.settings for one in Comparison.all_in(recorded.store)] == [settings]
 
@@ -86,9 +87,9 @@ def test_signatures_of_a_mirrored_comparison_have_no_odd_signs(url):
     part = plan_part(url, settings, 2, 0)
     recorded = Comparison(Store(url), settings)
     order = recorded.read_order(part, "a", range(IMAGES))
-    wanted = as_mirrored(recorded.store.signature_rows(order), 8, 8, 3)
+    wanted = as_mirrored(recorded.store.arrays.signature_rows(order), 8, 8, 3)
     np.testing.assert_array_equal(recorded.read_signatures(part, "a", range(IMAGES)), wanted)
-    assert not np.array_equal(wanted, recorded.store.signature_rows(order))
+    assert not np.array_equal(wanted, recorded.store.arrays.signature_rows(order))
 
 
 def test_tiles_grow_smaller_with_threads_and_larger_with_images(url):
@@ -174,7 +175,7 @@ def test_a_begun_comparison_goes_on_if_less_of_it_is_left(url):
     _, begun = plan(url, 300, sub_block=20, tile_side=1)
     (read,) = begun.plans()
     for number in read.pending()[1:]:
-        begun.pair_writer(read.part, number).commit(SearchCounts())
+        PairWriter(begun, read.part, number).commit(SearchCounts())
     left = read.pairs(read.pending()[0])
     assert pairs_left(begun) == left == 190
     chosen = choose_comparison(begun.store, CompareSettings(similarity_threshold=200))

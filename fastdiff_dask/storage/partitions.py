@@ -1,0 +1,82 @@
+"""The metadata of a block of images as a Parquet file: a partition."""
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .schema import IMAGE_SCHEMA, PARTITIONS
+from .validation import check_rows, is_plain
+
+__all__ = ["BlockImages", "decode_partition", "empty_partition", "encode_partition", "partition_name"]
+
+
+class BlockImages(NamedTuple):
+    """The images that a block has by its generation.
+
+    Attributes
+    ----------
+    first, images
+        Number of its first image, and how many it has.
+    side, roots
+        Its side, and the folders of that.
+    """
+
+    first: int
+    images: int
+    side: str
+    roots: list[str]
+
+
+def partition_name(block: int) -> str:
+    """Name of the file of a block, in the store."""
+    return f"{PARTITIONS}/block-{block:08d}.parquet"
+
+
+def empty_partition(columns: Sequence[str]) -> pd.DataFrame:
+    """Metadata of no image, some columns."""
+    return IMAGE_SCHEMA.empty_table().select(list(columns)).to_pandas()
+
+
+def encode_partition(frame: pd.DataFrame) -> bytes:
+    """Metadata of a block, columns as in `IMAGE_SCHEMA`, as the bytes of a Parquet file."""
+    sink = io.BytesIO()
+    table = pa.Table.from_pandas(frame, schema=IMAGE_SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode_partition(content: bytes, expected: BlockImages | None, columns: Sequence[str] | None) -> pd.DataFrame:
+    """Metadata of a block from the bytes of its file.
+
+    Parameters
+    ----------
+    content
+        The bytes.
+    expected
+        The images that it must have; None if no generation has the block, and anything may be there.
+    columns
+        Columns that are read; None: all.
+
+    Raises
+    ------
+    ValueError
+        If it is no file as `encode_partition` makes them, or of other images.
+    """
+    file = pq.ParquetFile(io.BytesIO(content))
+    # before any of it is read: types of its own, or more rows than there can be, are not even made
+    if not is_plain(file.schema_arrow, IMAGE_SCHEMA):
+        raise ValueError("its columns are others")
+    if expected is not None and file.metadata.num_rows != expected.images:
+        raise ValueError(f"it has {file.metadata.num_rows} images, not {expected.images}")
+    wanted = None if columns is None else list(columns)
+    # names of files are checked as they will be used
+    checked = wanted if wanted is None or "path" not in wanted else list({*wanted, "path_bytes"})
+    table = file.read(columns=checked)
+    table.validate(full=True)
+    if expected is not None:
+        check_rows(table, expected.first, expected.side, expected.roots)
+    return table.select(wanted or IMAGE_SCHEMA.names).to_pandas(ignore_metadata=True)
