@@ -100,7 +100,7 @@ def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch)
     opened = Store(f"{collection.url}/work/store")
     paths = opened.read_images(["path"])
     for at_once in (1, 3):
-        monkeypatch.setattr("fastdiff_dask.storage.store._PARTITIONS", at_once)
+        monkeypatch.setattr("fastdiff_dask.storage.store._PARTITIONS_AT_ONCE", at_once)
         assert opened.read_images(["path"]).equals(paths)
     assert len(paths) == 28
     # the stores hold the same

@@ -78,7 +78,7 @@ def test_a_new_generation_keeps_the_old_thumbnails(store, url):
     store.add_generation(Generation(range(2, 3), range(3, 3), 2, 0))
     again = Store(url)
     assert again.finished_blocks() == {0}
-    assert again.thumbnails_array().shape == (9, 8, 8, 3)
+    assert again.arrays.thumbnails().shape == (9, 8, 8, 3)
     assert (again.arrays.read_thumbnails(0) == 7).all()
 
 
@@ -132,10 +132,8 @@ def test_tiles_are_finished_by_their_mark(store):
 
 @pytest.mark.parametrize("sizes", [[3], [2], [2, 2, 1], [5, 9], [4, 4], [0, 4, 0]])
 def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
-    monkeypatch.setattr("fastdiff_dask.storage.pairs.PAIRS_CHUNK", 4)
-    monkeypatch.setattr("fastdiff_dask.storage.comparisons.PAIRS_CHUNK", 4)
-    monkeypatch.setattr("fastdiff_dask.storage.comparisons.PLAIN_PAIRS", 2)
-    monkeypatch.setattr("fastdiff_dask.storage.pairs.PLAIN_PAIRS", 2)
+    monkeypatch.setattr("fastdiff_dask.storage.pairs._CHUNK", 4)
+    monkeypatch.setattr("fastdiff_dask.storage.pairs._FEW", 2)
     comparison = begin(store)
     pairs = np.arange(1, 4 * sum(sizes) + 1).reshape(-1, 4) % 251 + 1
     pairs[:, :2] %= 6
@@ -239,7 +237,7 @@ def test_other_settings_are_refused_with_both_values(store, url, roots, settings
 @pytest.mark.parametrize("change", [{"format_version": 1}, {"format": "other"}, {"generations": 5}, {"thumbnails": {}}])
 def test_another_format_is_refused(store, url, change):
     zarr.open_group(store.arrays.zarr(), mode="r+").update_attributes(change)
-    with pytest.raises(StoreMismatchError, match="name another --store, or delete it"):
+    with pytest.raises(StoreMismatchError, match="name another store=, or delete it"):
         Store(url)
 
 
