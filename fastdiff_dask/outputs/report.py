@@ -20,7 +20,7 @@ from ..actions.journal import History
 from ..actions.removal_plan import plan_removals
 from ..config import check_whole
 from ..errors import UsageError
-from ..kernels.transforms import Transform
+from ..kernels.transforms import Transform, lowest_transforms
 from ..results.keep_rules import KeepRules, best_first
 from ..results.result import Result
 from ..storage.local_files import replaced_file
@@ -67,43 +67,18 @@ def write_report(
     check_whole("limit", limit)
     clusters = _clusters(store, result, KeepRules() if rules is None else rules)
     shown = clusters[:limit]
-    plan_size = sum(image["s"] for one in clusters for image in one["all"] if image["g"] == 1)
-    may_go = sum(image["g"] == 1 for one in clusters for image in one["all"])
-    values = np.array([pair[0] for one in clusters for pair in one["pairs"] if pair is not None])
-    made = store.thumbnail_settings
-    data = {
-        "format": FORMAT,
-        "store": store.url,
-        "measure": result.value.title,
-        "width": made.width,
-        "height": made.height,
-        "clusters": [{name: value for name, value in one.items() if name != "all"} for one in shown],
-    }
-    folders = [*result.settings["directories_a"], *result.settings["directories_b"]]
+    bars, ticks = _histogram(np.array([pair[0] for one in clusters for pair in one["pairs"] if pair is not None]))
     environment = Environment(
         loader=PackageLoader("fastdiff_dask"), autoescape=select_autoescape(default=True, default_for_string=True)
     )
-    bars, ticks = _histogram(values)
     pieces = environment.get_template("report.html.jinja").generate(
         nonce=secrets.token_hex(16),
-        summary={
-            "images": result.files["compared"],
-            "pairs": result.pair_count,
-            "clusters": len(clusters),
-            "shown": len(shown),
-            "left_out": len(clusters) - len(shown),
-            "may_go": may_go,
-            "space": f"{with_unit(plan_size)}B",
-            "errors": len(result.errors),
-            "folders": printable(", ".join(folders)),
-            "measure": result.value.title,
-            "threshold": f"{result.settings['similarity_threshold']:g}",
-        },
+        summary=_summary(result, clusters, len(shown)),
         bars=bars,
         bars_text="; ".join(bar["title"] for bar in bars),
         ticks=ticks,
         # within <script>, only "<" could end it
-        data=Markup(json.dumps(data).replace("<", "\\u003c")),
+        data=Markup(json.dumps(_data(store, result, shown)).replace("<", "\\u003c")),
         sheets=_sheets(store, shown),
     )
     try:
@@ -113,6 +88,37 @@ def write_report(
     except OSError as error:
         raise UsageError(f"the report cannot be written to {path}: {error.strerror}; name another file") from None
     return len(shown)
+
+
+def _summary(result: Result, clusters: list[dict[str, Any]], shown: int) -> dict[str, Any]:
+    """Figures at the top of the page."""
+    going = [image["s"] for one in clusters for image in one["all"] if image["g"] == 1]
+    folders = [*result.settings["directories_a"], *result.settings["directories_b"]]
+    return {
+        "images": result.files["compared"],
+        "pairs": result.pair_count,
+        "clusters": len(clusters),
+        "shown": shown,
+        "left_out": len(clusters) - shown,
+        "may_go": len(going),
+        "space": f"{with_unit(sum(going))}B",
+        "errors": len(result.errors),
+        "folders": printable(", ".join(folders)),
+        "measure": result.value.title,
+        "threshold": f"{result.settings['similarity_threshold']:g}",
+    }
+
+
+def _data(store: Store, result: Result, clusters: list[dict[str, Any]]) -> dict[str, Any]:
+    """Data of the page's script."""
+    return {
+        "format": FORMAT,
+        "store": store.url,
+        "measure": result.value.title,
+        "width": store.thumbnail_settings.width,
+        "height": store.thumbnail_settings.height,
+        "clusters": [{name: value for name, value in one.items() if name != "all"} for one in clusters],
+    }
 
 
 def _check_target(path: Path) -> None:
@@ -141,29 +147,33 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
         best = sorted(best_first(rows[place] for place in part), key=lambda row: row.image in going)
         ordered = [place_of[row.image] for row in best]
         first, others = ordered[0], ordered[1:_IMAGES]
-        pairs: dict[int, list[Any]] = {}
-        chunk = held.groups.between(first, np.array(others, np.int64))
-        values = result.value.numbers(chunk.values)
-        frame = held._frame(chunk)
-        order = np.lexsort((chunk.b, chunk.a))
-        for place, row in zip(order.tolist(), frame.itertuples(), strict=True):
-            a, b = int(chunk.a[place]), int(chunk.b[place])
-            transform = Transform.of(int(row.rotation), bool(row.mirrored))
-            other, of_other = (b, transform.inverse) if a == first else (a, transform)  # the page turns the other one
-            pairs[other] = [float(values[place]), of_other.degrees, of_other.mirrored]
+        pairs = _pairs_with(held, first, others)
+        values = [value for value, *_ in pairs.values()]
         images = [_image(rows[row], contents[row], going, kept, two_sides) for row in ordered]
-        worst = max((pair[0] for pair in pairs.values()), default=None)
         found.append(
             {
                 "images": images[:_IMAGES],
                 "all": images,
                 "pairs": [pairs.get(row) for row in others],
-                "worst": worst,
-                "best": min((pair[0] for pair in pairs.values()), default=None),
+                "worst": max(values, default=None),
+                "best": min(values, default=None),
                 "more": max(0, len(images) - _IMAGES),
             }
         )
     return sorted(found, key=lambda one: (one["worst"] is None, one["worst"] or 0.0, one["images"][0]["p"]))
+
+
+def _pairs_with(result: Result, first: int, others: list[int]) -> dict[int, tuple[float, int, bool]]:
+    """Values of the similar pairs of the first image of a cluster, and the turns of the other images for the page."""
+    chunk = result.groups.between(first, np.array(others, np.int64))
+    degrees, mirrored = lowest_transforms(chunk.masks)
+    columns = (chunk.a, chunk.b, result.value.numbers(chunk.values), degrees, mirrored)
+    pairs = {}
+    for a, b, value, turned, is_mirrored in zip(*(column.tolist() for column in columns), strict=True):
+        transform = Transform.of(turned, is_mirrored)  # of a, to look like b
+        other, of_other = (b, transform.inverse) if a == first else (a, transform)
+        pairs[other] = value, of_other.degrees, of_other.mirrored
+    return pairs
 
 
 def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: bool) -> dict[str, Any]:
