@@ -1,4 +1,4 @@
-"""A plan of what may go → done, with a journal to bring it back; each pair is read and compared again just before."""
+"""A removal plan carried out, with a journal to undo it; each pair is read and compared again just before."""
 
 import contextlib
 import os
@@ -36,23 +36,32 @@ def apply_plan(
     *,
     keep_metadata: bool = False,
 ) -> Iterator[Outcome]:
-    """Do what a plan says, a file at a time; what cannot be done is an outcome with the reason, and stops nothing else.
+    """Carry out a removal plan, a file at a time; a file that cannot go has the reason in its outcome.
 
-    A file goes if it and the one that is kept for it are there, are two files and no links, have the size and the time
-    of modification that were listed and the content that was compared, and are similar when they are read again now;
-    and if no earlier call speaks against it, see `journal.History`. One process of a user does this at a time.
+    A file goes if
+
+    - it and the image that is kept for it are two files, and no links;
+    - both have the size and the time of modification that were listed, and the content that was compared;
+    - both are similar when they are read again now;
+    - no earlier call speaks against it, see `journal.History`.
+
+    One process of a user does this at a time.
 
     Parameters
     ----------
     store, plan, settings
-        The store, the plan for it, and what was compared.
+        The store, the removal plan for it, and the settings of the comparison.
     action
         One of `ACTIONS`.
     folder
-        Where to move to; made if it is not there.
+        The folder to move to; made if it is not there.
     keep_metadata
-        Before a JPEG file goes, copy its capture date and GPS position into that which is kept, where this is a JPEG
-        file without, see `exif_merge.merged`; its thumbnail must be the same after that. `undo` does not take it back.
+        Before a JPEG file goes, copy its capture date and GPS position into the image that is kept, if this is a JPEG
+        file without them, see `exif_merge.merged`. Its thumbnail must stay the same. `undo` does not take it back.
+
+    Yields
+    ------
+    The outcome of each file.
 
     Raises
     ------
@@ -104,7 +113,7 @@ def _apply(
         with Store.lock(store.url) if keep_metadata else contextlib.nullcontext():
             try:
                 for outcome in _act(store, removals, verifier, record, action, folder):
-                    # under the name that the user knows
+                    # users know the names as they gave them
                     yield outcome._replace(path=names.get(outcome.path, outcome.path))
             finally:
                 if verifier.changed:
@@ -128,7 +137,7 @@ def _act(
         elif action == "delete":
             outcomes = delete_files(removals, record, verifier.verify)
         else:
-            # a link holds what the file is then
+            # a link has the content that its file has at that moment
             verifier.merge_all()
             outcomes = link_files(removals, action, record, verifier.verify, verifier.digests)
         yield from outcomes
@@ -138,7 +147,7 @@ def _act(
 
 
 def _removals(store: Store, plan: RemovalPlan) -> "dict[Removal, Chosen]":
-    """What may go, as it was listed: the last metadata of each image, and its place whatever the current folder is."""
+    """Describe the files that may go by the last metadata of the store, with absolute paths."""
     numbers = np.array(sorted({number for one in plan.chosen for number in (one.image, one.kept_image)}), np.int64)
     seen: dict[int, Seen] = {}
     for row in store.image_rows(numbers, ["image", "root", "path", "path_bytes", "size", "mtime_ns"]).itertuples():

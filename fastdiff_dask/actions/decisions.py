@@ -1,4 +1,4 @@
-"""What people decided about images: files of marks, and the pairs that are no duplicates, which a store remembers."""
+"""Decisions of people about images: files of marks, and pairs that are no duplicates, which a store remembers."""
 
 import json
 import os
@@ -41,14 +41,18 @@ class Decisions:
 def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
     """Read a file of marks, as the report writes it.
 
-    JSON: ``format``, this module's `FORMAT`; ``marks``, each with ``image``, ``path`` and ``mark`` ("keep" or
-    "remove"); ``not_duplicates``, each with two ``images`` and their ``paths``. The names must be those that the store
-    has for these numbers, so that marks for another store do no harm.
+    The file is JSON with
+
+    - ``format``: `FORMAT` of this module;
+    - ``marks``: each with ``image``, ``path`` and ``mark`` ("keep" or "remove");
+    - ``not_duplicates``: each with two ``images`` and their ``paths``.
+
+    The paths must be those that the store has for the numbers, so that marks for another store do no harm.
 
     Raises
     ------
     UsageError
-        If it is no such file, or is about other images.
+        If the file has another form, or is about other images.
     """
     try:
         with Path(path).open("rb") as file:
@@ -99,7 +103,7 @@ def _number(value: Any) -> int:
 
 
 def _rows(store: Store, numbers: Iterable[int], columns: list[str]) -> Any:
-    """Metadata of some images that are current, block by block."""
+    """Read the metadata of some images that are current, block by block."""
     size = store.thumbnail_settings.block_size
     wanted: dict[int, list[int]] = {}
     for number in numbers:
@@ -119,12 +123,12 @@ def _paths(store: Store, numbers: list[int]) -> dict[int, str]:
 
 
 def numbers_of_pairs(result: Result, pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
-    """Numbers of pairs of images that are named by their paths; a path may be that of two images, one a side.
+    """Find the numbers of pairs of images by their paths; a path may be that of two images, one a side.
 
     Raises
     ------
     UsageError
-        If one is in no similar pair.
+        If an image is in no similar pair.
     """
     numbers = result.images["image"]
     named = [tuple(pair) for pair in pairs]
@@ -137,9 +141,9 @@ def numbers_of_pairs(result: Result, pairs: Iterable[tuple[str, str]]) -> list[t
 
 
 def remember_not_duplicates(store: Store, pairs: Iterable[tuple[int, int]]) -> int:
-    """Keep in a store, which is locked for writing, that images are no duplicates; gives the number of new pairs.
+    """Record in a store, which is locked for writing, that images are no duplicates; gives the number of new pairs.
 
-    They are kept by the content of the files, so that later runs respect it whatever these are called then.
+    The record names images by their content, so that it holds for files that are renamed later.
     """
     pairs = list(pairs)
     numbers = sorted({number for pair in pairs for number in pair})

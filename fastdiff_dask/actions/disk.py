@@ -1,4 +1,4 @@
-"""Steps on the disk that lose nothing: names, links, copies and replacements, each of which fails rather than overwrites."""
+"""Steps on the disk that lose nothing: links, copies and replacements fail rather than overwrite."""
 
 import contextlib
 import hashlib
@@ -31,6 +31,20 @@ _TEMPORARY = re.compile(r"\.fastdiff-[0-9a-f]{32}\.partial")
 
 
 def status_as_seen(seen: Seen, name: str) -> os.stat_result:
+    """Give the status of a file, which must be as it was seen.
+
+    Parameters
+    ----------
+    seen
+        The file.
+    name
+        Name of the file in messages: "it", or "the file to keep".
+
+    Raises
+    ------
+    StaysError
+        If the file is gone, is no regular file, or has another size or time.
+    """
     where = "" if name == "it" else f", {seen.path},"
     try:
         status = Path(seen.path).lstat()
@@ -44,13 +58,13 @@ def status_as_seen(seen: Seen, name: str) -> os.stat_result:
 
 
 def replace_content(seen: Seen, content: bytes) -> Seen:
-    """Give a file another content in one step, with its owner, mode and times; what it had is gone.
+    """Replace the content of a file in one step; owner, mode and times stay.
 
     Raises
     ------
     StaysError
-        If it has changed since it was seen, may not be written, or has other names, which would keep the former
-        content.
+        If the file has changed since it was seen, may not be written, or has other names, which would have the former
+        content still.
     """
     path = Path(seen.path)
     if not (status_as_seen(seen, "the file to keep").st_mode & 0o222 and os.access(path, os.W_OK)):
@@ -65,7 +79,7 @@ def replace_content(seen: Seen, content: bytes) -> Seen:
             file.write(content)
             file.flush()
             _copy_status(path, temporary)
-            if len(content) == seen.size:  # else nobody would see that it has changed
+            if len(content) == seen.size:  # else later runs would not see the change
                 os.utime(temporary)
             os.fsync(file.fileno())
         if status_as_seen(seen, "the file to keep").st_nlink > 1:
@@ -79,7 +93,7 @@ def replace_content(seen: Seen, content: bytes) -> Seen:
 
 
 def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:
-    """Remove the temporary files that a process which was killed has left in some folders; to call while none works."""
+    """Remove temporary files of a killed process from some folders; the caller is the only one at work."""
     for folder in {os.fspath(folder) for folder in folders}:
         with contextlib.suppress(OSError):
             for entry in os.scandir(folder):
@@ -88,19 +102,20 @@ def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:
 
 
 def temporary_path(folder: Path) -> Path:
+    """Make up a name for a temporary file, which `remove_leftovers` knows again."""
     return folder / f".fastdiff-{uuid.uuid4().hex}.partial"
 
 
 def has_attributes(path: Path) -> bool:
-    """Whether a file has extended attributes, which a link to another file has not."""
+    """Find whether a file has extended attributes; a link to another file would lose them."""
     try:
         return bool(os.listxattr(path, follow_symlinks=False))
-    except (OSError, AttributeError):  # there are none here
+    except (OSError, AttributeError):  # this system has none
         return False
 
 
 def _copy_status(source: Path, target: Path) -> None:
-    """Give a file the owner, mode, times and attributes of another one, as far as this user may."""
+    """Give a file the owner, mode, times and attributes of another file, as far as this user may."""
     with contextlib.suppress(OSError, AttributeError):
         status = source.lstat()
         os.chown(target, status.st_uid, status.st_gid)
@@ -108,7 +123,7 @@ def _copy_status(source: Path, target: Path) -> None:
 
 
 def is_one_name(path: Path, other: Path) -> bool:
-    """Whether two paths are one name of one file, by way of a folder that is a link to another one."""
+    """Find whether two paths are one name of one file, through a folder that is a link to another folder."""
     status, second = path.lstat(), other.lstat()
     # names that differ only in case may be one as well
     one = os.path.samestat(path.parent.stat(), other.parent.stat()) and path.name.lower() == other.name.lower()
@@ -116,6 +131,7 @@ def is_one_name(path: Path, other: Path) -> bool:
 
 
 def is_there(path: Path, status: os.stat_result) -> bool:
+    """Find whether a path is a name of the file that had some status."""
     try:
         return os.path.samestat(path.lstat(), status)
     except OSError:
@@ -123,7 +139,7 @@ def is_there(path: Path, status: os.stat_result) -> bool:
 
 
 def free_names(name: str) -> Iterator[str]:
-    """A name and, if it is taken, others: picture.jpg, picture_1.jpg, ..."""
+    """Give a name, and others if it is taken: picture.jpg, picture_1.jpg, ..."""
     yield name
     stem, extension = os.path.splitext(name)  # noqa: PTH122 - the name may be undecodable bytes
     number = 0
@@ -135,7 +151,7 @@ def free_names(name: str) -> Iterator[str]:
 def link_file(
     source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]]
 ) -> tuple[Path, bool] | None:
-    """Give a file a second name: that, and whether it is new. None where it cannot have one (another file system)."""
+    """Give a file a second name; the name, and whether it is new. None if it cannot have one (another file system)."""
     for name in names(source.name):
         target = folder / name
         try:
@@ -156,7 +172,7 @@ def link_file(
 def copy_file(
     source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]] = free_names
 ) -> Path:
-    """Copy a file under a free name, and give that once the copy is safe on the disk."""
+    """Copy a file under a free name, and give the name once the copy is safe on the disk."""
     temporary = temporary_path(folder)
     try:
         with source.open("rb") as original, temporary.open("xb") as copy:
@@ -195,7 +211,7 @@ def copy_file(
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on disk; where that cannot be asked for (Windows), they are anyway."""
+    """Wait until the names in a folder are on disk. Windows, which cannot be asked for it, does so anyway."""
     with contextlib.suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:

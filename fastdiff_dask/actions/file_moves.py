@@ -1,7 +1,7 @@
-"""Move, trash, delete or link pictures, one at a time, so that none is ever lost, a kill at any moment included.
+"""Files moved or deleted one at a time, so that no picture is ever lost, not even by a kill at any moment.
 
-A file goes only as long as the one that is kept for it is there. Both are looked at again right before: they must be
-as they were when they were compared, two files and not two names of one, and none a symbolic link.
+A file goes only while the file that is kept for it is there. Both are looked at right before. They must be as they were
+when they were compared, must be two files and not two names of one, and no symbolic links.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ from .removals import Outcome, Removal, StaysError, Verify
 
 __all__ = [
     "act_on_each",
-    "check_pair",
     "check_removal",
     "check_unchanged",
     "delete_files",
@@ -28,7 +27,7 @@ __all__ = [
 
 
 def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
-    """Removals that must not be: of a file that is kept for another one, and of one that goes already; with the reason.
+    """Find the removals that must not be, with the reason: of a file that is kept for another, or that goes already.
 
     Examples
     --------
@@ -38,7 +37,7 @@ def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
     ['b']
     """
     removals = list(removals)
-    # not where a link leads to: what is a link stays, as `check_removal` sees
+    # links are not followed: a file that is a link stays, as `check_removal` sees
     kept = {place_of(removal.kept.path) for removal in removals}
     going: set[str] = set()
     found = {}
@@ -53,7 +52,7 @@ def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
 
 
 def check_unchanged(removal: Removal) -> Removal:
-    """Look at names, sizes and times alone."""
+    """Verify a removal by names, sizes and times alone."""
     check_removal(removal)
     return removal
 
@@ -63,18 +62,20 @@ def move_files(
 ) -> Iterator[Outcome]:
     """Move files into a folder, one at a time; each keeps its name, or gets a number where that is taken.
 
-    Nothing is overwritten. Within a file system a file gets its new name, which fails where one is, before it loses
-    the old one. Elsewhere it is copied under a temporary name, written through to the disk, read again and compared,
-    and named; only then the original goes. A kill in between leaves the original and its second name or copy.
+    - Nothing is overwritten.
+    - Within a file system, a file gets its new name before it loses the old one; a name that is taken stays.
+    - To another file system, it is copied under a temporary name, written through to the disk, read again and
+      compared, and named. Only then the original goes.
+    - A kill in between leaves the original and its second name or copy.
 
     Parameters
     ----------
     removals
-        What may go; those that are `refused` stay.
+        Files that may go; those that are `refused` stay.
     folder
         An existing folder.
     record
-        Gets a line for each before it goes.
+        Gets a line for each file before it goes.
     verify
         Looks at a pair once more, right before, and gives it as it is then.
     """
@@ -89,6 +90,10 @@ def delete_files(removals: Iterable[Removal], record: Record, verify: Verify = c
 def act_on_each(
     removals: Iterable[Removal], record: Record, verify: Verify, action: Callable[[Removal], str | None]
 ) -> Iterator[Outcome]:
+    """Do an action on each file that may go; it gives the new place of the file, or None.
+
+    Errors and reasons to stay become outcomes. Parameters as for `move_files`.
+    """
     removals = list(removals)
     stay = refused(removals)
     for removal in removals:
@@ -104,7 +109,7 @@ def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[
         return Outcome(path, action(verify(removal)), None)
     except (StaysError, OSError) as error:
         reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
-        with contextlib.suppress(OSError):  # of a full disk, for one, the reason is told all the same
+        with contextlib.suppress(OSError):  # of a full disk, for one; the outcome has the reason anyway
             record.add("stay", path, reason=reason)
         return Outcome(path, None, reason)
 
@@ -117,6 +122,7 @@ def _delete(removal: Removal, record: Record) -> None:
 
 
 def describe_removal(removal: Removal, record: Record) -> dict[str, Any]:
+    """Give the fields of a removal for a line of a `Record`."""
     described = {"size": removal.file.size, "mtime_ns": removal.file.mtime_ns, "kept": removal.kept.path}
     mine, other = record.digests(removal)
     if not other:
@@ -125,12 +131,12 @@ def describe_removal(removal: Removal, record: Record) -> dict[str, Any]:
 
 
 def check_removal(removal: Removal) -> os.stat_result:
-    """See that a file may go now, and give its status.
+    """Check names, sizes and times of both files right now, and give the status of the file that goes.
 
     Raises
     ------
     StaysError
-        If not.
+        If the file must stay.
     """
     file, kept = (status_as_seen(seen, name) for seen, name in zip(removal, ("it", "the file to keep"), strict=True))
     if os.path.samestat(file, kept):
@@ -146,7 +152,7 @@ def move_file(
     action: str = "move",
     **more: Callable[[Path], str],
 ) -> Path:
-    """Move a file into a folder under one of some names; gives where it is."""
+    """Move a file into a folder under one of some names; gives its new path."""
     source, status = Path(removal.file.path), check_removal(removal)
     if os.path.samestat(source.parent.stat(), folder.stat()):
         raise StaysError("it is in that folder already")
@@ -157,7 +163,7 @@ def move_file(
         there = target.lstat()
         values: dict[str, Any] = {name: value(target) for name, value in more.items()}
         values |= {} if made else {"before": True}
-        # file systems with coarser times round them
+        # file systems with coarser times round the time of modification
         values |= {} if there.st_mtime_ns == removal.file.mtime_ns else {"to_mtime_ns": there.st_mtime_ns}
         record.add(action, removal.file.path, to=str(target), **describe_removal(removal, record), **values)
         if not os.path.samestat(check_removal(removal), status):
@@ -168,19 +174,8 @@ def move_file(
             raise StaysError("it is in that folder already")
         source.unlink()
     except BaseException:
-        # the original is there, so that what was made beside it may go
+        # only while the original is there may its second name or copy go
         if made and is_there(source, status):
             target.unlink(missing_ok=True)
         raise
     return target
-
-
-def check_pair(removal: Removal) -> None:
-    """See that a file may go, as far as names, sizes and times tell.
-
-    Raises
-    ------
-    StaysError
-        If not.
-    """
-    check_removal(removal)

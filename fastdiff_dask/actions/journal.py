@@ -1,7 +1,6 @@
-"""What `apply` did, in the user's own data folder: one journal a call, and what all of them mean for later calls.
+"""Journals of `apply` in the user's own data folder, one a call, and their meaning for later calls.
 
-They are never in a store: a store may come from someone else, and what a journal says is done to files when it is
-undone.
+A journal is never in a store: a store may come from someone else, and undo does to files what a journal says.
 """
 
 import contextlib
@@ -37,7 +36,7 @@ __all__ = [
     "read_journal",
 ]
 
-# What a line must have, besides its path.
+# Fields of a line by its action, besides its path.
 _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "move": (("to", str), ("size", int), ("mtime_ns", int), ("kept", str)),
     "trash": (("to", str), ("size", int), ("mtime_ns", int), ("kept", str)),
@@ -49,15 +48,20 @@ _TRASH = re.compile(r"\.Trash(-\d+)?")
 
 
 class Record:
-    """What went where, a line of JSON each, on disk before the file goes.
+    """A journal that is written: a line of JSON for each file, on disk before the file goes.
 
-    A line has ``action``: "move" or "trash" (``path``, ``to``, ``size``, ``mtime_ns``, ``kept``; for the trash also
-    ``info``, the file that describes it; ``before``, if the file had that second name already; ``equal``, if it is
-    known to be equal to the one that is kept, byte by byte; ``kept_sha256``, of that one; ``to_mtime_ns``, if it is
-    another one there), "delete" (without ``to``), "link" (``path``, ``kept``, ``kind``; ``trashed``, where the file is
-    after a line for the trash before it; without, the two were equal, and ``sha256``, ``size``, ``mtime_ns``, ``mode``,
-    ``uid`` and ``gid`` are those of the file), "metadata" (``path``, ``before`` and ``sha256``: a file that is kept got
-    another content), or "stay" (``path``, ``reason``), which takes back a line before it of the same path.
+    Each line has ``path`` and ``action``; the actions and their fields:
+
+    - "move", "trash": ``to``, ``size``, ``mtime_ns``, and ``kept``, the file that is kept for it. If they apply:
+      ``info``, the description in the trash; ``before``, the file had its second name already; ``equal``, it equals
+      the kept file byte by byte; ``kept_sha256``; ``to_mtime_ns``, the time of modification if it changed.
+    - "delete": the same without ``to``.
+    - "link": ``kept`` and ``kind``. For a file that was in the trash before, ``trashed``, its path there. For a file
+      that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid`` and ``gid``.
+    - "metadata": ``before`` and ``sha256``, the digests of a kept file that got another content.
+    - "stay": ``reason``; takes back the line before it of the same path.
+    - "begin", the first line: ``path`` is the address of the store, ``command`` the action.
+    - "undone": the file of this path is back.
 
     Parameters
     ----------
@@ -84,25 +88,25 @@ class Record:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """End it; what was added stays."""
+        """Close the file."""
         if self._file is not None:
-            with contextlib.suppress(OSError):  # of a full disk, on which a line was not written; that was told
+            with contextlib.suppress(OSError):  # of a full disk; the error was told when a line was not written
                 self._file.close()
 
 
 class Journal(NamedTuple):
-    """What a call did.
+    """A journal that was read: the actions of a call.
 
     Attributes
     ----------
     path
         The file.
     store
-        Address of the store that it was about; empty if its first line is damaged.
+        Address of the store; empty if the first line is damaged.
     lines
-        What was done and is not undone, see `journal.Record`.
+        Lines of actions that are not undone, see `Record`.
     damaged
-        Lines that cannot be read. The last line may be cut off by a kill; what it was about to tell of did not begin.
+        Number of lines that cannot be read. The last line may be cut off by a kill; its action did not begin.
     """
 
     path: Path
@@ -112,12 +116,12 @@ class Journal(NamedTuple):
 
     @property
     def actions(self) -> list[dict[str, Any]]:
-        """Lines of what can be brought back in principle."""
+        """Lines of actions that can be undone in principle."""
         return [line for line in self.lines if line["action"] not in ("delete", "metadata")]
 
     @property
     def waiting(self) -> list[dict[str, Any]]:
-        """Lines of what is still there to be brought back."""
+        """Lines of actions whose files are still there to be brought back."""
         return [line for line in self.actions if _may_come_back(line)]
 
 
@@ -127,13 +131,13 @@ def _may_come_back(line: dict[str, Any]) -> bool:
             status = Path(line["to"]).lstat()
         except OSError:
             return False
-        # what is not as it was when it went is not moved back
+        # a file that has changed since it went is not moved back
         times = line["mtime_ns"], line.get("to_mtime_ns")
         return (status.st_size, status.st_mtime_ns in times) == (line["size"], True)
-    if "trashed" in line:  # the line for the trash says it
+    if "trashed" in line:  # the line for the trash counts
         return False
     try:
-        # the file was equal to that which is kept
+        # the file was equal to the kept file
         return os.path.lexists(line["path"]) and Path(line["kept"]).stat().st_size == line["size"]
     except (OSError, KeyError):
         return False
@@ -156,12 +160,12 @@ def _made_folder() -> Path:
 
 @contextmanager
 def acting() -> Iterator[None]:
-    """Be the only one of this user who moves or removes files; what a dead process held is free.
+    """Be the only process of this user that moves or removes files; a dead process holds nothing.
 
     Raises
     ------
     FastDiffError
-        If another process or thread does.
+        If another process or thread is at work.
     UsageError
         If the folder of the journals cannot be written.
     """
@@ -179,7 +183,7 @@ def acting() -> Iterator[None]:
 
 
 def new_journal(store: str) -> Path:
-    """A name for the journal of a call: they sort by time, whatever the time zone."""
+    """Name the journal of a call; names sort by time, whatever the time zone."""
     digest = hashlib.blake2b(store.encode(errors="surrogateescape"), digest_size=6).hexdigest()
     now, rest = divmod(time.time_ns(), 10**9)
     moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
@@ -187,7 +191,7 @@ def new_journal(store: str) -> Path:
 
 
 def journals(store: str | None = None) -> list[Journal]:
-    """The journals of this user, of one store or of all, with something that is not undone; the oldest first."""
+    """Read the journals of this user, of one store or of all, that are not wholly undone; the oldest first."""
     found = []
     for path in sorted(_folder().glob("*.jsonl")):
         try:
@@ -200,7 +204,7 @@ def journals(store: str | None = None) -> list[Journal]:
 
 
 def last_to_undo(store: str | None = None) -> tuple[Journal | None, list[Journal]]:
-    """The newest journal of which something can be brought back now, and the newer ones of which nothing can."""
+    """Find the newest journal with a file that can be brought back now, and the newer ones without such a file."""
     hopeless: list[Journal] = []
     for journal in reversed(journals(store)):
         if journal.waiting:
@@ -211,7 +215,7 @@ def last_to_undo(store: str | None = None) -> tuple[Journal | None, list[Journal
 
 
 def read_journal(path: Path) -> Journal:
-    """Read a journal; lines that are damaged are counted, and left out.
+    """Read a journal; damaged lines are counted and left out.
 
     Raises
     ------
@@ -238,8 +242,8 @@ def read_journal(path: Path) -> Journal:
             case "begin":
                 store = name
             case "stay":
-                # takes back what was about to happen to this file; if a link was not made after all, the file before
-                # it is in the trash, and can come back
+                # takes back the line of this file; if only a link was not made, the file is in the trash by the line
+                # before, and can come back
                 if lines and lines[-1]["path"] == name:
                     lines.pop()
             case "undone":
@@ -252,24 +256,25 @@ def read_journal(path: Path) -> Journal:
 
 
 def place_of(path: str | os.PathLike[str]) -> str:
-    """A name by which the same entry of a folder is known again, whatever links lead to the folder."""
+    """Name an entry of a folder in one way, whatever links lead to the folder."""
     folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - names may be undecodable
     return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
 
 
 class History:
-    """What was done and is not undone, and so counts for what may be done now.
+    """Rules for later calls, from actions that are not undone.
 
-    An image that was moved or trashed may be gone for good soon: it is no image for which another one may go. And an
-    image for which another one went, and that was not equal to it byte by byte, is the last one like that: the next
-    better image may be similar to it, and not to the one that went. Symbolic links need what they lead to.
+    - An image that was moved or trashed may be gone for good soon: no other image may go for it.
+    - An image for which another one went, not equal to it byte by byte, must stay: the next better image may be similar
+      to it, and not to the one that went.
+    - An image to which a symbolic link leads must stay.
 
     Parameters
     ----------
     found
         The journals that count; by default all of this user.
     folder
-        Where to something is to be moved; what is there counts as moved.
+        The folder to move to; the files in it count as moved.
     """
 
     def __init__(self, found: list[Journal] | None = None, folder: str | os.PathLike[str] | None = None) -> None:
@@ -292,8 +297,8 @@ class History:
                 reason = f"{printable(line['path'])} went for it before{back}"
                 if line.get("kind") == "symlink":
                     self._targets[place_of(line["kept"])] = reason
-                if not (line.get("equal") or "kind" in line):  # of what is linked, a line for the trash says it
-                    # whatever it is called meanwhile
+                if not (line.get("equal") or "kind" in line):  # for a link, the line for the trash counts
+                    # by content as well, in case it was renamed
                     self._needed |= dict.fromkeys((place_of(line["kept"]), str(line.get("kept_sha256", ""))), reason)
         for before, after in changed:
             if before in self._needed:
@@ -301,20 +306,20 @@ class History:
         self._needed.pop("", None)
 
     def is_aside(self, place: str) -> bool:
-        """Whether an image, named as by `place_of`, was moved or trashed, or lies in a trash."""
+        """Find whether an image, named as by `place_of`, was moved or trashed, or lies in a trash."""
         parts = Path(place).parts
         trashed = any(_TRASH.fullmatch(part) for part in parts) or ("Trash", "files") in itertools.pairwise(parts)
         inside = self._folder is not None and Path(place).is_relative_to(self._folder)
         return trashed or inside or place in self._moved
 
     def is_linked(self, place: str) -> bool:
-        """Whether an image that was equal to this one is a link to it now, and has its content from it."""
+        """Find whether another image, equal to this one, was replaced by a link to it."""
         return place in self._linked
 
     def is_target(self, place: str) -> str | None:
-        """Why an image must stay to which a symbolic link was made, even if an equal one stays."""
+        """Give the reason to keep an image to which a symbolic link leads, even if an equal one stays; or None."""
         return self._targets.get(place)
 
     def why_needed(self, place: str, content_hash: str | None) -> str | None:
-        """Why an image, by its place and SHA-256, must stay, unless one that is equal to it byte by byte stays."""
+        """Give the reason to keep an image, by its place and SHA-256, unless an equal one stays; or None."""
         return self._needed.get(place) or self._needed.get(content_hash or "-")

@@ -23,7 +23,7 @@ def link_files(
 ) -> Iterator[Outcome]:
     """Put a link to the file that is kept in the place of each file, one at a time.
 
-    A file that is equal to it, byte by byte, is replaced in one step; any other one is in the trash before.
+    A file that is equal to the kept file, byte by byte, is replaced in one step; any other goes to the trash first.
 
     Parameters
     ----------
@@ -32,14 +32,11 @@ def link_files(
     kind
         "hardlink" or "symlink".
     digests
-        SHA-256 of both files, as `verify` has just read them; equal if the files are. By default they are not.
+        SHA-256 of both files, as `verify` has just read them. By default no file is taken for equal.
     """
     return act_on_each(
         removals, record, verify, lambda removal: _replace_by_link(removal, kind, record, *digests(removal))
     )
-
-
-# -- links -------------------------------------------------------------------------------------------------------------
 
 
 def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, kept_digest: str) -> str | None:
@@ -54,7 +51,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
 
     temporary = temporary_path(source.parent)
     try:
-        link(temporary)  # that it cannot be made is known before anything goes
+        link(temporary)  # fails before anything goes
         if digest and digest == kept_digest and not has_attributes(source):
             described = describe_removal(removal, record) | {
                 "kind": kind,
@@ -71,7 +68,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
         target = trash_file(removal, record)
         record.add("link", removal.file.path, kind=kind, trashed=str(target), **describe_removal(removal, record))
         try:
-            # another file may have come there meanwhile, and stays
+            # fails if another file has come there meanwhile
             if kind == "symlink":
                 link(source)
             else:

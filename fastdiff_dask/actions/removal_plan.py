@@ -52,7 +52,7 @@ class Chosen(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """An image that stays although it is a duplicate, or was to go."""
+    """An image that stays although it is a duplicate, or was marked to go, with the reason."""
 
     path: str
     reason: str
@@ -284,7 +284,7 @@ class _Neighbours:
 
     def __init__(self, result: Result) -> None:
         groups = result.groups
-        self._own = groups.pairs_within
+        self._own = groups.makes_own_pairs
         of = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
         self._group = dict(zip(groups.members.tolist(), of.tolist(), strict=True))
         ends: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]

@@ -1,4 +1,4 @@
-"""The words of every action: a file as it was seen, a removal, its outcome."""
+"""Types that all actions share: a file as it was seen, a removal, its outcome."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class Seen(NamedTuple):
     Attributes
     ----------
     path, size, mtime_ns
-        Its name, bytes, and time of modification.
+        Name, bytes, and time of modification in nanoseconds.
     """
 
     path: str
@@ -21,12 +21,12 @@ class Seen(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """A file that may go, as long as another one is there.
+    """A file that may go while another one is there.
 
     Attributes
     ----------
     file, kept
-        The one that goes, and the one that is kept for it.
+        The file that goes, and the file that is kept for it.
     """
 
     file: Seen
@@ -34,16 +34,16 @@ class Removal(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a file.
+    """Outcome of an action for a file.
 
     Attributes
     ----------
     path
-        Where it was.
+        The path before.
     to
-        Where it is now, None if it was deleted or stays.
+        The path now; None if the file was deleted or stays.
     reason
-        Why it stays; None if it went.
+        Reason why the file stays; None if it went.
     """
 
     path: str
@@ -52,9 +52,9 @@ class Outcome(NamedTuple):
 
 
 class StaysError(Exception):
-    """The reason why a file is not touched."""
+    """A file is not touched; the message is the reason."""
 
 
-# Looks at a pair right before something is done, and raises `StaysError` if that is not to be. Gives the pair as it is
-# then: the file to keep may have got the date of the other one.
+# Checks a removal right before it happens, and raises `StaysError` against it. Gives the removal as it is then: the
+# file to keep may have got the date of the other one.
 Verify = Callable[[Removal], Removal]

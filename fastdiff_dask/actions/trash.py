@@ -23,17 +23,14 @@ _LONGEST = 220
 def trash_files(removals: Iterable[Removal], record: Record, verify: Verify = check_unchanged) -> Iterator[Outcome]:
     """Move files to the trash of their user, one at a time; parameters as for `move_files`.
 
-    That of the FreeDesktop.org specification 1.0, in the user's home or at the top of the file system, or ``~/.Trash``
-    of macOS; what moves is as safe as in `move_files`.
+    The trash is that of the FreeDesktop.org specification 1.0, in the user's home or at the top of the file system, or
+    ``~/.Trash`` of macOS. Files are as safe as in `move_files`.
     """
     return act_on_each(removals, record, verify, lambda removal: str(trash_file(removal, record)))
 
 
-# -- the trash ---------------------------------------------------------------------------------------------------------
-
-
 def trash_file(removal: Removal, record: Record) -> Path:
-    """Move a file to the trash; gives where it is."""
+    """Move a file to the trash; gives its new path."""
     source, status = Path(removal.file.path), check_removal(removal)
     if sys.platform == "win32":
         raise StaysError("there is no trash that it could be brought back from on Windows; move it instead")
@@ -47,7 +44,7 @@ def trash_file(removal: Removal, record: Record) -> Path:
         for free in free_names(_shortened(name)):
             info = place / "info" / f"{free}.trashinfo"
             try:
-                # who makes this file has the name
+                # the process that makes this file has the name
                 with info.open("x", encoding="ascii") as file:
                     now = time.strftime("%Y-%m-%dT%H:%M:%S")
                     file.write(f"[Trash Info]\nPath={quote(os.fsencode(path))}\nDeletionDate={now}\n")
@@ -68,14 +65,14 @@ def trash_file(removal: Removal, record: Record) -> Path:
 
 
 def _shortened(name: str) -> str:
-    """A name to which an extension may be added."""
+    """Shorten a name so that an extension may be added."""
     stem, extension = os.path.splitext(name)  # noqa: PTH122 - the name may be undecodable bytes
     end = os.fsencode(extension)[:32]
     return os.fsdecode(os.fsencode(stem)[: _LONGEST - len(end)] + end)
 
 
 def _trash_folder(source: Path, status: os.stat_result) -> tuple[Path, str]:
-    """The trash for a file, and the name of the file in it: of its own file system, if there can be one."""
+    """Find the trash for a file, on its own file system if possible, and the path that the trash records for it."""
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     home = Path(os.path.expanduser(data)) / "Trash"  # noqa: PTH111 - Path raises for users without a home
     absolute = source.parent.resolve() / source.name

@@ -1,4 +1,4 @@
-"""What was moved, trashed or linked is brought back."""
+"""Undo of a journal: files that were moved, trashed or linked are brought back."""
 
 import contextlib
 import filecmp
@@ -19,7 +19,7 @@ __all__ = ["put_back", "undo"]
 
 
 def undo(journal: Journal) -> Iterator[Outcome]:
-    """Bring back everything that a journal tells of, the last file first; it can be called again after a kill.
+    """Bring back all files of a journal, the last one first. It can be called again after a kill.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def undo(journal: Journal) -> Iterator[Outcome]:
             ended = journal.path.read_bytes().endswith(b"\n")
             for outcome in put_back(lines):
                 if outcome.reason is None:
-                    # of what was moved, the outcome names where it was, and where it is
+                    # an outcome names the file where it was in the trash, and where it is now
                     line = json.dumps({"action": "undone", "path": outcome.to}).encode()
                     file.write((b"" if ended else b"\n") + line + b"\n")
                     ended = True
@@ -43,18 +43,15 @@ def undo(journal: Journal) -> Iterator[Outcome]:
                 yield outcome
 
 
-# -- and back ----------------------------------------------------------------------------------------------------------
-
-
 def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
-    """Bring back what some lines of a `Record` tell of, the last one first; nothing is overwritten.
+    """Bring back the files of some lines of a `Record`, the last one first; nothing is overwritten.
 
-    What is back already is no error: it can be done again after a kill at any moment.
+    A file that is back already is no error, so that this can be done again after a kill at any moment.
 
     Parameters
     ----------
     lines
-        Lines of a record, without those that another one takes back.
+        Lines of a record, without those that a "stay" or "undone" takes back.
     """
     for line in reversed(lines):
         path = str(line["path"])
@@ -64,7 +61,7 @@ def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
             if line["action"] == "delete":
                 raise StaysError("it was deleted, and there is no way back")
             if line["action"] == "link" and "sha256" not in line:
-                with contextlib.suppress(StaysError):  # what is said of the file in the trash says it
+                with contextlib.suppress(StaysError):  # the line of the file in the trash has the outcome
                     if _is_as_was(Path(line["trashed"]), line):
                         _unlink(line)
             elif line["action"] == "link":
@@ -73,13 +70,13 @@ def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
             else:
                 yield Outcome(str(line["to"]), _return(line), None)
         except (StaysError, OSError, KeyError, TypeError, ValueError) as error:
-            # the latter of damaged lines
+            # KeyError and the like come from damaged lines
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             yield Outcome(path, None, reason)
 
 
 def _unlink(line: dict[str, Any]) -> None:
-    """Take a link away; a file that was equal to what is kept is a file of its own again."""
+    """Remove a link. A file that was equal to the kept file is made a file of its own again."""
     path, kept = Path(line["path"]), Path(line["kept"])
     try:
         status = path.lstat()
@@ -92,7 +89,7 @@ def _unlink(line: dict[str, Any]) -> None:
         linked = kept.exists() and os.path.samestat(status, kept.stat())
     if not linked:
         if "sha256" in line and _is_as_was(path, line):
-            return  # it never came to the link, or is back already
+            return  # the link was never made, or the file is back already
         raise StaysError("there is another file in its place")
     if "sha256" not in line:
         path.unlink()
@@ -153,10 +150,10 @@ def _return(line: dict[str, Any]) -> str:
         sync_folder(path.parent)
     with contextlib.suppress(OSError):
         os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
-    # a name that it had before it was moved stays
+    # a second name that the file had before it was moved stays
     if not line.get("before") and not is_one_name(to, path):
         to.unlink()
     info = to.parent.parent / "info" / f"{to.name}.trashinfo"
-    if line.get("info") == str(info):  # and nothing else that a journal may name
+    if line.get("info") == str(info):  # no other file that a damaged journal may name
         info.unlink(missing_ok=True)
     return str(line["path"])

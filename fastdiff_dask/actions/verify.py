@@ -1,4 +1,4 @@
-"""Each pair is read and compared once more, right before one of it goes."""
+"""Verification of a removal: both images are read and compared once more, right before one of them goes."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ from ..kernels.transforms import available_transforms
 from ..results.values import PairValue
 from ..storage.store import Store
 from .disk import replace_content
-from .file_moves import check_pair
+from .file_moves import check_removal
 from .journal import History, Record, place_of
 from .removal_plan import Chosen
 from .removals import Removal, Seen, StaysError
@@ -30,38 +30,48 @@ _BUILT_IN = ("ssim", "hamming")
 
 
 class Verifier:
-    """Reads the two images of a pair again and compares them."""
+    """Reads the two images of each removal again and compares them.
+
+    Parameters
+    ----------
+    store, settings
+        The store, and the settings of the comparison.
+    removals
+        The removals, each with its entry in the removal plan.
+    keep_metadata
+        Copy date and place of a JPEG file that goes into the file that is kept.
+    """
 
     def __init__(
         self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings, keep_metadata: bool
     ) -> None:
         self._store, self._settings, self._keep_metadata = store, settings, keep_metadata
-        # by their paths: the state of a file to keep changes when it gets a date
+        # by path alone, as size and time of a file to keep change when it gets a date
         self._chosen = {removal.file.path: one for removal, one in removals.items()}
         self._removals, self._kept = list(removals), dict[int, Seen]()
         self.history, self.record = History([]), Record("")
-        # files that were kept and have another content now: their numbers, and what they had
+        # SHA-256 before, by the number of a kept file whose content has changed
         self.changed: dict[int, str] = {}
         numbers = sorted({number for one in removals.values() for number in (one.image, one.kept_image)})
         found = store.image_rows(np.array(numbers, np.int64), ["content_hash"]).content_hash
         self._hashes = dict(zip(numbers, found.tolist(), strict=True))
 
     def digests(self, removal: Removal) -> tuple[str, str]:
-        """SHA-256 of both files, which `verify` has seen to be theirs now."""
+        """Give the SHA-256 of both files, which `verify` has just confirmed."""
         one = self._chosen[removal.file.path]
         return self._hashes[one.image], self._hashes[one.kept_image]
 
     def verify(self, removal: Removal) -> Removal:
-        """See that a pair is what was compared, and is similar; gives it as it is then.
+        """Check that both files are as they were compared, and similar; gives the removal as it is then.
 
         Raises
         ------
         StaysError
-            If not.
+            If the file must stay.
         """
         one = self._chosen[removal.file.path]
         removal = removal._replace(kept=self._kept.get(one.kept_image, removal.kept))
-        check_pair(removal)
+        check_removal(removal)
         place, kept = (place_of(seen.path) for seen in removal)
         if self.history.is_aside(kept):
             raise StaysError(
@@ -87,20 +97,20 @@ class Verifier:
         return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
 
     def merge_all(self) -> None:
-        """Copy dates and places before the first of several links to a file is made: a link holds what it was then."""
+        """Copy all dates and places before any link is made: a link has the content of its file at that moment."""
         for removal in self._removals if self._keep_metadata else ():
-            with contextlib.suppress(StaysError, OSError):  # is said when its turn comes
+            with contextlib.suppress(StaysError, OSError):  # the outcome of this removal has the reason later
                 self.verify(removal)
 
     def _read(self, seen: Seen, name: str) -> tuple[str, Any]:
-        """SHA-256 and thumbnail (1, h, w, 3) of a file as it was seen."""
+        """Read the SHA-256 and the thumbnail (1, h, w, 3) of a file."""
         record, content = self._decoded(ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns))
         if record.error:
             raise StaysError(f"{name} cannot be read now ({record.error})")
         return record.content_hash, np.frombuffer(content, np.uint8).reshape(1, *self._store.thumbnail_settings.shape)
 
     def _decoded(self, listed: ListedFile) -> tuple[ImageRecord, bytes]:
-        """A file, or a content, as the store reads it: what is known of it, and its thumbnail."""
+        """Decode a file, or a content, as for the store; gives the metadata and the bytes of the thumbnail."""
         made = self._store.thumbnail_settings
         request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
         with reader() as decoder:
@@ -109,7 +119,7 @@ class Verifier:
         return record, bytes(answer.thumbnails)
 
     def _merge(self, removal: Removal, one: Chosen, thumbnail: Any) -> Removal:
-        """Copy date and place into the file to keep; where that cannot be done, the other one stays."""
+        """Copy date and place into the file to keep; if that cannot be done, the other file stays."""
         kept = removal.kept
         before = Path(kept.path).read_bytes()
         if hashlib.sha256(before).hexdigest() != self._hashes[one.kept_image]:
@@ -136,16 +146,16 @@ class Verifier:
             self._kept[one.kept_image] = replace_content(kept, content)
         except StaysError as error:
             self.record.add("stay", kept.path, reason=str(error))
-            check_pair(removal)
+            check_removal(removal)
             raise StaysError(f"{why_not} {error}") from None
         self.changed.setdefault(one.kept_image, self._hashes[one.kept_image])
         self._hashes[one.kept_image] = after
         return removal._replace(kept=self._kept[one.kept_image])
 
     def remember(self) -> None:
-        """Tell the store, which is locked for writing, of the files that have another content now.
+        """Record in the store, which is locked for writing, the files that have another content now.
 
-        Their pictures are the same, so that nothing is to be read or compared again, and what was decided holds.
+        Their pictures are the same, so that nothing needs to be read or compared again, and decisions still hold.
         """
         store, size = self._store, self._store.thumbnail_settings.block_size
         for block in sorted({number // size for number in self._kept}):

@@ -1,4 +1,4 @@
-"""What a store's progress looks like from outside, from the store alone, while another process writes it."""
+"""The progress of a job from its store alone, while another process writes the store."""
 
 import math
 import socket
@@ -26,11 +26,11 @@ from .tile_map import Tiles, block_cells
 
 __all__ = ["Monitor"]
 
-# But for what is read only once, a refresh takes one in so many seconds.
+# Seconds between refreshes for each second that one takes, apart from files that are read only once; and the most.
 _SHARE, _SELDOM = 50, 30.0
-# Of a run on another machine nothing is known but what its workers write; longer than most tasks take.
+# Seconds without a word of any worker after which a run on another machine counts as dead; most tasks are shorter.
 _SILENCE = 120.0
-_AT_ONCE = 64  # small files that are read together, which matters from afar
+_AT_ONCE = 64  # small files that are read together, which is faster on object storage
 _HISTORY, _LINES = 900, 20
 
 
@@ -44,7 +44,7 @@ class _Compared:
         self._unread: list[set[int]] = []
 
     def update(self, comparison: Comparison, reading: float) -> float:
-        """Look for new parts and finished tiles, and read pairs found, for some seconds; gives how many it took."""
+        """Look for new parts and finished tiles, and read counts for some seconds; gives the seconds of reading."""
         names = comparison.part_names()
         if names != self.names or len(self.parts) < len(names):
             parts = comparison.parts()
@@ -69,17 +69,17 @@ class _Compared:
 
 
 class Monitor:
-    """Watches one store; each refresh costs little more than what is new.
+    """Watches one store; a refresh reads little more than new files.
 
-    May be used by several threads; a snapshot that is young enough serves all.
+    Several threads may share it; a snapshot that is young enough serves all.
 
     Parameters
     ----------
     url
         Folder or fsspec URL of the store; it need not exist yet.
     reading
-        Seconds of one refresh for errors, and for pairs found, each of which is read only once; what is left then is
-        read by the next ones.
+        Seconds of one refresh for errors, and for the counts of tiles. Both are read only once; the next refreshes read
+        the rest.
     """
 
     def __init__(self, url: str, *, reading: float = 0.15) -> None:
@@ -102,9 +102,9 @@ class Monitor:
         self._lease = b"", 0.0
 
     def snapshot(self, oldest: float = 1.0) -> Snapshot:
-        """Look at the store, if that was not done in the last seconds.
+        """Give a snapshot that is at most so many seconds old.
 
-        A large store, or one far away, is looked at less often, so that it takes 2 % of the time; every 30 s at least.
+        A large or remote store is looked at less often, so that this takes 2 % of the time, but every 30 s at least.
         """
         with self._lock:
             start = time.monotonic()
@@ -113,7 +113,7 @@ class Monitor:
                 first, self._once = self._snapshot is None, 0.0
                 self._snapshot = self._look()
                 self._refreshed = time.monotonic()
-                # the first time modules are loaded
+                # the first refresh also loads modules
                 self._cost = 0.0 if first else self._refreshed - start - self._once
             return self._snapshot
 
@@ -125,7 +125,7 @@ class Monitor:
         except FastDiffError as error:
             self._forget()
             return Snapshot(now, problem=str(error))
-        except OSError as error:  # it vanished meanwhile, or is out of reach
+        except OSError as error:  # the store vanished, or is out of reach
             self._forget()
             reason = one_line(error, 200, kind=True)
             return Snapshot(now, problem=f"the store at {self.url} cannot be read ({reason})")
@@ -178,7 +178,7 @@ class Monitor:
         )
 
     def _silence(self, works: list[Work]) -> float:
-        """Seconds since any worker wrote something, by this machine's clock."""
+        """Measure the seconds since any worker wrote something, by this machine's clock."""
         now = time.monotonic()
         names = {work.name for work in works}
         self._versions = {name: seen for name, seen in self._versions.items() if name in names}
@@ -188,9 +188,9 @@ class Monitor:
         return min((now - seen for _, seen in self._versions.values()), default=math.inf)
 
     def _is_writing(self, files: Files, run: dict[str, Any] | None, silence: float) -> bool:
-        """Whether a process is at work: it holds the lock, or lives; of another machine's, whether it was heard of."""
+        """Find whether a process is at work: it holds the lock, it lives, or workers elsewhere still write."""
         if not files.local:
-            # the lease is there as long as it is held, and is renewed; asking `locks` would write into the store
+            # a lease is renewed while it is held; trying to take it would write into the store
             try:
                 lease = files.read(LEASE)
             except FileNotFoundError:
@@ -263,12 +263,12 @@ class Monitor:
 
 
 def _numbers(running: Iterable[dict[str, Any]], name: str) -> list[int]:
-    """Numbers of blocks or tiles in what workers say; whatever else they say is left out."""
+    """Find the numbers of blocks or tiles in the messages of workers; other values are left out."""
     return [what[name] for what in running if type(what.get(name)) is int]
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a process of this machine holds a lock file; asking for the lock could keep a run from it."""
+    """Find whether a process of this machine holds a lock file; trying to lock it could keep a run from it."""
     try:
         inode = path.stat().st_ino
         locks = Path("/proc/locks").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The page on which a store's progress is watched: a Bokeh document that looks at a `Monitor` once a second."""
+"""The live page: a Bokeh document that looks at a `Monitor` once a second."""
 
 import asyncio
 import time
@@ -21,18 +21,18 @@ _INTERVAL_MS = 1000
 _POINTS = 900
 _GREY = "#8b919a"  # text and lines of figures: readable on white and on black
 _COLOURS = {"pending": "#9aa0a6", "running": "#f28e2b", "part done": "#4c84b0", "done": "#4c84b0"}
-# a finished tile in which pairs were found, from few to many
+# finished tiles with similar pairs, from few to many
 _FOUND = ("#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 _EMPTY = {
     "tiles": "Not begun: tiles are planned when all images are read.",
     "blocks": "Nothing is listed yet.",
 }
-_FAINT = 0.25  # what is pending, and the least of what is in part
+_FAINT = 0.25  # opacity of pending tiles, and the least of tiles that are done in part
 _TEMPLATES = Environment(loader=PackageLoader("fastdiff_dask"))
 
 
 def make_page(document: Document, monitor: Monitor) -> None:
-    """Fill a document that shows what a monitor sees, and keeps up with it as long as it is open."""
+    """Fill a document with the snapshots of a monitor, as long as it is open."""
     page = _Page(document, monitor)
     document.add_next_tick_callback(page.update)
     document.add_periodic_callback(page.update, _INTERVAL_MS)
@@ -84,7 +84,7 @@ class _Page:
         return plot
 
     async def update(self) -> None:
-        """Look at the store, in a thread, and send what has changed."""
+        """Look at the store, in a thread, and send the changes."""
         snapshot = await asyncio.get_running_loop().run_in_executor(None, self._monitor.snapshot)
         self.show(snapshot)
 
@@ -131,7 +131,7 @@ class _Page:
 
 
 def _columns(cells: Cells | None) -> dict[str, Any]:
-    """Columns of a map: the cells, and how they are drawn."""
+    """Make the columns of a map: the cells, and how they are drawn."""
     if cells is None:
         return {name: [] for name in (*Cells._fields, "state", "colour", "alpha")}
     states = cells.state()
@@ -172,7 +172,7 @@ def _map(source: ColumnDataSource, height: int, title: str, what: str) -> Any:
 
 
 def _plain(plot: Any) -> None:
-    """Colours that do on light and dark ground."""
+    """Set colours that are readable on light and dark ground."""
     plot.background_fill_alpha = plot.border_fill_alpha = 0
     plot.outline_line_color = None
     plot.title.text_color, plot.title.text_font_style = _GREY, "normal"

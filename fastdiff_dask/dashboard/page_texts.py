@@ -17,7 +17,7 @@ _WORKERS = 100
 
 
 def duration(seconds: float | None) -> str:
-    """Time left, in one or two units.
+    """Describe the time left in one or two units.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def _state(snapshot: Snapshot) -> str:
 
 
 def progress_text(snapshot: Snapshot) -> str:
-    """A bar and figures for each stage."""
+    """Bar and figures of each stage."""
     left = duration(snapshot.seconds_left)
     reading = snapshot.stage == "thumbnails"
     rates = snapshot.rates[-1] if snapshot.rates else None
@@ -157,7 +157,7 @@ def _table(heads: Iterable[str], rows: list[list[str]], kind: str = "") -> str:
 
 
 def _printable(text: str) -> str:
-    """Without control characters and lone surrogates, which JSON and the browser would stumble over."""
+    """Replace control characters and lone surrogates, which JSON or the browser cannot show."""
     return text.encode("utf-8", "backslashreplace").decode().translate(dict.fromkeys(range(32), "�"))
 
 

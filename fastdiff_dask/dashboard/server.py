@@ -1,4 +1,4 @@
-"""Where the page is served: by a server of its own, from the store alone, or beside Dask's dashboard."""
+"""The server of the live page: one of its own, or that of Dask's dashboard."""
 
 import asyncio
 import functools
@@ -37,9 +37,9 @@ _ALL = ("0.0.0.0", "::")
 
 
 def serve(url: str, address: str | None = None, started: Callable[[str], None] = print) -> None:
-    """Serve the page of a store until SIGINT or SIGTERM; to be called in the main thread.
+    """Serve the page of a store until SIGINT or SIGTERM, in the main thread.
 
-    Everything the page needs comes from here; its websocket answers only to pages from the address served.
+    The page loads nothing from elsewhere; its websocket answers only to pages from the served address.
 
     Parameters
     ----------
@@ -56,10 +56,10 @@ def serve(url: str, address: str | None = None, started: Callable[[str], None] =
         If there is no store, or the address cannot be used.
     """
     Store(url)
-    # distributed gives the last one a level of its own
+    # the last one by its name, as distributed sets its level
     for name in ("bokeh", "tornado", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # a browser that asks for something else, or goes away
-    # of a page that is sent an update while this ends
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # of a browser that asks for another page, or goes away
+    # of a page that gets an update while the server ends
     warnings.filterwarnings("ignore", "coroutine 'WSHandler.send_message' was never awaited", RuntimeWarning)
     asyncio.run(_serve(url, _listen(address), started))
 
@@ -81,9 +81,9 @@ async def _serve(url: str, listening: socket.socket, started: Callable[[str], No
 
 
 class _KnownHosts(Router):
-    """Pages for requests to a name of this host only: a page from elsewhere whose name leads here is no one's to read.
+    """Serves only requests to a name of this host, so that no foreign site whose name leads here can read the page.
 
-    The port may be another, as behind a tunnel.
+    The port may differ, as behind a tunnel.
     """
 
     def __init__(self, pages: BokehTornado, origins: set[str]) -> None:
@@ -98,12 +98,12 @@ class _KnownHosts(Router):
 
 def _pages(route: str, url: str, origins: set[str]) -> BokehTornado:
     application = Application(FunctionHandler(functools.partial(make_page, monitor=Monitor(url))))
-    # no absolute address: scripts and styles come from wherever the page came from
+    # without an absolute address, scripts and styles come from the address of the page
     return BokehTornado({route: application}, extra_websocket_origins=sorted(origins), use_index=False, absolute_url="")
 
 
 def _listen(address: str | None) -> socket.socket:
-    """Socket that listens at an address."""
+    """Make a socket that listens at an address."""
     host, ports = _HOST, [_PORT, 0]
     if address is not None:
         host, _, number = address.rpartition(":")
@@ -125,14 +125,14 @@ def _listen(address: str | None) -> socket.socket:
 
 
 def _host_name(host: str) -> str:
-    """Host as it is in an address; that of this machine, if all of its addresses are served."""
+    """Write a host as in an address; the name of this machine if all of its addresses are served."""
     if host in _ALL:
         host = socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
 def _origins(host: str, port: int) -> set[str]:
-    """Addresses from which pages may open a websocket: those under which this host is known."""
+    """Collect the addresses of this host, from which pages may open a websocket."""
     hosts = {host}
     if host in _ALL or host == "::1" or host.startswith("127."):
         hosts |= {"localhost"}
@@ -143,12 +143,7 @@ def _origins(host: str, port: int) -> set[str]:
 
 
 def add_page(client: Client, url: str) -> bool:
-    """Add the page of a store to the dashboard of the scheduler of a client, which is in this process.
-
-    Returns
-    -------
-    Whether it has a dashboard.
-    """
+    """Add the page of a store to the dashboard of a scheduler in this process; False if it has none."""
     return bool(client.run_on_scheduler(_add_page, url=url))
 
 

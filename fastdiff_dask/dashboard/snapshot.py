@@ -1,4 +1,4 @@
-"""What is known of a store's progress at a moment; see `monitor`."""
+"""A snapshot of the progress of a store; made by `monitor.Monitor`."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,7 +10,7 @@ __all__ = ["ComparisonProgress", "FileError", "Rates", "Snapshot", "WorkerProgre
 
 
 class FileError(NamedTuple):
-    """A file that could not be read, and why."""
+    """A file that could not be read, and the reason."""
 
     path: str
     error: str
@@ -26,7 +26,7 @@ class Rates(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkerProgress:
-    """A worker thread: who it is, what it does, what it did in this run, and how fast it is now."""
+    """A worker thread: its task, its counts in this run, and its rates now."""
 
     work: Work
     images_rate: float
@@ -35,7 +35,7 @@ class WorkerProgress:
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """A comparison and its tiles; pairs are those of different thumbnails."""
+    """A comparison and its tiles; pairs count different thumbnails alone."""
 
     name: str
     title: str
@@ -50,20 +50,20 @@ class ComparisonProgress:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of a store at a moment.
+    """The progress of a store at a moment.
 
     Attributes
     ----------
     time
         Seconds since 1970.
     problem
-        Why the store cannot be read; None if it can be.
+        Reason why the store cannot be read; None if it can be.
     writing
-        Whether a process is at work on it.
+        A process is at work on it.
     stage
-        The stage that runs; None if none does or it is not known.
+        The running stage; None if none runs or it is not known.
     interrupted
-        Whether the last run did not come to its end.
+        The last run did not come to its end.
     folders
         The folders of either side.
     images, images_read
@@ -73,15 +73,15 @@ class Snapshot:
     errors, errors_of
         Images that could not be read, and the number of finished blocks in which they were counted.
     latest
-        The latest of them.
+        The latest errors.
     comparisons
-        All that were begun, the one that matters now first.
+        All comparisons that were begun, the current one first.
     workers
         The worker threads of the present or last run.
     rates
         Throughput over time, the present last.
     seconds_left
-        For the stage that runs, None if it cannot be told.
+        Seconds until the running stage ends; None if not known.
     """
 
     time: float

@@ -1,4 +1,4 @@
-"""Blocks and tiles as cells of a map: what is pending, running and done, and what was found. NumPy only.
+"""Blocks and tiles as cells of a map: pending, running and done, with their similar pairs. NumPy only.
 
 A map of very many tiles would be slow to draw, so the tiles are put together into cells.
 """
@@ -26,9 +26,9 @@ class Cells(NamedTuple):
     left, right, top, bottom
         Edges: numbers of images along columns and rows, or places in a grid of blocks.
     tiles, done, running
-        Tiles in it, those that are finished, and those that are computed now.
+        Number of tiles, of finished tiles, and of running tiles.
     pairs, similar
-        Pairs of images in its finished tiles, and similar pairs found there; 0 for blocks.
+        Pairs of images in the finished tiles, and similar pairs among them; 0 for blocks.
     """
 
     left: NDArray[np.float64]
@@ -42,14 +42,14 @@ class Cells(NamedTuple):
     similar: NDArray[np.int64]
 
     def state(self) -> list[str]:
-        """State of each cell: "running" if any of it is, "done", "pending", or "part done"."""
+        """Give the state of each cell: "running" if any tile is, "done", "pending", or "part done"."""
         names = np.array(["pending", "part done", "done", "running"])
         states = np.where(self.done == self.tiles, 2, np.where(self.done > 0, 1, 0))
         return [str(name) for name in names[np.where(self.running > 0, 3, states)]]
 
 
 def block_cells(blocks: int, finished: Iterable[int], running: Iterable[int]) -> Cells:
-    """Blocks as cells of a wide grid, in their order from left to right and then down.
+    """Arrange blocks as cells of a wide grid, from left to right and then down.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def block_cells(blocks: int, finished: Iterable[int], running: Iterable[int]) ->
 
 
 class Tiles:
-    """The tiles of a part of a comparison: where they are, and how far.
+    """The tiles of a part of a comparison: their places and their progress.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Tiles:
     done
         (tiles,) bool.
     pairs, similar
-        (tiles,) int64: pairs compared and similar pairs found, as far as they are known.
+        (tiles,) int64: pairs compared and similar pairs; 0 until they are read.
     """
 
     def __init__(self, rows: Axis, columns: Axis, tiles: list[Tile]) -> None:
@@ -118,14 +118,14 @@ class Tiles:
 
     @staticmethod
     def cells(parts: "list[Tiles]", running: list[tuple[int, int]]) -> Cells:
-        """Cells of the tiles of all parts of a comparison.
+        """Make the cells of all parts of a comparison.
 
         Parameters
         ----------
         parts
             The parts.
         running
-            Number of the part and of the tile of what is computed now.
+            Number of the part and of the tile for each running tile.
         """
         edges = np.concatenate([np.zeros((0, 4), np.int64), *(part.edges for part in parts)])
         done = np.concatenate([np.zeros(0, bool), *(part.done for part in parts)])
@@ -149,7 +149,7 @@ class Tiles:
 
 
 def _starts(axis: Axis) -> list[int]:
-    """First image of each sub-block, and the end."""
+    """List the first image of each sub-block, and the end."""
     starts: list[int] = []
     images = 0
     for number, size in axis.parts:
@@ -159,9 +159,9 @@ def _starts(axis: Axis) -> list[int]:
 
 
 def _together(edges: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Put tiles that are smaller than a cell of a grid into the cell in which their middle is."""
+    """Merge tiles that are smaller than a cell of a grid into the cell of their middle."""
     across, down = edges[:, 1].max() / _ALONG, edges[:, 3].max() / _ALONG
-    # a large tile would leave gaps around the cell of its middle; of those there are few
+    # a large tile would leave gaps around the cell of its middle; such tiles are few
     small = (edges[:, 1] - edges[:, 0]) * (edges[:, 3] - edges[:, 2]) <= across * down
     column = np.minimum((edges[:, 0] + edges[:, 1]) / 2 // across, _ALONG - 1).astype(np.int64)
     row = np.minimum((edges[:, 2] + edges[:, 3]) / 2 // down, _ALONG - 1).astype(np.int64)

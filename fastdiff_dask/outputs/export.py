@@ -1,4 +1,4 @@
-"""The tables of a store in files, Parquet, CSV or JSON, or in a database: whole or not at all."""
+"""Export of the tables of a store to Parquet, CSV or JSON files, or to a database: all or nothing."""
 
 import json
 import os
@@ -24,19 +24,19 @@ __all__ = ["FORMATS", "check_export", "describe_counts", "write_export"]
 
 FORMATS = ("parquet", "csv", "json")
 _MARK = "fastdiff_dask"
-# What a folder of an export has besides its tables; it says that the folder may be replaced.
+# File in the folder of an export beside its tables; only a folder with it may be replaced.
 _ABOUT = "export.json"
-# What a spreadsheet takes for a formula at the beginning of a cell.
+# Beginning of a cell that a spreadsheet takes for a formula.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 def check_export(target: str, table: str | None = None, form: str | None = None, force: bool = False) -> None:
-    """Say before any work what of an export cannot be done; arguments as for `write_export`.
+    """Refuse an export that cannot be written, before any work; arguments as for `write_export`.
 
     Raises
     ------
     UsageError
-        If the target cannot be written, has something else, or does not fit the other arguments.
+        If the target cannot be written, is no earlier export, or does not fit the other arguments.
     """
     if table is not None and table not in TABLES:
         raise UsageError(f"there is no table {table!r}; use {', '.join(TABLES)}")
@@ -60,7 +60,7 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
             if path.exists() and not force and not _is_own_file(path):
                 raise UsageError(f"{target} is no export; name another file, or replace it with force=True")
         elif path.exists() and not _is_own_folder(path):
-            # not with force either: a folder may have anything in it
+            # force does not help: a folder may have anything in it
             endings = ", ".join(f".{ending}" for ending in FORMATS)
             raise UsageError(f"{target} is no export; name a new folder, or a file that ends in {endings}")
     except OSError as error:
@@ -68,7 +68,7 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
 
 
 def _form_of_file(target: str) -> str | None:
-    """Format by the ending; None for a folder."""
+    """Give the format by the ending of a file; None for a folder."""
     ending = "" if target.endswith(("/", os.sep)) or Path(target).is_dir() else Path(target).suffix[1:].lower()
     return ending if ending in FORMATS else None
 
@@ -84,17 +84,18 @@ def write_export(
 ) -> dict[str, int]:
     """Write tables of a store into a file, a folder or a database, in place of an earlier export.
 
-    All or nothing: files are written beside the target and take its place at the end. Memory: as `Tables`.
+    - All or nothing: files are written beside the target, and take its place at the end.
+    - Bytes of a path that are not UTF-8 are U+FFFD in Parquet, CSV and databases; ``path_bytes`` of the images has the
+      name, in CSV as hexadecimal digits. In JSON they are lone surrogates, as in the file of ``find --json``.
+    - CSV is UTF-8 with every text as it is. A spreadsheet takes a cell for a formula if it begins with ``=``, ``+``,
+      ``-`` or ``@``, so import it as text.
 
-    In Parquet, CSV and databases, bytes of a path that are not UTF-8 are U+FFFD, and ``path_bytes`` of the images has
-    the name (in CSV as hexadecimal digits); in JSON they are lone surrogates, as in the file of ``find --json``. CSV is
-    UTF-8 and has every text as it is: what begins with ``=``, ``+``, ``-`` or ``@`` is a formula for a spreadsheet,
-    so import it there as text.
+    Memory: as `Tables`.
 
     Parameters
     ----------
     tables
-        What to write.
+        The tables.
     target
         File that ends in .parquet, .csv or .json, for one table; a new folder, or that of an earlier export, for one or
         all; or the URL of a database, see `sql.write_sql`.
@@ -109,7 +110,7 @@ def write_export(
 
     Returns
     -------
-    Number of rows of each table; in CSV under "formulas" the number of cells that a spreadsheet takes for some, if any.
+    Number of rows of each table. For CSV, "formulas" is the number of cells that a spreadsheet takes for formulas.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def write_export(
 
 
 def describe_counts(counts: dict[str, int]) -> str:
-    """Numbers of rows in words.
+    """Describe the numbers of rows in words.
 
     Examples
     --------
@@ -210,7 +211,7 @@ def _write_json(tables: Tables, table: str, path: Path, counts: dict[str, int]) 
         file.write(_json_head(table))
         separator = "\n"
         for part in _counted(tables, table, counts):
-            # surrogates in the path say the same as its bytes
+            # the surrogates in the path have the same information as its bytes
             rows = part.drop(columns="path_bytes", errors="ignore").astype(object)
             for row in rows.where(rows.notna(), None).to_dict("records"):
                 file.write(separator + json.dumps(row))
@@ -218,11 +219,11 @@ def _write_json(tables: Tables, table: str, path: Path, counts: dict[str, int]) 
         file.write("\n]}\n")
 
 
-# -- what is there ---------------------------------------------------------------------------------------------------
+# -- earlier exports -------------------------------------------------------------------------------------------------
 
 
 def _is_own_file(path: Path) -> bool:
-    """Whether a file is one of an export, by its beginning or its metadata."""
+    """Find whether an export wrote a file, by its beginning or its metadata."""
     form = path.suffix[1:].lower()
     if form == "parquet":
         try:
@@ -239,7 +240,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _is_own_folder(path: Path) -> bool:
-    """Whether a folder is empty, or has an export and nothing else."""
+    """Find whether a folder is empty, or has an export and nothing else."""
     if not path.is_dir():
         return False
     names = {entry.name for entry in path.iterdir()}

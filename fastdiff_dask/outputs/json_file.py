@@ -1,4 +1,4 @@
-"""The JSON file of what was found, equal byte by byte for equal results."""
+"""The JSON file of a result, equal byte by byte for equal results."""
 
 import json
 from collections.abc import Iterator
@@ -16,10 +16,16 @@ __all__ = ["write_json"]
 def write_json(result: Result, path: str) -> None:
     """Write a result as JSON, sorted, so that two runs differ in ``stats`` alone; ``-`` is standard output.
 
-    All beyond ASCII is escaped. A byte of a file name that is no UTF-8 is a lone surrogate U+DC80 to U+DCFF, as in
-    Python (PEP 383): `os.fsencode` of the string that `json` reads gives the name back.
+    Characters beyond ASCII are escaped. A byte of a file name that is no UTF-8 is a lone surrogate U+DC80 to U+DCFF, as
+    in Python (PEP 383): `os.fsencode` of the string that `json` reads gives the name back. Memory for pairs: about
+    300 MB, see `Result.sorted_pairs`.
 
-    Memory for pairs is that of a part of them, about 300 MB; see `Result.sorted_pairs`.
+    Parameters
+    ----------
+    result
+        The result.
+    path
+        The file; replaced if it is there.
 
     Raises
     ------
@@ -32,7 +38,7 @@ def write_json(result: Result, path: str) -> None:
             print(piece.decode(), end="")
         return
     try:
-        target = Path(path).resolve()  # what a link leads to is written, the link stays
+        target = Path(path).resolve()  # the target of a link is replaced, the link stays
         # a pipe or a device must not be replaced by a file
         replaceable = not target.exists() or target.is_file()
         with replaced_file(target) if replaceable else target.open("wb") as file:
@@ -47,7 +53,7 @@ def _cluster_json(cluster: Cluster) -> dict[str, Any]:
 
 
 def _json_texts(result: Result) -> Iterator[str]:
-    """The JSON file in pieces, as `json.dumps` with an indent of 1 would write all of it."""
+    """Make the JSON text in pieces, as `json.dumps` with an indent of 1 would make it at once."""
     columns = ["a", "b", result.value.column, "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
     content = {
         "format": 1,
@@ -60,7 +66,7 @@ def _json_texts(result: Result) -> Iterator[str]:
         "links": result.links.to_dict("records"),
         "stats": result.stats,
     }
-    # no other line begins so: what is nested is indented more, and texts have no line breaks of their own
+    # no other line begins so: nested names are indented more, and texts have no line breaks of their own
     before, after = json.dumps(content, indent=1).split('\n "pairs": [', 1)
     yield f'{before}\n "pairs": ['
     separator = ""

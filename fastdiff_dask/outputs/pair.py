@@ -1,4 +1,4 @@
-"""Two images of a store side by side, and a project at a glance: what a notebook shows of them."""
+"""A picture of one pair for a notebook: two images of a store side by side, and where they differ."""
 
 import os
 from dataclasses import dataclass, field
@@ -28,19 +28,19 @@ _COLUMNS = ["side", "root", "path", "path_bytes", "size", "mtime_ns", "current",
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images; in a notebook it is shown as both pictures and a map of where they differ.
+    """A pair of images; a notebook shows both pictures and a map of their difference.
 
     Attributes
     ----------
     a, b
-        Their paths.
+        The paths.
     mse
-        Their MSE, exact: the mean over the pixels of the thumbnails of the squared differences, summed over channels,
-        for that transform of a for which it is lowest.
+        The exact MSE of the thumbnails, lowest over the transforms of a: squared differences summed over channels, mean
+        over pixels.
     rotation, mirrored
-        Degrees counter-clockwise by which a is turned, and whether it is mirrored left and right before.
+        Degrees counter-clockwise by which a is turned; True if it is mirrored left and right before.
     difference
-        (height, width) int64, where they differ: the mean of it is `mse`.
+        (height, width) int64: squared differences summed over channels; the mean is `mse`.
     """
 
     a: str
@@ -69,7 +69,7 @@ class Pair:
 
 
 def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: Transform) -> ShownImage:
-    """The picture of an image, turned; if it cannot be read any more, its thumbnail in the same shape, and why."""
+    """Read the picture of an image and turn it; an image that cannot be read is shown by its thumbnail."""
     width, height = fitted(int(row.width), int(row.height), _SHOWN)
     pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
     about = f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B"
@@ -82,22 +82,21 @@ def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: Transfo
 
 
 def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: CompareSettings) -> Pair:
-    """Compare two images of a store, similar or not, by the transforms that count.
+    """Compare two images of a store, similar or not.
 
     Parameters
     ----------
     store, roots
         The store, and the folders as the user gives them now.
     a, b
-        Paths as results have them. If both sides of a comparison have such a path, a is that of side a and b that of
-        side b.
+        Paths as results have them. If both sides have such a path, a is on side a, and b on side b.
     settings
-        Which transforms count.
+        The transforms that count.
 
     Raises
     ------
     UsageError
-        If a path is not that of an image, or of one that could not be read.
+        If the store has no image of a path, or the image could not be read.
     """
     frame = store.read_images(_COLUMNS)
     numbers = np.flatnonzero(frame.current.to_numpy())

@@ -1,4 +1,4 @@
-"""Similar pairs → a picture of each: both images, where they differ, and what is known of them. Drawn in Dask tasks."""
+"""A PNG file for each similar pair: both images, their difference, and facts about them. Drawn in Dask tasks."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ __all__ = ["check_plots", "draw_plots"]
 # Pixels of the longer side of an image in a plot, and pairs that one task draws.
 _SHOWN, _AT_ONCE = 480, 8
 _LINE, _LINES = 44, 5
-# Matplotlib is made for one thread at a time.
+# Matplotlib is not safe in several threads.
 _drawing = threading.Lock()
 
 
@@ -63,7 +63,7 @@ class _Pair(NamedTuple):
 
 
 def check_plots(folder: str | os.PathLike[str]) -> Path:
-    """See before hours of work that plots can be drawn and written; makes the folder.
+    """Check before hours of work that plots can be drawn and written, and make the folder.
 
     Raises
     ------
@@ -84,9 +84,9 @@ def check_plots(folder: str | os.PathLike[str]) -> Path:
 
 
 def best_pairs(result: Result, limit: int) -> pd.DataFrame:
-    """The pairs with the lowest values, at most so many, best first, then by path; columns as `numbered_pairs`.
+    """Select the pairs with the lowest values, then by path; columns as `numbered_pairs`.
 
-    Memory: a part of all pairs, and the best ones.
+    Memory: a part of all pairs, and the best pairs.
     """
     best: pd.DataFrame | None = None
     for part in result.iter_pairs(numbered=True):
@@ -102,27 +102,27 @@ def _ranks(names: pd.Series) -> NDArray[np.int64]:
 
 
 def draw_plots(store: Store, client: Client, result: Result, folder: Path, limit: int) -> Iterator[int]:
-    """Draw the best pairs, each as a PNG file; those that are drawn already are not drawn again.
+    """Draw the best pairs, each as a PNG file, unless the file is there already.
 
-    Files are named by value and pair, so that the best come first by name and the same pair has the same name in every
-    run: ``mse-000012.5000_<digest>.png``. What is not ours in the folder stays. Memory: two images of 480 pixels a
-    thread, and what decoding takes beside it.
+    Files are named by value and pair, as ``mse-000012.5000_<digest>.png``: the best come first by name, and a pair has
+    the same name in every run. Other files in the folder stay. Memory: two images of 480 pixels a thread, besides
+    decoding.
 
     Parameters
     ----------
     store, client
-        The store, and where to run; workers see it, the folder and the files under the same paths. A file that cannot
-        be read any more is shown by its thumbnail.
+        The store, and the cluster, whose workers see the store, the folder and the files under the same paths. An image
+        that cannot be read any more is shown by its thumbnail.
     result
-        What was found.
+        The result.
     folder
-        Where to write, see `check_plots`.
+        The folder, see `check_plots`.
     limit
         Pairs to draw at most.
 
     Yields
     ------
-    Number of pairs that were drawn, or found there, since the last one.
+    Number of pairs drawn, or found in the folder, since the last number.
     """
     pairs = _pairs_to_draw(store, result, folder, limit)
     missing = [pair for pair in pairs if not Path(pair.target).exists()]
@@ -159,7 +159,7 @@ def _pairs_to_draw(store: Store, result: Result, folder: Path, limit: int) -> li
 
 
 def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
-    """Path and content of some images."""
+    """Read path and content of some images."""
     rows = store.image_rows(numbers, ["image", "root", "path", "path_bytes", "content_hash"]).itertuples()
     return {row.image: (full_path(row.root, row.path, row.path_bytes), str(row.content_hash)) for row in rows}
 
@@ -190,7 +190,7 @@ def draw_pairs(url: str, pairs: list[_Pair]) -> int:
 
 
 def _picture(row: Any, thumbnail: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
-    """An image as people see it, not larger than it is shown; or its thumbnail in that shape, and why."""
+    """Read an image as people see it, at the size shown; or give its thumbnail, and the error."""
     pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
     return (thumbnail, error) if pixels is None else (pixels, "")
 
@@ -204,7 +204,7 @@ def _draw(
     transform = Transform.of(pair.rotation, pair.mirrored)
     turned = f", a turned by {pair.rotation}°" + (" after mirroring" if pair.mirrored else "") if transform else ""
     first = apply_transform(pictures[0][0][None], transform)[0]
-    # the MSE is a sum over channels, so this map has it as its mean
+    # the MSE sums over channels, so that it is the mean of this map
     same = apply_transform(thumbnails[:1], transform)[0].astype(np.int64)
     difference = ((same - thumbnails[1]) ** 2).sum(axis=2)
 
@@ -222,7 +222,7 @@ def _draw(
         axes.set_axis_off()
         row, problem = rows[number], pictures[number][1]
         lines = textwrap.wrap(printable(pair.names[number]), _LINE, break_on_hyphens=False)
-        if len(lines) > _LINES:  # the end tells more
+        if len(lines) > _LINES:  # the end of a path tells more
             lines = ["…", *lines[-_LINES + 1 :]]
         lines.append(f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B")
         if problem:

@@ -42,7 +42,7 @@ class _RateColumn(ProgressColumn):
 
 
 class _Bar:
-    """What a notebook shows of a stage."""
+    """Progress of a stage as a notebook shows it."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -71,13 +71,13 @@ class _Bar:
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a kernel of Jupyter, which shows HTML."""
+    """Find whether this runs in a kernel of Jupyter, which shows HTML."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
 
 
 def show_address(name: str, url: str) -> None:
-    """Say where a page is: a link in a notebook, a line on standard error elsewhere."""
+    """Show the address of a page: a link in a notebook, a line on standard error elsewhere."""
     if in_notebook():
         from IPython.display import HTML, display
 
@@ -87,12 +87,12 @@ def show_address(name: str, url: str) -> None:
 
 
 def show_line(text: str) -> None:
-    """Say something once, on standard error; a notebook shows it below the cell."""
+    """Show a line on standard error; a notebook shows it below the cell."""
     print(text, file=sys.stderr)
 
 
 def is_shown(verbose: bool | None) -> bool:
-    """Whether to show what is only for people: as asked, by default on a terminal and in a notebook."""
+    """Find whether to show progress: as asked, by default on a terminal and in a notebook."""
     return (in_notebook() or Console(stderr=True).is_terminal) if verbose is None else verbose
 
 
@@ -105,13 +105,13 @@ def stage_bar(stage: str, total: int | None, unit: str, verbose: bool | None = N
     stage, unit
         Names of the stage and of what it counts.
     total
-        How many there are, None if that is not known.
+        The number at the end; None if it is not known.
     verbose
-        Whether to show it; by default on a terminal and in a notebook only.
+        Show the bar; by default on a terminal and in a notebook only.
 
     Yields
     ------
-    A function to call with the number that was done since the last call.
+    A function to call with the number done since the last call.
     """
     if not is_shown(verbose):
         yield lambda done: None
@@ -138,7 +138,7 @@ def stage_bar(stage: str, total: int | None, unit: str, verbose: bool | None = N
 
 @contextlib.contextmanager
 def _notebook_bar(stage: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-    """One output that is changed in place; the last state of it stays in the notebook."""
+    """Show one output that is changed in place; its last state stays in the notebook."""
     from IPython.display import display
 
     progress = Progress(disable=True)  # it only counts

@@ -1,4 +1,4 @@
-"""A result as one HTML file that needs nothing else: summary, clusters as contact sheets, a view of two, marks."""
+"""The report: a result as one HTML file with a summary, clusters as contact sheets, a view of pairs, and marks."""
 
 import base64
 import io
@@ -35,7 +35,7 @@ LIMIT = 10_000
 _IMAGES = 60
 _BINS = 40
 _QUALITY = 82
-# What the template says of itself.
+# The template marks a report by this line.
 _MADE = b'<meta name="generator" content="fastdiff_dask report">'
 
 
@@ -44,25 +44,25 @@ def write_report(
 ) -> int:
     """Write a report of a result; gives the number of clusters that it shows.
 
-    The clusters of which one can be most certain come first: by the largest value of an image with the one to keep.
-    Everything is in the file, 2 kB an image for its thumbnail; names are data there, and never markup. Memory: some
-    hundred bytes an image in pairs.
+    The most certain clusters come first: those whose largest value against the image to keep is lowest. The file needs
+    no other file; a thumbnail takes 2 kB. Names are data in it, never markup. Memory: some hundred bytes for each image
+    in a pair.
 
     Parameters
     ----------
     store, result
-        The store, and what was found in it.
+        The store, and a result of it.
     path
-        The file; replaced if it is there.
+        The file; an earlier report is replaced.
     limit
-        Clusters to show at most; that others are left out is said.
+        Clusters to show at most; the page says how many are left out.
     rules
-        What to keep, for the suggestions.
+        The order of images for the suggestions.
 
     Raises
     ------
     UsageError
-        If the file cannot be written, or the limit is no number.
+        If the file cannot be written or is no report, or the limit is no number.
     """
     check_whole("limit", limit)
     clusters = _clusters(store, result, KeepRules() if rules is None else rules)
@@ -122,7 +122,7 @@ def _data(store: Store, result: Result, clusters: list[dict[str, Any]]) -> dict[
 
 
 def _check_target(path: Path) -> None:
-    """See that nothing else is replaced by a report: not a picture, for one."""
+    """Refuse to replace a file that is no report, such as a picture."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -132,11 +132,11 @@ def _check_target(path: Path) -> None:
 
 
 def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, Any]]:
-    """What the page knows of each cluster, the most certain first."""
+    """Collect the data of each cluster for the page, the most certain first."""
     plan = plan_removals(store, result, rules, history=History())
     going, kept = {one.image for one in plan.chosen}, {one.kept_image for one in plan.chosen}
     rows = list(result.images.itertuples())
-    # marks of another image with its number are not taken over
+    # the page does not take over marks of another image with the same number
     hashes = store.image_rows(result.images["image"].to_numpy(np.int64), ["content_hash"]).content_hash
     contents = [content[:16] for content in hashes.fillna("")]
     two_sides = result.groups.two_sides
@@ -192,7 +192,7 @@ def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: b
 
 
 def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
-    """The thumbnails of each cluster as WebP, a line each: by themselves, so that equal ones stay equal."""
+    """Encode the thumbnails of each cluster as WebP, a line each; one by one, so that equal ones stay equal."""
     for one in clusters:
         numbers = np.array([image["n"] for image in one["images"]], np.int64)
         thumbnails = store.arrays.thumbnail_rows(numbers)
@@ -205,7 +205,7 @@ def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
 
 
 def _histogram(values: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Bars of an SVG of 640 × 110, and the numbers below it."""
+    """Make the bars of an SVG of 640 × 110, and the numbers below it."""
     if not len(values):
         return [], []
     counts, edges = np.histogram(values, bins=_BINS, range=(min(0.0, float(values.min())), float(values.max()) or 1.0))

@@ -38,13 +38,13 @@ _KINDS = {"sqlite": "sqlite", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysq
 _OTHERS = ("postgresql", "postgres", "oracle", "mssql", "duckdb")
 # Rows that are sent at once.
 _ROWS = 10_000
-# MariaDB's numbers for what is no right to do something: nothing was done.
+# MariaDB's error numbers for missing rights.
 _DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1698}
 _PATH_KEY, _HASH_KEY = 255, 64
 
 
 def is_database(target: str) -> bool:
-    """Whether a target is the URL of a database rather than a path.
+    """Find whether a target is the URL of a database rather than a path.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def is_database(target: str) -> bool:
 
 
 def read_password(url: str, given: str | None = None, file: str | os.PathLike[str] | None = None) -> str | None:
-    """The password of a database: the one that is given, of a file, or of the environment; None if it is in the URL.
+    """Find the password of a database: as given, in a file, or in the environment; None if it is in the URL.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read_password(url: str, given: str | None = None, file: str | os.PathLike[st
     Raises
     ------
     UsageError
-        If there are two, or the file cannot be read.
+        If there are two passwords, or the file cannot be read.
     """
     if file is not None:
         if given is not None:
@@ -89,20 +89,20 @@ def read_password(url: str, given: str | None = None, file: str | os.PathLike[st
 def write_sql(tables: Tables, url: str, *, password: str | None = None, force: bool = False) -> dict[str, int]:
     """Write the four tables into a database, in place of those of an earlier call.
 
-    All or nothing: if it fails or is killed, the former tables are there as they were, and the next call removes what
-    was left half done. Other tables are not touched. Memory: as `Tables`, and 10,000 rows.
+    All or nothing: after an error or a kill the former tables are unchanged, and the next call removes unfinished ones.
+    Other tables are not touched. Memory: as `Tables`, and 10,000 rows.
 
     Parameters
     ----------
     tables
-        What to write.
+        The tables.
     url
         SQLAlchemy's URL: ``sqlite:///FILE``, ``mysql+pymysql://USER@HOST/DATABASE``, or the same with ``mariadb``.
     password
         Password of the database, if it is not in the URL; by default that in the environment variable
         ``FASTDIFF_DASK_SQL_PASSWORD``.
     force
-        Replace tables of the same names that something else wrote.
+        Replace tables of the same names that no export wrote.
 
     Returns
     -------
@@ -111,12 +111,12 @@ def write_sql(tables: Tables, url: str, *, password: str | None = None, force: b
     Raises
     ------
     UsageError
-        If the URL cannot be used, the database cannot be reached, or has tables of these names of something else.
+        If the URL cannot be used, the database cannot be reached, or no export wrote its tables of these names.
     FastDiffError
         If writing fails.
     """
     address, secret = _address(url, read_password(url, password))
-    _ = tables.result  # that there is none is said before a file is made
+    _ = tables.result  # fails before a file is made
     engine = _engine(address, secret)
     secrets = [url, quote(secret, safe=""), secret] if secret else []
     try:
@@ -128,11 +128,11 @@ def write_sql(tables: Tables, url: str, *, password: str | None = None, force: b
         engine.dispose()
 
 
-# -- where -------------------------------------------------------------------------------------------------------------
+# -- the address -------------------------------------------------------------------------------------------------------
 
 
 def _address(url: str, password: str | None) -> tuple["sa.URL", str]:
-    """The address without its password, and the password."""
+    """Split a URL into the address and the password."""
     try:
         from sqlalchemy.engine import URL, make_url
         from sqlalchemy.exc import ArgumentError
@@ -163,7 +163,7 @@ def _address(url: str, password: str | None) -> tuple["sa.URL", str]:
         if not address.database:
             raise UsageError("the address names no database; use mysql+pymysql://USER@HOST/DATABASE")
     secret = str(address.password or "") if password is None else password
-    # what SQLAlchemy keeps has no password
+    # SQLAlchemy's address is without the password
     parts = {name: getattr(address, name) for name in ("username", "host", "port", "database", "query")}
     return URL.create(_KINDS[kind], **parts), secret
 
@@ -173,16 +173,16 @@ def _engine(address: "sa.URL", secret: str) -> "sa.Engine":
 
     options: dict[str, Any] = {"hide_parameters": True, "poolclass": sa.pool.NullPool}
     if address.get_backend_name() == "mysql":
-        # what is too long is an error, and is not cut off silently
+        # texts that are too long are errors, not cut off silently
         strict = "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
-        # as bytes: of a text, the driver takes what Latin-1 has
+        # as bytes: the driver encodes text as Latin-1
         options["connect_args"] = {"connect_timeout": 10, "init_command": strict, "password": secret.encode()}
     try:
         engine = sa.create_engine(address, **options)
     except ImportError:
         raise UsageError("a package is missing to write to MariaDB: pip install 'fastdiff_dask[sql]'") from None
     if engine.dialect.name == "sqlite":
-        # Python's sqlite3 would begin a transaction late, and none for tables that are made and dropped
+        # Python's sqlite3 would begin a transaction late, and not at all before CREATE and DROP
         @sa.event.listens_for(engine, "connect")
         def _connect(connection: Any, _: Any) -> None:
             connection.isolation_level = None
@@ -197,7 +197,7 @@ def _engine(address: "sa.URL", secret: str) -> "sa.Engine":
 
 @contextlib.contextmanager
 def _errors(engine: "sa.Engine", what: str, secrets: list[str], *, always_usage: bool = False) -> Iterator[None]:
-    """Say what a database or its driver complains of in one line without passwords."""
+    """Make errors of a database or its driver one line without passwords."""
     from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
     shown = str(engine.url.set(query={}))
@@ -207,7 +207,7 @@ def _errors(engine: "sa.Engine", what: str, secrets: list[str], *, always_usage:
         raise
     except Exception as error:
         if not always_usage and not isinstance(error, SQLAlchemyError | OSError):
-            raise  # a driver that cannot use an option raises whatever comes; what is written is ours
+            raise  # drivers raise anything for bad options of an address; while writing, other errors are bugs of ours
         cause = getattr(error, "orig", None) or error
         code = cause.args[0] if cause.args and isinstance(cause.args[0], int) else 0
         text = str(cause.args[1] if code and len(cause.args) > 1 else cause)
@@ -220,15 +220,15 @@ def _errors(engine: "sa.Engine", what: str, secrets: list[str], *, always_usage:
         raise (UsageError if always_usage or code in _DENIED else FastDiffError)(message) from None
 
 
-# -- what --------------------------------------------------------------------------------------------------------------
+# -- the tables --------------------------------------------------------------------------------------------------------
 
 
 def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
-    """The tables by name, those that others refer to first."""
+    """Describe the tables by name, those that others refer to first."""
     import sqlalchemy as sa
 
     metadata = sa.MetaData()
-    # names of files that differ in case or accents are different; longer keys than these are refused by MariaDB
+    # a binary collation, as file names may differ in case or accents alone; MariaDB refuses longer keys
     options = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
     kinds = {"int64": sa.BigInteger, "int32": sa.Integer, "int16": sa.SmallInteger, "int8": sa.SmallInteger}
     kinds |= {"string": sa.Text, "binary": sa.LargeBinary, "bool": sa.Boolean, "double": sa.Double}
@@ -279,7 +279,7 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
 def _fill(
     connection: "sa.Connection", tables: Tables, targets: dict[str, "sa.Table"], commit: Callable[[], None]
 ) -> dict[str, int]:
-    """Make the tables and insert all rows; `commit` is called after some of them."""
+    """Make the tables and insert all rows; `commit` is called after each part."""
     import sqlalchemy as sa
 
     for table in targets.values():
@@ -303,7 +303,7 @@ def _fill(
 
 
 def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
-    """Names of all tables; those of something else, and keys that would be lost, are refused."""
+    """Name all tables; refuse those that no export wrote, and foreign keys that would be lost."""
     import sqlalchemy as sa
 
     names = set(sa.inspect(connection).get_table_names())
@@ -319,7 +319,7 @@ def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
     own = {f"{name}{suffix}" for name in (*TABLES, _MARK) for suffix in ("", _NEW, _OLD)}
     for name in sorted(names - own):
         if {key["referred_table"] for key in sa.inspect(connection).get_foreign_keys(name)} & own:
-            # it would refer to nothing when they are replaced
+            # the key would refer to nothing when the tables are replaced
             raise UsageError(f"table {printable(name)} of the database has a foreign key to these tables; drop the key")
     return names
 
@@ -334,7 +334,7 @@ def _write_sqlite(connection: "sa.Connection", tables: Tables, force: bool) -> d
 
 
 def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> dict[str, int]:
-    # held by this connection: it ends with it, also after a kill
+    # the lock ends with the connection, also after a kill
     lock = f"{_MARK}.{connection.engine.url.database}"[:64]
     if connection.exec_driver_sql("SELECT GET_LOCK(%s, 0)", (lock,)).scalar() != 1:
         raise FastDiffError("another export is writing to this database; wait for its end")
@@ -348,7 +348,7 @@ def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> 
         moves = [f"{name} TO {name}{_OLD}" for name in everything if name in names]
         moves += [f"{name}{_NEW} TO {name}" for name in everything]
         connection.exec_driver_sql(f"RENAME TABLE {', '.join(moves)}")
-    except Exception:  # whatever ended it: tables that are half filled are removed, and it is raised again
+    except Exception:  # tables that are half filled are removed after any error
         with contextlib.suppress(Exception):  # the connection may be gone, and the next run removes them
             connection.rollback()
             _drop(connection, [table.name for table in targets.values()], None)
@@ -358,7 +358,7 @@ def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> 
 
 
 def _drop(connection: "sa.Connection", wanted: list[str], names: set[str] | None) -> None:
-    """Drop those tables that are there, at last those that others refer to; without names, whichever are."""
+    """Drop tables, at last those that others refer to; with `names`, only tables among these."""
     for name in sorted(wanted, key=lambda one: one.startswith("images")):
         if names is None or name in names:
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")

@@ -1,4 +1,4 @@
-"""The tables of a store, a part at a time: images, pairs, clusters and errors, for databases and files."""
+"""The tables of a store for databases and files, a part at a time: images, pairs, clusters and errors."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -41,18 +41,18 @@ _CLUSTER_ROWS = 1 << 16
 class Tables:
     """The four tables of a store.
 
-    An image is named by its number, which is the same in all tables and as long as the store is kept, and by its path
-    as the user gave the folder. Bytes of a path that are not UTF-8 are surrogates (PEP 383), see `decodable`.
+    An image has a number, which is the same in all tables and never changes in a store, and its path as the user gave
+    the folder. Bytes of a path that are not UTF-8 are surrogates (PEP 383), see `decodable`.
 
-    Memory: a block of metadata, or a quarter of a million pairs (one million, which are sorted, if there are no more),
-    besides what a `Result` takes.
+    Memory besides a `Result`: a block of metadata, or a quarter of a million pairs. Up to a million pairs are sorted at
+    once.
 
     Parameters
     ----------
     store, roots
         The store, and the folders as the user gives them now.
     result
-        Gives the result; called when pairs or clusters are asked for.
+        Collects the result; called for the first table of pairs or clusters.
     """
 
     def __init__(self, store: Store, roots: list[Root], result: Callable[[], Result]) -> None:
@@ -61,13 +61,13 @@ class Tables:
 
     @classmethod
     def of_store(cls, url: str, comparison: str | None = None, threshold: float | None = None) -> Self:
-        """The tables of a store alone, whose pictures need not be there; see `stored_result`."""
+        """Make the tables from a store alone; its pictures need not be there. See `stored_result`."""
         store = Store(url)
         return cls(store, roots_of_store(store), lambda: stored_result(store, comparison, threshold))
 
     @cached_property
     def result(self) -> Result:
-        """Pairs and clusters."""
+        """The result, collected once."""
         return self._collect()
 
     def schema(self, table: str) -> pa.Schema:
@@ -85,7 +85,7 @@ class Tables:
         return pa.schema({"path": pa.string(), "error": pa.string(), "image": pa.int64()})
 
     def parts(self, table: str) -> Iterator[pd.DataFrame]:
-        """Rows of a table, some at a time; columns as in `schema`, `path_bytes` None where the path is UTF-8."""
+        """Give the rows of a table, some at a time, with the columns of `schema`; `path_bytes` is None for UTF-8."""
         kinds = {"images": self._images, "pairs": self._pairs, "clusters": self._clusters, "errors": self._errors}
         for part in kinds[table]():
             if len(part):
@@ -135,7 +135,7 @@ def _is_decodable(text: str) -> bool:
 
 
 def decodable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Show undecodable bytes in paths as U+FFFD, for what cannot hold surrogates.
+    """Show undecodable bytes in paths as U+FFFD, for formats that cannot hold surrogates.
 
     Examples
     --------

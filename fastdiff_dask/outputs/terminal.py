@@ -1,4 +1,4 @@
-"""Text for a terminal: results, estimates, the state of a store, removal plans and what became of them."""
+"""Text for a terminal: results, estimates, the state of a store, removal plans and their outcomes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -160,7 +160,7 @@ def _add_cluster(table: Table, result: Result, cluster: Cluster) -> None:
 
 
 def describe_ignored(ignored: dict[str, int]) -> str:
-    """Numbers of ignored files in words.
+    """Describe the numbers of ignored files in words.
 
     Examples
     --------
@@ -218,7 +218,7 @@ def _duration(seconds: float) -> str:
 def describe_store(url: str) -> str:
     """Describe a store in lines of text: images, blocks, comparisons, and a map of the tiles.
 
-    It may be called while another process writes the store.
+    Another process may be writing the store.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def _comparison_lines(comparison: Comparison) -> list[str]:
     ]
     if not plans or unplanned(comparison):
         lines.append("  new images are not planned yet")
-    # finished parts are of no interest but the last; there may be one for every day
+    # of finished parts, of which there may be one for every day, only the last is of interest
     for plan in plans:
         if plan.tiles and (plan.pending() or plan is plans[-1]):
             part = plan.part
@@ -284,7 +284,7 @@ def _tile_map(plan: Plan) -> list[str]:
     return ["".join(line) for line in marks]
 
 
-# -- removal plans and what became of them -----------------------------------------------------------------------------
+# -- removal plans and their outcomes ----------------------------------------------------------------------------------
 
 
 def print_removal_plan(plan: "RemovalPlan") -> None:
@@ -341,7 +341,7 @@ def print_merged(journal: "Journal") -> None:
 
 
 def describe_journal(journal: "Journal") -> str:
-    """Describe in a line what a call of `apply` did and what is not undone of it."""
+    """Describe the actions of a journal in a line."""
     numbers = Counter(line["action"] for line in journal.lines)
     shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
     return f"{printable(journal.store) or 'a store'}: {shown} ({printable(str(journal.path))})"

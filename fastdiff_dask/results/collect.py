@@ -30,13 +30,13 @@ _COLUMNS = ["image", "side", "root", "path", "path_bytes", "size", "current", "w
 
 
 def shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
-    """Paths as the user gave the root, joined with the file's; undecodable bytes as surrogates (PEP 383)."""
+    """Join the folders as the user gave them with the paths of files; undecodable bytes are surrogates (PEP 383)."""
     given = {(root.side, root.absolute): root.given for root in roots}
     return [full_path(given[row.side, row.root], row.path, row.path_bytes) for row in frame.itertuples()]
 
 
 def collect_errors(store: Store, roots: list[Root]) -> pd.DataFrame:
-    """Files of the collection that could not be compared, sorted: path, error."""
+    """List the files of the collection that could not be compared, sorted: path, error."""
     return _scan(store, roots, np.zeros(0, np.int64)).errors
 
 
@@ -74,7 +74,7 @@ class _Scan(NamedTuple):
 
 
 def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequence[str] = ()) -> _Scan:
-    """Read the metadata of all blocks once, and keep that of some images, ascending, and of errors."""
+    """Read the metadata of all blocks once, for some images (ascending numbers) and for all errors."""
     size = store.thumbnail_settings.block_size
     kept: list[pd.DataFrame] = []
     errors: list[tuple[str, str]] = []
@@ -99,7 +99,7 @@ def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequ
 
 
 def _collect_links(links: list[list[str]], roots: list[Root]) -> pd.DataFrame:
-    """Other names of listed files, sorted: path, same_file_as."""
+    """List the other names of listed files, sorted: path, same_file_as."""
     given = {(root.side, root.absolute): root.given for root in roots}
     rows = sorted(
         (os.path.join(given[side, root], path), os.path.join(given[same_side, same_root], same))  # noqa: PTH118
@@ -223,7 +223,7 @@ def _shown_settings(roots: list[Root], value: PairValue) -> dict[str, Any]:
 def _pairs_of_contents(
     images: pd.DataFrame, names: Iterable[int], contents: list[tuple[str, str]]
 ) -> NDArray[np.int64]:
-    """Pairs of names of images that have the contents of pairs, (k, 2)."""
+    """Pairs of names, (k, 2), of the images with the contents of some pairs, which are SHA-256 digests."""
     known = {content for pair in contents for content in pair}
     of: dict[str, list[int]] = {}
     for content, name in zip(images.content_hash, names, strict=True):

@@ -1,4 +1,4 @@
-"""Connected components of a graph whose edges come a part at a time: memory grows with the nodes alone."""
+"""Connected components of a graph. Its edges come a part at a time, so that memory grows with the nodes alone."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,9 @@ __all__ = ["Components"]
 class Components:
     """Union-find over nodes 0 to n − 1 (Tarjan, *J. ACM* 22, 1975), by whole arrays of edges.
 
-    Each part of the edges is contracted: to the roots of its ends, of which only those that differ are left, and these
-    small graphs are given to SciPy's ``csgraph.connected_components``. Once a collection is mostly connected, nearly
-    nothing of a part is left.
+    Each part of the edges is contracted: its ends become their roots, and edges whose roots are equal are dropped. The
+    small graph that is left goes to SciPy's ``csgraph.connected_components``. Once a collection is mostly connected,
+    nearly no edge of a part is left.
 
     Memory: 4 bytes a node (8 beyond 2³¹), and about 100 an edge of the part in work.
 
@@ -30,7 +30,7 @@ class Components:
     """
 
     def __init__(self, nodes: int) -> None:
-        # each node's way to the root, which is the lowest node of what is connected so far
+        # leads from each node to its root, the lowest node of the component so far
         self._parent: NDArray[np.signedinteger] = np.arange(nodes, dtype=np.int32 if nodes < 1 << 31 else np.int64)
 
     def add(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
@@ -50,7 +50,7 @@ class Components:
         self._parent[roots] = roots[lowest[labels]]
 
     def _roots(self, nodes: NDArray[np.int64]) -> NDArray[np.signedinteger]:
-        """Roots of some nodes, whose ways are made short on the way (path compression)."""
+        """Find the roots of some nodes, and let the nodes point at them (path compression)."""
         roots = self._parent[nodes]
         moving = np.flatnonzero(self._parent[roots] != roots)
         while len(moving):
@@ -60,7 +60,7 @@ class Components:
         return roots
 
     def labels(self) -> NDArray[np.signedinteger]:
-        """For each node the lowest one that it is connected with."""
+        """Give for each node the lowest node of its component."""
         while True:
             above = self._parent[self._parent]
             if np.array_equal(above, self._parent):

@@ -1,4 +1,4 @@
-"""The store as Dask collections, for notebooks: one partition or chunk a block, current images only, in one order."""
+"""The store as Dask collections for notebooks: a partition or chunk for each block, current images in one order."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def _current_partition(blocks: range, url: str, columns: list[str]) -> pd.DataFr
 
 
 def _as_dask_keeps_them(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give names that are no text a type of their own: Dask makes strings of all that is a Python object."""
+    """Give names as bytes an Arrow type: Dask makes strings of all Python objects."""
     return frame.astype({name: pd.ArrowDtype(pa.binary()) for name in ("path_bytes",) if name in frame})
 
 
@@ -60,7 +60,7 @@ def images_frame(store: Store, blocks_at_once: int = 1) -> dd.DataFrame:
 
 
 def _current_rows(store: Store, side: str | None) -> Iterator[tuple[int, pd.DataFrame]]:
-    """Blocks of a side, or of all, that have current images, and what tells them."""
+    """Read from the blocks of a side, or of both, which images are current and which have errors."""
     for generation in store.generations:
         for block in {None: generation.blocks, "a": generation.a, "b": generation.b}[side]:
             frame = store.read_partition(block, ["current", "error"])
@@ -101,11 +101,11 @@ def mse_array(store: Store, *, rotations: bool = True, mirror: bool = False) -> 
 def persist_mse(
     store: Store, client: Client, *, rotations: bool, mirror: bool, advance: Callable[[int], None]
 ) -> da.Array:
-    """Compute the matrix of `mse_array` into the store, as far as it is not there, and give it as a lazy Dask array.
+    """Compute the missing chunks of the matrix of `mse_array` into the store, and give it as a lazy Dask array.
 
-    A chunk has the pairs of two blocks, each pair of blocks is computed once, and what is stored is not computed again;
-    new blocks add chunks. Disk: 8 bytes a pair before compression, both halves of the matrix. Memory: 80 bytes a pair
-    of a chunk for each thread, 120 with mirror images, and 500 MB at most for images.
+    - A chunk has the pairs of two blocks. Each pair of blocks is computed once; new blocks add chunks.
+    - Disk: 8 bytes a pair before compression, both halves of the matrix.
+    - Memory: 80 bytes a pair of a chunk for each thread, 120 with mirror images, and at most 500 MB for images.
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ def persist_mse(
     client
         Where to run; its workers see the store under the same path.
     rotations, mirror
-        Which transforms count.
+        Turns and mirror images are compared as well.
     advance
-        Called with the number of chunks that were done.
+        Called with the number of chunks done since the last call.
 
     Raises
     ------

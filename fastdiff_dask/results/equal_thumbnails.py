@@ -85,7 +85,21 @@ def equal_thumbnails(
 def make_groups(
     sides: list[EqualThumbnails], found: FoundPairs, names: dict[int, int], two_sides: bool, own_pairs: bool
 ) -> Groups:
-    """Groups of named images, without the images that have no name (−1), and what is empty without them."""
+    """Make the groups of named images, with the similar pairs of groups.
+
+    Left out are images without a name (−1), groups that are empty then, and groups without a pair.
+
+    Parameters
+    ----------
+    sides
+        Groups of side a, and of side b if there is one.
+    found
+        The pairs of different thumbnails.
+    names
+        Names of the images by their numbers.
+    two_sides, own_pairs
+        See `Groups`.
+    """
     offset = len(sides[0].originals) if two_sides else 0
     members = np.array([names[number] for side in sides for number in side.members.tolist()], np.int64)
     groups = np.concatenate([side.groups + number * offset for number, side in enumerate(sides)])
@@ -93,7 +107,7 @@ def make_groups(
     symmetries = np.concatenate([side.symmetries for side in sides])
 
     sizes = np.bincount(groups[members >= 0], minlength=len(symmetries))
-    # by the number of an image the group that it stands for
+    # for the number of an original its group, for other numbers −1
     tables: list[NDArray[Any]] = [
         np.full(found.images, -1, np.int32 if found.images < 1 << 31 else np.int64) for _ in sides
     ]
@@ -115,7 +129,7 @@ def make_groups(
     members, groups, turns = members[kept], groups[kept], turns[kept]
     order = np.lexsort((members, groups))
     new = np.cumsum(used) - 1
-    for table in tables:  # what is in a pair is used
+    for table in tables:  # each group in a pair is used
         table[table >= 0] = new[table[table >= 0]]
     none = np.zeros(0, np.int64)
     pairs = GroupPairs(none, none, none, none.astype(np.uint8)) if found.held is None else next(group_pairs())

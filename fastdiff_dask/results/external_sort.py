@@ -1,4 +1,4 @@
-"""More pairs than there is memory for, in order: through files that each have a range of them. NumPy only."""
+"""External sort of pairs that do not fit into memory: a file for each range of names. NumPy only."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ _ROW = np.dtype([("a", "<i8"), ("b", "<i8"), ("values", "<i8"), ("masks", "u1")]
 
 
 def sorted_chunks(chunks: Callable[[], Iterator[PairChunk]], names: int, at_once: int) -> Iterator[PairChunk]:
-    """Give pairs ordered by a and then b.
+    """Sort pairs by a and then b.
 
-    Memory: 8 bytes a name, 100 a pair of one part, and 100 for each of `at_once` pairs, or of those of one a if they
-    are more. Disk: 25 bytes a pair in a folder for temporary files, which is removed at the end.
+    Memory: 8 bytes a name, and 100 bytes a pair of one part; a part has `at_once` pairs, or those of a single a if they
+    are more. Disk: 25 bytes a pair in a temporary folder.
 
     Parameters
     ----------
     chunks
-        Gives all pairs, in the same parts at each call; it is called twice.
+        Gives all pairs, in the same parts at each call; called twice.
     names
-        Number of names: a and b are below.
+        Number of names; a and b are below it.
     at_once
-        Pairs in a part of what is given, if no single a has more.
+        Pairs in a part of the sorted pairs, unless a single a has more.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def sorted_chunks(chunks: Callable[[], Iterator[PairChunk]], names: int, at_once
 
 
 def _buckets(counts: np.ndarray, at_once: int) -> np.ndarray:
-    """For each name the number of its range: as many pairs as fit, or a single name."""
+    """Give for each name the number of its range: as many pairs as fit, or a single name."""
     ends = np.cumsum(counts)
     buckets, start, number = np.zeros(len(counts), np.int64), 0, 0
     while start < len(counts):

@@ -1,4 +1,4 @@
-"""The pairs of a finished comparison at or below a threshold: in memory if they are few, else read when asked for."""
+"""The pairs of a finished comparison at or below a threshold: in memory if they are few, else read at each use."""
 
 from collections.abc import Iterator
 
@@ -16,10 +16,10 @@ _HELD_PAIRS = 1 << 22
 
 
 class FoundPairs:
-    """Pairs of different thumbnails, a part at a time, as often as wanted.
+    """Pairs of different thumbnails, a part at a time.
 
-    They are those of the plans that were finished when this was made: what is compared later does not change them.
-    Memory: 2 bytes an image of the store, and 128 MB for pairs at most.
+    The pairs are those of the plans at the time of construction; a later comparison does not change them. Memory: 2
+    bytes an image of the store, and at most 128 MB for pairs.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class FoundPairs:
     Attributes
     ----------
     images
-        Numbers of images there are in the store, used or not.
+        Number of images in the store, including unused numbers.
     held
         (k, 4) int64: all pairs, as `pairs.read_pairs` gives them; None if they are too many to be held.
     """

@@ -1,4 +1,4 @@
-"""Equal thumbnails: found by their digests, compared once, and expanded to pairs of images. NumPy only."""
+"""Groups of equal thumbnails, and their expansion to pairs of images. NumPy only."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class PairChunk(NamedTuple):
     a, b
         (k,) int64: names of the images, a < b within one side.
     values
-        (k,) what the comparison gave.
+        (k,) int64: stored values, see `values.PairValue`.
     masks
         (k,) uint8: bit t is set where transform t of image a reaches the value.
     """
@@ -43,7 +43,7 @@ class GroupPairs(NamedTuple):
     first, second
         (k,) int64: numbers of the groups.
     values
-        (k,) int64: what the comparison gave for them.
+        (k,) int64: stored values, see `values.PairValue`.
     masks
         (k,) uint8: transforms that map the first original to the second.
     """
@@ -66,7 +66,7 @@ class Groups:
     members
         (k,) int64: names of the images, group by group, ascending in each.
     starts
-        (g + 1,) int64: where the members of each group begin.
+        (g + 1,) int64: place of the first member of each group, and the end.
     turns
         (k,) int64: quarter turns of each member against the original of its group.
     symmetries
@@ -74,15 +74,15 @@ class Groups:
     first, second
         (p,) int64: pairs of groups.
     values
-        (p,) int64: what the comparison gave for them.
+        (p,) int64: stored values, see `values.PairValue`.
     masks
         (p,) uint8: transforms that map the first original to the second.
     two_sides
         Images of `first` are on side a, those of `second` on side b, and the members of a group make no pairs.
     own_pairs
-        The members of a group make pairs; never between two sides.
+        The members of a group make pairs. Ignored between two sides, where they never do.
     stored
-        Gives more pairs of groups, the same at each call: those that are too many to be held in memory.
+        Gives the pairs of groups that are too many for memory, the same at each call.
     """
 
     members: NDArray[np.int64]
@@ -98,7 +98,7 @@ class Groups:
     stored: Callable[[], Iterator[GroupPairs]] | None = None
 
     @property
-    def pairs_within(self) -> bool:
+    def makes_own_pairs(self) -> bool:
         """The members of a group are similar pairs."""
         return self.own_pairs and not self.two_sides
 
@@ -110,7 +110,7 @@ class Groups:
     @cached_property
     def _held(self) -> GroupPairs:
         """The pairs of groups in memory, with those of each group with itself."""
-        if not self.pairs_within:
+        if not self.makes_own_pairs:
             return GroupPairs(self.first, self.second, self.values, self.masks)
         own = np.flatnonzero(self.sizes > 1)
         return GroupPairs(
@@ -134,11 +134,11 @@ class Groups:
 
     @cached_property
     def _summary(self) -> tuple[int, NDArray[np.signedinteger]]:
-        """Number of similar pairs of images, and for each group the first one that it is connected with, or −1."""
+        """Number of similar pairs of images, and for each group the first of its component; −1 without pairs."""
         count, components, paired = 0, Components(len(self.sizes)), np.zeros(len(self.sizes), bool)
         for first, second, _, _ in self._chunks():
             a, b = self.sizes[first], self.sizes[second]
-            # in Python's integers: 10 million equal images are beyond no limit
+            # in Python's integers, which do not overflow for 10 million equal images
             count += int(np.where(first == second, pairs_within(a), a * b).sum(dtype=object)) if len(first) else 0
             components.add(first, second)
             paired[first] = paired[second] = True
@@ -154,11 +154,11 @@ class Groups:
         return self._chunks()
 
     def count(self) -> int:
-        """Number of similar pairs of images."""
+        """Count the similar pairs of images."""
         return self._summary[0]
 
     def connected(self) -> list[NDArray[np.int64]]:
-        """For each component of images that pairs connect their names, ascending; ordered by the first of them."""
+        """List the components of images that pairs connect: names ascending, components by their first name."""
         labels = np.repeat(self._summary[1], self.sizes)
         members, labels = self.members[labels >= 0], labels[labels >= 0]
         order = np.lexsort((members, labels))
@@ -167,7 +167,7 @@ class Groups:
         return sorted(parts, key=lambda part: part[0])
 
     def among(self, names: NDArray[np.int64]) -> "Groups":
-        """Give the same with only those pairs in memory, and none elsewhere, that are between groups of some images."""
+        """Select the pairs between the groups of some images, and hold them in memory, if not all pairs are held."""
         if self.stored is None:
             return self
         wanted = np.zeros(len(self.sizes), bool)
@@ -183,7 +183,7 @@ class Groups:
     def _pairs(
         self, chunk: GroupPairs, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
     ) -> PairChunk:
-        """Pairs of the members at places x and y, which belong to pairs of groups."""
+        """Make the pairs of the members at places x and y, each of a pair of groups."""
         a, b = self.members[x], self.members[y]
         masks = masks_between_copies(chunk.masks[pair], self.turns[x], self.turns[y])
         if not self.two_sides:
@@ -206,10 +206,10 @@ class Groups:
                 yield self._pairs(chunk, pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
 
     def stars(self) -> PairChunk:
-        """Give so few pairs that each image of a pair is in one, and what is connected stays so.
+        """Give few pairs that connect the same images as all pairs.
 
-        The first image of a group is paired with the others of it, and with the first of other groups; where the images
-        of a group make no pairs, the others of it with the first one of one other group.
+        - The first image of a group is paired with the other members, and with the first image of similar groups.
+        - Where the members of a group make no pairs, they are paired with the first image of one similar group.
         """
         return PairChunk(*(np.concatenate(parts) for parts in zip(*self.iter_stars(), strict=True)))
 
@@ -219,7 +219,7 @@ class Groups:
         for chunk in self._chunks():
             first, second, _, _ = chunk
             pairs = np.arange(len(first))
-            if self.pairs_within:
+            if self.makes_own_pairs:
                 own = first == second
                 others = np.repeat(pairs[own], sizes[first[own]] - 1)
                 x = self.starts[first[np.concatenate([others, pairs[~own]])]]
@@ -242,7 +242,7 @@ class Groups:
             yield self._pairs(chunk, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
 
     def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
-        """Give the pairs of one image with some others, as far as there are any."""
+        """Give the pairs of one image with some others; images that are not similar to it have none."""
         everything = self._all()
         first, second, _, _ = everything
         places = np.flatnonzero(np.isin(self.members, others))
@@ -265,5 +265,5 @@ class Groups:
 
 
 def count_within(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0, 1, ... for each size: (sum of sizes,)."""
+    """Count 0, 1, ... up to each size, one after the other: (sum of sizes,)."""
     return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)

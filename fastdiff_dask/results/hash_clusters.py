@@ -1,4 +1,4 @@
-"""Images with equal hashes → clusters, by a group-by over the metadata: no pair is compared."""
+"""Clusters of images with equal hashes, by a group-by over the metadata; no pair is compared."""
 
 from typing import Any
 
@@ -18,25 +18,27 @@ __all__ = ["collect_hash_clusters"]
 
 _COLUMNS = ["side", "root", "path", "path_bytes", "size", "width", "height", "error", HASH_KEY]
 _MADE_BY = ["hash_function", "hash_shift"]
-# Images whose metadata one task reads: reading a block takes milliseconds, not much more than a task by itself.
+# Images whose metadata one task reads: a block takes milliseconds, hardly more than a task costs by itself.
 _ROWS_AT_ONCE = 65_536
 # Keys that one task counts, about 100 bytes each.
 _KEYS_AT_ONCE = 500_000
 
 
 def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> list[Cluster]:
-    """Cluster the current images by equal ``hash_key``; between two sides, only what has images of both.
+    """Cluster the current images by equal ``hash_key``; between two sides, a cluster has images of both.
 
-    Time grows with the number of images: their metadata is read twice, once to count the images of each key, and once
-    for those with a key that counts. Memory: for each thread, the keys of half a million images, about 50 MB; on the
-    scheduler, some tasks a block; here, about 1 kB an image that is in a cluster.
+    The metadata is read twice: to count the images of each key, and for the images whose key counts. Memory:
+
+    - 50 MB for each thread, the keys of half a million images;
+    - some tasks a block on the scheduler;
+    - about 1 kB here for each image in a cluster.
 
     Parameters
     ----------
     store
         The store, its images hashed.
     client
-        Where to run; its workers see the store under the same path.
+        The cluster, whose workers see the store under the same path.
     roots
         The folders as the user gives them now.
 
@@ -61,7 +63,7 @@ def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> li
     if not len(found):
         return []
     rows = _compute(client, readable[_COLUMNS][readable[HASH_KEY].isin(found.index.to_list())])
-    rows.index = pd.Index(shown_paths(rows, roots), dtype=object)  # what pandas' own strings hold has no surrogates
+    rows.index = pd.Index(shown_paths(rows, roots), dtype=object)  # pandas' own strings hold no surrogates
     return sorted(make_cluster(group.itertuples(), store.two_sides) for _, group in rows.groupby(HASH_KEY))
 
 
@@ -71,7 +73,7 @@ def _compute(client: Client, collection: Any) -> pd.DataFrame:
 
 
 def _check(made_by: pd.DataFrame) -> None:
-    """Refuse images without hashes, and hashes that were not made in the same way."""
+    """Refuse images without hashes, and hashes of several kinds."""
     hashed = made_by["hash_function"].notna()
     if not len(made_by) or (hashed.all() and len(made_by) == 1):
         return

@@ -1,4 +1,7 @@
-"""The image to keep of similar ones: the order that is always there, and the rules that come before it."""
+"""The image to keep of similar ones: the order that always applies, and rules that come before it.
+
+Clusters use the order alone, removal plans the rules as well; so both are here, below the actions.
+"""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -116,6 +119,6 @@ class KeepRules:
 def _in(path: str, folder: str) -> bool:
     if "://" in path or "://" in folder:
         return is_within(path, folder)
-    # names as they are, and where they lead to
+    # by the names, and by the places that links lead to
     place, around = Path(path).absolute(), Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111
     return place.is_relative_to(around) or (place.parent.resolve() / place.name).is_relative_to(around.resolve())

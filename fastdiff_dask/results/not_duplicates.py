@@ -29,7 +29,7 @@ def without_pairs(groups: Groups, pairs: NDArray[np.int64]) -> Groups:
     former = np.concatenate([np.arange(number), of_member[moved]])
     of_member[moved] = number + np.arange(len(former) - number)
     split = _Split(former, number, _excluded(groups.members, of_member, pairs))
-    first, second = split.pairs_within(former[number:]) if groups.pairs_within else (former[:0], former[:0])
+    first, second = split.pairs_within(former[number:]) if groups.makes_own_pairs else (former[:0], former[:0])
     held = split.pairs(GroupPairs(groups.first, groups.second, groups.values, groups.masks))
     order = np.lexsort((groups.members, of_member))
     stored = groups.stored

@@ -1,4 +1,4 @@
-"""What was found: pairs, clusters and errors under the names that the user gave, and the JSON file."""
+"""The result of a comparison: pairs, clusters and errors under the names that the user gave."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from .values import PairValue
 
 __all__ = ["Result", "objects"]
 
-# Pairs that are all listed; of more, equal thumbnails are listed by their first image.
+# Pairs up to which all are listed; beyond, equal thumbnails are listed by their first image.
 _LISTED_PAIRS = 1_000_000
 # Pairs that are made at once.
 _PART = 1 << 18
@@ -28,33 +28,31 @@ _PART = 1 << 18
 class Result:
     """The outcome of a comparison.
 
-    Memory grows with the number of images in pairs, about 1 kB each, and with the pairs that are listed, about 200 B
-    each; more than four million pairs of different thumbnails are not held, but read from the store for each use.
-    Images with equal thumbnails are kept as groups, and their pairs made when they are asked for: 20,000 blank pages
-    are 200 million pairs.
+    Images with equal thumbnails are held as groups, and their pairs made on demand: 20,000 blank pages are 200 million
+    pairs. Memory: about 1 kB for each image in a pair, and 200 B for each listed pair. More than four million pairs of
+    different thumbnails are not held, but read from the store for each use.
 
     Attributes
     ----------
     groups
         The similar pairs in a short form; images are named by their row in `images`.
     images
-        A row an image that is in a pair, by path and sorted by it: width, height, size in bytes,
-        its number, and its side.
+        A row for each image in a pair, indexed and sorted by path: width, height, size in bytes, number, side.
     errors
-        A row a file that could not be compared, sorted by path: path, error.
+        A row for each file that could not be compared, sorted by path: path, error.
     files
-        All files below the folders, each counted once: "found" = "compared" + "errors" + the sum of "ignored", which
-        has a number of files for each rule by which files are no images of the collection, see `IndexCounts`.
+        Counts of the files below the folders: "found" = "compared" + "errors" + the sum of "ignored". The latter has a
+        count for each rule by which a file is no image of the collection, see `IndexCounts`.
     links
-        A row another name of a file, hard link or symbolic link, sorted by path: path, same_file_as. Such names are
-        ignored, so that no file is the duplicate of itself.
+        A row for each other name of a file, hard link or symbolic link, sorted by path: path, same_file_as. Such names
+        are ignored, so that no file is the duplicate of itself.
     value
         The measure of the pairs.
     settings, stats
-        What was asked for, and the figures of the run, as in the JSON file.
+        The settings, and the figures of the run, as in the JSON file.
     same_hash
-        (k, 2) int64, rows of `images`: with ``skip_matching_hash``, so few of the pairs with equal hashes, which were
-        not compared, that what all of them connect is connected.
+        (k, 2) int64, rows of `images`: with ``skip_matching_hash``, pairs with equal hashes, which were not compared;
+        few pairs that connect the same images as all such pairs.
     """
 
     groups: Groups
@@ -79,25 +77,29 @@ class Result:
 
     @property
     def pairs_complete(self) -> bool:
-        """Whether `pairs` has all of them."""
+        """True if `pairs` has all similar pairs."""
         return self.pair_count <= _LISTED_PAIRS
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """The similar pairs, sorted by path.
 
-        Columns: a, b, mse (or value, of another measure), rotation (degrees counter-clockwise by which a is turned to
-        look like b), mirrored (a is mirrored left and right before). Within one side, a is the path that sorts first.
+        Columns:
 
-        If there are more than a million, of images with equal thumbnails only the first one by path is paired with
-        similar images, and with the others of them (between two sides, the others are paired with one similar image).
-        Each image that is in a pair at all is in one of these, and clusters are the same; `pairs_complete` is False,
-        `pair_count` tells how many there are, and `iter_pairs` gives them all.
+        - a, b: the paths; within one side, a sorts first;
+        - mse, or value of another measure;
+        - rotation: degrees counter-clockwise by which a is turned to look like b;
+        - mirrored: a is mirrored left and right before.
+
+        If there are more than a million pairs, not all are listed: `pairs_complete` is False, `pair_count` is the
+        number of all pairs, and `iter_pairs` gives them. Of images with equal thumbnails, only the first one by path is
+        paired with similar images, and with the others of its group; between two sides, each of the others is paired
+        with one similar image. The clusters are the same.
         """
         return self._frame(self._listed())
 
     def numbered_pairs(self) -> pd.DataFrame:
-        """Give `pairs` with two columns more: a_image and b_image, the numbers of the images in the store."""
+        """Give `pairs` with the columns a_image and b_image, the numbers of the images in the store."""
         return self._frame(self._listed(), numbered=True)
 
     def _listed(self) -> PairChunk:
@@ -106,7 +108,7 @@ class Result:
         return PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
     def sorted_pairs(self) -> Iterator[pd.DataFrame]:
-        """Give `pairs` a part at a time; if they are not held in memory, by way of temporary files, 25 bytes a pair."""
+        """Give `pairs` a part at a time. Pairs that are not held in memory take 25 bytes each in temporary files."""
         if self.pairs_complete or self.groups.stored is None:
             chunk = self._listed()
             order = np.lexsort((chunk.b, chunk.a))
@@ -118,7 +120,7 @@ class Result:
                 yield self._frame(chunk)
 
     def iter_pairs(self, at_once: int = _PART, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
-        """Give all similar pairs, at most so many at once, each once, sorted within a part.
+        """Give all similar pairs, each once, in parts of at most `at_once`; a part is sorted.
 
         Columns as `pairs`, or, with `numbered`, as `numbered_pairs`.
         """
@@ -126,13 +128,13 @@ class Result:
             yield self._frame(chunk, numbered)
 
     def similar_to(self, path: str, others: Sequence[str]) -> pd.DataFrame:
-        """Give the pairs of one image with some others, as far as they are similar; columns as `pairs`."""
+        """Give the pairs of one image with those of some others that are similar to it; columns as `pairs`."""
         places = np.array([row for other in others for row in self._rows[other]], np.int64)
         found = [self.groups.between(row, places) for row in self._rows[path]]
         return self._frame(PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True))))
 
     def among(self, paths: Sequence[str]) -> "Result":
-        """Give the same result for `similar_to` between some images: their pairs are held, if those of all are not."""
+        """Hold the pairs of some images, for many calls of `similar_to` between them."""
         places = [row for path in paths for row in self._rows[path]]
         return replace(self, groups=self.groups.among(np.array(places, np.int64)))
 
@@ -163,19 +165,19 @@ class Result:
 
     @property
     def hash_pairs(self) -> pd.DataFrame:
-        """Pairs of `same_hash` by path, sorted: a, b. They are not in `pairs`, and in `clusters` they are."""
+        """Pairs of `same_hash` by path, sorted: a, b. They count for `clusters`, and are not in `pairs`."""
         names = self.images.index.to_numpy()
         rows = sorted(zip(names[self.same_hash[:, 0]], names[self.same_hash[:, 1]], strict=True))
         return pd.DataFrame({"a": objects([a for a, _ in rows]), "b": objects([b for _, b in rows])})
 
     @cached_property
     def clusters(self) -> list[Cluster]:
-        """Connected images, and which one to keep; sorted by the path to keep."""
+        """Clusters of connected images, sorted by the path to keep."""
         rows = list(self.images.itertuples())
         return sorted(make_cluster((rows[i] for i in part), self.groups.two_sides) for part in self.connected())
 
     def connected(self) -> list[NDArray[np.int64]]:
-        """Rows of `images` that are in a cluster together, for each cluster; in no particular order."""
+        """Give the rows of `images` of each cluster, in no particular order."""
         parts = self.groups.connected()
         if not len(self.same_hash):
             return parts
@@ -188,10 +190,10 @@ class Result:
 
     @property
     def low_quality(self) -> list[str]:
-        """Every image that is not the best of its cluster, sorted."""
+        """Paths of all images but the best of each cluster, sorted."""
         return low_quality_of(self.clusters)
 
 
 def objects(values: Sequence[str] | NDArray[np.object_]) -> pd.Series:
-    """Strings as Python objects: pandas' own strings cannot hold the surrogates of undecodable names."""
+    """Make a column of Python strings: pandas' own strings cannot hold the surrogates of undecodable names."""
     return pd.Series(values, dtype=object)

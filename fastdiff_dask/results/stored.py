@@ -1,4 +1,4 @@
-"""What was found, from a store alone: which comparison is meant, and its result."""
+"""The result of a comparison, from a store alone."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ __all__ = ["roots_of_store", "stored_comparison", "stored_result"]
 
 
 def roots_of_store(store: Store) -> list[Root]:
-    """The folders of a store under the names that it has for them."""
+    """Name the folders of a store as the store does."""
     return [Root(side, folder, folder) for side in ("a", "b") for folder in store.roots[side]]
 
 
@@ -27,21 +27,21 @@ def stored_result(store: Store, name: str | None = None, threshold: float | None
     store
         The store.
     name
-        Name of the comparison; needed if there are several that differ in more than the threshold.
+        Name of the comparison; needed if several differ in more than the threshold.
     threshold
-        Largest MSE, or other value, of a pair; by default that of the comparison, and the highest of several.
+        Largest MSE, or other value, of a pair; by default the highest threshold of the finished comparisons.
 
     Raises
     ------
     UsageError
-        If there is no such comparison, or it is not finished.
+        If no finished comparison answers, or several of different kinds do.
     """
     chosen, limit = _choose(store, name, threshold)
     return collect_result(store, roots_of_store(store), chosen, limit)
 
 
 def stored_comparison(store: Store, name: str | None = None, threshold: float | None = None) -> CompareSettings:
-    """What makes a pair similar in the result that `stored_result` collects."""
+    """Give the settings of the result that `stored_result` collects; arguments as there."""
     chosen, limit = _choose(store, name, threshold)
     return replace(chosen.settings, similarity_threshold=limit)
 
