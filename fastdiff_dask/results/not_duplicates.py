@@ -29,7 +29,7 @@ def without_pairs(groups: Groups, pairs: NDArray[np.int64]) -> Groups:
     former = np.concatenate([np.arange(number), of_member[moved]])
     of_member[moved] = number + np.arange(len(former) - number)
     split = _Split(former, number, _excluded(groups.members, of_member, pairs))
-    first, second = split.pairs_within(former[number:]) if groups.makes_own_pairs else (former[:0], former[:0])
+    first, second = split.own_pairs(former[number:]) if groups.makes_own_pairs else (former[:0], former[:0])
     held = split.pairs(GroupPairs(groups.first, groups.second, groups.values, groups.masks))
     order = np.lexsort((groups.members, of_member))
     stored = groups.stored
@@ -98,7 +98,7 @@ class _Split:
         wanted = self._is_wanted(first, second)
         return GroupPairs(first[wanted], second[wanted], former.values[pair[wanted]], former.masks[pair[wanted]])
 
-    def pairs_within(self, former: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def own_pairs(self, former: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pair the parts of each of some former groups with each other."""
         both = [np.zeros((2, 0), np.int64)]
         for group in np.unique(former).tolist():
