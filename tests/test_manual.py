@@ -205,6 +205,7 @@ def test_the_files_of_a_store_are_those_that_its_page_lists(page, place):
 @pytest.mark.parametrize("part", NOT_RUN)
 def test_what_is_not_run_is_there(part):
     assert any(part in f" {line} " for line in COMMANDS)
+    assert all((ROOT / name).is_file() for name in re.findall(r"tests/[\w/]+\.py", NOT_RUN[part]))
 
 
 # -- what is written --------------------------------------------------------------------------------------------------
@@ -261,6 +262,8 @@ def test_names_in_the_text_exist(page):
     named = {option for text in code for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", text)}
     assert named <= OPTIONS | theirs
     for text in code:
+        for name in re.findall(r"\w+\.py\b", text):
+            assert (ROOT / "tests" / "benchmarks" / name).is_file(), text
         for name in re.findall(r"\bdb\.(\w+)", text):
             assert hasattr(fd.FastDifPy, name), text
         for name in re.findall(r"\bfd\.(\w+)", text):
