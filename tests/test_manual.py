@@ -28,8 +28,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # What is not run, by what is in it, and why; it is parsed instead.
 NOT_RUN = {
-    " --scheduler": "needs a scheduler; tests/runtime/test_connection.py has one",
-    " --workers ": "starts processes; tests/project/test_process.py does so",
+    " --scheduler": "needs a scheduler; tests/runtime/test_tls.py has one",
+    " --workers ": "starts processes; tests/runtime/test_signals.py does so",
     " --gpu": "needs a GPU",
     "s3://": "needs an object store; tests/stages/test_remote.py has one",
     "mysql+pymysql://": "needs a database and someone who types the password; tests/outputs/test_sql.py has both",
