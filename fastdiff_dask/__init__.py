@@ -8,7 +8,7 @@ from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageEr
 
 if TYPE_CHECKING:
     from .project.find import find_duplicates
-    from .project.project import FastDifPy
+    from .compat.fast_diff_py import FastDifPy
     from .results.clusters import Cluster
     from .results.result import Result
     from .runtime.workers import upload_package
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "Cluster": "results.clusters",
     "Estimate": "stages.estimate",
-    "FastDifPy": "project.project",
+    "FastDifPy": "compat.fast_diff_py",
     "Result": "results.result",
     "find_duplicates": "project.find",
     "pairwise_mse": "stages.pairwise",

@@ -9,6 +9,8 @@ from .errors import UsageError
 
 __all__ = [
     "DEFAULT_BLOCK_SIZE",
+    "DEFAULT_SAMPLE",
+    "DEFAULT_THRESHOLDS",
     "PIXEL_LIMIT",
     "TIME_LIMIT",
     "CompareSettings",
@@ -16,10 +18,16 @@ __all__ = [
     "ReadSettings",
     "ThumbnailSettings",
     "aspect_factor",
+    "check_shift",
     "check_whole",
+    "default_threshold",
 ]
 
 DEFAULT_BLOCK_SIZE = 1024
+# Files that an estimate reads.
+DEFAULT_SAMPLE = 200
+# By measure: below these, the values of altered copies stay as a rule.
+DEFAULT_THRESHOLDS = {"mse": 200.0, "ssim": 0.1, "hamming": 10.0}
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
 TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
@@ -36,6 +44,23 @@ def check_whole(name: str, value: object, lowest: int = 1) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
         raise UsageError(f"{name} is {value!r}; it must be a whole number from {lowest}")
+
+
+def check_shift(amount: object) -> None:
+    """Refuse a shift, in bits, that leaves nothing of a byte."""
+    if isinstance(amount, bool) or not isinstance(amount, int) or not -7 <= amount <= 7:
+        raise UsageError(f"hash shift is {amount!r}; it must be a whole number of bits from -7 to 7")
+
+
+def default_threshold(compare: object) -> float:
+    """Threshold of a measure, by its name or its function, if none is given.
+
+    Examples
+    --------
+    >>> default_threshold("mse"), default_threshold("ssim"), default_threshold(max)
+    (200.0, 0.1, 200.0)
+    """
+    return DEFAULT_THRESHOLDS.get(compare if isinstance(compare, str) else "mse", DEFAULT_THRESHOLDS["mse"])
 
 
 def _integer(name: str, value: object, low: int, high: int) -> None:
@@ -176,7 +201,7 @@ class CompareSettings:
         How the hashes were made: their function and shift.
     """
 
-    similarity_threshold: float = 200.0
+    similarity_threshold: float = DEFAULT_THRESHOLDS["mse"]
     rotations: bool = True
     mirror: bool = False
     measure: str = "mse"

@@ -1,143 +1,40 @@
 """The commands that search: find, compare, estimate."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import PIXEL_LIMIT, TIME_LIMIT
 from ..errors import UsageError
-from .options import (
-    check_comparison,
-    cluster_client,
-    cluster_options,
-    comparison_options,
-    needs_hashes,
-    parse_size,
-    run_options,
-)
+from ..project.options import ClientOptions
+from .options import CLUSTER, COMPARISON, GroupedCommand, asked_settings, options
 
 if TYPE_CHECKING:
-    from ..project.options import Settings
-    from ..project.project import FastDifPy
+    from distributed import Client
 
-__all__ = ["compare"]
+    from ..project.project import Project
+
+__all__ = ["compare", "estimate", "find"]
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("directories", metavar="DIR...", nargs=-1)
-@click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
-@click.option("--config", metavar="FILE", help="TOML file of settings; what is said here goes before.")
-@click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to DIR.")
-@click.option("--in-memory", is_flag=True, help="Hold the work in memory; it is saved to the store every 30 seconds.")
-@comparison_options
-@click.option("--no-recursive", is_flag=True, help="Do not look into sub-folders.")
-@click.option("--extension", metavar=".EXT", multiple=True, help="Only files that end so; may be given several times.")
-@click.option("--ignore-name", metavar="PATTERN", multiple=True, help="Skip files and folders of this name.")
-@click.option("--ignore-path", metavar="PATH", multiple=True, help="Skip this file or folder.")
-@click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
-@click.option("--block-size", type=int, default=1024, show_default=True, help="Images in a unit of work.")
-@click.option("--exact-decode", is_flag=True, help="Decode JPEG at full scale: slower, a little more exact.")
-@click.option(
-    "--time-limit", type=float, default=TIME_LIMIT, show_default=True, help="Seconds for reading a file, 0 for any."
+@options(
+    *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
+    *("time_limit", "pixel_limit", *COMPARISON, "thumbnail_size", "exact_decode", "json_path", "store"),
+    *("diff_plots", "sl_plot_limit", "save_config", "performance_report", "quiet"),
+    *("gpu", "gpu_tasks", *CLUSTER, "dashboard_address", "in_memory", "block_size"),
 )
-@click.option(
-    "--pixel-limit", type=int, default=PIXEL_LIMIT, show_default=True, help="Largest picture to read, width × height."
-)
-@click.option("--gpu", is_flag=True, help="Compare on GPUs; needs CuPy.")
-@click.option(
-    "--gpu-tasks",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Tasks on each GPU at once, if not 1; the same as --gpu.",
-)
-@click.option("--diff-plots", metavar="DIR", help="Draw similar pairs into this folder, the most similar ones first.")
-@click.option("--plot-limit", type=click.IntRange(min=1), metavar="N", help="Draw so many at most.  [default: 1000]")
-@click.option("--save-config", metavar="FILE", help="Write the settings of this run to a TOML file, for --config.")
-@cluster_options
-@run_options
-def find(
-    directories: tuple[str, ...],
-    against: tuple[str, ...],
-    config: str | None,
-    store: str | None,
-    in_memory: bool,
-    comparison: dict[str, Any],
-    hash_shift: int | None,
-    json_path: str | None,
-    no_recursive: bool,
-    extension: tuple[str, ...],
-    ignore_name: tuple[str, ...],
-    ignore_path: tuple[str, ...],
-    thumbnail_size: str,
-    block_size: int,
-    exact_decode: bool,
-    time_limit: float,
-    pixel_limit: int,
-    gpu: bool,
-    gpu_tasks: int | None,
-    diff_plots: str | None,
-    plot_limit: int | None,
-    save_config: str | None,
-    scheduler: str | None,
-    scheduler_file: str | None,
-    tls: tuple[str | None, ...],
-    workers: int | None,
-    threads: int | None,
-    dashboard_address: str | None,
-    performance_report: str | None,
-    quiet: bool,
-) -> None:
+def find(directories: tuple[str, ...], config: str | None, json_path: str | None, quiet: bool, **options: Any) -> None:
     """Find the duplicates in the images below DIR, all with all.
 
     Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
     """
-    from ..project.options import PLOT_LIMIT
-
     if not directories and config is None:
         raise click.UsageError("Missing argument 'DIR...'.")
-    if save_config == "":
-        raise UsageError("--save-config has no name of a file; name one")
-    threshold: float | None = check_comparison(comparison, hash_shift if config is None else None, json_path)
-    if comparison["similarity_threshold"] is None and (config is not None or comparison["compare"] == "mse"):
-        threshold = None
-    width, height = parse_size(thumbnail_size)
-    if plot_limit is not None and diff_plots is None and config is None:
-        raise UsageError("--plot-limit is for --diff-plots; name a folder by that, too")
-    # by the names of settings: what is said here, and under which name
-    said: dict[str, tuple[str, Any]] = {
-        "p_root_dir_a": ("directories", directories),
-        "p_root_dir_b": ("against", against),
-        "store": ("store", store),
-        "in_memory": ("in_memory", in_memory),
-        "thumbnail_size_x": ("thumbnail_size", width),
-        "thumbnail_size_y": ("thumbnail_size", height),
-        "block_size": ("block_size", block_size),
-        "exact_decode": ("exact_decode", exact_decode),
-        "time_limit": ("time_limit", time_limit),
-        "pixel_limit": ("pixel_limit", pixel_limit),
-        "recursive": ("no_recursive", not no_recursive),
-        "supported_file_types": ("extension", extension),
-        "ignore_names": ("ignore_name", ignore_name),
-        "ignore_paths": ("ignore_path", ignore_path),
-        "fl_shift_amount": ("hash_shift", 4 if hash_shift is None else hash_shift),
-        "similarity_threshold": ("threshold", threshold),
-        "sl_compare": ("compare", comparison["compare"]),
-        "sl_rotations": ("no_rotations", comparison["rotations"]),
-        "sl_mirror": ("mirror", comparison["mirror"]),
-        "sl_matching_aspect": ("only_matching_aspect", comparison["only_matching_aspect"]),
-        "sl_match_aspect_by": ("match_aspect_by", comparison["match_aspect_by"]),
-        "sl_matching_hash": ("only_matching_hash", comparison["only_matching_hash"]),
-        "sl_skip_matching_hash": ("skip_matching_hash", comparison["skip_matching_hash"]),
-        "sl_gpu_proc": ("gpu" if gpu_tasks is None else "gpu_tasks", int(gpu) if gpu_tasks is None else gpu_tasks),
-        "sl_make_diff_plots": ("diff_plots", diff_plots is not None),
-        "sl_plot_output_dir": ("diff_plots", diff_plots),
-        "sl_plot_limit": ("plot_limit", PLOT_LIMIT if plot_limit is None else plot_limit),
-        "cfg_path": ("save_config", save_config),
-        "retain_config": ("save_config", save_config is not None),
-        "verbose": ("quiet", False if quiet else None),
-    }
-    settings = _settings(config, said)
-    if settings.sl_gpu_proc and scheduler is None and scheduler_file is None:
+    settings = asked_settings(config, **({"p_root_dir_a": directories} if directories else {}))
+    _check_output(json_path)
+    if settings.sl_gpu_proc and options["scheduler"] is None and options["scheduler_file"] is None:
         from ..kernels.cuda import check_gpu
 
         check_gpu()
@@ -145,158 +42,130 @@ def find(
         from ..outputs.plots import check_plots
 
         check_plots(settings.sl_plot_output_dir)
-    from ..project.project import FastDifPy
+    from ..project.project import Project
 
-    db = FastDifPy.from_settings(
-        settings,
-        client=cluster_client(scheduler, scheduler_file, tls, workers, threads),
-        workers=workers,
-        threads=threads,
-        dashboard_address=dashboard_address,
-        performance_report=performance_report,
-    )
-    by_hash = settings.fl_compute_hash or settings.sl_matching_hash or settings.sl_skip_matching_hash
-    _run(db, {}, by_hash, None, json_path, quiet)
+    _run(Project(settings, _client_options(**options)), json_path, quiet)
 
 
-def _settings(config: str | None, said: "dict[str, tuple[str, Any]]") -> "Settings":
-    """Settings of a file, with what is said on the command line in their place."""
-    from dataclasses import replace
-
-    from ..project.options import Settings
-
-    if config is None:
-        return Settings(**{name: value for name, (_, value) in said.items()})
-    source = click.get_current_context().get_parameter_source
-    default = (click.core.ParameterSource.DEFAULT, click.core.ParameterSource.DEFAULT_MAP)
-    settings = Settings.read(config)
-    given = {name: value for name, (option, value) in said.items() if source(option) not in default}
-    if given.get("sl_compare", settings.sl_compare) != settings.sl_compare:  # with a threshold of its own
-        given.setdefault("similarity_threshold", None)
-    # of two options that exclude each other, that which is said here counts
-    for one, other, nothing in (
-        ("sl_matching_aspect", "sl_match_aspect_by", None),
-        ("sl_match_aspect_by", "sl_matching_aspect", False),
-        ("sl_matching_hash", "sl_skip_matching_hash", False),
-        ("sl_skip_matching_hash", "sl_matching_hash", False),
-    ):
-        if given.get(one):
-            given.setdefault(other, nothing)
-    return replace(settings, **given)
-
-
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("store_a")
 @click.argument("store_b")
-@click.option("--store", metavar="URL", help="Folder for the work; by default one in your cache that belongs to both.")
-@comparison_options
-@click.option("--block-size", type=int, default=1024, show_default=True, help="Images in a unit of work.")
-@cluster_options
-@run_options
-def compare(
-    store_a: str,
-    store_b: str,
-    store: str | None,
-    comparison: dict[str, Any],
-    hash_shift: int | None,
-    json_path: str | None,
-    block_size: int,
-    scheduler: str | None,
-    scheduler_file: str | None,
-    tls: tuple[str | None, ...],
-    workers: int | None,
-    threads: int | None,
-    dashboard_address: str | None,
-    performance_report: str | None,
-    quiet: bool,
-) -> None:
+@options(
+    *(*COMPARISON, "json_path", "store", "performance_report", "quiet"),
+    *(*CLUSTER, "dashboard_address", "block_size"),
+)
+def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **options: Any) -> None:
     """Compare the images of STORE_A with those of STORE_B, which other runs made; the pictures need not be there.
 
     The two stores are only read. Run again, the same command compares what is new in them.
     """
-    from ..project.project import FastDifPy
+    from ..project.project import Project
 
-    comparison["similarity_threshold"] = check_comparison(comparison, hash_shift, json_path)
-    db = FastDifPy.from_stores(
-        store_a,
-        store_b,
-        store=store,
-        client=cluster_client(scheduler, scheduler_file, tls, workers, threads),
-        workers=workers,
-        threads=threads,
-        dashboard_address=dashboard_address,
-        block_size=block_size,
-        performance_report=performance_report,
-        verbose=False if quiet else None,
-    )
-    _run(db, comparison, needs_hashes(comparison), hash_shift, json_path, quiet)
+    settings = asked_settings()
+    _check_output(json_path)
+    _run(Project(settings, _client_options(**options), {"a": store_a, "b": store_b}), json_path, quiet)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
-@click.option("--against", metavar="DIR", multiple=True, help="Compare with the images of this folder instead.")
-@click.option("--sample", type=int, default=200, show_default=True, metavar="N", help="Files to read for it.")
-@click.option("--thumbnail-size", metavar="WxH", default="64x64", show_default=True, help="Pixels that are compared.")
-@cluster_options
-def estimate(
-    directories: tuple[str, ...],
-    against: tuple[str, ...],
-    sample: int,
-    thumbnail_size: str,
-    scheduler: str | None,
-    scheduler_file: str | None,
-    tls: tuple[str | None, ...],
-    workers: int | None,
-    threads: int | None,
-) -> None:
+@options("p_root_dir_b", "sample", "thumbnail_size", *CLUSTER)
+def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
     """Say what a first run over DIR would take: images, bytes of the store, comparisons, time.
 
     Lists the folders and reads a sample of the files; writes nothing.
     """
     from ..outputs.terminal import describe_estimate
-    from ..project.project import FastDifPy
+    from ..project.project import Project
     from ..stages.estimate import check_sample
 
     check_sample(sample)
-    width, height = parse_size(thumbnail_size)
-    with FastDifPy(
-        directories,
-        against,
-        client=cluster_client(scheduler, scheduler_file, tls, workers, threads),
+    settings = asked_settings(p_root_dir_a=directories, verbose=False)
+    with Project(settings, _client_options(**options)) as project:
+        click.echo(describe_estimate(project.estimate(sample)))
+
+
+def _client_options(
+    *,
+    scheduler: str | None,
+    scheduler_file: str | None,
+    tls_ca_file: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    workers: int | None,
+    threads: int | None,
+    dashboard_address: str | None = None,
+    performance_report: str | None = None,
+    **_: Any,
+) -> ClientOptions:
+    """Options of the client: that of the named cluster, or how to start one here."""
+    from ..runtime.faults import hide_logs
+
+    hide_logs()
+    client = None
+    if scheduler is not None or scheduler_file is not None:
+        if workers is not None or threads is not None:
+            raise UsageError("--workers and --threads are for a cluster started here; leave them out with a scheduler")
+        client = _connect(scheduler, scheduler_file, (tls_ca_file, tls_cert, tls_key))
+    elif tls_ca_file or tls_cert or tls_key:
+        raise UsageError("certificates for TLS are for a scheduler; name it by --scheduler, or leave them out")
+    return ClientOptions(
+        client=client,
         workers=workers,
         threads=threads,
-        thumbnail_size_x=width,
-        thumbnail_size_y=height,
-        verbose=False,
-    ) as db:
-        click.echo(describe_estimate(db.estimate(sample)))
+        dashboard_address=dashboard_address,
+        performance_report=performance_report,
+    )
 
 
-def _run(
-    db: "FastDifPy",
-    comparison: dict[str, Any],
-    by_hash: bool,
-    hash_shift: int | None,
-    json_path: str | None,
-    quiet: bool,
-) -> None:
+def _connect(scheduler: str | None, scheduler_file: str | None, tls: tuple[str | None, ...]) -> "Client":
+    from ..runtime.connection import connect, connect_by_file, tls_security
+
+    security = tls_security(*tls)
+    if scheduler is None:
+        return connect_by_file(str(scheduler_file), security)
+    if scheduler_file is not None:
+        raise UsageError("--scheduler and --scheduler-file are two ways to name one cluster; use one of them")
+    return connect(scheduler, security)
+
+
+def _check_output(path: str | None) -> None:
+    """Refuse, before hours of work, a file that their result could not be written to."""
+    if path is None or path == "-":
+        return
+    try:
+        if Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; name a file with --json")
+        if not Path(path).absolute().parent.is_dir():
+            raise UsageError(f"no folder for {path}; make it first")
+        if Path(path).is_file():
+            with Path(path).open("rb") as file:
+                start = file.read(64).lstrip()
+            if start and not start.startswith(b"{"):
+                raise UsageError(f"{path} is no JSON, and stays; name another file with --json")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+
+
+def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
     """Run all stages, and write and print the result."""
     from ..outputs.json_file import write_json
     from ..outputs.terminal import describe_ignored, print_result
 
-    with db, db.writing():
-        _say(quiet, f"Store: {db.saved_url}")
-        counts = db.index_the_dirs()
+    settings = project.settings
+    with project, project.writing():
+        _say(quiet, f"Store: {project.saved_url}")
+        counts = project.index()
         listed = counts.new + counts.changed + counts.unchanged
         _say(
             quiet,
             f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
             f"{describe_ignored(counts.ignored)}",
         )
-        db.first_loop_iteration(compute_hash=by_hash, amount=hash_shift)
-        db.second_loop_iteration(**comparison)
-        result = db.result()
-        seconds = sum(db.seconds.values())
+        by_hash = settings.sl_matching_hash or settings.sl_skip_matching_hash
+        project.make_thumbnails(compute_hash=settings.fl_compute_hash or by_hash)
+        project.compare()
+        result = project.result()
+        seconds = sum(project.seconds.values())
     if json_path is not None:
         write_json(result, json_path)
     if not quiet:

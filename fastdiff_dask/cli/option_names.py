@@ -4,10 +4,10 @@ import re
 
 import click
 
+from .options import arguments_of
+
 __all__ = ["with_options"]
 
-# Arguments of the library whose options have another name than they.
-_OTHER_NAMES = {"gpu_proc": "--gpu", "diff_location": "--diff-plots", "extensions": "--extension"}
 # An argument, and how its value begins: with nothing, a digit, or True, which an option does not repeat.
 _ARGUMENT = re.compile(r"(?<![\w/.=?&-])([a-z][a-z_]*)=(?:True\b|(?=(\d))|(?![\w/.\"'=]))")
 
@@ -20,7 +20,7 @@ def with_options(message: str, group: click.Group, command: str | None) -> str:
     message
         What an error of the library says.
     group
-        The commands; their options are named by the parameters that they fill.
+        The commands, whose options tell which arguments they fill.
     command
         Name of the command that failed, whose options count first.
 
@@ -30,13 +30,13 @@ def with_options(message: str, group: click.Group, command: str | None) -> str:
     >>> with_options("use block_size=512 or less, or another client=", several, "find")
     'use --block-size 512 or less, or another client='
     """
-    names = dict(_OTHER_NAMES)
+    names: dict[str, str] = {}
     for name in sorted(group.commands, key=lambda name: name == command):
         if name == command or name != "difpy":  # its names are those of another program
+            options = [param for param in group.commands[name].params if isinstance(param, click.Option)]
+            # of several options for one argument, the first one
             names |= {
-                str(option.name): max(option.opts, key=len)
-                for option in group.commands[name].params
-                if isinstance(option, click.Option)
+                argument: max(option.opts, key=len) for option in options[::-1] for argument in arguments_of(option)
             }
 
     def named(match: re.Match[str]) -> str:

@@ -1,197 +1,278 @@
-"""Options that several commands share."""
+"""Options of the commands that search, made from the declarations in `project.options`; in groups in ``--help``."""
 
-import functools
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import click
 
+from ..config import DEFAULT_SAMPLE
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from distributed import Client
-
-__all__ = [
-    "check_comparison",
-    "cluster_client",
-    "cluster_options",
-    "comparison_options",
-    "needs_hashes",
-    "parse_size",
-    "run_options",
-]
-
-# Options of a comparison that have the names of arguments.
-_COMPARISON = (
-    "compare",
-    "mirror",
-    "match_aspect_by",
-    "only_matching_aspect",
-    "only_matching_hash",
-    "skip_matching_hash",
+from ..project.options import (
+    COMPARE,
+    GROUPS,
+    LOOK,
+    RUN,
+    WRITE,
+    ClientOptions,
+    Option,
+    Settings,
+    declarations,
+    excluded_by,
 )
 
+__all__ = [
+    "CLUSTER",
+    "COMPARISON",
+    "GroupedCommand",
+    "arguments_of",
+    "asked_settings",
+    "options",
+]
 
-def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say where tasks run; see `cluster_client`. The command gets those of TLS as one argument."""
-
-    @functools.wraps(command)
-    def with_tls(tls_ca_file: str | None, tls_cert: str | None, tls_key: str | None, **options: Any) -> None:
-        command(tls=(tls_ca_file, tls_cert, tls_key), **options)
-
-    for option in (
-        click.option("--tls-key", metavar="FILE", help="Its key, if that is not in the same file."),
-        click.option("--tls-cert", metavar="FILE", help="Certificate to show to a scheduler at tls://."),
-        click.option("--tls-ca-file", metavar="FILE", help="Certificates of those who sign for the scheduler."),
-        click.option("--threads", type=int, metavar="M", help="Threads to use here, in each process; default: all."),
-        click.option(
-            "--workers", type=int, metavar="N", help="Worker processes to start here; default: threads alone."
-        ),
-        click.option(
-            "--scheduler-file", metavar="FILE", help="Run on the Dask cluster whose scheduler wrote this file."
-        ),
-        click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, tcp:// or tls://host:port."),
-    ):
-        with_tls = option(with_tls)
-    return with_tls
+# Options that several commands share, the most used ones first.
+COMPARISON = (
+    "similarity_threshold",
+    "sl_mirror",
+    "sl_rotations",
+    "sl_compare",
+    "sl_match_aspect_by",
+    "sl_matching_aspect",
+    "sl_matching_hash",
+    "sl_skip_matching_hash",
+    "fl_shift_amount",
+)
+CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
+_SETTINGS = declarations(Settings)
 
 
-def comparison_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say what makes a pair similar, and where the result goes; see `check_comparison`.
+class GroupedCommand(click.Command):
+    """A command whose ``--help`` has its options in groups."""
 
-    The command gets those of `FastDifPy.second_loop_iteration` as one argument.
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each under the heading of its group."""
+        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, "More")}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                groups[getattr(param, "group", "More")].append(record)
+        for group, records in groups.items():
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
+
+
+class _GroupedOption(click.Option):
+    """An option with its group, and the settings that it fills.
+
+    Parameters
+    ----------
+    group
+        Heading in ``--help``.
+    fills
+        Names of settings.
+    values_of
+        Value on the command line → a value for each of these settings.
     """
 
-    @functools.wraps(command)
-    def with_comparison(threshold: float | None, no_rotations: bool, **options: Any) -> None:
-        comparison = {name: options.pop(name) for name in _COMPARISON}
-        comparison |= {"similarity_threshold": threshold, "rotations": not no_rotations}
-        command(comparison=comparison, **options)
-
-    for option in (
-        click.option("--json", "json_path", metavar="FILE", help="Write the result as JSON; - is standard output."),
-        click.option("--mirror", is_flag=True, help="Look for mirrored copies as well."),
-        click.option("--no-rotations", is_flag=True, help="Do not look for turned copies."),
-        click.option(
-            "--match-aspect-by",
-            type=float,
-            metavar="F",
-            help="Compare only pictures of the same size (0), or with aspect ratios within a factor (1: the same).",
-        ),
-        click.option("--only-matching-aspect", is_flag=True, help="The same as --match-aspect-by 1."),
-        click.option(
-            "--hash-shift",
-            type=int,
-            metavar="BITS",
-            help="For hashes: bits by which values are shifted to the right.  [default: 4]",
-        ),
-        click.option(
-            "--skip-matching-hash", is_flag=True, help="Put pictures with equal hashes into clusters uncompared."
-        ),
-        click.option("--only-matching-hash", is_flag=True, help="Compare only pictures with equal hashes."),
-        click.option(
-            "--compare",
-            type=click.Choice(["mse", "ssim", "hamming"]),
-            default="mse",
-            show_default=True,
-            help="Measure of the threshold: MSE, 1 − SSIM, or different bits of perceptual hashes.",
-        ),
-        click.option(
-            "--threshold",
-            type=float,
-            help="Largest MSE of a similar pair, or value of another measure.  "
-            "[default: 200; 0.1 for ssim, 10 for hamming]",
-        ),
-    ):
-        with_comparison = option(with_comparison)
-    return with_comparison
+    def __init__(
+        self,
+        *args: Any,
+        group: str,
+        fills: tuple[str, ...] = (),
+        values_of: Callable[[Any], tuple[Any, ...]] = lambda value: (value,),
+        **more: Any,
+    ) -> None:
+        super().__init__(*args, **more)
+        self.group, self.fills, self.values_of = group, fills, values_of
 
 
-def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say what is shown of a run."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="Print errors only."),
-        click.option("--performance-report", metavar="FILE", help="Write Dask's performance report, an HTML page."),
-        click.option(
-            "--dashboard-address", metavar="HOST:PORT", help="Where the dashboard listens; by default on loopback."
-        ),
-    ):
-        command = option(command)
-    return command
+def _option(*names: str, **more: Any) -> Any:
+    return click.option(*names, cls=_GroupedOption, **more)
 
 
-def needs_hashes(comparison: dict[str, Any]) -> bool:
-    return bool(comparison["only_matching_hash"] or comparison["skip_matching_hash"])
+def _declared(name: str, kind: Any, default: Any, option: Option) -> Any:
+    """Make the option of the command line for a setting, or for an option of the client."""
+    several = isinstance(default, tuple)
+    known: dict[str, Any] = {"default": default, "show_default": not several and default is not None}
+    if kind is bool:
+        known = {"is_flag": True, "default": False}
+    elif option.choices:
+        known["type"] = click.Choice(option.choices)
+    elif option.lowest is not None:
+        known["type"] = click.IntRange(min=option.lowest)
+    else:
+        known["type"] = next((one for one in (float, int) if kind is one or one in get_args(kind)), str)
+    text = (option.flag_help or option.help) + (f"  [default: {option.shown_default}]" if option.shown_default else "")
+    if name in _SETTINGS:
+        known["fills"] = (name,)
+        if kind is bool:
+            known["values_of"] = lambda _: (not default,)
+    return _option(
+        f"--{option.flag}", name, group=option.group, multiple=several, metavar=option.metavar, help=text, **known
+    )
 
 
-def check_comparison(comparison: dict[str, Any], hash_shift: int | None, json_path: str | None) -> float:
-    """Say before hours of work what of a comparison cannot be done; gives the threshold."""
-    from ..config import CompareSettings, aspect_factor
-    from ..kernels.hashes import check_shift
-    from ..kernels.measures import default_threshold, resolve_measure
-
-    settings = dict(comparison)
-    compare, same_aspect = settings.pop("compare"), settings.pop("only_matching_aspect")
-    threshold = settings.pop("similarity_threshold")
-    settings["match_aspect_by"] = aspect_factor(same_aspect, settings["match_aspect_by"])
-    if hash_shift is not None:
-        check_shift(hash_shift)
-        if not needs_hashes(comparison):
-            raise UsageError("--hash-shift is for --only-matching-hash and --skip-matching-hash; use one of them, too")
-    threshold = default_threshold(compare) if threshold is None else threshold
-    CompareSettings(similarity_threshold=threshold, measure=compare, **settings)
-    if compare != "mse":
-        resolve_measure(compare)
-    if json_path is not None and json_path != "-":
-        _check_output(json_path)
-    return threshold
-
-
-def cluster_client(
-    scheduler: str | None,
-    scheduler_file: str | None,
-    tls: tuple[str | None, ...],
-    workers: int | None,
-    threads: int | None,
-) -> "Client | None":
-    """The client of the named cluster; None if tasks run here."""
-    from ..runtime.faults import hide_logs
-
-    hide_logs()
-    if scheduler is None and scheduler_file is None:
-        if any(tls):
-            raise UsageError("certificates for TLS are for a scheduler; name it by --scheduler, or leave them out")
-        return None
-    from ..runtime.connection import connect, connect_by_file, tls_security
-
-    if scheduler is not None and scheduler_file is not None:
-        raise UsageError("--scheduler and --scheduler-file are two ways to name one cluster; use one of them")
-    if workers is not None or threads is not None:
-        raise UsageError("--workers and --threads are for a cluster started here; leave them out with a scheduler")
-    security = tls_security(*tls)
-    return connect(scheduler, security) if scheduler is not None else connect_by_file(str(scheduler_file), security)
-
-
-def _check_output(path: str) -> None:
-    """Say before hours of work that their result could not be written."""
-    try:
-        if Path(path).is_dir():
-            raise UsageError(f"{path} is a folder; name a file with --json")
-        if not Path(path).absolute().parent.is_dir():
-            raise UsageError(f"no folder for {path}; make it first")
-        if Path(path).is_file():
-            with Path(path).open("rb") as file:
-                start = file.read(64).lstrip()
-            if start and not start.startswith(b"{"):
-                raise UsageError(f"{path} is no JSON, and stays; name another file with --json")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
-
-
-def parse_size(text: str) -> tuple[int, int]:
+def _parse_size(text: str) -> tuple[int, int]:
+    """Width and height of a thumbnail, from ``64x64`` or ``64``."""
     try:
         width, _, height = (text if "x" in text.lower() else f"{text}x{text}").lower().partition("x")
         return int(width), int(height)
     except ValueError:
         raise UsageError(f"thumbnail size {text!r} is not of the form 64x64") from None
+
+
+def _file_to_write(path: str) -> tuple[str, bool]:
+    if path == "":
+        raise UsageError("--save-config has no name of a file; name one")
+    return path, True
+
+
+# Options that are no setting, or that fill several.
+_OTHERS = {
+    "config": _option(
+        "--config", metavar="FILE", group=LOOK, help="TOML file of settings; what is said here goes before."
+    ),
+    "thumbnail_size": _option(
+        "--thumbnail-size",
+        metavar="WxH",
+        default="64x64",
+        show_default=True,
+        group=COMPARE,
+        fills=("thumbnail_size_x", "thumbnail_size_y"),
+        values_of=_parse_size,
+        help="Pixels that are compared.",
+    ),
+    "gpu": _option(
+        "--gpu",
+        is_flag=True,
+        group=RUN,
+        fills=("sl_gpu_proc",),
+        values_of=lambda given: (int(given),),
+        help="Compare on GPUs; needs CuPy.",
+    ),
+    "gpu_tasks": _option(
+        "--gpu-tasks",
+        type=click.IntRange(min=0),
+        metavar="N",
+        group=RUN,
+        fills=("sl_gpu_proc",),
+        help="Tasks on each GPU at once, if not 1; the same as --gpu.",
+    ),
+    "json_path": _option(
+        "--json", "json_path", metavar="FILE", group=WRITE, help="Write the result as JSON; - is standard output."
+    ),
+    "diff_plots": _option(
+        "--diff-plots",
+        metavar="DIR",
+        group=WRITE,
+        fills=("sl_plot_output_dir", "sl_make_diff_plots"),
+        values_of=lambda folder: (folder, True),
+        help="Draw similar pairs into this folder, the most similar ones first.",
+    ),
+    "save_config": _option(
+        "--save-config",
+        metavar="FILE",
+        group=WRITE,
+        fills=("cfg_path", "retain_config"),
+        values_of=_file_to_write,
+        help="Write the settings of this run to a TOML file, for --config.",
+    ),
+    "quiet": _option(
+        "--quiet",
+        is_flag=True,
+        group=WRITE,
+        fills=("verbose",),
+        values_of=lambda quiet: (False if quiet else None,),
+        help="Print errors only.",
+    ),
+    "sample": _option(
+        "--sample",
+        type=int,
+        default=DEFAULT_SAMPLE,
+        show_default=True,
+        metavar="N",
+        group=LOOK,
+        help="Files to read for it.",
+    ),
+    "scheduler": _option(
+        "--scheduler", metavar="ADDRESS", group=RUN, help="Run on this Dask cluster, tcp:// or tls://host:port."
+    ),
+    "scheduler_file": _option(
+        "--scheduler-file", metavar="FILE", group=RUN, help="Run on the Dask cluster whose scheduler wrote this file."
+    ),
+    "tls_ca_file": _option(
+        "--tls-ca-file", metavar="FILE", group=RUN, help="Certificates of those who sign for the scheduler."
+    ),
+    "tls_cert": _option("--tls-cert", metavar="FILE", group=RUN, help="Certificate to show to a scheduler at tls://."),
+    "tls_key": _option("--tls-key", metavar="FILE", group=RUN, help="Its key, if that is not in the same file."),
+}
+_OPTIONS = _OTHERS | {
+    name: _declared(name, declared.type, declared.default, option)
+    for kind in (Settings, ClientOptions)
+    for name, (declared, option) in declarations(kind).items()
+    if option.flag
+}
+
+
+def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the named options, in this order; its function gets them by these names."""
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return command
+
+    return with_options
+
+
+def arguments_of(option: click.Option) -> tuple[str, ...]:
+    """Names of what an option fills, as messages of the library have them: settings, and arguments."""
+    settings = getattr(option, "fills", ())
+    return (str(option.name), *settings, *(_SETTINGS[name][1].argument for name in settings))
+
+
+def asked_settings(config: str | None = None, **more: Any) -> Settings:
+    """Settings that the current command was given, over those of a file or the defaults.
+
+    Parameters
+    ----------
+    config
+        A TOML file of settings.
+    more
+        Settings that are given by no option.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be used, or is of no use without another one.
+    """
+    from ..kernels.measures import resolve_measure
+    from ..project.saved_settings import read_settings
+
+    given = _given_settings() | more
+    if (
+        config is None
+        and "fl_shift_amount" in given
+        and not {"sl_matching_hash", "sl_skip_matching_hash"} & given.keys()
+    ):
+        raise UsageError("--hash-shift is for --only-matching-hash and --skip-matching-hash; use one of them, too")
+    if config is None and "sl_plot_limit" in given and "sl_make_diff_plots" not in given:
+        raise UsageError("--plot-limit is for --diff-plots; name a folder by that, too")
+    settings = Settings() if config is None else read_settings(config)
+    if given.get("sl_compare", settings.sl_compare) != settings.sl_compare:
+        given.setdefault("similarity_threshold", None)  # that of a measure is its own
+    settings = replace(settings, **excluded_by(given), **given)
+    if settings.sl_compare != "mse":
+        resolve_measure(settings.sl_compare)  # its package may be missing
+    return settings
+
+
+def _given_settings() -> dict[str, Any]:
+    ctx = click.get_current_context()
+    given: dict[str, Any] = {}
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(str(option.name))
+        if isinstance(option, _GroupedOption) and source is click.core.ParameterSource.COMMANDLINE:
+            given |= zip(option.fills, option.values_of(ctx.params[str(option.name)]), strict=False)
+    return given

@@ -1,7 +1,7 @@
 """difPy's search in difPy's terms: its settings, the structure of its results, and what of them may go.
 
 difPy 4.2.1's MSE is the mean over pixels and channels, a third of ours, of thumbnails made by the plain bicubic filter;
-`FastDifPy` gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
+A project gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
 that it is similar to.
 """
 
@@ -22,9 +22,11 @@ from ..actions.removals import Removal, Seen
 from ..errors import UsageError
 from ..images.decode import image_extensions
 from ..project.locations import default_store
-from ..project.project import FastDifPy
+from ..project.options import ClientOptions, Settings
+from ..project.project import Project
 from ..results.result import Result
 from ..stages.roots import resolve_roots
+from ..storage.store import Store
 from ..urls import is_url
 
 __all__ = ["DifPySearch", "DifPySettings", "Match", "choose_removals", "find_matches", "search", "write_files"]
@@ -272,32 +274,14 @@ def search(settings: DifPySettings) -> DifPySearch:
 
 def _search_part(folders: tuple[str, ...], settings: DifPySettings) -> _Part:
     similarity = float(settings.similarity)
-    place = default_store(resolve_roots({"a": list(folders)}))
     begin = datetime.now()
-    with FastDifPy(
-        folders,
-        # find's own store is of another thumbnail size
-        store=f"{place}-difpy-{settings.px_size}",
-        threads=settings.processes,
-        thumbnail_size_x=settings.px_size,
-        thumbnail_size_y=settings.px_size,
-        exact_decode=True,
-        recursive=settings.recursive,
-        extensions=() if settings.limit_extensions else (".*",),
-        ignore_paths=settings.skip,
-        verbose=None if settings.show_progress else False,
-    ) as db:
-        with db.writing():
-            db.index_the_dirs()
-            db.first_loop_iteration()
+    with Project(_project_settings(folders, settings), ClientOptions(threads=settings.processes)) as project:
+        with project.writing():
+            project.index()
+            project.make_thumbnails()
             built = datetime.now()
-            db.second_loop_iteration(
-                # the products are rounded; what is above is left out by `find_matches`
-                math.nextafter(_CHANNELS * similarity, math.inf) if similarity else 0.0,
-                rotations=settings.rotate,
-                match_aspect_by=0 if settings.same_dim else None,
-            )
-            result = db.result()
+            project.compare()
+            result = project.result()
         matches = find_matches(result, similarity)
         paths = list(result.images.index)
         groups: Groups = {}
@@ -305,26 +289,52 @@ def _search_part(folders: tuple[str, ...], settings: DifPySettings) -> _Part:
             groups.setdefault(paths[match.first], []).append([paths[match.image], match.mse])
         used = sorted({row for match in matches for row in (match.image, match.first)})
         images = result.images.iloc[used]
-        modified = _modified(db, images["image"].to_numpy())
+        modified = _modified(project.store, images["image"].to_numpy())
     found = list(zip(images.index, images["width"], images["height"], images["size"], modified, strict=True))
-    invalid = dict(zip(result.errors["path"], result.errors["error"], strict=True))
-    for link in result.links.itertuples():
-        invalid[link.path] = f"another name of {link.same_file_as}"
-    if settings.limit_extensions:
-        invalid |= dict.fromkeys(_unsupported(folders, settings), _UNSUPPORTED)
     return _Part(
         groups,
         {path: int(width + height) for path, width, height, _, _ in found},
         {path: Seen(path, int(size), int(mtime)) for path, _, _, size, mtime in found},
         result.files["compared"],
-        invalid,
+        _invalid_files(folders, settings, result),
         (begin, built, datetime.now()),
     )
 
 
-def _modified(db: FastDifPy, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def _project_settings(folders: tuple[str, ...], settings: DifPySettings) -> Settings:
+    similarity = float(settings.similarity)
+    place = default_store(resolve_roots({"a": list(folders)}))
+    return Settings(
+        p_root_dir_a=folders,
+        # find's own store is of another thumbnail size
+        store=f"{place}-difpy-{settings.px_size}",
+        thumbnail_size_x=settings.px_size,
+        thumbnail_size_y=settings.px_size,
+        exact_decode=True,
+        recursive=settings.recursive,
+        supported_file_types=() if settings.limit_extensions else (".*",),
+        ignore_paths=settings.skip,
+        verbose=None if settings.show_progress else False,
+        # the products are rounded; what is above is left out by `find_matches`
+        similarity_threshold=math.nextafter(_CHANNELS * similarity, math.inf) if similarity else 0.0,
+        sl_rotations=settings.rotate,
+        sl_match_aspect_by=0 if settings.same_dim else None,
+    )
+
+
+def _invalid_files(folders: tuple[str, ...], settings: DifPySettings, result: Result) -> dict[str, str]:
+    """Files that were not compared, each with the reason."""
+    invalid = dict(zip(result.errors["path"], result.errors["error"], strict=True))
+    for link in result.links.itertuples():
+        invalid[link.path] = f"another name of {link.same_file_as}"
+    if settings.limit_extensions:
+        invalid |= dict.fromkeys(_unsupported(folders, settings), _UNSUPPORTED)
+    return invalid
+
+
+def _modified(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Times of modification of some images, in nanoseconds, as they were when these were listed."""
-    store, times = db.store, np.zeros(len(numbers), np.int64)
+    times = np.zeros(len(numbers), np.int64)
     blocks, rows = np.divmod(numbers, store.thumbnail_settings.block_size)
     for block in np.unique(blocks).tolist():
         here = blocks == block

@@ -1,190 +1,434 @@
-"""How far a job is, under the names of fast_diff_py's configuration, from the store alone."""
+"""`FastDifPy`: a project under the names that users of fast_diff_py know."""
 
-from dataclasses import fields, replace
-from functools import cached_property
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
+from ..config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
 from ..errors import UsageError
-from ..images.display import project_html
-from ..project.options import Settings
-from ..storage.comparisons import Comparison
-from ..storage.pending import hashing_of, pairs_left, unplanned, unread_blocks
-from ..storage.schema import ARRAYS, THUMBNAILS
+from ..project.arguments import Directories, split_arguments
+from ..project.locations import checked_store
+from ..project.options import ClientOptions, Settings
+from ..project.project import Project
+from ..project.saved_settings import read_settings, recorded_settings
+from ..results.clusters import Cluster, low_quality_of
+from ..stages.estimate import thumbnail_bytes
 from ..storage.store import Store
-from ..text import printable, with_unit
+from ..text import printable
+from .run_state import RunState, show_state
 
-__all__ = ["RunState", "show_state"]
+if TYPE_CHECKING:
+    import pandas as pd
+    from distributed import Client
+
+__all__ = ["FastDifPy"]
 
 
-class RunState:
-    """The settings of a run, and how far it is; as it was when this was made.
+class FastDifPy(Project):
+    """Find the duplicates of one collection, or of one against another, stage by stage.
 
-    It has the attributes of `Settings` as well. All of it is read only: settings are arguments of `FastDifPy` and its
-    stages.
+    Everything that is finished is in the store: a stage that is called again, in this process or another, does only
+    what is missing. It may be used as a context manager, which ends what it started.
 
     Parameters
     ----------
+    directory_a
+        Folder or folders to search.
+    directory_b
+        Folder or folders to compare with those; without it, `directory_a` is compared with itself.
+    store
+        Folder or fsspec URL for the work; by default a folder in the user's cache that belongs to these directories.
+    client
+        Dask client to use; by default the current one, else one of threads within this process is started.
+    workers, threads
+        Processes of the client that is started here, and threads of each; by default threads of this process alone, as
+        many as there are cores. Processes need a ``__main__`` guard in a script.
+    dashboard_address
+        ``host:port`` for its dashboard; by default on the loopback address alone.
+    thumbnail_size_x, thumbnail_size_y
+        Width and height of the thumbnails in pixels.
+    block_size
+        Images in a block. Memory: for each thread four blocks of thumbnails (4 · block_size · width · height · 3 bytes,
+        50 MB as it is), and either what it takes to compare (`memory.compare_task_bytes`), or a process beside it of
+        50 MB with a file, its decoded picture and a copy; about 1 kB an image while indexing, and about 1 kB an image
+        in the results. Nothing else grows with the collection. Settings that do not fit into the workers' memory are
+        refused before anything is computed.
+    exact_decode
+        Decode JPEG pictures at full scale and resize by the plain bicubic filter: slower, see `decode.read_opened`.
+    time_limit, pixel_limit
+        Seconds that reading a file may take (0: any), and pixels that a picture may have; files beyond are listed as
+        errors, and tried again when a later run has a higher limit.
+    recursive, extensions, ignore_names, ignore_paths
+        Which files are images, see `IndexSettings`.
+    performance_report
+        File for Dask's performance report of what is computed, written when this is closed, also after a failure.
+    in_memory, update_timeout
+        Hold the store in the memory of this process, and save it to `store` every so many seconds, and after each
+        stage; a later run begins with what was saved. Memory: 14 kB an image, and what is found. Not with workers in
+        other processes.
+    cfg_path, retain_config
+        TOML file for the settings of this run, and whether to write it, at the begin of each stage; see `from_config`.
+    verbose
+        Show progress bars, by default on a terminal and in notebooks only; False keeps the dashboard's address quiet.
+
+    Attributes
+    ----------
     settings
-        What was asked for.
-    url
+        What was asked for, see `options.Settings`.
+    roots
+        The folders.
+    store_url
         Address of the store.
+    seconds
+        Seconds that each stage took.
+    images_read
+        Pictures that were read, since this was made.
+
+    Raises
+    ------
+    UsageError
+        If a directory or a setting cannot be used. Nothing is written before `index_the_dirs`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fastdiff_dask.testing import simulate_images
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     photos = simulate_images(folder + "/photos", images=6, duplicates=2)
+    ...     with FastDifPy(folder + "/photos", store=folder + "/store") as db:
+    ...         counts = db.index_the_dirs()
+    ...         db.first_loop_iteration()
+    ...         db.second_loop_iteration(similarity_threshold=200.0)
+    ...         clusters, low_quality = db.get_duplicates()
+    >>> counts.new, len(clusters), len(low_quality)
+    (8, 2, 2)
     """
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self.settings = settings
-        self._url = url
-        self._store = Store(url) if Store.exists(url) else None
+    def __init__(
+        self,
+        directory_a: Directories,
+        directory_b: Directories | None = None,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        thumbnail_size_x: int = 64,
+        thumbnail_size_y: int = 64,
+        block_size: int = DEFAULT_BLOCK_SIZE,
+        exact_decode: bool = False,
+        time_limit: float = TIME_LIMIT,
+        pixel_limit: int = PIXEL_LIMIT,
+        recursive: bool = True,
+        extensions: Sequence[str] = (),
+        ignore_names: Sequence[str] = (),
+        ignore_paths: Sequence[str] = (),
+        performance_report: str | os.PathLike[str] | None = None,
+        in_memory: bool = False,
+        update_timeout: float = 30.0,
+        cfg_path: str | os.PathLike[str] | None = None,
+        retain_config: bool = False,
+        verbose: bool | None = None,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(*split_arguments(given))
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "settings":
-            raise AttributeError(name)
-        return getattr(self.settings, name)
+    @classmethod
+    def _of(cls, settings: Settings, client: ClientOptions, sources: dict[str, str] | None = None) -> Self:
+        db = cls.__new__(cls)
+        Project.__init__(db, settings, client, sources)
+        return db
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and "_store" in self.__dict__:
-            raise AttributeError(f"{name} is read only here; settings are arguments of FastDifPy and its stages")
-        super().__setattr__(name, value)
+    @classmethod
+    def init_new(
+        cls, directory_a: Directories, directory_b: Directories | None = None, progress: bool = True, **options: Any
+    ) -> Self:
+        """Make a project: the class itself, under fast_diff_py's name for that.
 
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(field.name for field in fields(self.settings))})
+        Parameters
+        ----------
+        directory_a, directory_b, options
+            As for the class.
+        progress
+            False shows no progress bars.
+        """
+        return cls(directory_a, directory_b, **({"verbose": None if progress else False} | options))
+
+    @classmethod
+    def init_preexisting_config(cls, config_path: str | os.PathLike[str], **options: Any) -> Self:
+        """Make a project of the settings in a file: `from_config`, under fast_diff_py's name for that."""
+        return cls.from_config(config_path, **options)
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Make a project of the settings in a TOML file, which the stages take where they are given nothing else.
+
+        Parameters
+        ----------
+        path
+            The file: names and values of `options.Settings`; folders and files are relative to its folder.
+        options
+            `client`, `workers`, `threads`, `dashboard_address` and `performance_report`, as for the class.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be read, or has something that is no setting, or a value that cannot be used.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastdiff_dask.testing import simulate_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photos = simulate_images(folder + "/photos", images=3, duplicates=1)
+        ...     with open(folder + "/photos.toml", "w") as file:
+        ...         _ = file.write('p_root_dir_a = "photos"\\nstore = "store"\\nsimilarity_threshold = 150')
+        ...     with FastDifPy.from_config(folder + "/photos.toml") as db:
+        ...         counts = db.index_the_dirs()
+        ...         db.first_loop_iteration()
+        ...         db.second_loop_iteration()
+        ...         print(db.result().settings["similarity_threshold"], db.config.state)
+        150.0 second_loop_done
+        """
+        known = ("client", "workers", "threads", "dashboard_address", "performance_report")
+        for name in options:
+            if name not in known:
+                raise UsageError(f"{name} is no option of from_config; write it into the file")
+        return cls.from_settings(read_settings(path), **options)
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        performance_report: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Make a project of settings, which the stages take where they are given nothing else.
+
+        Parameters
+        ----------
+        settings
+            All options, see `options.Settings`.
+        client, workers, threads, dashboard_address, performance_report
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If a folder or an option cannot be used.
+        """
+        return cls._of(
+            settings,
+            ClientOptions(
+                client=client,
+                workers=workers,
+                threads=threads,
+                dashboard_address=dashboard_address,
+                performance_report=performance_report,
+            ),
+        )
+
+    @classmethod
+    def from_store(
+        cls,
+        store: str | os.PathLike[str],
+        *,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        performance_report: str | os.PathLike[str] | None = None,
+        in_memory: bool = False,
+        verbose: bool | None = None,
+    ) -> Self:
+        """Go on with a store where a run left it, which may have been killed: every stage does what is missing.
+
+        The settings are those of the last run, also of the stages, where these are given nothing else. A store says
+        nothing about where to write besides: of another place for plots or for a settings file nothing is taken over.
+
+        Parameters
+        ----------
+        store
+            Folder or fsspec URL of the store.
+        client, workers, threads, dashboard_address, performance_report, in_memory, verbose
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If there is no store, or a folder that it is about.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastdiff_dask.testing import simulate_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photos = simulate_images(folder + "/photos", images=3, duplicates=1)
+        ...     with FastDifPy(folder + "/photos", store=folder + "/store") as db:
+        ...         counts = db.index_the_dirs()
+        ...     with FastDifPy.from_store(folder + "/store") as db:
+        ...         print(db.config.state)
+        ...         db.first_loop_iteration()
+        ...         print(db.config.state)
+        indexed_dirs
+        first_loop_done
+        """
+        url = checked_store(os.fspath(store))
+        settings, sources = recorded_settings(Store(url))
+        settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
+        return cls._of(
+            settings,
+            ClientOptions(
+                client=client,
+                workers=workers,
+                threads=threads,
+                dashboard_address=dashboard_address,
+                performance_report=performance_report,
+            ),
+            sources,
+        )
+
+    @classmethod
+    def from_stores(
+        cls,
+        store_a: str | os.PathLike[str],
+        store_b: str | os.PathLike[str],
+        *,
+        store: str | os.PathLike[str] | None = None,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        block_size: int = DEFAULT_BLOCK_SIZE,
+        performance_report: str | os.PathLike[str] | None = None,
+        verbose: bool | None = None,
+    ) -> Self:
+        """Compare two collections that were indexed apart, from their stores: no picture is opened.
+
+        The stages are those of any collection against another. `index_the_dirs` lists what is current in the two
+        stores, `first_loop_iteration` copies thumbnails from them; later runs copy and compare what is new. The two
+        stores are only read. Images have the paths that these have for them; if those are equal on both sides, as of
+        two machines, the side tells them apart.
+
+        Parameters
+        ----------
+        store_a, store_b
+            Folders or fsspec URLs of the two stores; all their images were read, with the same thumbnail settings.
+        store
+            Folder or fsspec URL for the work; by default a folder in the user's cache that belongs to these two.
+        client, workers, threads, dashboard_address, block_size, performance_report, verbose
+            As for the class.
+
+        Raises
+        ------
+        UsageError
+            If one is no store, or their thumbnails cannot be compared.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastdiff_dask.testing import simulate_images
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a", "b"):
+        ...         photos = simulate_images(f"{folder}/{name}", images=4, duplicates=0)
+        ...         with FastDifPy(f"{folder}/{name}", store=f"{folder}/store-{name}") as db:
+        ...             counts = db.index_the_dirs()
+        ...             db.first_loop_iteration()
+        ...     with FastDifPy.from_stores(f"{folder}/store-a", f"{folder}/store-b", store=f"{folder}/both") as db:
+        ...         counts = db.index_the_dirs()
+        ...         db.first_loop_iteration()
+        ...         db.second_loop_iteration()
+        ...         clusters, low_quality = db.get_duplicates()
+        >>> counts.new, len(clusters)
+        (8, 4)
+        """
+        settings = Settings(block_size=block_size, store=None if store is None else os.fspath(store), verbose=verbose)
+        sources = {"a": os.fspath(store_a), "b": os.fspath(store_b)}
+        return cls._of(
+            settings,
+            ClientOptions(
+                client=client,
+                workers=workers,
+                threads=threads,
+                dashboard_address=dashboard_address,
+                performance_report=performance_report,
+            ),
+            sources,
+        )
 
     @property
-    def sl_plot_output_dir(self) -> str:
-        """Where plots are drawn."""
-        return self.settings.sl_plot_output_dir or f"{self._url.rstrip('/')}/plots"
+    def config(self) -> RunState:
+        """The settings, and how far the job is; under the names of fast_diff_py's configuration, see `RunState`."""
+        return RunState(self.settings, self._session.newest_url)
 
-    @property
-    def thumb_dir_a(self) -> str:
-        """Where the thumbnails are; those of both sides are in one array."""
-        return f"{self._url.rstrip('/')}/{ARRAYS}/{THUMBNAILS}"
+    # -- stages ------------------------------------------------------------------------------------------------------
 
-    @property
-    def thumb_dir_b(self) -> str | None:
-        """The same, if there is a side b."""
-        return self.thumb_dir_a if self.has_dir_b else None
+    index_the_dirs = Project.index
+    first_loop_iteration = Project.make_thumbnails
+    second_loop_iteration = Project.compare
 
-    @property
-    def has_dir_b(self) -> bool:
-        """Whether one collection is compared with another."""
-        return bool(self.settings.p_root_dir_b) if self._store is None else self._store.two_sides
+    def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
+        """Bytes that the thumbnails of side a and of side b take in the store, before compression."""
+        return thumbnail_bytes(self.store, self.roots, self.settings.thumbnails, print_results=print_results)
 
-    @cached_property
-    def _images(self) -> tuple[int, int, int]:
-        """Current images of side a and of side b, and how many of both could not be read."""
-        if self._store is None:
-            return 0, 0, 0
-        frame = self._store.read_images(["side", "current", "error"])
-        a, b = (int((frame.current & (frame.side == side)).sum()) for side in ("a", "b"))
-        return a, b, int((frame.current & frame.error.notna()).sum())
+    def find_pairs(
+        self,
+        similarity_threshold: float | None = None,
+        *,
+        compare: str | Callable[[Any, Any], Any] | None = None,
+        **options: Any,
+    ) -> "pd.DataFrame":
+        """Compare all images with all and give the similar pairs: `second_loop_iteration`, and then `pairs`."""
+        self.second_loop_iteration(similarity_threshold, compare=compare, **options)
+        return self.pairs
 
-    @property
-    def images(self) -> tuple[int, int]:
-        """Images that are listed, of side a and of side b."""
-        return self._images[:2]
+    def get_duplicates(
+        self, similarity: float | None = None, *, dif_based: bool = True
+    ) -> tuple[list[Cluster], list[str]]:
+        """Clusters of similar images with the one to keep, and the paths of all others.
 
-    @property
-    def fl_errors(self) -> int:
-        """Images that could not be read."""
-        return self._images[2]
+        Parameters
+        ----------
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+        dif_based
+            False needs no comparison: a cluster is then what has the same ``hash_key``, between two sides only if both
+            have images in it. Time grows with the number of images, see `hash_clusters.collect_hash_clusters`.
 
-    @property
-    def enough_images_to_compare(self) -> bool:
-        """Whether there is a pair; False before the folders are listed."""
-        a, b = self.images
-        return bool(a and b) if self.has_dir_b else a > 1
+        Raises
+        ------
+        UsageError
+            If nothing was compared yet, or not up to this MSE; without a comparison, if there are images without
+            hashes.
+        """
+        if not dif_based:
+            if similarity is not None:
+                raise UsageError("hashes are equal or not; leave out similarity, or dif_based=False")
+            from ..results.hash_clusters import collect_hash_clusters
 
-    @cached_property
-    def _left(self) -> dict[int, int]:
-        return {} if self._store is None else unread_blocks(self._store)
+            clusters = collect_hash_clusters(self.store, self.client, self.roots)
+            return clusters, low_quality_of(clusters)
+        result = self.result(similarity)
+        return result.clusters, result.low_quality
 
-    @property
-    def fl_inserted_counter(self) -> int:
-        """Images that were read, errors included."""
-        if self._store is None:
-            return 0
-        return sum(rows for block, rows in enumerate(self._store.rows()) if block not in self._left)
+    def print_preprocessing_errors(self) -> None:
+        """Print the files that could not be compared, and why."""
+        for row in self.errors.itertuples():
+            print(f"{printable(row.path)}: {printable(row.error)}")
 
-    @property
-    def sl_has_thumb(self) -> bool:
-        """Whether all images were read."""
-        return self._store is not None and bool(self._store.blocks) and not self._left
+    def print_compare_errors(self) -> None:
+        """Print the pairs that could not be compared: none, as what has a thumbnail can be compared with all others.
 
-    @cached_property
-    def _comparison(self) -> Comparison | None:
-        """The one that answers what was asked for, if it was begun."""
-        if self._store is None:
-            return None
-        wanted = self.settings.comparison
-        if wanted.only_matching_hash or wanted.skip_matching_hash:
-            try:
-                wanted = replace(wanted, hashes=hashing_of(self._store))
-            except UsageError:  # there are none, or of several kinds
-                return None
-        found = [
-            one
-            for one in Comparison.all_in(self._store)
-            if one.settings.similarity_threshold >= wanted.similarity_threshold
-            and replace(wanted, similarity_threshold=0) == replace(one.settings, similarity_threshold=0)
-        ]
-        return min(found, key=lambda one: one.settings.similarity_threshold, default=None)
+        A function of your own that fails ends `second_loop_iteration`.
+        """
+        print("0 pairs could not be compared")
 
-    @property
-    def sl_queue_status(self) -> dict[str, int] | None:
-        """Tiles planned so far, those that are done, and pairs that are left; None before the comparison is begun."""
-        return self._queue
-
-    @cached_property
-    def _queue(self) -> dict[str, int] | None:
-        if self._comparison is None:
-            return None
-        plans = self._comparison.plans()
-        tiles, pending = sum(len(plan.tiles) for plan in plans), sum(len(plan.pending()) for plan in plans)
-        return {"tiles": tiles, "tiles_done": tiles - pending, "pairs_left": pairs_left(self._comparison)}
-
-    @property
-    def state(self) -> str:
-        """The stage: "init", "indexed_dirs", "first_loop_in_progress", "first_loop_done", "second_loop_..." """
-        if self._store is None or not (self._store.blocks or self._store.records.has_index()):
-            return "init"
-        if self._left:
-            return "first_loop_in_progress" if self.fl_inserted_counter else "indexed_dirs"
-        status = self.sl_queue_status
-        if status is None:
-            return "first_loop_done" if self._store.blocks else "indexed_dirs"
-        finished = status["tiles_done"] == status["tiles"] and not unplanned(self._comparison)  # type: ignore[arg-type]
-        return "second_loop_done" if finished else "second_loop_in_progress"
-
-
-def show_state(state: RunState, url: str) -> str:
-    """The stages of a project, how far they are, and what it was asked for, as HTML."""
-    settings, counts = state.settings, state.images
-    total, begun = sum(counts), state.state != "init"
-    read = total if state.sl_has_thumb else min(state.fl_inserted_counter, total)
-    listed = f"{counts[0]} images" if not state.has_dir_b else f"{counts[0]} images and {counts[1]} to compare with"
-    stages = [("index", 1.0 if begun else 0.0, listed if begun else "not begun")]
-    text = f"{read} of {total} images read" + (f", {state.fl_errors} of them errors" if state.fl_errors else "")
-    stages.append(("thumbnail", read / max(total, 1), text if begun else "not begun"))
-    queue = state.sl_queue_status
-    if queue is None:
-        stages.append(("compare", 0.0, "not begun"))
-    else:
-        tiles = f"{queue['tiles_done']} of {queue['tiles']} tiles"
-        left = f", {with_unit(queue['pairs_left'])} pairs left" if queue["pairs_left"] else ", no pair left"
-        done = 1.0 if not queue["pairs_left"] else queue["tiles_done"] / max(queue["tiles"], 1)
-        stages.append(("compare", done, tiles + left))
-    folders = [("a", settings.p_root_dir_a), ("b", settings.p_root_dir_b)]
-    facts = [
-        *((f"folders {side}" if settings.p_root_dir_b else "folders", ", ".join(names)) for side, names in folders),
-        ("store", url),
-    ]
-    defaults = Settings().to_values()
-    marked = [
-        (name, f"{value}" if value == defaults.get(name) else f"{value} (default: {defaults.get(name, 'none')})")
-        for name, value in settings.to_values().items()
-    ]
-    return project_html(
-        f"FastDifPy: {state.state}",
-        stages,
-        [(name, printable(value)) for name, value in facts if value],
-        [(name, printable(value)) for name, value in marked],
-    )
+    def _repr_html_(self) -> str:
+        """Stages, progress and settings, for notebooks."""
+        return show_state(self.config, self.saved_url)

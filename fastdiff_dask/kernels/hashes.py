@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import check_shift
 from ..errors import FastDiffError, UsageError
 from ..extras import need
 from ..text import one_line
@@ -19,7 +20,6 @@ __all__ = [
     "HASH_KEY",
     "IMAGE_HASH_COLUMNS",
     "HashSettings",
-    "check_shift",
     "thumbnail_digests",
     "thumbnail_hashes",
 ]
@@ -30,12 +30,6 @@ HASH_KEY = "hash_key"
 IMAGE_HASH_COLUMNS = ("average_hash", "difference_hash", "perceptual_hash", "wavelet_hash")
 DIGEST_BYTES = 16
 _AT_ONCE = 64  # thumbnails that are turned at once: calls cost little beside it, and it stays in the cache
-
-
-def check_shift(amount: int) -> None:
-    """Refuse a shift that leaves nothing of a byte."""
-    if isinstance(amount, bool) or not isinstance(amount, int) or not -7 <= amount <= 7:
-        raise UsageError(f"hash shift is {amount!r}; it must be a whole number of bits from -7 to 7")
 
 
 def thumbnail_hashes(thumbnail: NDArray[np.uint8], amount: int = 0) -> tuple[str, str, str, str]:

@@ -14,17 +14,12 @@ from .transforms import Transform, apply_transform, best_transforms
 from .user_functions import function_name, shown_name
 
 __all__ = [
-    "MEASURES",
     "Measure",
     "apply_measure",
-    "default_threshold",
     "hash_distance",
     "resolve_measure",
     "ssim_dissimilarity",
 ]
-
-MEASURES = ("mse", "ssim", "hamming")
-
 
 class Measure(NamedTuple):
     """A way to compare images.
@@ -45,17 +40,6 @@ class Measure(NamedTuple):
     def shown(self) -> str:
         """Name for people."""
         return shown_name(self.name)
-
-
-def default_threshold(compare: str | Callable[[Any, Any], Any]) -> float:
-    """Give the default threshold of a measure: altered copies are below it as a rule.
-
-    Examples
-    --------
-    >>> default_threshold("mse"), default_threshold("ssim")
-    (200.0, 0.1)
-    """
-    return {"ssim": 0.1, "hamming": 10.0}.get(compare, 200.0) if isinstance(compare, str) else 200.0
 
 
 def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:

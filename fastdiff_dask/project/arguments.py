@@ -1,19 +1,27 @@
-"""What a stage is given, and the defaults of the rest → what it is asked for."""
+"""Arguments of a project and of its stages, merged with its options."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..config import default_threshold
 from ..errors import UsageError
 from ..kernels.hashes import HashSettings
-from ..kernels.measures import Measure, default_threshold, resolve_measure
+from ..kernels.measures import Measure, resolve_measure
 from ..kernels.user_functions import check_sendable
-from .options import Settings
+from .options import ClientOptions, Settings, declarations, excluded_by
 
-__all__ = ["Directories", "asked_comparison", "asked_hashes", "names_of", "with_given"]
+__all__ = ["Directories", "hash_settings", "merge_arguments", "merge_comparison", "names_of", "split_arguments"]
 
 Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+_CLIENT = declarations(ClientOptions)
+# Options that only stages have are no arguments of a project.
+_SETTINGS = {
+    option.argument or name: name
+    for name, (_, option) in declarations(Settings).items()
+    if not name.startswith(("fl_", "sl_", "similarity_"))
+}
 
 
 def names_of(directories: Directories | None) -> tuple[str, ...]:
@@ -36,17 +44,40 @@ def names_of(directories: Directories | None) -> tuple[str, ...]:
     raise UsageError(f"{directories!r} is no folder, nor a list of folders; name one by a text or a Path")
 
 
-def with_given(settings: Settings, defaults: Settings, **values: Any) -> Settings:
-    """Settings with what was given, and the defaults of the rest of these."""
+def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]:
+    """Split the arguments of `FastDifPy`, by name, into settings and the options of its client.
+
+    Raises
+    ------
+    UsageError
+        If a value cannot be used.
+    TypeError
+        If there is no such argument.
+    """
+    settings: dict[str, Any] = {}
+    for name in arguments.keys() - _CLIENT.keys():
+        if name not in _SETTINGS:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")
+        value, setting = arguments[name], _SETTINGS[name]
+        if isinstance(getattr(Settings, setting), tuple):
+            value = names_of(value)
+        elif isinstance(value, os.PathLike):
+            value = names_of(value)[0]
+        settings[setting] = value
+    return Settings(**settings), ClientOptions(**{name: arguments[name] for name in arguments.keys() & _CLIENT.keys()})
+
+
+def merge_arguments(settings: Settings, defaults: Settings, **arguments: Any) -> Settings:
+    """Settings with these arguments in their place, and, for those that are None, the defaults."""
     return replace(
-        settings, **{name: getattr(defaults, name) if value is None else value for name, value in values.items()}
+        settings, **{name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
     )
 
 
-def asked_hashes(
+def hash_settings(
     settings: Settings, function: Callable[[Any], str | bytes] | None, image_hashes: Sequence[str]
 ) -> HashSettings | None:
-    """Which hashes the first loop computes, None for none; see `FastDifPy.first_loop_iteration`.
+    """Hashes that the first loop computes, None for none; see `FastDifPy.first_loop_iteration`.
 
     Raises
     ------
@@ -66,21 +97,21 @@ def asked_hashes(
     return hashing if hashing.turned or hashing.image_hashes else None
 
 
-def asked_comparison(
+def merge_comparison(
     settings: Settings,
     defaults: Settings,
     compare: str | Callable[[Any, Any], Any] | None,
-    **given: Any,
+    **arguments: Any,
 ) -> tuple[Settings, Measure | None]:
-    """Settings of a comparison, and the measure if it is not MSE.
+    """Merge the arguments of a comparison with the settings; gives the measure too, if it is not MSE.
 
     Parameters
     ----------
     settings, defaults
-        What was asked for so far, and what the settings of the comparison are without what is given.
+        The settings so far, and those of the project for what is not given.
     compare
-        As `FastDifPy.second_loop_iteration` is given it.
-    given
+        The measure, as for `FastDifPy.second_loop_iteration`.
+    arguments
         The other settings of the comparison, by their names in `Settings`; None for the default.
 
     Raises
@@ -91,19 +122,10 @@ def asked_comparison(
     compare = defaults.sl_compare if compare is None else compare
     measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
     name = "mse" if measure is None else measure.name
-    if given["similarity_threshold"] is None:
+    if arguments["similarity_threshold"] is None:
         # a threshold is one of its measure
         usual = defaults.similarity_threshold if name == defaults.sl_compare else None
-        given["similarity_threshold"] = default_threshold(compare) if usual is None else usual
-    # of two options that exclude each other, that which is given counts
-    if given["sl_match_aspect_by"] is not None and given["sl_matching_aspect"] is None:
-        given["sl_matching_aspect"] = False
-    if given["sl_matching_aspect"] is not None and given["sl_match_aspect_by"] is None:
-        defaults = replace(defaults, sl_matching_aspect=given["sl_matching_aspect"], sl_match_aspect_by=None)
-    for one, other in (
-        ("sl_matching_hash", "sl_skip_matching_hash"),
-        ("sl_skip_matching_hash", "sl_matching_hash"),
-    ):
-        if given[one] and given[other] is None:
-            given[other] = False
-    return with_given(settings, defaults, sl_compare=name, **given), measure
+        arguments["similarity_threshold"] = default_threshold(compare) if usual is None else usual
+    given = {name: value for name, value in arguments.items() if value is not None}
+    defaults = replace(defaults, **excluded_by(given))
+    return merge_arguments(settings, defaults, sl_compare=name, **arguments), measure

@@ -9,6 +9,7 @@ from ..runtime.connection import check_dashboard_address, current_client, dashbo
 from ..runtime.performance_report import PerformanceReport
 from ..runtime.workers import capacity, check_package, is_embedded
 from ..stages.sources import Origin
+from .options import ClientOptions
 
 __all__ = ["ProjectClient"]
 
@@ -18,17 +19,13 @@ class ProjectClient:
 
     Parameters
     ----------
-    client
-        The one to use, if it was given.
-    workers, threads, dashboard_address
-        Of the one that is started otherwise, see `connection.embedded_client`.
+    options
+        The client to use, or how to start one, see `connection.embedded_client`.
 
     Attributes
     ----------
     started
         The client that was started here, if any.
-    report
-        Dask's performance report, which the first use begins and `close` writes.
 
     Raises
     ------
@@ -36,26 +33,25 @@ class ProjectClient:
         If one of these cannot be used, or is not for the client that was given.
     """
 
-    def __init__(
-        self, client: Client | None, workers: int | None, threads: int | None, dashboard_address: str | None
-    ) -> None:
-        for name, value in (("workers", workers), ("threads", threads)):
+    def __init__(self, options: ClientOptions) -> None:
+        for name, value in (("workers", options.workers), ("threads", options.threads)):
             if value is not None:
                 check_whole(name, value)
-                if client is not None:
+                if options.client is not None:
                     raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
-        if dashboard_address is not None:
-            check_dashboard_address(dashboard_address)
-        self._given, self._workers, self._threads = client, workers, threads
-        self._dashboard_address = dashboard_address
+        if options.dashboard_address is not None:
+            check_dashboard_address(options.dashboard_address)
+        self._options = options
         self._checked = False
         self.started: Client | None = None
-        self.report: PerformanceReport | None = None
+        # begun by the first use, written by `close`
+        path = options.performance_report
+        self._report = None if path is None else PerformanceReport(path)
 
     @property
     def own(self) -> Client | None:
         """The client that belongs to the project alone: given or started."""
-        return self._given or self.started
+        return self._options.client or self.started
 
     def find(self) -> Client | None:
         """The client that is there already."""
@@ -78,7 +74,8 @@ class ProjectClient:
         """
         client = self.find()
         if client is None:
-            client = self.started = embedded_client(self._threads, self._dashboard_address, processes=self._workers)
+            asked = self._options
+            client = self.started = embedded_client(asked.threads, asked.dashboard_address, processes=asked.workers)
             _show_progress(client, store_url, verbose)
         if not is_embedded(client):
             origin.check_shared(store_url)
@@ -86,15 +83,15 @@ class ProjectClient:
                 capacity(client)  # waits for workers
                 check_package(client)
         self._checked = True
-        if self.report is not None:
-            self.report.begin(client)
+        if self._report is not None:
+            self._report.begin(client)
         return client
 
     def close(self) -> None:
         """Write the performance report, if there is one, and end the client that was started here, if any."""
-        if self.report is not None:
-            self.report.write()
-            self.report = None
+        if self._report is not None:
+            self._report.write()
+            self._report = None
         if self.started is not None:
             cluster = self.started.cluster
             self.started.close()

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ..config import CompareSettings, aspect_factor
+from ..config import DEFAULT_THRESHOLDS, CompareSettings, aspect_factor
 from ..results.result import Result
-from .arguments import Directories
-from .project import FastDifPy
+from .arguments import Directories, split_arguments
+from .project import Project
 
 __all__ = ["find_duplicates"]
 
@@ -14,7 +14,7 @@ def find_duplicates(
     directory_a: Directories,
     directory_b: Directories | None = None,
     *,
-    similarity_threshold: float = 200.0,
+    similarity_threshold: float = DEFAULT_THRESHOLDS["mse"],
     rotations: bool = True,
     mirror: bool = False,
     only_matching_aspect: bool = False,
@@ -30,15 +30,15 @@ def find_duplicates(
     directory_a, directory_b
         Folder or folders to search, and to compare them with.
     similarity_threshold, rotations, mirror
-        What makes a pair similar, see `CompareSettings`.
+        Rules for a similar pair, see `CompareSettings`.
     only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
-        Which pairs are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if they are needed.
+        Rules for the pairs that are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if needed.
     options
         As for `FastDifPy`.
 
     Returns
     -------
-    The pairs, the clusters with what to keep, the errors.
+    The pairs, the clusters with the image to keep, the errors.
 
     Raises
     ------
@@ -54,8 +54,9 @@ def find_duplicates(
         "skip_matching_hash": skip_matching_hash,
     }
     CompareSettings(**comparison)
-    with FastDifPy(directory_a, directory_b, **options) as db, db.writing():
-        db.index_the_dirs()
-        db.first_loop_iteration(compute_hash=only_matching_hash or skip_matching_hash)
-        db.second_loop_iteration(**comparison)
-        return db.result()
+    arguments = {"directory_a": directory_a, "directory_b": directory_b, **options}
+    with Project(*split_arguments(arguments)) as project, project.writing():
+        project.index()
+        project.make_thumbnails(compute_hash=only_matching_hash or skip_matching_hash)
+        project.compare(**comparison)
+        return project.result()

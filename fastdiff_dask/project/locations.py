@@ -15,6 +15,7 @@ from ..storage.files import Files, check_store_address
 from ..text import printable
 from ..urls import is_url, is_within, overlap
 from .options import Settings
+from .saved_settings import check_settings_file
 
 __all__ = [
     "Opened",
@@ -144,7 +145,7 @@ def open_folders(settings: Settings) -> Opened:
     )
     settings = replace(settings, ignore_paths=ignored)
     if settings.retain_config:
-        settings.check_target()
+        check_settings_file(Path(str(settings.cfg_path)))
     roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
     if not any(root.side == "a" for root in roots):
         raise UsageError("no folder to search; name at least one")

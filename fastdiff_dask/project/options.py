@@ -1,20 +1,24 @@
-"""What a run is asked for, in one place: checked, recorded in the store, read from a TOML file and written to one.
+"""The options of a run, each declared once: name, type, check, default, help, and its names elsewhere.
 
-The names are those of fast_diff_py's configuration, where it has the option: ``fl_`` is for the first loop, which reads
-pictures, ``sl_`` for the second, which compares them.
+From these declarations come the options of the command line (`cli.options`), the names of a TOML file
+(`saved_settings`), the checks and defaults of `FastDifPy`, and the table in the manual (`compat.option_table`).
+
+Names are those of fast_diff_py's configuration, where it has the option: ``fl_`` is for the first loop, which reads
+pictures, ``sl_`` for the second, which compares them. No library of the work is imported here: ``--help`` needs it.
 """
 
 import difflib
 import math
 import os
-import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..config import (
     DEFAULT_BLOCK_SIZE,
+    DEFAULT_THRESHOLDS,
     PIXEL_LIMIT,
     TIME_LIMIT,
     CompareSettings,
@@ -22,57 +26,108 @@ from ..config import (
     ReadSettings,
     ThumbnailSettings,
     aspect_factor,
+    check_shift,
     check_whole,
+    default_threshold,
 )
-from ..errors import StoreMismatchError, UsageError
-from ..kernels.hashes import check_shift
-from ..kernels.measures import MEASURES, default_threshold
-from ..storage.local_files import replace_file
-from ..storage.store import Store
+from ..errors import UsageError
 from ..text import printable
 from ..urls import is_url
 
-__all__ = ["PLOT_LIMIT", "Settings", "record_settings", "recorded_settings"]
+if TYPE_CHECKING:
+    from distributed import Client
 
-# Pictures of pairs that are drawn if no number is named; each takes a tenth of a second and 150 kB.
-PLOT_LIMIT = 1000
-_LARGEST_FILE = 1 << 20
+__all__ = ["GROUPS", "ClientOptions", "Option", "Settings", "declarations", "excluded_by"]
+
+# Headings of the options in --help.
+GROUPS = LOOK, COMPARE, WRITE, RUN = "What to look at", "How to compare", "What to write", "Where to run"
+
+
+# Two settings that exclude each other, and the value that turns the second one off.
+_EXCLUSIVE = (
+    ("sl_matching_aspect", "sl_match_aspect_by", None),
+    ("sl_match_aspect_by", "sl_matching_aspect", False),
+    ("sl_matching_hash", "sl_skip_matching_hash", False),
+    ("sl_skip_matching_hash", "sl_matching_hash", False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """The part of a declaration that a type and a default do not tell.
+
+    Attributes
+    ----------
+    help
+        One sentence, for ``--help`` and the manual.
+    argument
+        Name as an argument of `FastDifPy` or of a stage, if it is not that of the setting.
+    theirs
+        fast_diff_py has the option under the name of the setting.
+    flag, metavar, group
+        Name on the command line without dashes, "" for none; its placeholder; its heading.
+    flag_help
+        Help on the command line, if it is another one.
+    shown_default
+        Text of the default, where its value does not tell.
+    place
+        The values name folders or files.
+    lowest
+        Smallest value of a whole number.
+    choices
+        The values on the command line.
+    check
+        Refuses a value, given the name and the value.
+    """
+
+    help: str
+    argument: str = ""
+    theirs: bool = False
+    flag: str = ""
+    metavar: str | None = None
+    group: str = ""
+    flag_help: str = ""
+    shown_default: str = ""
+    place: bool = False
+    lowest: int | None = None
+    choices: tuple[str, ...] = ()
+    check: Callable[[str, Any], None] | None = None
+
+
+def _option(default: Any, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"option": Option(help=help, **more)})
+
+
+def declarations(kind: type) -> dict[str, tuple[Field[Any], Option]]:
+    """Fields of `Settings` or `ClientOptions` by name, each with its declaration."""
+    return {one.name: (one, one.metadata["option"]) for one in fields(kind)}
+
+
+def _check_measure(name: str, value: object) -> None:
+    # that of a function has a dot, as `user_functions.function_name` makes it
+    if not isinstance(value, str) or (value not in DEFAULT_THRESHOLDS and "." not in value):
+        raise UsageError(f"{name} is {value!r}; use {', '.join(map(repr, DEFAULT_THRESHOLDS))}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UsageError(f"{name} is {value!r}; it must be seconds, more than 0")
+
+
+def _check_folders(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
+        raise UsageError(f"{name} is {value!r}; it must be a folder or a list of folders")
+
+
+# as "200; 0.1 for ssim, 10 for hamming"
+_SHOWN_THRESHOLDS = f"{DEFAULT_THRESHOLDS['mse']:g}; " + ", ".join(
+    f"{value:g} for {name}" for name, value in DEFAULT_THRESHOLDS.items() if name != "mse"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All options of a run; see `FastDifPy` and its stages for what they do.
-
-    Attributes
-    ----------
-    p_root_dir_a, p_root_dir_b
-        Folders to search, and to compare them with.
-    thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
-        How an image becomes a thumbnail, see `ThumbnailSettings`.
-    time_limit, pixel_limit
-        What reading a file may cost, see `ReadSettings`.
-    recursive, supported_file_types, ignore_names, ignore_paths
-        Which files are images, see `IndexSettings`.
-    verbose
-        Show progress bars: as asked, or, if None, on a terminal only.
-    fl_compute_thumbnails
-        Read pictures in the first loop; else the second one does it when it begins.
-    fl_compute_hash, fl_shift_amount
-        Compute hashes of thumbnails, of values shifted by so many bits.
-    fl_cpu_proc, sl_cpu_proc
-        Tasks of a loop that run at once, at most; by default as many as there are threads.
-    sl_gpu_proc
-        Tasks of the second loop that run on each GPU at once.
-    sl_compare, similarity_threshold, sl_rotations, sl_mirror
-        What makes a pair similar, see `CompareSettings`; the threshold is by default that of the measure.
-    sl_matching_aspect, sl_match_aspect_by, sl_matching_hash, sl_skip_matching_hash
-        Which pairs are compared.
-    sl_make_diff_plots, sl_plot_output_dir, sl_plot_limit
-        Draw similar pairs; the folder for that; and how many at most.
-    store, in_memory, update_timeout
-        Where the work is kept; hold it in memory, saved there every so many seconds.
-    cfg_path, retain_config
-        TOML file of these settings, and whether to write it.
+    """All options of a run that are recorded in its store; each field says what it does.
 
     Raises
     ------
@@ -80,80 +135,185 @@ class Settings:
         If a value cannot be used.
     """
 
-    p_root_dir_a: tuple[str, ...] = ()
-    p_root_dir_b: tuple[str, ...] = ()
-    thumbnail_size_x: int = 64
-    thumbnail_size_y: int = 64
-    block_size: int = DEFAULT_BLOCK_SIZE
-    exact_decode: bool = False
-    time_limit: float = TIME_LIMIT
-    pixel_limit: int = PIXEL_LIMIT
-    recursive: bool = True
-    supported_file_types: tuple[str, ...] = ()
-    ignore_names: tuple[str, ...] = ()
-    ignore_paths: tuple[str, ...] = ()
-    verbose: bool | None = None
-    fl_compute_thumbnails: bool = True
-    fl_compute_hash: bool = False
-    fl_shift_amount: int = 4
-    fl_cpu_proc: int | None = None
-    similarity_threshold: float | None = None
-    sl_compare: str = "mse"
-    sl_rotations: bool = True
-    sl_mirror: bool = False
-    sl_matching_aspect: bool = False
-    sl_match_aspect_by: float | None = None
-    sl_matching_hash: bool = False
-    sl_skip_matching_hash: bool = False
-    sl_cpu_proc: int | None = None
-    sl_gpu_proc: int = 0
-    sl_make_diff_plots: bool = False
-    sl_plot_output_dir: str | None = None
-    sl_plot_limit: int = PLOT_LIMIT
-    store: str | None = None
-    in_memory: bool = False
-    update_timeout: float = 30.0
-    cfg_path: str | None = None
-    retain_config: bool = False
+    p_root_dir_a: tuple[str, ...] = _option(
+        (), "Folders to search.", argument="directory_a", theirs=True, place=True, check=_check_folders
+    )
+    p_root_dir_b: tuple[str, ...] = _option(
+        (),
+        "Compare with the images of this folder instead.",
+        argument="directory_b",
+        theirs=True,
+        flag="against",
+        metavar="DIR",
+        group=LOOK,
+        place=True,
+        check=_check_folders,
+    )
+    thumbnail_size_x: int = _option(64, "Width of a thumbnail in pixels.", theirs=True)
+    thumbnail_size_y: int = _option(64, "Height of a thumbnail in pixels.", theirs=True)
+    block_size: int = _option(DEFAULT_BLOCK_SIZE, "Images in a unit of work.", flag="block-size", group=RUN)
+    exact_decode: bool = _option(
+        False, "Decode JPEG at full scale: slower, a little more exact.", flag="exact-decode", group=COMPARE
+    )
+    time_limit: float = _option(TIME_LIMIT, "Seconds for reading a file, 0 for any.", flag="time-limit", group=LOOK)
+    pixel_limit: int = _option(PIXEL_LIMIT, "Largest picture to read, width × height.", flag="pixel-limit", group=LOOK)
+    recursive: bool = _option(
+        True, "Look into sub-folders.", flag="no-recursive", flag_help="Do not look into sub-folders.", group=LOOK
+    )
+    supported_file_types: tuple[str, ...] = _option(
+        (),
+        "Only files that end so; may be given several times.",
+        argument="extensions",
+        theirs=True,
+        flag="extension",
+        metavar=".EXT",
+        group=LOOK,
+        shown_default="all that can be decoded",
+    )
+    ignore_names: tuple[str, ...] = _option(
+        (), "Skip files and folders of this name.", theirs=True, flag="ignore-name", metavar="PATTERN", group=LOOK
+    )
+    ignore_paths: tuple[str, ...] = _option(
+        (), "Skip this file or folder.", theirs=True, flag="ignore-path", metavar="PATH", group=LOOK, place=True
+    )
+    verbose: bool | None = _option(
+        None, "Show progress bars.", theirs=True, shown_default="on a terminal and in notebooks"
+    )
+    fl_compute_thumbnails: bool = _option(
+        True,
+        "Read pictures in the first loop; if False, the second one begins with it.",
+        theirs=True,
+        argument="compute_thumbnails",
+    )
+    fl_compute_hash: bool = _option(False, "Compute hashes of thumbnails.", argument="compute_hash", theirs=True)
+    fl_shift_amount: int = _option(
+        4,
+        "For hashes: bits by which values are shifted to the right.",
+        argument="amount",
+        theirs=True,
+        flag="hash-shift",
+        metavar="BITS",
+        group=COMPARE,
+        check=lambda _, value: check_shift(value),
+    )
+    fl_cpu_proc: int | None = _option(
+        None,
+        "Tasks of the first loop at once, at most.",
+        argument="cpu_proc",
+        theirs=True,
+        lowest=1,
+        shown_default="all threads",
+    )
+    similarity_threshold: float | None = _option(
+        None,
+        "Largest MSE of a similar pair, or value of another measure.",
+        theirs=True,
+        flag="threshold",
+        group=COMPARE,
+        shown_default=_SHOWN_THRESHOLDS,
+    )
+    sl_compare: str = _option(
+        "mse",
+        "Measure of the threshold: MSE, 1 − SSIM, or different bits of perceptual hashes.",
+        argument="compare",
+        flag="compare",
+        group=COMPARE,
+        choices=tuple(DEFAULT_THRESHOLDS),
+        check=_check_measure,
+    )
+    sl_rotations: bool = _option(
+        True,
+        "Look for turned copies.",
+        argument="rotations",
+        flag="no-rotations",
+        flag_help="Do not look for turned copies.",
+        group=COMPARE,
+    )
+    sl_mirror: bool = _option(
+        False, "Look for mirrored copies as well.", argument="mirror", flag="mirror", group=COMPARE
+    )
+    sl_matching_aspect: bool = _option(
+        False,
+        "Compare only pictures of the same aspect ratio.",
+        argument="only_matching_aspect",
+        theirs=True,
+        flag="only-matching-aspect",
+        group=COMPARE,
+    )
+    sl_match_aspect_by: float | None = _option(
+        None,
+        "Compare only pictures of the same size (0), or with aspect ratios within a factor (1: the same).",
+        argument="match_aspect_by",
+        flag="match-aspect-by",
+        metavar="F",
+        group=COMPARE,
+    )
+    sl_matching_hash: bool = _option(
+        False,
+        "Compare only pictures with equal hashes.",
+        argument="only_matching_hash",
+        theirs=True,
+        flag="only-matching-hash",
+        group=COMPARE,
+    )
+    sl_skip_matching_hash: bool = _option(
+        False,
+        "Put pictures with equal hashes into clusters uncompared.",
+        argument="skip_matching_hash",
+        flag="skip-matching-hash",
+        group=COMPARE,
+    )
+    sl_cpu_proc: int | None = _option(
+        None,
+        "Tasks of the second loop at once, at most.",
+        argument="cpu_proc",
+        theirs=True,
+        lowest=1,
+        shown_default="all threads",
+    )
+    sl_gpu_proc: int = _option(
+        0, "Tasks of the second loop on each GPU at once.", argument="gpu_proc", theirs=True, lowest=0
+    )
+    sl_make_diff_plots: bool = _option(False, "Draw similar pairs.", argument="make_diff_plots", theirs=True)
+    sl_plot_output_dir: str | None = _option(
+        None,
+        "Folder for the plots.",
+        argument="diff_location",
+        theirs=True,
+        place=True,
+        shown_default="plots in the store",
+    )
+    # each takes a tenth of a second and 150 kB
+    sl_plot_limit: int = _option(
+        1000, "Draw so many at most.", argument="plot_limit", flag="plot-limit", metavar="N", group=WRITE, lowest=1
+    )
+    store: str | None = _option(
+        None,
+        "Folder for the work.",
+        flag="store",
+        metavar="URL",
+        group=WRITE,
+        place=True,
+        shown_default="one in your cache that belongs to what is searched",
+    )
+    in_memory: bool = _option(
+        False, "Hold the work in memory; it is saved to the store every 30 seconds.", flag="in-memory", group=RUN
+    )
+    update_timeout: float = _option(
+        30.0, "Seconds between two saves of a store in memory.", theirs=True, check=_check_seconds
+    )
+    cfg_path: str | None = _option(None, "TOML file for the settings.", theirs=True, place=True)
+    retain_config: bool = _option(False, "Write the settings to that file.", theirs=True)
 
     def __post_init__(self) -> None:
-        for name in ("p_root_dir_a", "p_root_dir_b", "supported_file_types", "ignore_names", "ignore_paths"):
+        for name, (declared, option) in declarations(type(self)).items():
             value = getattr(self, name)
-            value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-            object.__setattr__(self, name, value)
-        for name in ("p_root_dir_a", "p_root_dir_b"):
-            if not isinstance(getattr(self, name), tuple) or not all(
-                isinstance(one, str) for one in getattr(self, name)
-            ):
-                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be a folder or a list of folders")
-        for name in ("p_root_dir_a", "p_root_dir_b", "ignore_paths", "store", "cfg_path", "sl_plot_output_dir"):
-            value = getattr(self, name)
-            for place in value if isinstance(value, tuple) else (value,):
-                if isinstance(place, str) and (not place or "\0" in place):
-                    what = "with a zero character" if place else "that is empty"
-                    raise UsageError(f"{name} has a name {what}; name a place, . is the current folder")
-        for name in ("recursive", "fl_compute_thumbnails", "fl_compute_hash", "sl_rotations", "sl_mirror", "in_memory",
-                     "sl_make_diff_plots", "retain_config"):  # fmt: skip
-            if not isinstance(getattr(self, name), bool):
-                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be True or False")
-        if self.verbose not in (None, True, False):
-            raise UsageError(f"verbose is {self.verbose!r}; it must be True, False or None")
-        for name, lowest in (("fl_cpu_proc", 1), ("sl_cpu_proc", 1), ("sl_gpu_proc", 0), ("sl_plot_limit", 1)):
-            value = getattr(self, name)
-            if value is not None or not name.endswith("cpu_proc"):
-                check_whole(name, value, lowest)
-        for name in ("sl_plot_output_dir", "store", "cfg_path"):
-            if not isinstance(getattr(self, name), str | None):
-                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be the name of a place")
-        # that of a function is as `user_functions.function_name` makes it
-        if not isinstance(self.sl_compare, str) or (self.sl_compare not in MEASURES and "." not in self.sl_compare):
-            raise UsageError(f"sl_compare is {self.sl_compare!r}; use {', '.join(map(repr, MEASURES))}")
-        seconds = self.update_timeout
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-            raise UsageError(f"update_timeout is {seconds!r}; it must be seconds, more than 0")
+            if isinstance(declared.default, tuple):
+                value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+                object.__setattr__(self, name, value)
+            _check(name, value, declared, option)
         if self.retain_config and self.cfg_path is None:
             raise UsageError("retain_config writes the settings to a file; name it by cfg_path")
-        check_shift(self.fl_shift_amount)
         # each of these checks the rest
         _ = self.thumbnails, self.reading, self.index, self.comparison
 
@@ -169,12 +329,12 @@ class Settings:
 
     @cached_property
     def reading(self) -> ReadSettings:
-        """What reading a file may cost."""
+        """Limits of time and pixels for reading a file."""
         return ReadSettings(time_limit=self.time_limit, pixel_limit=self.pixel_limit)
 
     @cached_property
     def index(self) -> IndexSettings:
-        """Which files are images."""
+        """Rules that tell which files are images of the collection."""
         return IndexSettings(
             recursive=self.recursive,
             extensions=self.supported_file_types,
@@ -184,7 +344,7 @@ class Settings:
 
     @cached_property
     def comparison(self) -> CompareSettings:
-        """What makes a pair similar; how hashes were made is left open."""
+        """Settings that make a pair similar; the kind of hashes is left open."""
         threshold = self.similarity_threshold
         return CompareSettings(
             similarity_threshold=default_threshold(self.sl_compare) if threshold is None else threshold,
@@ -196,11 +356,9 @@ class Settings:
             skip_matching_hash=self.sl_skip_matching_hash,
         )
 
-    # -- as values, and as a file ------------------------------------------------------------------------------------
-
     def to_values(self) -> dict[str, Any]:
-        """Plain values of what was set: those of JSON and TOML, without those that are None."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Plain values, as for JSON and TOML, of all settings that are not None."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
@@ -216,7 +374,7 @@ class Settings:
         UsageError
             If there is no such setting, or a value cannot be used.
         """
-        known = [field.name for field in fields(cls)]
+        known = [one.name for one in fields(cls)]
         for name in values:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
@@ -224,147 +382,92 @@ class Settings:
                 raise UsageError(f"no setting {printable(name)!r}{hint}")
         return cls(**values)
 
-    @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Self:
-        """Read settings from a TOML file; names of folders and files are relative to its folder.
-
-        Raises
-        ------
-        UsageError
-            If there is no such file, or it is not understood.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     file = Path(folder, "photos.toml")
-        ...     _ = file.write_text('p_root_dir_a = ["photos"]\\nsimilarity_threshold = 50')
-        ...     settings = Settings.read(file)
-        >>> settings.similarity_threshold, Path(settings.p_root_dir_a[0]).name
-        (50, 'photos')
-        """
-        file = Path(path)
-        try:
-            with file.open("rb") as opened:
-                content = opened.read(_LARGEST_FILE + 1)
-            if len(content) > _LARGEST_FILE:
-                raise UsageError(f"{path} is too large for settings; name a TOML file")
-            values = tomllib.loads(content.decode())
-        except OSError as error:
-            raise UsageError(f"the settings in {path} cannot be read: {error.strerror}; name a TOML file") from None
-        except ValueError as error:  # no TOML, or no UTF-8
-            reason = " ".join(str(error).split())
-            raise UsageError(f"the settings in {path} are no TOML: {reason}") from None
-        try:
-            settings = cls.from_values(values)
-        except UsageError as error:
-            raise UsageError(f"in {path}: {error}") from None
-        return settings.placed(file.absolute().parent)
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the settings as a TOML file, in place of a former one.
-
-        Raises
-        ------
-        UsageError
-            If it cannot be written.
-        """
-        import tomli_w
-
-        values = self.placed(Path.cwd()).to_values()
-        # who reads it does not write it
-        values = {name: value for name, value in values.items() if name not in ("cfg_path", "retain_config")}
-        try:
-            replace_file(Path(path), tomli_w.dumps(values).encode())
-        except OSError as error:
-            raise UsageError(f"the settings cannot be written to {path}: {error.strerror}; name another file") from None
-        except UnicodeEncodeError:
-            raise UsageError(f"the settings cannot be written to {path}: a name in them is not UTF-8") from None
-
-    def check_target(self) -> None:
-        """See before any work that the settings can be written to `cfg_path`, and that nothing else is lost by it.
-
-        Raises
-        ------
-        UsageError
-            If there is a file of something else, or none can be.
-        """
-        path = Path(str(self.cfg_path))
-        folder, there = path.absolute().parent, path.exists()
-        why_not = None
-        if path.is_dir() or not folder.is_dir():
-            why_not = "it is no file in a folder"
-        elif not os.access(path if there else folder, os.W_OK):
-            why_not = "Permission denied"
-        if why_not is not None:
-            raise UsageError(f"the settings cannot be written to {path}: {why_not}; name another file")
-        if there:
-            try:
-                type(self).read(path)
-            except UsageError:
-                raise UsageError(f"{path} has no settings, and stays; name another file for them") from None
-
     def placed(self, folder: Path) -> Self:
-        """The same with names of places that are not relative any more."""
+        """The same settings, with absolute names of folders and files.
+
+        Parameters
+        ----------
+        folder
+            The folder that relative names are relative to.
+        """
 
         def place(name: str) -> str:
             return name if is_url(name) else str(folder / os.path.expanduser(name))  # noqa: PTH111
 
-        several = {
-            name: tuple(map(place, getattr(self, name))) for name in ("p_root_dir_a", "p_root_dir_b", "ignore_paths")
-        }
-        single = {
-            name: place(value)
-            for name in ("sl_plot_output_dir", "store", "cfg_path")
-            if (value := getattr(self, name)) is not None
-        }
-        return replace(self, **several, **single)  # type: ignore[arg-type]
+        changed: dict[str, Any] = {}
+        for name, (_, option) in declarations(type(self)).items():
+            value = getattr(self, name)
+            if option.place and value is not None:
+                changed[name] = tuple(map(place, value)) if isinstance(value, tuple) else place(value)
+        return replace(self, **changed)
 
 
-def record_settings(store: Store, settings: Settings, sources: dict[str, str]) -> None:
-    """Keep the settings of a run in its store, and the addresses of the stores that it compares, if it does."""
-    store.records.write_settings({"settings": settings.to_values(), "stores": sources})
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """The Dask client of a project: one to use, or how to start one; checked when a project begins."""
 
-
-def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
-    """Settings of the last run, and the addresses of the stores that it compared.
-
-    A store may come from someone else: of where to write nothing is taken over, and which folders it is about is known
-    from itself. They have the names that the user gave where these are the same folders still.
-
-    Raises
-    ------
-    StoreMismatchError
-        If they are damaged.
-    """
-    found = store.records.read_settings()
-    made = store.thumbnail_settings
-    try:
-        values = dict(found.get("settings", {}))
-        sources = {str(side): str(url) for side, url in dict(found.get("stores", {})).items()}
-        if sources and set(sources) != {"a", "b"}:
-            raise ValueError("its stores are not two")
-        settings = Settings.from_values(values)
-    except (UsageError, ValueError, TypeError) as error:
-        reason = printable(" ".join(str(error).split()))[:200]
-        raise StoreMismatchError(
-            f"the store at {store.url} has damaged settings ({reason}); remove settings.json from it to go on with the "
-            f"usual ones"
-        ) from None
-    folders = (*settings.p_root_dir_a, *settings.p_root_dir_b)
-    given = {os.path.realpath(os.path.expanduser(name)): name for name in folders}  # noqa: PTH111 - or URLs
-    names = {side: tuple(given.get(folder, folder) for folder in store.roots[side]) for side in ("a", "b")}
-    settings = replace(
-        settings,
-        p_root_dir_a=() if sources else names["a"],
-        p_root_dir_b=() if sources else names["b"],
-        thumbnail_size_x=made.width,
-        thumbnail_size_y=made.height,
-        block_size=made.block_size,
-        exact_decode=made.exact_decode,
-        sl_make_diff_plots=False,
-        sl_plot_output_dir=None,
-        cfg_path=None,
-        retain_config=False,
+    client: "Client | None" = _option(  # noqa: RUF009 - a field
+        None, "Dask client to use.", shown_default="the current one, else one that is started here"
     )
-    return settings, sources
+    workers: int | None = _option(
+        None,
+        "Worker processes to start here.",
+        flag="workers",
+        metavar="N",
+        group=RUN,
+        shown_default="threads alone",
+    )
+    threads: int | None = _option(
+        None, "Threads to use here, in each process.", flag="threads", metavar="M", group=RUN, shown_default="all"
+    )
+    dashboard_address: str | None = _option(
+        None,
+        "Address at which the dashboard listens.",
+        flag="dashboard-address",
+        metavar="HOST:PORT",
+        group=RUN,
+        shown_default="a port of this machine alone",
+    )
+    performance_report: str | os.PathLike[str] | None = _option(  # noqa: RUF009 - a field
+        None,
+        "Write Dask's performance report, an HTML page.",
+        flag="performance-report",
+        metavar="FILE",
+        group=WRITE,
+    )
+
+
+def excluded_by(given: dict[str, Any]) -> dict[str, Any]:
+    """Values that turn off what the given settings exclude, but not what is given as well.
+
+    Examples
+    --------
+    >>> excluded_by({"sl_match_aspect_by": 1.5, "sl_matching_hash": True, "sl_skip_matching_hash": True})
+    {'sl_matching_aspect': False}
+    """
+    return {
+        other: off
+        for one, other, off in _EXCLUSIVE
+        if one in given and other not in given and (given[one] is not False or one == "sl_matching_aspect")
+    }
+
+
+def _check(name: str, value: Any, declared: Field[Any], option: Option) -> None:
+    """Refuse a value that is not of the declared kind."""
+    kind = declared.type
+    if option.check is not None:
+        option.check(name, value)
+    if kind is bool and not isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}; it must be True or False")
+    if kind == bool | None and value not in (None, True, False):
+        raise UsageError(f"{name} is {value!r}; it must be True, False or None")
+    if option.lowest is not None and (value is not None or declared.default is not None):
+        check_whole(name, value, option.lowest)
+    if not option.place:
+        return
+    if not isinstance(value, tuple | str | None):
+        raise UsageError(f"{name} is {value!r}; it must be the name of a place")
+    for place in value if isinstance(value, tuple) else (value,):
+        if isinstance(place, str) and (not place or "\0" in place):
+            what = "with a zero character" if place else "that is empty"
+            raise UsageError(f"{name} has a name {what}; name a place, . is the current folder")

@@ -15,7 +15,7 @@ import pandas as pd
 from distributed import Client
 from numpy.typing import NDArray
 
-from ..config import CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings
+from ..config import DEFAULT_SAMPLE, CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings
 from ..errors import UsageError
 from ..images.decoder_pool import close_readers, reader
 from ..images.decoder_process import ListedFile, Request
@@ -38,9 +38,8 @@ from .index import list_images, unread_rows
 from .roots import Root
 from .walk_local import ListedImage
 
-__all__ = ["DEFAULT_SAMPLE", "Estimate", "check_sample", "estimate_job", "thumbnail_bytes"]
+__all__ = ["Estimate", "check_sample", "estimate_job", "thumbnail_bytes"]
 
-DEFAULT_SAMPLE = 200
 # Files of the sample in a task: enough that its clock counts, few enough that all threads are busy.
 _LARGEST_GROUP = 16
 # Thumbnails of the sample that are compared.

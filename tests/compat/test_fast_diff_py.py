@@ -371,7 +371,7 @@ def test_clean_up_while_another_process_works(tmp_path, simulated, client):
 KILLED = """
 import os, signal, sys
 from fastdiff_dask.storage.files import Files
-from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.compat.fast_diff_py import FastDifPy
 left, original = [int(sys.argv[2])], Files.remove
 
 def remove(self, name):

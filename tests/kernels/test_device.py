@@ -666,7 +666,7 @@ def test_on_the_command_line(tmp_path, photos, on_device, monkeypatch):
         assert not (tmp_path / "store").exists()
     on_device(strict.StrictDevice)
     monkeypatch.setattr("fastdiff_dask.kernels.cuda.check_gpu", lambda: 1)
-    monkeypatch.setattr("fastdiff_dask.project.project.check_gpu", lambda: 1)
+    monkeypatch.setattr("fastdiff_dask.project.job.check_gpu", lambda: 1)
     for option in (["--gpu"], ["--gpu-tasks", "2"]):
         strict.SEEN.to_device = 0
         done = CliRunner().invoke(commands, [*command, *option, "--mirror"] if "2" in option else [*command, *option])

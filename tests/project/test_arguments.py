@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.project.arguments import asked_comparison, asked_hashes, names_of, with_given
+from fastdiff_dask.project.arguments import merge_comparison, hash_settings, names_of, merge_arguments
 from fastdiff_dask.project.options import Settings
 
 NOTHING = dict.fromkeys(
@@ -24,7 +24,7 @@ def test_names():
 
 def test_what_is_not_given_is_the_default():
     before, defaults = Settings(fl_shift_amount=1, fl_compute_hash=True), Settings(fl_shift_amount=2)
-    found = with_given(before, defaults, fl_shift_amount=None, fl_cpu_proc=3)
+    found = merge_arguments(before, defaults, fl_shift_amount=None, fl_cpu_proc=3)
     assert (found.fl_shift_amount, found.fl_cpu_proc, found.fl_compute_hash) == (2, 3, True)
 
 
@@ -39,7 +39,7 @@ def test_what_is_not_given_is_the_default():
     ],
 )
 def test_the_threshold_is_one_of_the_measure(defaults, compare, threshold):
-    asked, measure = asked_comparison(defaults, defaults, compare, **NOTHING)
+    asked, measure = merge_comparison(defaults, defaults, compare, **NOTHING)
     assert asked.similarity_threshold == threshold
     assert asked.sl_compare == ("mse" if measure is None else measure.name)
 
@@ -55,18 +55,18 @@ def test_the_threshold_is_one_of_the_measure(defaults, compare, threshold):
 )
 def test_of_two_that_exclude_each_other_the_given_one_counts(defaults, given):
     before = Settings(**defaults)
-    asked, _ = asked_comparison(before, before, None, **(NOTHING | given))
+    asked, _ = merge_comparison(before, before, None, **(NOTHING | given))
     (name, value), (other,) = next(iter(given.items())), defaults
     assert getattr(asked, name) == value
     assert not getattr(asked, other)
 
 
 def test_hashes_are_asked_for_in_three_ways():
-    assert asked_hashes(Settings(), None, ()) is None
-    assert asked_hashes(Settings(fl_compute_hash=True), None, ()).turned
-    assert asked_hashes(Settings(), repr, ()).turned
-    named = asked_hashes(Settings(), None, "average")
+    assert hash_settings(Settings(), None, ()) is None
+    assert hash_settings(Settings(fl_compute_hash=True), None, ()).turned
+    assert hash_settings(Settings(), repr, ()).turned
+    named = hash_settings(Settings(), None, "average")
     assert named.image_hashes == ("average",)
     assert not named.turned
     with pytest.raises(UsageError):
-        asked_hashes(Settings(), None, 3)
+        hash_settings(Settings(), None, 3)

@@ -4,13 +4,14 @@ import pytest
 
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.project.client import ProjectClient
+from fastdiff_dask.project.options import ClientOptions
 from fastdiff_dask.stages.sources import Folders
 
 ADDRESS = "127.0.0.1:0"
 
 
 def test_what_is_given_is_used_and_stays(client, tmp_path):
-    used = ProjectClient(client, None, None, None)
+    used = ProjectClient(ClientOptions(client=client))
     assert used.find() is used.own is used.get(str(tmp_path), Folders([]), False) is client
     used.close()
     assert used.started is None
@@ -18,14 +19,14 @@ def test_what_is_given_is_used_and_stays(client, tmp_path):
 
 
 def test_the_current_one_is_used_and_is_not_ours(client, tmp_path):
-    used = ProjectClient(None, 1, 1, ADDRESS)
+    used = ProjectClient(ClientOptions(workers=1, threads=1, dashboard_address=ADDRESS))
     with client.as_current():
         assert used.get(str(tmp_path), Folders([]), False) is client
     assert used.own is used.started is None
 
 
 def test_one_is_started_once_and_ended(tmp_path, capsys):
-    used = ProjectClient(None, None, 1, ADDRESS)
+    used = ProjectClient(ClientOptions(threads=1, dashboard_address=ADDRESS))
     assert used.own is None
     started = used.get(str(tmp_path), Folders([]), False)
     assert used.get(str(tmp_path), Folders([]), False) is started is used.own
@@ -45,4 +46,4 @@ def test_one_is_started_once_and_ended(tmp_path, capsys):
 )
 def test_what_cannot_be_is_refused(client, workers, threads, message):
     with pytest.raises(UsageError, match=message):
-        ProjectClient(client, workers, threads, None)
+        ProjectClient(ClientOptions(client=client, workers=workers, threads=threads))

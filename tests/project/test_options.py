@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.compat.fast_diff_py import RunState
+from fastdiff_dask.compat.run_state import RunState
 from fastdiff_dask.project.options import Settings
+from fastdiff_dask.project.saved_settings import read_settings, write_settings
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -102,10 +103,10 @@ def test_each_setting_survives_json_and_toml(tmp_path, name):
     assert settings != Settings(**more)
     assert Settings.from_values(json.loads(json.dumps(settings.to_values()))) == settings
     placed = settings.placed(tmp_path)
-    placed.write(tmp_path / "settings.toml")
+    write_settings(placed, tmp_path / "settings.toml")
     # who reads a file does not write it
     nothing = {"cfg_path": None, "retain_config": False}
-    assert Settings.read(tmp_path / "settings.toml") == replace(placed, **nothing)
+    assert read_settings(tmp_path / "settings.toml") == replace(placed, **nothing)
 
 
 names = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=9)
@@ -125,9 +126,9 @@ def test_whatever_names_and_numbers(tmp_path_factory, folders, ignored, threshol
         similarity_threshold=threshold,
         update_timeout=seconds,
     )
-    settings.write(folder / "s.toml")
+    write_settings(settings, folder / "s.toml")
     # of a folder, "/x/" is the same name as "/x"
-    assert Settings.read(folder / "s.toml") == settings.placed(Path("/"))
+    assert read_settings(folder / "s.toml") == settings.placed(Path("/"))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_files_that_are_no_settings(tmp_path, content, message):
         fd.FastDifPy.from_config(tmp_path / "s.toml")
     assert str(tmp_path / "s.toml") in str(error.value)
     with pytest.raises(fd.UsageError, match="cannot be written"):
-        Settings().write(tmp_path / "none" / "s.toml")
+        write_settings(Settings(), tmp_path / "none" / "s.toml")
 
 
 def test_a_settings_file_is_taken_and_written(tmp_path, simulated, client):
@@ -199,9 +200,9 @@ def test_a_settings_file_is_taken_and_written(tmp_path, simulated, client):
     assert (found["similarity_threshold"], found["mirror"], found["thumbnail_size_x"]) == (30.0, True, 16)
     assert set(db.store.read_images(["hash_shift"]).hash_shift) == {1}
     assert Path(db.saved_url) == tmp_path / "store"
-    written = Settings.read(tmp_path / "out.toml")
+    written = read_settings(tmp_path / "out.toml")
     assert written == replace(
-        Settings.read(tmp_path / "in.toml"),
+        read_settings(tmp_path / "in.toml"),
         similarity_threshold=30.0,
         p_root_dir_a=(str(tmp_path / "photos"),),
         cfg_path=None,
@@ -374,7 +375,7 @@ def test_find_takes_and_saves_settings(tmp_path, simulated):
     code, output = run(*base, "--mirror", "--threshold", "40", "--ignore-name", "copy_00000*",
                        "--save-config", tmp_path / "s.toml", "--quiet")  # fmt: skip
     assert code == 0, output
-    saved = Settings.read(tmp_path / "s.toml")
+    saved = read_settings(tmp_path / "s.toml")
     assert (saved.sl_mirror, saved.similarity_threshold, saved.ignore_names) == (True, 40.0, ("copy_00000*",))
     assert saved.p_root_dir_a == (str(tmp_path / "photos"),)
 
@@ -441,7 +442,7 @@ def test_what_is_no_name_is_said(arguments, options):
 def test_names_that_are_none_in_a_file(tmp_path, name, value):
     (tmp_path / "s.toml").write_text(f'{name} = "{value}"')
     with pytest.raises(fd.UsageError, match=rf"s\.toml: {name} has a name (that is empty|with a zero character)"):
-        Settings.read(tmp_path / "s.toml")
+        read_settings(tmp_path / "s.toml")
 
 
 def test_ignored_paths_do_not_depend_on_the_current_folder(tmp_path, simulated, client, monkeypatch):

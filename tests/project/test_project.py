@@ -364,7 +364,7 @@ def test_bad_options_are_refused_at_once(tmp_path, simulated, options):
         fd.FastDifPy(tmp_path / "photos", **options)
 
 
-@pytest.mark.parametrize("stage", ["project.project", "stages.thumbnails", "stages.compare"])
+@pytest.mark.parametrize("stage", ["project.job", "stages.thumbnails", "stages.compare"])
 def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated, client, monkeypatch, stage):
     module = importlib.import_module(f"fastdiff_dask.{stage}")
     monkeypatch.setattr(module, "capacity", lambda _: Capacity(threads=2, bytes_per_task=10**7))
@@ -374,7 +374,7 @@ def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated
     ):
         job(tmp_path, client)
     store = tmp_path / "store" / "arrays.zarr"
-    assert store.exists() == (stage != "project.project")  # a block size that does not fit is not kept for life
+    assert store.exists() == (stage != "project.job")  # a block size that does not fit is not kept for life
     assert bool(list(store.glob("thumbnails/c.*"))) == (stage == "stages.compare")
     assert not (store / "comparisons").exists()
 

@@ -280,7 +280,7 @@ def test_killed_at_many_moments(tmp_path, client):
         import json, shutil, sys
         from pathlib import Path
         from support.kill_driver import import_all, in_child, kill_at
-        from fastdiff_dask.project.project import FastDifPy
+        from fastdiff_dask.compat.fast_diff_py import FastDifPy
         from fastdiff_dask.outputs.json_file import write_json
         from fastdiff_dask.storage.store import Store
 

@@ -20,7 +20,7 @@ from fastdiff_dask.testing import simulate_images
 JOB = """
 import sys
 from pathlib import Path
-from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.compat.fast_diff_py import FastDifPy
 
 folder, kill_at = Path(sys.argv[1]), sys.argv[2]
 from fastdiff_dask.storage.files import Files

@@ -24,7 +24,7 @@ if "FAULTS" in os.environ:
     from support import fault_preload
 from fastdiff_dask.cli import commands
 from fastdiff_dask.cli import options as cli_options
-from fastdiff_dask.project.project import FastDifPy
+from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.outputs.json_file import write_json
 import click
 

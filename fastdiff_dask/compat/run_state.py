@@ -1,0 +1,229 @@
+"""How far a job is, under the names of fast_diff_py's configuration, from the store alone."""
+
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Any
+
+from ..errors import UsageError
+from ..images.display import project_html
+from ..project.options import Settings
+from ..storage.comparisons import Comparison
+from ..storage.pending import hashing_of, pairs_left, unplanned, unread_blocks
+from ..storage.store import Store
+from ..text import printable, with_unit
+
+__all__ = ["NEEDLESS", "RunState", "show_state"]
+
+# Options of fast_diff_py that have no use here, and why.
+NEEDLESS = {
+    "sl_use_special_b_algo": "one plan of tiles is for one side and for two",
+    "sl_base_a": "one plan of tiles is for one side and for two",
+    "max_queue_size": "tasks are submitted in waves, some for each thread",
+    "retry_limit": "thumbnails are rows of an array, not files that need names",
+}
+
+
+class RunState:
+    """The settings of a run, and how far it is; as it was when this was made.
+
+    It has the attributes of `Settings` as well. All of it is read only: settings are arguments of `FastDifPy` and its
+    stages.
+
+    Parameters
+    ----------
+    settings
+        What was asked for.
+    url
+        Address of the store.
+    """
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self.settings = settings
+        self._url = url
+        self._store = Store(url) if Store.exists(url) else None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "settings":
+            raise AttributeError(name)
+        if name in NEEDLESS:
+            raise AttributeError(f"{name} is of no use here: {NEEDLESS[name]}")
+        return getattr(self.settings, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and "_store" in self.__dict__:
+            raise AttributeError(f"{name} is read only here; settings are arguments of FastDifPy and its stages")
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(field.name for field in fields(self.settings))})
+
+    @property
+    def sl_plot_output_dir(self) -> str:
+        """Where plots are drawn."""
+        return self.settings.sl_plot_output_dir or f"{self._url.rstrip('/')}/plots"
+
+    @property
+    def thumb_dir_a(self) -> str:
+        """Where the thumbnails are; those of both sides are in one array."""
+        return f"{self._url.rstrip('/')}/arrays.zarr/thumbnails"
+
+    @property
+    def thumb_dir_b(self) -> str | None:
+        """The same, if there is a side b."""
+        return self.thumb_dir_a if self.has_dir_b else None
+
+    @property
+    def database(self) -> dict[str, str]:
+        """Kind and address of what records the job: the store; `FastDifPy.to_sql` writes a database from it."""
+        return {"type": "zarr", "path": self._url}
+
+    @property
+    def retain_db(self) -> bool:
+        """True: the store stays until `FastDifPy.clean_up` removes it."""
+        return True
+
+    @property
+    def less_optimized(self) -> bool:
+        """False: there is one algorithm for small and large collections."""
+        return False
+
+    @property
+    def fl_use_workers(self) -> bool:
+        """True: workers read and write the store by themselves."""
+        return True
+
+    @property
+    def sl_use_workers(self) -> bool:
+        """True: workers read and write the store by themselves."""
+        return True
+
+    @property
+    def cli_args(self) -> None:
+        """None: the arguments of a command line are not recorded but as settings."""
+        return
+
+    @property
+    def has_dir_b(self) -> bool:
+        """Whether one collection is compared with another."""
+        return bool(self.settings.p_root_dir_b) if self._store is None else self._store.two_sides
+
+    @cached_property
+    def _images(self) -> tuple[int, int, int]:
+        """Current images of side a and of side b, and how many of both could not be read."""
+        if self._store is None:
+            return 0, 0, 0
+        frame = self._store.read_images(["side", "current", "error"])
+        a, b = (int((frame.current & (frame.side == side)).sum()) for side in ("a", "b"))
+        return a, b, int((frame.current & frame.error.notna()).sum())
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """Images that are listed, of side a and of side b."""
+        return self._images[:2]
+
+    @property
+    def fl_errors(self) -> int:
+        """Images that could not be read."""
+        return self._images[2]
+
+    @property
+    def enough_images_to_compare(self) -> bool:
+        """Whether there is a pair; False before the folders are listed."""
+        a, b = self.images
+        return bool(a and b) if self.has_dir_b else a > 1
+
+    @cached_property
+    def _left(self) -> dict[int, int]:
+        return {} if self._store is None else unread_blocks(self._store)
+
+    @property
+    def fl_inserted_counter(self) -> int:
+        """Images that were read, errors included."""
+        if self._store is None:
+            return 0
+        return sum(rows for block, rows in enumerate(self._store.rows()) if block not in self._left)
+
+    @property
+    def sl_has_thumb(self) -> bool:
+        """Whether all images were read."""
+        return self._store is not None and bool(self._store.blocks) and not self._left
+
+    @cached_property
+    def _comparison(self) -> Comparison | None:
+        """The one that answers what was asked for, if it was begun."""
+        if self._store is None:
+            return None
+        wanted = self.settings.comparison
+        if wanted.only_matching_hash or wanted.skip_matching_hash:
+            try:
+                wanted = replace(wanted, hashes=hashing_of(self._store))
+            except UsageError:  # there are none, or of several kinds
+                return None
+        found = [
+            one
+            for one in Comparison.all_in(self._store)
+            if one.settings.similarity_threshold >= wanted.similarity_threshold
+            and replace(wanted, similarity_threshold=0) == replace(one.settings, similarity_threshold=0)
+        ]
+        return min(found, key=lambda one: one.settings.similarity_threshold, default=None)
+
+    @property
+    def sl_queue_status(self) -> dict[str, int] | None:
+        """Tiles planned so far, those that are done, and pairs that are left; None before the comparison is begun."""
+        return self._queue
+
+    @cached_property
+    def _queue(self) -> dict[str, int] | None:
+        if self._comparison is None:
+            return None
+        plans = self._comparison.plans()
+        tiles, pending = sum(len(plan.tiles) for plan in plans), sum(len(plan.pending()) for plan in plans)
+        return {"tiles": tiles, "tiles_done": tiles - pending, "pairs_left": pairs_left(self._comparison)}
+
+    @property
+    def state(self) -> str:
+        """The stage: "init", "indexed_dirs", "first_loop_in_progress", "first_loop_done", "second_loop_..." """
+        if self._store is None or not (self._store.blocks or "index.json" in self._store.files.names()):
+            return "init"
+        if self._left:
+            return "first_loop_in_progress" if self.fl_inserted_counter else "indexed_dirs"
+        status = self.sl_queue_status
+        if status is None:
+            return "first_loop_done" if self._store.blocks else "indexed_dirs"
+        finished = status["tiles_done"] == status["tiles"] and not unplanned(self._comparison)  # type: ignore[arg-type]
+        return "second_loop_done" if finished else "second_loop_in_progress"
+
+
+def show_state(state: RunState, url: str) -> str:
+    """The stages of a project, how far they are, and what it was asked for, as HTML."""
+    settings, counts = state.settings, state.images
+    total, begun = sum(counts), state.state != "init"
+    read = total if state.sl_has_thumb else min(state.fl_inserted_counter, total)
+    listed = f"{counts[0]} images" if not state.has_dir_b else f"{counts[0]} images and {counts[1]} to compare with"
+    stages = [("index", 1.0 if begun else 0.0, listed if begun else "not begun")]
+    text = f"{read} of {total} images read" + (f", {state.fl_errors} of them errors" if state.fl_errors else "")
+    stages.append(("thumbnail", read / max(total, 1), text if begun else "not begun"))
+    queue = state.sl_queue_status
+    if queue is None:
+        stages.append(("compare", 0.0, "not begun"))
+    else:
+        tiles = f"{queue['tiles_done']} of {queue['tiles']} tiles"
+        left = f", {with_unit(queue['pairs_left'])} pairs left" if queue["pairs_left"] else ", no pair left"
+        done = 1.0 if not queue["pairs_left"] else queue["tiles_done"] / max(queue["tiles"], 1)
+        stages.append(("compare", done, tiles + left))
+    folders = [("a", settings.p_root_dir_a), ("b", settings.p_root_dir_b)]
+    facts = [
+        *((f"folders {side}" if settings.p_root_dir_b else "folders", ", ".join(names)) for side, names in folders),
+        ("store", url),
+    ]
+    defaults = Settings().to_values()
+    marked = [
+        (name, f"{value}" if value == defaults.get(name) else f"{value} (default: {defaults.get(name, 'none')})")
+        for name, value in settings.to_values().items()
+    ]
+    return project_html(
+        f"FastDifPy: {state.state}",
+        stages,
+        [(name, printable(value)) for name, value in facts if value],
+        [(name, printable(value)) for name, value in marked],
+    )

@@ -1,0 +1,435 @@
+"""The stages of a project over one store: index, thumbnails, comparison; each does what is missing."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from ..errors import UsageError
+from ..kernels.cuda import check_gpu
+from ..kernels.hashes import HashSettings
+from ..kernels.measures import Measure
+from ..kernels.pair_filters import PairFilters
+from ..outputs.progress_bar import show_line
+from ..results.collect import collect_result
+from ..results.result import Result
+from ..runtime.faults import connected
+from ..runtime.memory import check_compare_memory, check_memory, check_tiles
+from ..runtime.signals import check
+from ..runtime.workers import capacity, check_visible, gpu_workers
+from ..stages.compare import compare_tiles, plan_comparison
+from ..stages.index import IndexCounts
+from ..stages.thumbnails import hash_blocks
+from ..storage.comparisons import Comparison
+from ..storage.pending import (
+    check_read,
+    choose_comparison,
+    hashing_of,
+    pairs_left,
+    unhashed_blocks,
+    unplanned,
+    unread_blocks,
+)
+from ..storage.store import Store
+from .arguments import hash_settings, merge_arguments, merge_comparison
+from .client import ProjectClient
+from .locations import open_folders, open_two_stores, plot_folder
+from .options import ClientOptions, Settings
+from .saved_settings import record_settings, write_settings
+from .session import StoreSession
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Job"]
+
+
+class Job:
+    """Index, read and compare the images of a project, stage by stage.
+
+    Everything that is finished is in the store: a stage that is called again, in this process or another, does only
+    what is missing. A context manager, which ends the client that was started here.
+
+    Parameters
+    ----------
+    settings
+        The options; stages take them where they are given nothing else.
+    client
+        The Dask client, or how to start one; by default the current one, else threads of this process.
+    sources
+        Addresses of two stores by side, "a" and "b", to compare in place of folders.
+
+    Attributes
+    ----------
+    settings
+        The options, with those that the stages were given.
+    roots
+        The folders.
+    store_url
+        Address of the store.
+    seconds
+        Seconds that each stage took.
+    images_read
+        Pictures that were read since this was made.
+
+    Raises
+    ------
+    UsageError
+        If a folder or an option cannot be used. Nothing is written before `index`.
+    """
+
+    def __init__(
+        self, settings: Settings, client: ClientOptions | None = None, sources: dict[str, str] | None = None
+    ) -> None:
+        self._client = ProjectClient(client or ClientOptions())
+        opened = open_two_stores(sources, settings) if sources else open_folders(settings)
+        self._origin, self.roots = opened.origin, opened.origin.roots
+        self._defaults = self.settings = opened.settings
+        self.verbose = opened.settings.verbose
+        self._wrote_config = False
+        self._session = StoreSession(opened.store_url, opened.settings.in_memory, opened.settings.update_timeout)
+        self.store_url, self.saved_url = self._session.url, self._session.saved_url
+        self._comparison: Comparison | None = None
+        self._threshold: float | None = None
+        self._tiles_resumed = 0
+        self.seconds: dict[str, float] = {}
+        self.images_read = 0
+
+    # -- resources ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the performance report, if it was asked for, and end the client that was started here, if any."""
+        self._client.close()
+
+    @property
+    def client(self) -> "Client":
+        """The Dask client in use; started now if there is none yet."""
+        return self._client.get(self.store_url, self._origin, self.verbose)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store for writing over several stages; each stage does so by itself otherwise."""
+        with self._session.writing():
+            yield
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        with self._session.stage(self._client.own, first=name == "index"):
+            if name != "index":
+                self._record()
+            yield
+        self.seconds[name] = round(time.monotonic() - start, 3)
+
+    def _bar(self, name: str, total: int | None, unit: str) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        return self._session.bar(name, total, unit, self.verbose)
+
+    def _record(self) -> None:
+        """Keep the settings in the store, and in their file."""
+        a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
+        settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
+        record_settings(self.store, settings, self._origin.stores)
+        if settings.retain_config:
+            write_settings(settings, str(settings.cfg_path))
+            self._wrote_config = True
+
+    @property
+    def store(self) -> Store:
+        """The store as it is now.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet.
+        """
+        return Store(self.store_url)
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def index(self) -> IndexCounts:
+        """List the images of the directories; afterwards the store knows what is new, changed and gone."""
+        with self._stage("index"), self._bar("index", None, "images") as step:
+
+            def advance(images: int) -> None:
+                check()
+                step(images)
+
+            roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
+            if not Store.exists(self.store_url):
+                # a store keeps its block size for life, so it must not be made with one that does not fit
+                room = capacity(self.client).bytes_per_task
+                check_memory(self.settings.thumbnails, room)
+                check_compare_memory(self.settings.thumbnails, room)
+            store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
+            self._record()
+            return self._origin.index(store, self.settings.index, self.settings.reading, advance)
+
+    def make_thumbnails(
+        self,
+        compute_thumbnails: bool | None = None,
+        compute_hash: bool | None = None,
+        amount: int | None = None,
+        cpu_proc: int | None = None,
+        *,
+        hash_function: Callable[[Any], str | bytes] | None = None,
+        image_hashes: Sequence[str] = (),
+    ) -> None:
+        """Read the images that were not read yet: thumbnails, metadata, and hashes if asked for.
+
+        Images that were read before get hashes from their thumbnails, if they have none, or have them of another
+        function or shift; nothing is computed again that is there.
+
+        What is not given is as the settings say, see `from_config` and `from_store`; else as here.
+
+        Parameters
+        ----------
+        compute_thumbnails
+            True; if False, nothing is read now unless there are hashes to compute, which are made of thumbnails, and
+            `second_loop_iteration` begins with that.
+        compute_hash
+            False; or compute ``hash_0`` to ``hash_270`` of every image, those of its thumbnail in four rotations, and
+            ``hash_key``, the smallest of them.
+        amount
+            4: bits by which values are shifted before they are hashed, −7 to 7, to the right if positive.
+        cpu_proc
+            Tasks that run at once, at most; by default as many as the workers have threads, and never more.
+        hash_function
+            Used instead of SHA-256, also without `compute_hash`: a function of a thumbnail (h, w, 3) uint8, shifted and
+            turned, that gives str or bytes; bytes are kept as hexadecimal digits. Its workers must be able to import
+            what it uses.
+        image_hashes
+            Some of "average", "difference", "perceptual" and "wavelet": hashes of the ImageHash package, of the
+            thumbnail as it is, for the columns ``average_hash`` and so on; also without `compute_hash`.
+
+        Raises
+        ------
+        UsageError
+            If a setting cannot be used, nothing was indexed yet, or a block does not fit into a worker's memory.
+        FastDiffError
+            If the hash function fails or gives something else; blocks that were finished are kept.
+        """
+        self.settings = settings = merge_arguments(
+            self.settings,
+            self._defaults,
+            fl_compute_thumbnails=compute_thumbnails,
+            fl_compute_hash=compute_hash,
+            fl_shift_amount=amount,
+            fl_cpu_proc=cpu_proc,
+        )
+        wanted = hash_settings(settings, hash_function, image_hashes)
+        with self._stage("thumbnails"):
+            if settings.fl_compute_thumbnails or wanted is not None:
+                self._read(wanted, settings.fl_cpu_proc)
+
+    def _read(self, wanted: HashSettings | None, most: int | None) -> None:
+        """Read, or copy, what was not, and complete hashes; by so many tasks at once."""
+        store = self.store
+        unread = unread_blocks(store)
+        if unread:
+            self._origin.check_visible(self.client, store)
+            store.forget_stale()
+            with self._bar("thumbnail", sum(unread.values()), "images") as advance:
+                for images, _ in self._origin.read(store, self.client, unread, self.settings.reading, wanted, most):
+                    self.images_read += 0 if self._origin.stores else images
+                    advance(images)
+        unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
+        if unhashed and wanted is not None:
+            with self._bar("hash", len(unhashed), "blocks") as advance:
+                for _ in hash_blocks(store, self.client, unhashed, wanted, most):
+                    advance(1)
+
+    def compare(
+        self,
+        similarity_threshold: float | None = None,
+        *,
+        compare: str | Callable[[Any, Any], Any] | None = None,
+        rotations: bool | None = None,
+        mirror: bool | None = None,
+        only_matching_aspect: bool | None = None,
+        match_aspect_by: float | None = None,
+        only_matching_hash: bool | None = None,
+        skip_matching_hash: bool | None = None,
+        make_diff_plots: bool | None = None,
+        diff_location: str | os.PathLike[str] | None = None,
+        plot_limit: int | None = None,
+        gpu_proc: int | None = None,
+        cpu_proc: int | None = None,
+        tile_side: int | None = None,
+        sub_block: int | None = None,
+    ) -> None:
+        """Compare all images with all, as far as that is not done yet.
+
+        What is not given is as the settings say, see `from_config` and `from_store`; else MSE with rotations, of all
+        pairs, without plots.
+
+        Parameters
+        ----------
+        similarity_threshold
+            Largest MSE, or other value, of a similar pair, inclusive; by default 200, for "ssim" 0.1 and for "hamming"
+            10. A finished comparison answers every lower one.
+        compare
+            "mse"; "ssim" (1 − SSIM, 0 for equal images), "hamming" (different bits of perceptual hashes); or a function
+            of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, that gives (m, n) numbers, the smaller
+            the more similar. It must not depend on which images share a chunk, nor on the order of two images. All
+            pairs are given to it, which MSE does not need; its workers must be able to import what it uses.
+        rotations, mirror
+            Which transforms of an image count, see `CompareSettings`; a function is called for each of them, of
+            either image.
+        only_matching_aspect
+            Compare only images of the same aspect ratio, up to a quarter turn with `rotations`: match_aspect_by=1.
+        match_aspect_by
+            0: only images of the same size; f from 1: only those whose aspect ratios are within this factor; up to a
+            quarter turn with `rotations`. By the sizes that a person sees, after the EXIF orientation.
+        only_matching_hash
+            Compare only images with equal hashes: ``hash_key``, without `rotations` ``hash_0``.
+        skip_matching_hash
+            Do not compare images with equal hashes, which are known duplicates: they are in clusters together and in
+            `Result.hash_pairs`, whatever their MSE is, and not in the pairs.
+        make_diff_plots, diff_location, plot_limit
+            Draw a picture of each similar pair, both images and where they differ, into this folder, by default
+            ``plots`` in the store; at most so many, 1,000 if nothing is said, the most similar ones first. Needs
+            Matplotlib (``pip install 'fastdiff_dask[plot]'``). See `plots.draw_plots`.
+        gpu_proc
+            Compare on GPUs, by so many tasks at once on each: those of the workers that have one and CuPy
+            (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``), one or two; 0 for processors. The result is the
+            same, and either goes on with what the other began. By MSE, and without short cuts, which processors do.
+        cpu_proc
+            Tasks that run at once, at most; by default as many as the workers have threads, and never more. For
+            processors; on GPUs `gpu_proc` counts.
+        tile_side, sub_block
+            Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
+            workers. The result does not depend on them.
+
+        Raises
+        ------
+        UsageError
+            If a setting cannot be used, or images were not read yet.
+        FastDiffError
+            If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
+        """
+        asked, measure = merge_comparison(
+            self.settings,
+            self._defaults,
+            compare,
+            similarity_threshold=similarity_threshold,
+            sl_rotations=rotations,
+            sl_mirror=mirror,
+            sl_matching_aspect=only_matching_aspect,
+            sl_match_aspect_by=match_aspect_by,
+            sl_matching_hash=only_matching_hash,
+            sl_skip_matching_hash=skip_matching_hash,
+            sl_make_diff_plots=make_diff_plots,
+            sl_plot_output_dir=None if diff_location is None else os.fspath(diff_location),
+            sl_plot_limit=plot_limit,
+            sl_gpu_proc=gpu_proc,
+            sl_cpu_proc=cpu_proc,
+        )
+        gpus = self._gpus(asked, measure)
+        plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
+        check_tiles(tile_side, sub_block)
+        self.settings = asked
+        with self._stage("compare"):
+            comparison = self._chosen_comparison(asked)
+            done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
+            if pairs_left(comparison) or unplanned(comparison):
+                check_visible(self.client, self.store_url, [])
+                sizes: dict[str, Any] = {"tile_side": tile_side, "sub_block": sub_block}
+                plan_comparison(comparison, self.client, gpu_tasks=sum(gpus.values()), **sizes)
+                self._compare_tiles(comparison, measure, gpus)
+        self._tiles_resumed, self._comparison = done, comparison
+        self._threshold = asked.comparison.similarity_threshold
+        if plots is not None:
+            self._draw(plots)
+
+    def _gpus(self, asked: Settings, measure: Measure | None) -> dict[str, int]:
+        """Tasks at once by address of a worker with a GPU; none where the processors compare."""
+        if not asked.sl_gpu_proc:
+            return {}
+        if measure is not None:
+            raise UsageError("a GPU compares by MSE alone; leave out gpu_proc=, or compare=")
+        if self._client.find() is None:
+            check_gpu()  # workers that are started here have what this process has
+        with connected(self._client.find()):
+            found = gpu_workers(self.client, asked.sl_gpu_proc)
+        return {} if PairFilters.of(asked.comparison) else found
+
+    def _chosen_comparison(self, asked: Settings) -> Comparison:
+        """The comparison to go on with, after the pictures that were left for this stage are read."""
+        store, settings = self.store, asked.comparison
+        if unread_blocks(store) and not asked.fl_compute_thumbnails:
+            self._read(None, asked.fl_cpu_proc)
+        check_read(store)
+        if settings.only_matching_hash or settings.skip_matching_hash:
+            settings = replace(settings, hashes=hashing_of(store))
+        return choose_comparison(store, settings)
+
+    def _compare_tiles(self, comparison: Comparison, measure: Measure | None, gpus: dict[str, int]) -> None:
+        failed: dict[str, str] = {}
+        with self._bar("compare", pairs_left(comparison), "pairs") as advance:
+            for tile in compare_tiles(comparison, self.client, measure, self.settings.sl_cpu_proc, gpus):
+                advance(tile.pairs)
+                failed.update([tile.without_gpu] if tile.without_gpu else [])
+        for address, reason in failed.items():
+            if self.verbose is not False:
+                show_line(f"The GPU of {address} failed ({reason}); the others, or processors, went on.")
+
+    def _plot_folder(self, folder: str | None) -> Path:
+        from ..outputs.plots import check_plots
+
+        return check_plots(plot_folder(folder, self.saved_url, self.roots))
+
+    def _draw(self, folder: Path) -> None:
+        from ..outputs.plots import draw_plots
+
+        result, limit = self.result(), self.settings.sl_plot_limit
+        with self._stage("plots"):
+            store = self.store
+            check_visible(self.client, store.url, [str(folder)])
+            with self._bar("plots", min(limit, result.pair_count), "pairs") as advance:
+                for drawn in draw_plots(store, self.client, result, folder, limit):
+                    advance(drawn)
+
+    def result(self, similarity: float | None = None) -> Result:
+        """Pairs, clusters, errors and figures of the comparison that was run.
+
+        Parameters
+        ----------
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+
+        Raises
+        ------
+        UsageError
+            If nothing was compared yet, or not up to this MSE.
+        """
+        if self._comparison is None or self._threshold is None:
+            raise UsageError("nothing was compared yet; call second_loop_iteration() first")
+        compared = self._comparison.settings
+        threshold = self._threshold if similarity is None else similarity
+        wanted = replace(compared, similarity_threshold=threshold).similarity_threshold
+        if wanted > compared.similarity_threshold:
+            raise UsageError(
+                f"images were compared up to {'an MSE' if compared.measure == 'mse' else 'a value'} of "
+                f"{compared.similarity_threshold}, not {wanted}; "
+                f"call second_loop_iteration(similarity_threshold={wanted}) first"
+            )
+        start = time.monotonic()
+        store = self.store
+        stats = {
+            "images_read": self.images_read,
+            "tiles": sum(len(plan.tiles) for plan in self._comparison.plans()),
+            "tiles_resumed": self._tiles_resumed,
+            "seconds": self.seconds,
+        }
+        result = collect_result(store, self.roots, self._comparison, wanted, stats)
+        self.seconds["results"] = round(time.monotonic() - start, 3)
+        return result
