@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.project.arguments import merge_comparison, hash_settings, names_of, merge_arguments
+from fastdiff_dask.project.arguments import hash_settings, merge_arguments, merge_comparison, names_of
 from fastdiff_dask.project.options import Settings
 
 NOTHING = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Settings: checked, kept in the store, read from files; and the table of the guide that names each of them."""
+"""Settings: checked, kept in the store, read from files; and each declared with its help."""
 
 import json
 import re
@@ -12,26 +12,11 @@ from hypothesis import strategies as st
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.compat.run_state import RunState
-from fastdiff_dask.project.options import Settings
+from fastdiff_dask.project.options import GROUPS, ClientOptions, Settings, declarations
 from fastdiff_dask.project.saved_settings import read_settings, write_settings
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
-PAGE = Path(fd.__file__).parent / "guide" / "coming_from_fast_diff_py.md"
-NEEDLESS = {
-    *("database", "retain_db", "less_optimized", "sl_use_special_b_algo", "sl_base_a", "max_queue_size"),
-    *("retry_limit", "fl_use_workers", "sl_use_workers", "cli_args"),
-}
-# fast_diff_py 0.2.0: the options in the table of its README, besides those
-ITS_OPTIONS = {
-    *("cfg_path", "update_timeout", "retain_config", "thumbnail_size_x", "thumbnail_size_y", "p_root_dir_a"),
-    *("p_root_dir_b", "thumb_dir_a", "thumb_dir_b", "has_dir_b", "similarity_threshold", "ignore_names"),
-    *("ignore_paths", "enough_images_to_compare", "supported_file_types", "verbose", "state", "fl_compute_thumbnails"),
-    *("fl_compute_hash", "fl_shift_amount", "fl_cpu_proc", "fl_inserted_counter", "sl_matching_hash", "sl_has_thumb"),
-    *("sl_matching_aspect", "sl_make_diff_plots", "sl_plot_output_dir", "sl_gpu_proc", "sl_cpu_proc"),
-    "sl_queue_status",
-}
 # A value for each setting that is not its default.
 OTHER = {
     "p_root_dir_a": ("a",),
@@ -76,23 +61,12 @@ def names_of_settings() -> set[str]:
     return {field.name for field in fields(Settings)}
 
 
-def test_each_option_is_in_the_table():
-    text = PAGE.read_text()
-    section = text[text.index("## Each option") :]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-    assert len(named) == len(set(named))
-    assert set(named) == ITS_OPTIONS | NEEDLESS
-    also = section[section.index("Also here") :]
-    assert set(re.findall(r"`(\w+)`", also)) == names_of_settings() - ITS_OPTIONS
-    # each is there: as a setting, or as what is known of a run
-    state = {name for name, value in vars(RunState).items() if isinstance(value, property)}
-    assert state | names_of_settings() >= ITS_OPTIONS
-    assert not NEEDLESS & (state | names_of_settings())
-    # and documented
-    documented = set(re.findall(r"\w+", str(Settings.__doc__)))
-    assert documented >= names_of_settings()
-    assert all(getattr(RunState, name).__doc__ for name in state)
+def test_each_option_is_declared_with_its_help():
+    for kind in (Settings, ClientOptions):
+        for name, (declared, option) in declarations(kind).items():
+            assert re.fullmatch(r"[A-Z].*\.", option.help), name
+            assert not option.flag or option.group in GROUPS
+            assert hasattr(kind, declared.name)  # its default
 
 
 @pytest.mark.parametrize("name", OTHER)
