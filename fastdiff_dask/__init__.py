@@ -1,4 +1,24 @@
-"""Find duplicate and similar images by comparing all with all, exactly: on Dask, resumable."""
+"""Find duplicate and similar images by comparing all with all, exactly: on Dask, resumable.
+
+The map of the house. Each folder is a layer, a *wing*, and imports go down this list only:
+
+- `cli`: the command line; arguments, printing, exit codes.
+- `compat`: the names of two other programs, fast_diff_py (`FastDifPy`) and difPy.
+- `project`: one project; its options, its client, its stages one after the other.
+- `outputs`: terminal, progress bars, report, plots, tables, JSON, SQL.
+- `actions`: the image to keep, the images that may go; removal and undo.
+- `results`: similar pairs, groups of equal thumbnails, clusters.
+- `stages`: index, thumbnails, comparison, as a client submits them; its docstring tells the journey of an image.
+  `dashboard`, beside it: the live page of a store.
+- `tasks`: the functions that run on workers, a module for each bar of Dask's dashboard.
+- `runtime`: Dask; clients, workers, waves of tasks, memory, faults, signals.
+- `storage`: the store on disk; its files, locks, plans, and the work that is pending.
+- `kernels`: arrays in, arrays out; distances, bounds, hashes, on NumPy or CuPy.
+  `images`, beside it: a picture file becomes metadata and a thumbnail.
+- The rooms at the top: `urls` and `testing`, `config`, `extras`, `text`, `errors`.
+
+The public names are imported when they are asked for, see `__all__`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -7,8 +27,8 @@ from ._version import __version__
 from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageError
 
 if TYPE_CHECKING:
-    from .project.find import find_duplicates
     from .compat.fast_diff_py import FastDifPy
+    from .project.find import find_duplicates
     from .results.clusters import Cluster
     from .results.result import Result
     from .runtime.workers import upload_package

@@ -1,4 +1,4 @@
-"""Command line: arguments, printing, exit codes; nothing else."""
+"""All commands, and the end of each: exit code, and an error in one line."""
 
 import io
 import os

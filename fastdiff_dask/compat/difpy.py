@@ -1,4 +1,4 @@
-"""difPy's search in difPy's terms: its settings, the structure of its results, and what of them may go.
+"""difPy's search in difPy's terms: its settings, the structure of its results, and the images that may go.
 
 difPy 4.2.1's MSE is the mean over pixels and channels, a third of ours, of thumbnails made by the plain bicubic filter;
 A project gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
@@ -172,7 +172,7 @@ def find_matches(result: Result, similarity: float) -> list[Match]:
 
 
 def choose_removals(groups: Iterable[Iterable[str]], quality: dict[str, int]) -> dict[str, str]:
-    """What may go of each group, and which image is kept for it: path → path.
+    """Choose the images that may go, each with the better one of its group that is kept: path → path.
 
     As in difPy, an image goes if its group has a better one, by the sum of width and height, and among equal ones by
     the path that sorts last. Unlike there, the better one is never one that goes itself, as an image may be in two
@@ -237,7 +237,7 @@ class DifPySearch:
 
 
 class _Part(NamedTuple):
-    """What was found in some folders that are compared with each other."""
+    """Result of folders that are compared with each other."""
 
     groups: Groups
     quality: dict[str, int]

@@ -1,4 +1,4 @@
-"""How far a job is, under the names of fast_diff_py's configuration, from the store alone."""
+"""Settings and progress of a project, under the names of fast_diff_py's configuration."""
 
 from dataclasses import fields, replace
 from functools import cached_property
@@ -24,15 +24,14 @@ NEEDLESS = {
 
 
 class RunState:
-    """The settings of a run, and how far it is; as it was when this was made.
+    """Settings and progress of a run, as its store had them when this was made.
 
-    It has the attributes of `Settings` as well. All of it is read only: settings are arguments of `FastDifPy` and its
-    stages.
+    The fields of `Settings` are attributes too. All is read only: settings are arguments of `FastDifPy` and its stages.
 
     Parameters
     ----------
     settings
-        What was asked for.
+        The settings of the run.
     url
         Address of the store.
     """
@@ -59,17 +58,17 @@ class RunState:
 
     @property
     def sl_plot_output_dir(self) -> str:
-        """Where plots are drawn."""
+        """Folder of the plots."""
         return self.settings.sl_plot_output_dir or f"{self._url.rstrip('/')}/plots"
 
     @property
     def thumb_dir_a(self) -> str:
-        """Where the thumbnails are; those of both sides are in one array."""
+        """Place of the thumbnails of both sides, an array in the store."""
         return f"{self._url.rstrip('/')}/arrays.zarr/thumbnails"
 
     @property
     def thumb_dir_b(self) -> str | None:
-        """The same, if there is a side b."""
+        """Place of the thumbnails, the same one, if there is a side b; else None."""
         return self.thumb_dir_a if self.has_dir_b else None
 
     @property
@@ -104,7 +103,7 @@ class RunState:
 
     @property
     def has_dir_b(self) -> bool:
-        """Whether one collection is compared with another."""
+        """True if one collection is compared with another."""
         return bool(self.settings.p_root_dir_b) if self._store is None else self._store.two_sides
 
     @cached_property
@@ -118,17 +117,17 @@ class RunState:
 
     @property
     def images(self) -> tuple[int, int]:
-        """Images that are listed, of side a and of side b."""
+        """Numbers of images in the index, of side a and of side b."""
         return self._images[:2]
 
     @property
     def fl_errors(self) -> int:
-        """Images that could not be read."""
+        """Number of images that could not be read."""
         return self._images[2]
 
     @property
     def enough_images_to_compare(self) -> bool:
-        """Whether there is a pair; False before the folders are listed."""
+        """True if there is a pair to compare; False before the folders are listed."""
         a, b = self.images
         return bool(a and b) if self.has_dir_b else a > 1
 
@@ -138,14 +137,14 @@ class RunState:
 
     @property
     def fl_inserted_counter(self) -> int:
-        """Images that were read, errors included."""
+        """Number of images that were read, errors included."""
         if self._store is None:
             return 0
         return sum(rows for block, rows in enumerate(self._store.rows()) if block not in self._left)
 
     @property
     def sl_has_thumb(self) -> bool:
-        """Whether all images were read."""
+        """True if all images were read."""
         return self._store is not None and bool(self._store.blocks) and not self._left
 
     @cached_property
@@ -169,7 +168,7 @@ class RunState:
 
     @property
     def sl_queue_status(self) -> dict[str, int] | None:
-        """Tiles planned so far, those that are done, and pairs that are left; None before the comparison is begun."""
+        """Numbers of tiles, of finished tiles and of pairs that are left; None before the comparison begins."""
         return self._queue
 
     @cached_property
@@ -182,7 +181,7 @@ class RunState:
 
     @property
     def state(self) -> str:
-        """The stage: "init", "indexed_dirs", "first_loop_in_progress", "first_loop_done", "second_loop_..." """
+        """Stage: init, indexed_dirs, first_loop_in_progress or _done, second_loop_in_progress or _done."""
         if self._store is None or not (self._store.blocks or "index.json" in self._store.files.names()):
             return "init"
         if self._left:
@@ -195,7 +194,7 @@ class RunState:
 
 
 def show_state(state: RunState, url: str) -> str:
-    """The stages of a project, how far they are, and what it was asked for, as HTML."""
+    """HTML of a project: its stages with their progress, and its settings."""
     settings, counts = state.settings, state.images
     total, begun = sum(counts), state.state != "init"
     read = total if state.sl_has_thumb else min(state.fl_inserted_counter, total)

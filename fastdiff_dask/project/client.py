@@ -5,7 +5,13 @@ from distributed import Client
 from ..config import check_whole
 from ..errors import UsageError
 from ..outputs.progress_bar import show_address
-from ..runtime.connection import check_dashboard_address, current_client, dashboard_link, embedded_client
+from ..runtime.connection import (
+    check_dashboard_address,
+    close_embedded,
+    current_client,
+    dashboard_link,
+    embedded_client,
+)
 from ..runtime.performance_report import PerformanceReport
 from ..runtime.workers import capacity, check_package, is_embedded
 from ..stages.sources import Origin
@@ -15,7 +21,7 @@ __all__ = ["ProjectClient"]
 
 
 class ProjectClient:
-    """Find or start the client, see once that its workers can do the work, and end it if it was started here.
+    """Find or start the client, check once that its workers can do the work, and end it if it was started here.
 
     Parameters
     ----------
@@ -30,7 +36,7 @@ class ProjectClient:
     Raises
     ------
     UsageError
-        If one of these cannot be used, or is not for the client that was given.
+        If an option cannot be used, or is for a client that is started here, and another one was given.
     """
 
     def __init__(self, options: ClientOptions) -> None:
@@ -54,18 +60,18 @@ class ProjectClient:
         return self._options.client or self.started
 
     def find(self) -> Client | None:
-        """The client that is there already."""
+        """The client that is there already, if any: given, started here, or the current one."""
         return self.own or current_client()
 
     def get(self, store_url: str, origin: Origin, verbose: bool | None) -> Client:
-        """The client; started now if there is none.
+        """The client, which is started now if there is none.
 
         Parameters
         ----------
         store_url, origin
             The store and the images that its workers must see.
         verbose
-            Whether to say where its dashboard is; False says nothing.
+            False does not print the address of its dashboard.
 
         Raises
         ------
@@ -93,14 +99,12 @@ class ProjectClient:
             self._report.write()
             self._report = None
         if self.started is not None:
-            cluster = self.started.cluster
-            self.started.close()
-            cluster.close()
+            close_embedded(self.started)
             self.started = None
 
 
 def _show_progress(client: Client, store_url: str, verbose: bool | None) -> None:
-    """Serve the page of the store beside Dask's pages, and say where they are."""
+    """Serve the page of the store beside Dask's pages, and print the addresses of both."""
     from ..dashboard.server import ROUTE, add_page
 
     page = add_page(client, store_url)

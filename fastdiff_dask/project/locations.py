@@ -1,4 +1,4 @@
-"""Where the work is kept and plots are drawn: as named, or by default, and never among the pictures."""
+"""Places of the store and of the plots: as named, or by default, and never among the pictures."""
 
 import hashlib
 import os
@@ -31,14 +31,14 @@ __all__ = [
 
 
 class Opened(NamedTuple):
-    """What a project begins with.
+    """Settings, source of images and store, with which a project begins.
 
     Attributes
     ----------
     settings
-        What was asked for, with places that do not depend on the current folder.
+        The settings, with places that do not depend on the current folder.
     origin
-        Where the images come from.
+        The source of the images: folders, or two stores.
     store_url
         Address of the store.
     """
@@ -49,12 +49,12 @@ class Opened(NamedTuple):
 
 
 def default_store(roots: Sequence[Root]) -> str:
-    """Where the store of some folders is kept if none is named: in the user's cache folder, always the same place."""
+    """Default address of the store of some folders: always the same one, in the cache folder of the user."""
     return _cache_place(roots[0].absolute, "\0".join(f"{root.side}:{root.absolute}" for root in roots))
 
 
 def default_store_of_two(stores: dict[str, str]) -> str:
-    """Where the store that compares two others, by side, is kept if none is named; in the same folder."""
+    """Default address of the store that compares two others, by side; in the same folder as all defaults."""
     return _cache_place(stores["a"], "\0".join(("stores", *stores.values())))
 
 
@@ -71,18 +71,18 @@ def _cache_place(first: str, identity: str) -> str:
 
 
 def absolute_store(store: str) -> str:
-    """The address of a store as it is recorded for it: of a folder, the absolute path."""
+    """Address of a store as it is recorded: of a folder, the absolute path."""
     files = Files(store)
     return str(Path(files.root).absolute()) if files.local else store.rstrip("/")
 
 
 def checked_store(store: str, roots: Sequence[Root] = ()) -> str:
-    """The address of a store that is named: absolute, because workers may run elsewhere.
+    """Check the address of a store, and make it absolute, because workers may run in other folders.
 
     Raises
     ------
     UsageError
-        If it is no address of a store, or inside one of the folders of pictures.
+        If the address is none of a store, or inside one of the folders of pictures.
     """
     if not store or "::" in store:
         raise UsageError(f"store {store!r} is no folder and no simple address; name a folder")
@@ -98,12 +98,12 @@ def checked_store(store: str, roots: Sequence[Root] = ()) -> str:
 
 
 def plot_folder(folder: str | None, store: str, roots: Sequence[Root]) -> str:
-    """The folder for plots: as named, else in the store.
+    """Folder for plots: the named one, else ``plots`` in the store.
 
     Raises
     ------
     UsageError
-        If none is named and the store is no folder, or if it is inside one of the folders of pictures.
+        If none is named and the store is no folder, or if the folder is inside one of the folders of pictures.
     """
     if folder is None:
         files = Files(store)
@@ -131,7 +131,7 @@ def check_outside(folder: str, roots: Sequence[Root]) -> None:
 
 
 def open_folders(settings: Settings) -> Opened:
-    """Find the folders that settings name, and the place of the store; writes nothing.
+    """Find the folders that the settings name, and the address of the store. Nothing is written.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def open_folders(settings: Settings) -> Opened:
 
 
 def open_two_stores(urls: dict[str, str], settings: Settings) -> Opened:
-    """Find the stores of both sides, and the place of that which compares them; writes nothing.
+    """Find the stores of both sides, and the address of the store of their comparison. Nothing is written.
 
     Raises
     ------

@@ -204,7 +204,7 @@ class Project(Job):
         decisions: str | os.PathLike[str] | None = None,
         similarity: float | None = None,
     ) -> "RemovalPlan":
-        """What may go of what was found, each image for one that is kept and similar to it itself; touches nothing.
+        """List the images that may go, each with the image to keep, which is similar to it. No file is touched.
 
         Parameters
         ----------

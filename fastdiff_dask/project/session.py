@@ -1,4 +1,4 @@
-"""The store of a project while it is written: held over its stages, and, if it is in memory, saved elsewhere."""
+"""The store of a project while it is written: locked over its stages, and saved to disk if it is in memory."""
 
 import contextlib
 import hashlib
@@ -19,23 +19,23 @@ __all__ = ["StoreSession"]
 
 
 class StoreSession:
-    """Where the work of a project is kept, by one process that writes to it.
+    """The store of a project, in the one process that writes to it.
 
     Parameters
     ----------
     saved_url
         Address of the store.
     in_memory
-        Work in memory, and bring that store up to date now and then.
+        Hold the store in memory, and save it to that address now and then.
     update_timeout
-        Seconds after which that is due.
+        Seconds between two saves.
 
     Attributes
     ----------
     url
-        Address of the store at work.
+        Address of the store that is written: in memory, or `saved_url`.
     saved_url
-        Address of what stays.
+        Address of the store that stays.
     """
 
     def __init__(self, saved_url: str, in_memory: bool, update_timeout: float) -> None:
@@ -49,7 +49,7 @@ class StoreSession:
 
     @property
     def newest_url(self) -> str:
-        """Address of the newest state: that in memory, once something was loaded into it."""
+        """Address of the newest state: `url`, once a store in memory was loaded, else `saved_url`."""
         return self.saved_url if self._copy is None else self.url
 
     @contextlib.contextmanager
@@ -70,14 +70,14 @@ class StoreSession:
 
     @contextlib.contextmanager
     def stage(self, client: Client | None, *, first: bool) -> Iterator[None]:
-        """Hold the store for a stage that a signal may stop, and save it in the end, whatever happens.
+        """Hold the store for a stage, which a signal may stop, and save it in the end, after an error too.
 
         Parameters
         ----------
         client
-            The client in use, if it is known, whose loss is said in one line.
+            The client in use, if there is one; an error says in one line that it was lost.
         first
-            Whether this stage may make the store; for others it must be there.
+            This stage may make the store; for others it must be there.
         """
         if not first and self._copy is None:
             Store(self.saved_url)  # that there is none is said before the lock makes its folder
@@ -95,7 +95,7 @@ class StoreSession:
 
     @contextlib.contextmanager
     def bar(self, name: str, total: int | None, unit: str, verbose: bool | None) -> Iterator[Callable[[int], None]]:
-        """A progress bar; each step sees that the store is still held, and saves it if that is due."""
+        """Progress bar of a stage. Each step checks that the store is still locked, and saves it if that is due."""
         with stage_bar(name, total, unit, verbose) as advance:
 
             def step(amount: int) -> None:
@@ -108,11 +108,11 @@ class StoreSession:
             yield step
 
     def save(self) -> None:
-        """Bring what stays up to date, if the store is in memory."""
+        """Save the store, if it is in memory."""
         if self._copy is not None:
             self._copy.save()
 
     def reload(self) -> None:
-        """Make the store in memory, if it is there, what was saved."""
+        """Load the saved store into memory, if it is held there."""
         if self._copy is not None:
             self._copy.load()

@@ -1,9 +1,11 @@
 """Where tasks run: the client that is there, or an embedded one; tasks in bounded waves; memory checked beforehand."""
 
 import json
+import logging
 import os
 import socket
 import warnings
+import weakref
 from pathlib import Path
 
 from distributed import Client, LocalCluster, default_client
@@ -15,6 +17,7 @@ from .probe import probe_scheduler
 
 __all__ = [
     "check_dashboard_address",
+    "close_embedded",
     "connect",
     "connect_by_file",
     "current_client",
@@ -27,6 +30,9 @@ _DASHBOARD_PORT = 8787
 _HOST = "127.0.0.1"
 # Seconds to wait for a scheduler that may be starting just now.
 _ANSWERS = 10
+# Clusters that were started here, and the levels of the handlers of logs before the first one.
+_embedded: "weakref.WeakSet[LocalCluster]" = weakref.WeakSet()
+_levels: dict[logging.Handler, int] = {}
 _PRELOADED = ["fastdiff_dask.tasks.read_block", "fastdiff_dask.tasks.compare_tile", "fastdiff_dask.runtime.signals"]
 
 
@@ -159,6 +165,7 @@ def embedded_client(
         threads = max(1, (os.cpu_count() or 1) // processes)
     if dashboard_address is None:
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
+    _silence_logs()
     try:
         with warnings.catch_warnings():
             # another process took it just now: Dask takes another one, which is printed, and leaves a socket open
@@ -178,7 +185,31 @@ def embedded_client(
             )
     except RuntimeError as error:
         raise FastDiffError(f"no Dask cluster could be started here ({' '.join(str(error).split())})") from None
+    _embedded.add(cluster)
     return Client(cluster, set_as_default=False)
+
+
+def close_embedded(client: Client) -> None:
+    """End a client of `embedded_client`, and its cluster."""
+    cluster = client.cluster
+    client.close()
+    cluster.close()
+    if all(other.status.name == "closed" for other in _embedded):
+        for handler, level in _levels.items():
+            handler.setLevel(level)
+        _levels.clear()
+
+
+def _silence_logs() -> None:
+    """Keep Dask's logs off the terminal until the last embedded cluster is closed, at the end of the process at least.
+
+    A cluster does so by itself, but the first one that closes ends that for all.
+    """
+    for root in ("distributed", "bokeh"):
+        for handler in logging.getLogger(root).handlers:
+            if isinstance(handler, logging.StreamHandler) and handler not in _levels:
+                _levels[handler] = handler.level
+                handler.setLevel(logging.CRITICAL)
 
 
 def check_dashboard_address(address: str) -> None:

@@ -407,7 +407,7 @@ def test_one_name_is_a_list_of_one(tmp_path, simulated, client):
     ],
 )
 def test_what_is_no_name_is_said(arguments, options):
-    with pytest.raises(fd.UsageError, match="is no folder, nor a list of folders"):
+    with pytest.raises(fd.UsageError, match=r"is no folder, nor a list of folders|must be the name of a place"):
         fd.FastDifPy(*arguments, **options)
 
 

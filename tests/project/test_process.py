@@ -191,3 +191,22 @@ def test_ready_again_in_under_three_seconds(tmp_path, simulated):
     after = os.times()
     # of the processor, for it waits for nothing: a busy machine takes none of that
     assert after.children_user + after.children_system - before.children_user - before.children_system < 3
+
+
+@pytest.mark.parametrize("closed", ["", "one.close()"])
+def test_projects_that_are_not_closed_print_nothing_at_the_end(tmp_path, closed):
+    for name in ("a", "b"):
+        simulate_images(tmp_path / name, images=3, duplicates=1)
+    script = (
+        "import fastdiff_dask as fd\n"
+        f"one, two = (fd.FastDifPy({str(tmp_path)!r} + '/' + name, store={str(tmp_path / 'store')!r} + name,\n"
+        "             verbose=False, threads=1, dashboard_address='127.0.0.1:0') for name in 'ab')\n"
+        "for project in (one, two):\n"
+        "    project.index_the_dirs()\n"
+        "    project.first_loop_iteration()\n"
+        "    project.second_loop_iteration()\n"
+        f"{closed}\n"
+        "print(len(one.pairs), len(two.pairs))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1 1\n", "")
