@@ -9,6 +9,7 @@ from ..images.display import project_html
 from ..project.options import Settings
 from ..storage.comparisons import Comparison
 from ..storage.pending import hashing_of, pairs_left, unplanned, unread_blocks
+from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
 from ..text import printable, with_unit
 
@@ -64,7 +65,7 @@ class RunState:
     @property
     def thumb_dir_a(self) -> str:
         """Place of the thumbnails of both sides, an array in the store."""
-        return f"{self._url.rstrip('/')}/arrays.zarr/thumbnails"
+        return f"{self._url.rstrip('/')}/{ARRAYS}/{THUMBNAILS}"
 
     @property
     def thumb_dir_b(self) -> str | None:
@@ -182,7 +183,7 @@ class RunState:
     @property
     def state(self) -> str:
         """Stage: init, indexed_dirs, first_loop_in_progress or _done, second_loop_in_progress or _done."""
-        if self._store is None or not (self._store.blocks or "index.json" in self._store.files.names()):
+        if self._store is None or not (self._store.blocks or self._store.records.has_index()):
             return "init"
         if self._left:
             return "first_loop_in_progress" if self.fl_inserted_counter else "indexed_dirs"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StoreMismatchError, UsageError
-from ..storage.files import replace_file
+from ..storage.local_files import replace_file
 from ..storage.store import Store
 from ..text import one_line
 from .options import Settings
@@ -100,7 +100,7 @@ def check_settings_file(path: Path) -> None:
 
 def record_settings(store: Store, settings: Settings, sources: dict[str, str]) -> None:
     """Record the settings of a run in its store, with the addresses of the two stores that it compares, if it does."""
-    store.write_settings({"settings": settings.to_values(), "stores": sources})
+    store.records.write_settings({"settings": settings.to_values(), "stores": sources})
 
 
 def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
@@ -114,7 +114,7 @@ def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
     StoreMismatchError
         If the settings are damaged.
     """
-    found = store.read_settings()
+    found = store.records.read_settings()
     made = store.thumbnail_settings
     try:
         values = dict(found.get("settings", {}))
