@@ -99,7 +99,7 @@ class ImageRecord(NamedTuple):
 def _register_plugins() -> None:
     """Load Pillow's plugins, and those of the extras `heif` and `jxl` where they are installed."""
     Image.init()
-    # one that is there and does not load, for want of a library, must not keep all other pictures from being read
+    # a plugin may be installed and not load, for want of a library; all other pictures must be read nevertheless
     with suppress(Exception):
         import pillow_heif
 
@@ -296,7 +296,7 @@ def _exif_text(value: Any) -> str:
 
 
 class MissingDecoderError(Exception):
-    """A picture that only a package that is not installed can decode."""
+    """A package has to be installed to decode a picture."""
 
 
 def _open(source: BinaryIO) -> Image.Image:

@@ -41,7 +41,7 @@ class ImageReader:
         """Read files, in their order.
 
         If the process is lost, or a file takes too long, the next files without an answer are read one by one. A file
-        that takes too long again, or at which two more processes are lost, is an error, and the others go on.
+        is an error if it takes too long again, or if two more processes are lost at it, and the others go on.
 
         Yields
         ------

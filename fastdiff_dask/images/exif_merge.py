@@ -29,7 +29,7 @@ class NotMergedError(Exception):
 
 
 def check_merging() -> None:
-    """Check that the package that it needs is installed.
+    """Check that the package for merging is installed.
 
     Raises
     ------
@@ -44,8 +44,8 @@ def merged(kept: bytes, other: bytes) -> bytes | None:
 
     - The date comes with its fractions of a second and time zone, the position with all that the GPS says.
     - Values that the file has itself, and all of its other bytes, stay as they are.
-    - Some files cannot be changed so: the notes of a camera's maker and an index of several pictures refer to places in
-      the file, which would move, and EXIF data that are damaged or unusual would be lost.
+    - Some files cannot be changed so. The notes of a camera's maker and an index of several pictures refer to places in
+      the file, and these would move. Damaged or unusual EXIF data would be lost.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ near_pairs(const float* __restrict__ rows, const float* __restrict__ row_norms, 
     }
 }
 """
-# Numbers of values for which it is compiled, and the rows of a thread, which then fit into its 255 registers.
+# Numbers of values for which the kernel is compiled, and for each the rows of a thread, which fit into 255 registers.
 _THREAD_ROWS = {8: 8, 16: 8, 32: 4, 48: 2}
 _THREADS = 128
 _making = threading.Lock()
@@ -202,8 +202,8 @@ class CuPyDevice(Device):
             places = cupy.sort(found[: int(number[0])])
             block = places // SUB_BLOCK**2
             if many.shape[0]:
-                kept = counts[block] <= self.dense_pairs
-                places, block = places[kept], block[kept]
+                few = counts[block] <= self.dense_pairs
+                places, block = places[few], block[few]
             i = cupy.take(piece[:, 0], block).astype(cupy.int64) * SUB_BLOCK + places // SUB_BLOCK % SUB_BLOCK
             j = cupy.take(piece[:, 1], block).astype(cupy.int64) * SUB_BLOCK + places % SUB_BLOCK
             parts.append((i, j, many + start))
@@ -234,7 +234,7 @@ def missing_gpu() -> str:
 
 
 def gpu_name() -> str:
-    """Name the GPU of this process uniquely in a cluster: by its machine and its number there."""
+    """Name the GPU of this process by its machine and its number, so that no other GPU of a cluster has the name."""
     import cupy
 
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
@@ -330,7 +330,7 @@ def best_device() -> Device:
 
 
 def run_on(device: Device, work: Callable[[Device], Result]) -> Result:
-    """Do some work on a device; if the GPU fails, on the processor, and without the GPU from then on.
+    """Do some work on a device; if that is a GPU and fails, do the work on the processor, from then on always.
 
     If the GPU's memory is short, the work is tried again in smaller pieces, as long as they can be made smaller.
 

@@ -31,12 +31,11 @@ class NearPairs(NamedTuple):
     Attributes
     ----------
     number
-        How many there are.
+        Number of pairs found.
     rows, columns
-        (k,) int64: rows of either side, of the pairs of sub-blocks that do not have many, in an order that is always
-        the same.
+        (k,) int64: the pairs, without those of pairs of sub-blocks with many; the order is always the same.
     many
-        (l,) int64: places, among the pairs of sub-blocks, of those that have more than `Device.dense_pairs`.
+        (l,) int64: places of the pairs of sub-blocks that have more than `Device.dense_pairs` pairs of rows.
     """
 
     number: int

@@ -132,7 +132,7 @@ class Tile(NamedTuple):
     rows, columns
         Numbers of the sub-blocks on either `Axis`.
     triangular
-        True where rows and columns are the same images, so that only row < column is compared.
+        True if rows and columns are the same images: only row < column is compared.
     """
 
     rows: range

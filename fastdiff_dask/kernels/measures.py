@@ -21,6 +21,7 @@ __all__ = [
     "ssim_dissimilarity",
 ]
 
+
 class Measure(NamedTuple):
     """A way to compare images.
 

@@ -82,7 +82,7 @@ class Allowed:
     triangular: bool
 
     def wanted(self, i: Any, j: Any) -> NDArray[np.bool_]:
-        """Tell which pairs of rows i and columns j, of shapes that fit together, are left."""
+        """Tell for rows i and columns j, arrays that broadcast, if their pairs are left."""
         wanted, *left_out = (mine.wants(other, i, j) for mine, other in zip(self._rows, self._columns, strict=True))
         return wanted & ~left_out[0] if left_out else wanted
 
@@ -99,7 +99,7 @@ class Allowed:
         return int(self.partners()[0].sum()) // (2 if self.triangular else 1)
 
     def take(self, rows: Any, columns: Any) -> "Allowed":
-        """Restrict it to some of the rows and of the columns."""
+        """Give the pairs of some of the rows and of the columns."""
         return Allowed(
             tuple(one.take(rows) for one in self._rows),
             tuple(one.take(columns) for one in self._columns),
@@ -107,7 +107,7 @@ class Allowed:
         )
 
     def near(self, cuts_a: Sequence[range], cuts_b: Sequence[range]) -> NDArray[np.bool_]:
-        """Find the pairs of sub-blocks that may have a pair that is left, by their ranges of numbers: (m, n) bool."""
+        """Find pairs of sub-blocks with a pair that may be left, by their ranges of numbers: (m, n) bool."""
         rows, number = self._rows[0], self._columns[0].number
         start, stop = (
             np.array([function(values[cut.start : cut.stop]) for cut in cuts_a], np.int64)

@@ -284,7 +284,7 @@ def leading_values(values: Any, count: int, /) -> Any:
     values
         (n, k) float32.
     count
-        Values to keep, including the norm; k or more keeps all as they are.
+        Number of values of the result, including the norm; with k or more, the signatures stay as they are.
 
     Returns
     -------

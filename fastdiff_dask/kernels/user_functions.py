@@ -1,4 +1,4 @@
-"""Functions of the user: names that tell them apart in the store, and a check that workers can have them."""
+"""Functions of the user: their names in the store, and a check that they can be sent to workers."""
 
 import copyreg
 import functools

@@ -226,7 +226,8 @@ def test_decisions_hold_for_what_was_changed(tmp_path, photos, client):
     db.not_duplicates([pair])
     plan = db.plan()
     assert str(photos / "plain.jpg") not in [one.path for one in plan.chosen if one.kept == pair[0]]
-    db.apply(RemovalPlan([one for one in plan.chosen if one.kept == pair[0]]), "trash", keep_metadata=True)
+    chosen = [one for one in plan.chosen if one.kept == pair[0]]
+    db.apply(RemovalPlan(chosen, value=plan.value), "trash", keep_metadata=True)
     assert exif(photos / "kept.jpg") == (DATE, GPS)
     again = project(tmp_path, client)
     assert pair not in set(zip(again.pairs.a, again.pairs.b, strict=True))
