@@ -13,6 +13,7 @@ from distributed.comm import CommClosedError
 from distributed.security import Security
 
 from ..errors import FastDiffError, UsageError
+from ..text import one_line
 from .probe import probe_scheduler
 
 __all__ = [
@@ -54,7 +55,7 @@ def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Secu
     if ca_file is None and cert is None and key is None:
         return None
     if ca_file is None or cert is None:
-        raise UsageError("TLS needs --tls-ca-file and --tls-cert, and --tls-key if the key is in a file of its own")
+        raise UsageError("TLS needs tls_ca_file= and tls_cert=, and tls_key= if the key is in a file of its own")
     security = Security(
         require_encryption=True,
         tls_ca_file=ca_file,
@@ -74,7 +75,7 @@ def _check_protocol(address: str, security: Security | None) -> None:
     protocol, tls = address.partition("://")[0], (security or Security()).get_connection_args("client")
     if protocol == "tls" and tls["ssl_context"] is None:
         raise UsageError(
-            f"{address} needs certificates; name them by --tls-ca-file, --tls-cert and --tls-key, or in Dask's "
+            f"{address} needs certificates; name them by tls_ca_file=, tls_cert= and tls_key=, or in Dask's "
             f"configuration (distributed.comm.tls)"
         )
     if protocol != "tls" and tls["require_encryption"]:
@@ -109,7 +110,8 @@ def connect(address: str, security: Security | None = None) -> Client:
             else "it may be no scheduler, or one that speaks TLS (tls://)"
         )
         raise UsageError(
-            f"the scheduler at {address} closed the connection: {reason}; check the address and the options --tls-..."
+            f"the scheduler at {address} closed the connection: {reason}; check the address, tls_ca_file=, "
+            f"tls_cert= and tls_key="
         ) from None
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError(
@@ -132,7 +134,7 @@ def connect_by_file(path: str, security: Security | None = None) -> Client:
             f"scheduler file {path} cannot be read ({error.strerror}); name the file of a running scheduler"
         ) from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} is no scheduler file; 'dask scheduler --scheduler-file FILE' writes one") from None
+        raise UsageError(f"{path} is no scheduler file; name the one that 'dask scheduler' writes") from None
     return connect(str(address), security)
 
 
@@ -184,7 +186,7 @@ def embedded_client(
                 silence_logs="CRITICAL",
             )
     except RuntimeError as error:
-        raise FastDiffError(f"no Dask cluster could be started here ({' '.join(str(error).split())})") from None
+        raise FastDiffError(f"no Dask cluster could be started here ({one_line(error)})") from None
     _embedded.add(cluster)
     return Client(cluster, set_as_default=False)
 

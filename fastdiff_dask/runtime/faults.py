@@ -14,6 +14,7 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from ..errors import FastDiffError
+from ..text import one_line
 
 __all__ = ["KEPT", "connected", "failure", "hide_logs", "retried"]
 
@@ -90,8 +91,7 @@ def failure(future: Future) -> FastDiffError:
             f"task {future.key} ran out of memory; use workers with more memory or fewer threads, or smaller blocks; "
             f"{KEPT}"
         )
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return FastDiffError(f"task {future.key} failed ({reason}); {KEPT}")
+    return FastDiffError(f"task {future.key} failed ({one_line(error, 1000, kind=True)}); {KEPT}")
 
 
 @contextlib.contextmanager

@@ -73,7 +73,7 @@ def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> No
         raise UsageError(
             f"comparing thumbnails of {settings.width}×{settings.height} pixels needs {needed / 1e9:.3g} GB, and a "
             f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, or "
-            f"a new --store with smaller thumbnails"
+            f"a new store= with smaller thumbnails"
         )
 
 

@@ -11,6 +11,7 @@ from distributed.metrics import time
 
 from ..errors import UsageError
 from ..storage.local_files import replace_file
+from ..text import one_line
 
 __all__ = ["PerformanceReport"]
 
@@ -70,5 +71,5 @@ class PerformanceReport:
             page = client.sync(report, start=self._start, last_count=self._count, code="fastdiff_dask", mode="inline")
             replace_file(self.path, page.encode())
         except Exception as error:  # whatever it is, the job is done, or has an error of its own
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = one_line(error, 200, kind=True)
             print(f"The performance report could not be written to {self.path} ({reason})", file=sys.stderr)

@@ -49,7 +49,11 @@ def check_package(client: Client) -> None:
     for worker, found in _on_all(client, eval, "__import__('fastdiff_dask').__version__").items():
         if found == __version__:
             continue
-        what = f"fastdiff_dask {found}" if isinstance(found, str) else f"no fastdiff_dask ({_brief(found)})"
+        what = (
+            f"fastdiff_dask {found}"
+            if isinstance(found, str)
+            else f"no fastdiff_dask ({one_line(found, 200, kind=True)})"
+        )
         raise UsageError(
             f"worker {worker} has {what}, this process has {__version__}; install that version on all workers, or call "
             f"fastdiff_dask.upload_package(client)"
@@ -110,7 +114,7 @@ def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -
         if isinstance(unseen, str):
             raise UsageError(f"worker {worker} cannot be used: {unseen}; see that it has the packages and credentials")
         if not isinstance(unseen, list):
-            raise FastDiffError(f"worker {worker} could not be asked what it sees ({_brief(unseen)})")
+            raise FastDiffError(f"worker {worker} could not be asked what it sees ({one_line(unseen, 200, kind=True)})")
         if unseen:
             shown = ", ".join(os.fsdecode(path).encode("unicode_escape").decode() for path in unseen[:_SHOWN])
             raise UsageError(
@@ -128,7 +132,7 @@ def _unseen(store_url: str | None, paths: list[bytes]) -> list[bytes] | str:
     except UsageError as error:
         return str(error)
     except Exception as error:  # whatever a backend raises
-        return _brief(error)
+        return one_line(error, 200, kind=True)
     return unseen
 
 
@@ -153,10 +157,6 @@ def _on_all(client: Client, function: Callable[..., Any], *arguments: Any) -> di
 
 def _is_gone(answer: object) -> bool:
     return isinstance(answer, ConnectionError | TimeoutError | CommClosedError) or type(answer) is OSError
-
-
-def _brief(error: object) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _own_gpu() -> tuple[str, str]:
