@@ -16,7 +16,7 @@ The journey of an image:
    `images.decoder_process.answers`, `images.decode.read_opened`, `images.resize.reduce_picture` → the thumbnail.
 6. The task computes what is found by the thumbnail: `kernels.signatures.signatures`,
    `kernels.hashes.thumbnail_digests`, and hashes if they were asked for (`kernels.hashes.HashSettings.columns`).
-7. The block is committed: its rows, then its arrays (`storage.store.Store.write_images`).
+7. The block is committed: its rows, then its arrays (`storage.arrays.ImageArrays.write_images`).
 8. Once its pairs are known, `results.collect.collect_result` puts the image into a cluster.
 
 The journey of a pair:
@@ -30,8 +30,7 @@ The journey of a pair:
    the boxes around sub-blocks (`kernels.bounds.near_sub_blocks`), the leading values of the signatures, then the whole
    signatures (`kernels.bounds.candidate_pairs`).
 3. `kernels.exact_pairs.listed_pairs` compares the thumbnails of a pair that is left, in integers.
-4. A similar pair is committed with its tile (`storage.comparisons.Comparison.pair_writer`,
-   `storage.pairs.PairWriter.commit`).
+4. A similar pair is committed with its tile (`storage.pairs.PairWriter.commit`).
 5. `results.found_pairs.FoundPairs` reads the pairs of all tiles, `results.components.Components` joins what is
    connected, and `results.clusters.make_cluster` makes it a cluster.
 
