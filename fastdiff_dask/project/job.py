@@ -301,7 +301,7 @@ class Job:
         gpu_proc
             Compare on GPUs, by so many tasks at once on each: those of the workers that have one and CuPy
             (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``), one or two; 0 for processors. The result is the
-            same, and either goes on with what the other began. By MSE, and without short cuts, which processors do.
+            same, and either goes on with what the other began. By MSE, and without pair filters, which processors do.
         cpu_proc
             Tasks that run at once, at most; by default as many as the workers have threads, and never more. For
             processors; on GPUs `gpu_proc` counts.

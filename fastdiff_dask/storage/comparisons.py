@@ -6,7 +6,7 @@
       generations-<g>-<h>/                  a part: the images of generations g to h − 1
         order-a, order-b                    (image) int64: numbers of the images, neighbours alike
         signatures-a, signatures-b          (image, value) float32: their signatures in that order
-        keys-a, keys-b                      (image, value) int64: of short cuts, see `pair_filters.picture_keys`
+        keys-a, keys-b                      (image, value) int64: of pair filters, see `pair_filters.picture_keys`
         compared                            (tile, count) int64: see `TileCounts`; attributes: the plan
         pairs-<tile>                        (pair, field) int64: a, b, value, transforms; see `pairs`
 
@@ -255,7 +255,7 @@ class Comparison:
         return self._read_ordered(part, f"signatures-{side}", places, shape, "float32")
 
     def read_keys(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
-        """Keys of these images, of a comparison with short cuts: (n, 4) int64."""
+        """Keys of these images, of a comparison with pair filters: (n, 4) int64."""
         return self._read_ordered(part, f"keys-{side}", places, (KEY_VALUES,), "int64")
 
     def _read_ordered(self, part: Part, name: str, places: range, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
