@@ -213,7 +213,7 @@ def _errors(engine: "sa.Engine", what: str, secrets: list[str], *, always_usage:
         text = str(cause.args[1] if code and len(cause.args) > 1 else cause)
         for secret in secrets:
             text = text.replace(secret, "***")
-        remedy = "check the address, the name and the password" if always_usage else "the former tables are kept"
+        remedy = "check the address, the name and the password" if always_usage else "the former tables stay"
         if isinstance(error, IntegrityError):
             remedy += "; the store may have changed meanwhile, try again"
         message = f"the database {printable(shown)} cannot be {what} ({one_line(text)}); {remedy}"

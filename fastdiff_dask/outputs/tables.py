@@ -21,19 +21,27 @@ __all__ = ["TABLES", "Tables", "decodable"]
 
 TABLES = ("images", "pairs", "clusters", "errors")
 _IMAGE_COLUMNS = [
-    *("image", "side", "root", "path", "path_bytes", "size", "mtime_ns", "width", "height", "format", "mode"),
-    *(
-        "camera",
-        "captured",
-        "content_hash",
-        "warnings",
-        "error",
-        "hash_function",
-        "hash_shift",
-        *HASH_COLUMNS,
-        HASH_KEY,
-        *IMAGE_HASH_COLUMNS,
-    ),
+    "image",
+    "side",
+    "root",
+    "path",
+    "path_bytes",
+    "size",
+    "mtime_ns",
+    "width",
+    "height",
+    "format",
+    "mode",
+    "camera",
+    "captured",
+    "content_hash",
+    "warnings",
+    "error",
+    "hash_function",
+    "hash_shift",
+    *HASH_COLUMNS,
+    HASH_KEY,
+    *IMAGE_HASH_COLUMNS,
 ]
 _CLUSTER_ROWS = 1 << 16
 

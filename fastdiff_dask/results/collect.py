@@ -76,7 +76,7 @@ class _Scan(NamedTuple):
 def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequence[str] = ()) -> _Scan:
     """Read the metadata of all blocks once, for some images (ascending numbers) and for all errors."""
     size = store.thumbnail_settings.block_size
-    kept: list[pd.DataFrame] = []
+    frames: list[pd.DataFrame] = []
     errors: list[tuple[str, str]] = []
     compared = {"a": 0, "b": 0}
     bounds = np.searchsorted(images, np.arange(store.blocks + 1) * size)
@@ -88,11 +88,11 @@ def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequ
                 errors += zip(shown_paths(broken, roots), broken.error, strict=True)
             compared["a" if block in generation.a else "b"] += int(frame.current.sum()) - len(broken)
             here = images[bounds[block] : bounds[block + 1]] - block * size
-            if len(here) or not kept:
-                kept.append(frame.iloc[here])
+            if len(here) or not frames:
+                frames.append(frame.iloc[here])
     errors.sort()
     return _Scan(
-        pd.concat(kept, ignore_index=True) if kept else store.read_images([*_COLUMNS, *more]),
+        pd.concat(frames, ignore_index=True) if frames else store.read_images([*_COLUMNS, *more]),
         pd.DataFrame({"path": objects([path for path, _ in errors]), "error": [error for _, error in errors]}),
         (compared["a"], compared["b"]),
     )
@@ -160,7 +160,7 @@ def collect_result(
     threshold
         Largest MSE, or other value, of a pair.
     stats
-        Figures of the run, kept with the result.
+        Figures of the run, for `Result.stats`.
     """
     wanted = replace(comparison.settings, similarity_threshold=threshold)
     value = PairValue(wanted, store.thumbnail_settings)

@@ -72,13 +72,13 @@ def equal_thumbnails(
         wanted[of_copies] = True
     originals = numbers[copies.representatives[wanted]]
     new = np.cumsum(wanted) - 1
-    kept = wanted[of_copies]
+    chosen = wanted[of_copies]
     return EqualThumbnails(
         originals,
         copies.symmetries[wanted],
-        np.concatenate([originals, numbers[copies.copies[kept]]]),
-        np.concatenate([np.arange(len(originals)), new[of_copies[kept]]]),
-        np.concatenate([np.zeros(len(originals), np.int64), copies.turns[kept]]),
+        np.concatenate([originals, numbers[copies.copies[chosen]]]),
+        np.concatenate([np.arange(len(originals)), new[of_copies[chosen]]]),
+        np.concatenate([np.zeros(len(originals), np.int64), copies.turns[chosen]]),
     )
 
 
@@ -125,8 +125,8 @@ def make_groups(
     used = np.zeros(len(symmetries), bool) if two_sides or not own_pairs else sizes > 1
     for chunk in group_pairs():
         used[chunk.first] = used[chunk.second] = True
-    kept = (members >= 0) & used[groups]
-    members, groups, turns = members[kept], groups[kept], turns[kept]
+    chosen = (members >= 0) & used[groups]
+    members, groups, turns = members[chosen], groups[chosen], turns[chosen]
     order = np.lexsort((members, groups))
     new = np.cumsum(used) - 1
     for table in tables:  # each group in a pair is used

@@ -113,7 +113,7 @@ def _without_single_groups(groups: Groups) -> Groups:
     """Leave out the groups that are in no pair."""
     paired = groups.is_paired
     number = np.cumsum(paired) - 1
-    kept = np.repeat(paired, groups.sizes)
+    chosen = np.repeat(paired, groups.sizes)
     stored = groups.stored
 
     def renumbered(chunk: GroupPairs) -> GroupPairs:
@@ -121,9 +121,9 @@ def _without_single_groups(groups: Groups) -> Groups:
 
     return replace(
         groups,
-        members=groups.members[kept],
+        members=groups.members[chosen],
         starts=np.concatenate([[0], np.cumsum(groups.sizes[paired])]).astype(np.int64),
-        turns=groups.turns[kept],
+        turns=groups.turns[chosen],
         symmetries=groups.symmetries[paired],
         first=number[groups.first],
         second=number[groups.second],

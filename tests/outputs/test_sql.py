@@ -341,7 +341,7 @@ def test_wrong_passwords_databases_and_rights_are_one_line(db, server):
         db.to_sql(f"mariadb://diff:{quoted}@{where}/other")
     with pytest.raises(fd.UsageError, match="Unknown database 'diff_none'"):
         db.to_sql(f"mariadb+pymysql://diff:{quoted}@{where}/diff_none")
-    with pytest.raises(fd.UsageError, match=r"command denied.*; the former tables are kept") as error:
+    with pytest.raises(fd.UsageError, match=r"command denied.*; the former tables stay") as error:
         db.to_sql(f"mysql://reader:{quoted}@{where}/diff_rights")
     assert mariadb.PASSWORD not in str(error.value)
     with pytest.raises(fd.UsageError, match="given twice"):
@@ -373,7 +373,7 @@ def test_a_server_that_ends_halfway(db, tmp_path, monkeypatch):
                 server.process.wait()
 
         monkeypatch.setattr(Tables, "parts", ended)
-        with pytest.raises(fd.FastDiffError, match=r"cannot be written.*; the former tables are kept") as error:
+        with pytest.raises(fd.FastDiffError, match=r"cannot be written.*; the former tables stay") as error:
             db.to_sql(f"mysql://diff@127.0.0.1:{server.port}/diff_end", password=mariadb.PASSWORD)
         assert mariadb.PASSWORD not in str(error.value)
 
