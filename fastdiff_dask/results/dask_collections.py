@@ -12,6 +12,7 @@ from dask import delayed
 from distributed import Client, Future
 from numpy.typing import NDArray
 
+from ..config import ThumbnailSettings
 from ..errors import UsageError
 from ..kernels.transforms import available_transforms
 from ..runtime.waves import run_in_waves
@@ -118,22 +119,19 @@ def persist_mse(
     advance
         Called with the number of chunks done since the last call.
 
+    Returns
+    -------
+    The matrix, (n, n) or (n of side a, n of side b) float64.
+
     Raises
     ------
     UsageError
         If a chunk does not fit into a worker's memory.
     """
-    settings = store.thumbnail_settings
-    size = settings.block_size
     room = capacity(client)
-    needed = (120 if mirror else 80) * size * size + 2 * settings.block_bytes
-    needed += min(500_000_000, (12 if mirror else 8) * settings.block_bytes)
-    if 0 < room.bytes_per_task < needed:
-        raise UsageError(
-            f"a chunk of {size} × {size} pairs needs {needed / 1e9:.3g} GB, and a task on the workers has "
-            f"{room.bytes_per_task / 1e9:.3g} GB; use mse() without persist, or a new store= with smaller blocks"
-        )
-    height, width, _ = settings.shape
+    _check_chunk(store.thumbnail_settings, room.bytes_per_task, mirror)
+    size = store.thumbnail_settings.block_size
+    height, width, _ = store.thumbnail_settings.shape
     transforms = available_transforms(height, width, rotations=rotations, mirror=mirror)
     matrix = store_matrix(store, rotations=rotations, mirror=mirror)
     images = store.blocks * size
@@ -157,3 +155,15 @@ def persist_mse(
         for side in (rows, columns)
     ]
     return lazy_matrix(matrix)[wanted[0]][:, wanted[1]]
+
+
+def _check_chunk(thumbnails: ThumbnailSettings, bytes_per_task: int, mirror: bool) -> None:
+    """Refuse a chunk of two blocks that needs more memory than a task has; 0 bytes are no limit."""
+    size = thumbnails.block_size
+    needed = (120 if mirror else 80) * size * size + 2 * thumbnails.block_bytes
+    needed += min(500_000_000, (12 if mirror else 8) * thumbnails.block_bytes)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"a chunk of {size} × {size} pairs needs {needed / 1e9:.3g} GB, and a task on the workers has "
+            f"{bytes_per_task / 1e9:.3g} GB; use mse() without persist, or a new store= with smaller blocks"
+        )
