@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.removals import contents, picture, pictures_in, project, removed, run, save, trash, write_decisions
+from support.command_line import invoke
+from support.removals import contents, picture, pictures_in, project, removed, save, trash, write_decisions
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions.journal import History, Record, acting, journals, last_to_undo, new_journal
@@ -220,13 +221,13 @@ def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client)
     db.apply(first, "move", tmp_path / "gone")
     db.apply(second, "trash")
     shutil.rmtree(trash(tmp_path))
-    code, output = run("undo", tmp_path / "store", "--yes")
+    code, output = invoke("undo", tmp_path / "store", "--yes")
     assert code == 0
     assert "is gone from there, or has changed" in output
     assert "1 files were brought back" in output
     assert (photos / "in" / "0 small.png").exists()
     db.apply(first, "delete")
-    assert "nothing to undo" in run("undo", "--yes")[1]
+    assert "nothing to undo" in invoke("undo", "--yes")[1]
 
 
 def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
@@ -234,15 +235,15 @@ def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
     plan = db.plan()
     for number, one in enumerate(plan.chosen):
         db.apply(replace(plan, chosen=[one]), "move", tmp_path / f"gone{number}")
-    code, output = run("undo", "--list")
+    code, output = invoke("undo", "--list")
     newest, oldest = output.splitlines()
     assert code == 0
     assert "1 move" in oldest
     assert newest.split("(")[1] > oldest.split("(")[1]
     file = oldest.split("(")[1].removesuffix(")")
-    assert "1 files were brought back" in run("undo", "--journal", file, "--yes")[1]
+    assert "1 files were brought back" in invoke("undo", "--journal", file, "--yes")[1]
     assert names(photos / "in") == ["0 small.png"]
-    assert "is no journal of something to undo" in run("undo", "--journal", file, "--yes")[1]
+    assert "is no journal of something to undo" in invoke("undo", "--journal", file, "--yes")[1]
 
 
 def test_a_link_whose_image_is_gone_from_the_trash_stays(tmp_path, photos, client):
@@ -301,7 +302,7 @@ def test_damaged_journals_break_nothing(tmp_path, photos, client):
     good.path.write_bytes(b"\n".join([b"?", *lines, *good.path.read_bytes().split(b"\n")[1:]]))
     found, hopeless = last_to_undo()
     assert (found.store, len(found.lines), found.damaged, hopeless) == ("", 2, 9, [])
-    assert "9 lines of it are damaged" in run("undo", "--yes")[1]
+    assert "9 lines of it are damaged" in invoke("undo", "--yes")[1]
     assert contents(photos) == before
 
 
@@ -351,7 +352,7 @@ def test_pairs_that_are_no_duplicates_count_in_the_plan(tmp_path, photos, client
     file = write_decisions(db, tmp_path / "d.json", {"0 small.png": "remove", "1 small.png": "remove"}, [pair])
     plan = db.plan(decisions=file)
     assert removed(plan) == {"1 small.png": "1 big.png"}
-    code, output = run("apply", tmp_path / "store", "--decisions", file, "--trash")
+    code, output = invoke("apply", tmp_path / "store", "--decisions", file, "--trash")
     assert (code, "0 big.png" in output.split("stays")[0], "1 images may go" in output) == (0, False, True)
     assert db.store.records.read_not_duplicates() == []
     db.apply(plan, "trash")
@@ -405,8 +406,8 @@ def test_a_folder_without_a_name(tmp_path, photos, client):
     db = project(tmp_path, client)
     with pytest.raises(fd.UsageError, match="has no name"):
         db.apply(db.plan(), "move", "")
-    assert "--move has no name" in run("apply", tmp_path / "store", "--move", "", "--yes")[1]
-    assert "protect names pisc, which is no folder" in run("apply", tmp_path / "store", "--protect", "pisc")[1]
+    assert "--move has no name" in invoke("apply", tmp_path / "store", "--move", "", "--yes")[1]
+    assert "protect names pisc, which is no folder" in invoke("apply", tmp_path / "store", "--protect", "pisc")[1]
 
 
 def test_a_report_replaces_reports_alone(tmp_path, photos, client):
@@ -556,7 +557,7 @@ def test_what_has_changed_does_not_block_what_has_not(tmp_path, photos, client):
     db.apply(first, "move", tmp_path / "gone1")
     db.apply(second, "move", tmp_path / "gone2")
     os.utime(next((tmp_path / "gone2").iterdir()))
-    code, output = run("undo", "--yes")
+    code, output = invoke("undo", "--yes")
     assert code == 0
     assert "is gone from there, or has changed" in output
     assert names(photos / "in") == ["0 small.png"]
@@ -567,7 +568,7 @@ def test_a_link_stays_when_nothing_can_come_in_its_place(tmp_path, photos, clien
     db.apply(db.plan(), "symlink")
     place = photos / "in" / "0 small.png"
     os.utime(trash(tmp_path) / "files" / "0 small.png")
-    output = run("undo")[1]
+    output = invoke("undo")[1]
     assert output.count("small.png") == 2  # each once
     db.undo()
     assert place.is_symlink()

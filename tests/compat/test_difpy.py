@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
+from support.command_line import invoke
 
-from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.images.decode import read_image
 from fastdiff_dask.testing import simulate_photo
 
@@ -29,11 +28,6 @@ def photos(tmp_path) -> Path:
             turned.save(tmp_path / "photos" / folder / f"{number:02d}.png")
     (tmp_path / "photos" / "one" / "note.txt").write_text("no picture")
     return tmp_path / "photos"
-
-
-def run(*arguments: object, answer: str | None = None) -> tuple[int, str]:
-    done = CliRunner().invoke(commands, ["difpy", *map(str, arguments)], input=answer)
-    return done.exit_code, done.output if done.exception is None else f"{done.output}{done.exception}"
 
 
 def written(folder: Path) -> dict[str, object]:
@@ -80,7 +74,7 @@ def same(found: dict[str, list], wanted: dict[str, list]) -> bool:
     ],
 )
 def test_the_results_are_those_of_two_loops(photos, tmp_path, arguments, limit, options):
-    code, output = run("-D", photos, "-Z", tmp_path / "out", "-p", "false", *arguments)
+    code, output = invoke("difpy", "-D", photos, "-Z", tmp_path / "out", "-p", "false", *arguments)
     assert code == 0, output
     files = written(tmp_path / "out")
     paths = sorted(photos.rglob("*.png"))
@@ -103,7 +97,7 @@ def test_the_results_are_those_of_two_loops(photos, tmp_path, arguments, limit, 
 
 def test_each_folder_by_itself(photos, tmp_path):
     folders = [photos / "one", photos / "two"]
-    code, output = run("-D", *folders, "-Z", tmp_path / "out", "-i", "true", "-s", "similar", "-p", "false")
+    code, output = invoke("difpy", "-D", *folders, "-Z", tmp_path / "out", "-i", "true", "-s", "similar", "-p", "false")
     assert code == 0, output
     results = written(tmp_path / "out")["results"]
     assert list(results) == [str(folder) for folder in folders]
@@ -117,7 +111,7 @@ def test_moving_overwrites_nothing(photos, tmp_path):
     (tmp_path / "moved").mkdir()
     for path in before:
         (tmp_path / "moved" / path.name).write_bytes(b"not ours")
-    assert run(*options, "-mv", tmp_path / "moved")[0] == 0
+    assert invoke("difpy", *options, "-mv", tmp_path / "moved")[0] == 0
     lower = written(tmp_path / "out")["lower_quality"]
     assert lower
     assert {path for path in before if not path.exists()} == {Path(path) for path in lower}
@@ -131,7 +125,9 @@ def test_moving_overwrites_nothing(photos, tmp_path):
 )
 def test_deleting_asks_first(photos, tmp_path, arguments, answer, goes):
     before = set(photos.rglob("*.png"))
-    code, output = run("-D", photos, "-Z", tmp_path / "out", "-p", "false", "-d", "true", *arguments, answer=answer)
+    code, output = invoke(
+        "difpy", "-D", photos, "-Z", tmp_path / "out", "-p", "false", "-d", "true", *arguments, answer=answer
+    )
     assert code == 0, output
     assert ("Delete" in output and "cannot be undone" in output) == (not arguments)
     lower = {Path(path) for path in written(tmp_path / "out")["lower_quality"]}
@@ -156,7 +152,7 @@ def test_deleting_asks_first(photos, tmp_path, arguments, answer, goes):
 def test_mistakes_are_told_and_nothing_is_written(photos, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     given = [argument.format(photos=photos) for argument in arguments]
-    code, output = run(*(() if "-D" in given else ("-D", photos)), *given, "-p", "false")
+    code, output = invoke("difpy", *(() if "-D" in given else ("-D", photos)), *given, "-p", "false")
     assert code != 0
     assert message in output
     assert not list(tmp_path.glob("difPy_*"))
@@ -169,7 +165,7 @@ def test_thumbnails_are_those_of_difpy(tmp_path):
     Image.fromarray(first).save(tmp_path / "photos" / "a.jpg", quality=95)
     Image.fromarray(np.clip(first.astype(int) + 3, 0, 255).astype(np.uint8)).save(tmp_path / "photos" / "b.jpg")
     arguments = ("-D", tmp_path / "photos", "-Z", tmp_path / "out", "-s", "200", "-p", "false", "-px", "50")
-    assert run(*arguments)[0] == 0
+    assert invoke("difpy", *arguments)[0] == 0
     thumbnails = [
         np.asarray(Image.open(path).convert("RGB").resize((50, 50), resample=Image.Resampling.BICUBIC), np.int64)
         for path in sorted((tmp_path / "photos").iterdir())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.system import wait_for
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
@@ -33,20 +34,6 @@ SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.fixture
-def page(browser):
-    """A page that notes what it asks for, and what goes wrong."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.asked, page.wrong = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("websocket", lambda socket: page.asked.append(socket.url))
-    page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.on("dialog", lambda dialog: page.wrong.append(dialog.message))
-    yield page
-    page.close()
-
-
-@pytest.fixture
 def serve():
     """Serve a store in a process of its own; gives the process and the address."""
     processes = []
@@ -63,13 +50,6 @@ def serve():
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition, seconds: float = 40.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def open_page(page, address: str) -> None:

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from support.pictures import mse
 
 from fastdiff_dask.images.decode import image_extensions, read_image
 from fastdiff_dask.testing import simulate_photo
@@ -15,10 +16,6 @@ from fastdiff_dask.text import printable
 @pytest.fixture
 def picture(rng):
     return Image.fromarray(simulate_photo(rng, 90, 60))
-
-
-def mse(a, b):
-    return float(((a.astype(np.int64) - b.astype(np.int64)) ** 2).sum() / (a.shape[0] * a.shape[1]))
 
 
 def read(path, width=64, height=64):

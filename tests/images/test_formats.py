@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
+from support.pictures import mse
 
 from fastdiff_dask.images.decode import image_extensions, read_image
 from fastdiff_dask.testing import simulate_photo
@@ -24,10 +25,6 @@ def thumbnail(path, **options):
     assert record.error == ""
     assert (record.width, record.height) == (120, 90)
     return found.astype(np.int64)
-
-
-def mse(a, b):
-    return ((a - b) ** 2).sum() / (a.shape[0] * a.shape[1])
 
 
 def shown(image, tmp_path):

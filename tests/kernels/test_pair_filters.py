@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.sparse.csgraph import connected_components
+from support.results import as_bytes
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.kernels.equal_images import find_copies
 from fastdiff_dask.kernels.pair_filters import PairFilters, picture_keys
-from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.outputs.terminal import describe_store
 from fastdiff_dask.storage.comparisons import Comparison
 
@@ -364,13 +364,6 @@ def test_in_one_call(tmp_path, client):
             assert rows_of(result.pairs) == expected(db, RULES[number])
     with pytest.raises(fd.UsageError, match="use one of them"):
         in_one_call(tmp_path, client, only_matching_hash=True, skip_matching_hash=True)
-
-
-def as_bytes(result: fd.Result, folder: Path) -> bytes:
-    write_json(result, str(folder / "result.json"))
-    content = json.loads((folder / "result.json").read_text())
-    assert content.pop("stats")["pairs_compared"] == result.stats["pairs_compared"] > 0
-    return json.dumps(content).encode()
 
 
 @pytest.mark.parametrize("rule", [RULES[3], RULES[6]])

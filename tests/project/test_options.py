@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from support.command_line import invoke
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
@@ -339,14 +340,9 @@ def test_state_without_enough_pictures(tmp_path, client):
 # -- on the command line -----------------------------------------------------------------------------------------------
 
 
-def run(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(commands, [str(argument) for argument in arguments], catch_exceptions=True)
-    return (0 if done.exception is None else 1), done.output + str(done.exception or "")
-
-
 def test_find_takes_and_saves_settings(tmp_path, simulated):
     base = ["find", tmp_path / "photos", "--store", tmp_path / "store", "--dashboard-address", "127.0.0.1:0"]
-    code, output = run(*base, "--mirror", "--threshold", "40", "--ignore-name", "copy_00000*",
+    code, output = invoke(*base, "--mirror", "--threshold", "40", "--ignore-name", "copy_00000*",
                        "--save-config", tmp_path / "s.toml", "--quiet")  # fmt: skip
     assert code == 0, output
     saved = read_settings(tmp_path / "s.toml")
@@ -355,7 +351,7 @@ def test_find_takes_and_saves_settings(tmp_path, simulated):
 
     def settings_of(*arguments: object) -> dict[str, object]:
         more = ["--json", tmp_path / "out.json", "--dashboard-address", "127.0.0.1:0", "--quiet"]
-        code, output = run("find", "--config", tmp_path / "s.toml", *arguments, *more)
+        code, output = invoke("find", "--config", tmp_path / "s.toml", *arguments, *more)
         assert code == 0, output
         return json.loads((tmp_path / "out.json").read_text())["settings"]
 
@@ -369,8 +365,8 @@ def test_find_takes_and_saves_settings(tmp_path, simulated):
     simulate_images(tmp_path / "other", images=1, duplicates=1)
     found = settings_of(tmp_path / "other", "--store", tmp_path / "second")
     assert found["directories_a"] == [str(tmp_path / "other")]
-    assert "Missing argument 'DIR...'." in run("find")[1]
-    assert "--plot-limit is for --diff-plots" in run(*base, "--plot-limit", "3")[1]
+    assert "Missing argument 'DIR...'." in invoke("find")[1]
+    assert "--plot-limit is for --diff-plots" in invoke(*base, "--plot-limit", "3")[1]
 
 
 # -- what a review found -----------------------------------------------------------------------------------------------

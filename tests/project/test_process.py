@@ -14,6 +14,7 @@ import urllib.request
 import psutil
 import pytest
 from PIL import Image
+from support.system import wait_for
 
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
@@ -31,13 +32,6 @@ def many_large(tmp_path, rng):
     for number in range(1, 60):
         shutil.copyfile(first, folder / f"{number}.jpg")  # hard links would be one picture
     return folder
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

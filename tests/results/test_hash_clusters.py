@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.pictures import save
 
 import fastdiff_dask as fd
 from fastdiff_dask.results.keep_rules import keep_order
@@ -109,11 +110,6 @@ def test_equal_to_grouping_the_pixels(
     assert low_quality == sorted(path for cluster in wanted for path in cluster.low_quality)
     assert all(type(cluster) is fd.Cluster for cluster in clusters)
     assert not (tmp_path / "store" / "arrays.zarr" / "comparisons").exists()  # nothing was compared
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(exist_ok=True)
-    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:

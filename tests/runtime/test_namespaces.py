@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from support.system import wait_for
 
 from fastdiff_dask.testing import simulate_images
 
@@ -110,13 +110,6 @@ def cluster(network, logs):
         network.start(host, command, logs / f"{host}.log", **short)
     wait_for(lambda: (logs / "s.log").read_text().count("Register worker") == 2, 60)
     return address
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def arguments(tmp_path, name, *options):

@@ -1,6 +1,5 @@
 """New pictures every day: what is new costs only itself, and the result is that of a new store."""
 
-import json
 import os
 import sys
 import textwrap
@@ -10,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.pictures import draw, write_noise
+from support.results import as_bytes
 from support.stores import files_of
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
@@ -32,13 +31,6 @@ def run(folder: Path, client, *, two_sides: bool = False, store: str = "store", 
         similarity_threshold=THRESHOLD,
         **SMALL | {"block_size": 8} | options,
     )
-
-
-def as_bytes(result: fd.Result, folder: Path) -> bytes:
-    write_json(result, str(folder / "result.json"))
-    content = json.loads((folder / "result.json").read_text())
-    del content["stats"]
-    return json.dumps(content).encode()
 
 
 def plans_of(folder: Path):

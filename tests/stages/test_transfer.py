@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from support.pictures import draw, write_noise
+from support.results import as_bytes
 from support.stores import files_of
 
 import fastdiff_dask as fd
@@ -53,13 +54,6 @@ def reference(folder: Path, client, store: str, threshold: float = 50.0) -> fd.R
     return fd.find_duplicates(
         folder / "a", folder / "b", store=folder / store, client=client, similarity_threshold=threshold, **SMALL
     )
-
-
-def as_bytes(result: fd.Result, folder: Path) -> bytes:
-    write_json(result, str(folder / "result.json"))
-    content = json.loads((folder / "result.json").read_text())
-    del content["stats"]
-    return json.dumps(content).encode()
 
 
 @pytest.fixture

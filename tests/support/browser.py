@@ -1,4 +1,4 @@
-"""Fixture of a browser, without a window."""
+"""Fixtures: a browser without a window, and a page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,3 +22,17 @@ def browser() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that notes what it asks for, and what goes wrong."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.asked, page.wrong = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("websocket", lambda socket: page.asked.append(socket.url))
+    page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (page.wrong.append(dialog.message), dialog.dismiss()))
+    yield page
+    page.close()

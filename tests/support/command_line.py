@@ -1,10 +1,11 @@
-"""Fixture of the command line, within the process of the tests."""
+"""The command line, within the process of the tests."""
 
 import signal
 import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from click.testing import CliRunner
 
 from fastdiff_dask.cli import commands
 
@@ -26,3 +27,10 @@ def run(
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+def invoke(*arguments: object, answer: str | None = None) -> tuple[int, str]:
+    """Run a command as a function; gives its exit code, and what it printed with its error, if there is one."""
+    done = CliRunner().invoke(commands.commands, [*map(str, arguments)], input=answer)
+    error = "" if done.exception is None or isinstance(done.exception, SystemExit) else str(done.exception)
+    return done.exit_code, done.output + error

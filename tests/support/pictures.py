@@ -25,3 +25,8 @@ def write_noise(folder: Path, images: int, seed: int, first: int = 0) -> list[Pa
     for path, pixels in zip(paths, drawn, strict=True):
         Image.fromarray(pixels).save(path)
     return paths
+
+
+def mse(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean squared error of two images: squared differences of all values, by pixels."""
+    return float(((a.astype(np.int64) - b.astype(np.int64)) ** 2).sum() / (a.shape[0] * a.shape[1]))

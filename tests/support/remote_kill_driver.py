@@ -15,10 +15,10 @@ import s3fs
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.kill_driver import import_all, in_child
 
+from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.outputs.json_file import write_json
-from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
 

@@ -5,13 +5,11 @@ import json
 import os
 from pathlib import Path
 
-from click.testing import CliRunner
 from PIL import Image
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions.decisions import FORMAT
 from fastdiff_dask.actions.removal_plan import RemovalPlan
-from fastdiff_dask.cli.commands import commands
 
 SIZE = {"thumbnail_size_x": 8, "thumbnail_size_y": 8}
 
@@ -71,10 +69,3 @@ def write_decisions(db: fd.FastDifPy, path: Path, marks: dict[str, str], pairs: 
     }
     path.write_text(json.dumps(content))
     return path
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(commands, [str(argument) for argument in arguments])
-    return done.exit_code if not isinstance(done.exception, fd.FastDiffError) else 9, done.output + str(
-        done.exception or ""
-    )
