@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,7 +228,7 @@ def test_decisions_hold_for_what_was_changed(tmp_path, photos, client):
     plan = db.plan()
     assert str(photos / "plain.jpg") not in [one.path for one in plan.chosen if one.kept == pair[0]]
     chosen = [one for one in plan.chosen if one.kept == pair[0]]
-    db.apply(RemovalPlan(chosen, value=plan.value), "trash", keep_metadata=True)
+    db.apply(replace(plan, chosen=chosen), "trash", keep_metadata=True)
     assert exif(photos / "kept.jpg") == (DATE, GPS)
     again = project(tmp_path, client)
     assert pair not in set(zip(again.pairs.a, again.pairs.b, strict=True))
