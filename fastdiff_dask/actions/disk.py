@@ -187,7 +187,7 @@ def copy_file(
             os.fsync(copy.fileno())
         with temporary.open("rb") as copy:
             if hashlib.file_digest(copy, "sha256").digest() != digest.digest():
-                raise StaysError("its copy is not equal to it; look after the disk of the folder")
+                raise StaysError("its copy is not equal to it; check the disk of that folder")
         for name in names(source.name):
             target = folder / name
             try:
