@@ -17,6 +17,7 @@ from ..runtime.activity import Work, read_activity
 from ..storage.comparisons import Comparison
 from ..storage.files import Files
 from ..storage.locks import ENDED
+from ..storage.pending import can_answer
 from ..storage.plans import Part, axes_and_tiles
 from ..storage.schema import LEASE, LOCK
 from ..storage.store import Store
@@ -66,6 +67,11 @@ class _Compared:
                 some = [unread.pop() for _ in range(min(len(unread), _AT_ONCE))]
                 tiles.similar[some], tiles.pairs[some] = comparison.tile_counts(part, some).T
         return time.monotonic() - start
+
+    def is_finished(self, generations: int) -> bool:
+        """Tell whether the pairs of all generations are compared."""
+        planned = self.parts[-1].generations.stop if self.parts else 0
+        return planned == generations and all(tiles.done.all() for tiles in self.tiles)
 
 
 class Monitor:
@@ -231,10 +237,16 @@ class Monitor:
         self._once += time.monotonic() - start
 
     def _comparisons(self, store: Store, running: list[dict[str, Any]]) -> list[ComparisonProgress]:
-        found = []
-        for comparison in Comparison.all_in(store):
+        comparisons = Comparison.all_in(store)
+        finished = []
+        for comparison in comparisons:
             compared = self._compared.setdefault(comparison.name, _Compared())
             self._once += compared.update(comparison, self._reading)
+            if compared.is_finished(len(store.generations)):
+                finished.append(comparison.settings)
+        found = []
+        for comparison in comparisons:
+            compared = self._compared[comparison.name]
             here = [what for what in running if what.get("comparison") == comparison.name]
             folders = {part.folder: number for number, part in enumerate(compared.parts)}
             places = [
@@ -257,9 +269,10 @@ class Monitor:
                 sum(int(tiles.planned.sum()) for tiles in compared.tiles),
                 sum(int(tiles.planned[tiles.done].sum()) for tiles in compared.tiles),
                 int(cells.similar.sum()),
+                any(can_answer(one, settings) for one in finished),
             )
-            found.append((not here, progress.done == progress.tiles, progress))
-        return [progress for *_, progress in sorted(found, key=lambda one: one[:2])]
+            found.append((not here, progress.answered, settings not in finished, progress))
+        return [progress for *_, progress in sorted(found, key=lambda one: one[:3])]
 
 
 def _numbers(running: Iterable[dict[str, Any]], name: str) -> list[int]:

@@ -58,7 +58,7 @@ def _state(snapshot: Snapshot) -> str:
         return f"Running: {stage}{left}."
     if not snapshot.images:
         return "Nothing was begun: no images are listed yet."
-    finished = snapshot.images_read == snapshot.images and all(one.done == one.tiles for one in snapshot.comparisons)
+    finished = snapshot.images_read == snapshot.images and all(one.answered for one in snapshot.comparisons)
     if finished and snapshot.comparisons:
         return "Finished; no process is at work."
     return "No process is at work; what is missing is done by the next run."

@@ -35,7 +35,13 @@ class WorkerProgress:
 
 @dataclass(frozen=True)
 class ComparisonProgress:
-    """A comparison and its tiles; pairs count different thumbnails alone."""
+    """A comparison and its tiles; pairs count different thumbnails alone.
+
+    Attributes
+    ----------
+    answered
+        Whether no pair is left to compare: it is finished, or a finished one has all its pairs.
+    """
 
     name: str
     title: str
@@ -46,6 +52,7 @@ class ComparisonProgress:
     pairs: int
     pairs_done: int
     similar: int
+    answered: bool
 
 
 @dataclass(frozen=True)

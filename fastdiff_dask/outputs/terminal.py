@@ -16,7 +16,7 @@ from ..results.clusters import Cluster
 from ..results.result import Result
 from ..stages.estimate import Estimate
 from ..storage.comparisons import Comparison
-from ..storage.pending import unplanned, unread_blocks
+from ..storage.pending import answering, is_finished, unplanned, unread_blocks
 from ..storage.plans import Plan
 from ..storage.store import Store
 from ..text import printable, with_unit
@@ -243,6 +243,9 @@ def describe_store(url: str) -> str:
     comparisons = Comparison.all_in(store)
     for comparison in comparisons:
         lines += _comparison_lines(comparison)
+        other = answering(comparisons, comparison.settings)
+        if other is not None and other is not comparison and is_finished(other):
+            lines.append(f"  answered by the finished comparison up to {other.settings.similarity_threshold:g}")
     if not comparisons:
         lines.append("Compare:    not begun")
     return "\n".join(lines)

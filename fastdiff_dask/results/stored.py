@@ -6,7 +6,7 @@ from ..config import CompareSettings
 from ..errors import UsageError
 from ..stages.roots import Root
 from ..storage.comparisons import Comparison
-from ..storage.pending import unplanned
+from ..storage.pending import answering, is_finished
 from ..storage.store import Store
 from .collect import collect_result
 from .result import Result
@@ -51,7 +51,7 @@ def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Co
     if name is not None and name not in [one.name for one in begun]:
         known = ", ".join(one.name for one in begun) or "none"
         raise UsageError(f"no comparison {name!r} in the store, which has: {known}")
-    found = [one for one in begun if name in (None, one.name) and not _unfinished(one)]
+    found = [one for one in begun if name in (None, one.name) and is_finished(one)]
     if not found:
         raise UsageError(f"no finished comparison in the store {store.url}; finish one by find with this store=")
     highest = max(one.settings.similarity_threshold for one in found)
@@ -62,9 +62,7 @@ def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Co
     if len({str(one.settings.to_json() | {"similarity_threshold": None}) for one in found}) > 1:
         names = ", ".join(one.name for one in found)
         raise UsageError(f"the store has comparisons of several kinds ({names}); name one by comparison=")
-    chosen = (max if threshold is None else min)(found, key=lambda one: one.settings.similarity_threshold)
-    return chosen, chosen.settings.similarity_threshold if threshold is None else threshold
-
-
-def _unfinished(comparison: Comparison) -> bool:
-    return bool(unplanned(comparison)) or any(plan.pending() for plan in comparison.plans())
+    limit = highest if threshold is None else threshold
+    chosen = answering(found, replace(found[0].settings, similarity_threshold=limit))
+    assert chosen is not None  # all are of one kind, and one has a threshold as high
+    return chosen, limit

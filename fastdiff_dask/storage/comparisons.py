@@ -50,6 +50,11 @@ def _order_chunk(images: int) -> int:
     return min(max(images, 1), _ORDER_CHUNK)
 
 
+def _is_begun(store: Store, name: str) -> bool:
+    # a folder alone was left by a process that was killed before it began
+    return "zarr.json" in store.files.names(f"{ARRAYS}/{COMPARISONS}/{name}")
+
+
 class Comparison:
     """One comparison of a store, begun or not.
 
@@ -80,8 +85,7 @@ class Comparison:
         """All comparisons that were begun."""
         found = []
         for name in sorted(store.files.names(f"{ARRAYS}/{COMPARISONS}")):
-            # a folder alone was left by a process that was killed before it began
-            if name != "zarr.json" and "zarr.json" in store.files.names(f"{ARRAYS}/{COMPARISONS}/{name}"):
+            if name != "zarr.json" and _is_begun(store, name):
                 attributes = store.arrays.attributes(f"{COMPARISONS}/{name}")
                 with store.files.reading(f"comparison {printable(name)}"):
                     comparison = cls(store, CompareSettings.from_json(attributes["settings"]))
@@ -90,6 +94,10 @@ class Comparison:
                         raise ValueError(f"its settings are those of {printable(comparison.name)}")
                     found.append(comparison)
         return found
+
+    def is_begun(self) -> bool:
+        """Tell whether it is recorded."""
+        return _is_begun(self.store, self.name)
 
     # -- plans -------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What is left to do: blocks to read or to hash, generations to plan, pairs to compare."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..config import CompareSettings
@@ -11,9 +12,12 @@ from .schema import HASHES
 from .store import Store
 
 __all__ = [
+    "answering",
+    "can_answer",
     "check_read",
     "choose_comparison",
     "hashing_of",
+    "is_finished",
     "pairs_left",
     "unhashed_blocks",
     "unplanned",
@@ -88,21 +92,44 @@ def pairs_left(comparison: Comparison) -> int:
     return left
 
 
-def choose_comparison(store: Store, settings: CompareSettings) -> Comparison:
-    """Choose the recorded comparison that answers the question with the least work left, or a new one.
+def is_finished(comparison: Comparison) -> bool:
+    """Tell whether all pairs of images of the store are compared."""
+    return not unplanned(comparison) and not any(plan.pending() for plan in comparison.plans())
 
-    A comparison by the same measure with the same transforms and a threshold at least as high has all the pairs that
-    are wanted.
+
+# -- the comparison that answers a question ----------------------------------------------------------------------------
+
+
+def can_answer(compared: CompareSettings, asked: CompareSettings) -> bool:
+    """Tell whether a comparison has all the pairs that are asked for.
+
+    It has if its threshold is at least as high, and nothing else is different.
+
+    Examples
+    --------
+    >>> high, low = (CompareSettings(similarity_threshold=threshold) for threshold in (200, 100))
+    >>> can_answer(high, low), can_answer(low, high)
+    (True, False)
     """
+    threshold = asked.similarity_threshold
+    return compared.similarity_threshold >= threshold and replace(compared, similarity_threshold=threshold) == asked
 
-    def kind(one: CompareSettings) -> CompareSettings:
-        return replace(one, similarity_threshold=settings.similarity_threshold)
 
-    wanted = Comparison(store, settings)
-    candidates = {wanted.name: wanted} | {
-        other.name: other
-        for other in Comparison.all_in(store)
-        if kind(other.settings) == kind(settings)
-        and other.settings.similarity_threshold >= settings.similarity_threshold
-    }
-    return min(candidates.values(), key=lambda one: (pairs_left(one), one.settings.similarity_threshold))
+def answering(comparisons: Iterable[Comparison], asked: CompareSettings) -> Comparison | None:
+    """Choose the comparison that answers a question; None if none of them can.
+
+    - A finished one comes before an unfinished one.
+    - Among unfinished ones, the one with the fewest pairs left comes first.
+    - Among equals, the one with the lowest threshold comes first.
+    """
+    return min(
+        (one for one in comparisons if can_answer(one.settings, asked)),
+        key=lambda one: (not is_finished(one), pairs_left(one), one.settings.similarity_threshold),
+        default=None,
+    )
+
+
+def choose_comparison(store: Store, asked: CompareSettings) -> Comparison:
+    """Choose the recorded comparison that answers a question, or a new one if that has less to do; see `answering`."""
+    new = Comparison(store, asked)
+    return answering([*Comparison.all_in(store), new], asked) or new
