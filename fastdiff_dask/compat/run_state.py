@@ -1,6 +1,6 @@
 """Settings and progress of a project, under the names of fast_diff_py's configuration."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +8,7 @@ from ..errors import UsageError
 from ..images.display import project_html
 from ..project.options import Settings
 from ..storage.comparisons import Comparison
-from ..storage.pending import hashing_of, pairs_left, unplanned, unread_blocks
+from ..storage.pending import choose_comparison, is_finished, pairs_left, unread_blocks
 from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
 from ..text import printable, with_unit
@@ -150,22 +150,14 @@ class RunState:
 
     @cached_property
     def _comparison(self) -> Comparison | None:
-        """The one that answers what was asked for, if it was begun."""
+        """The comparison by which a run goes on, if it was begun."""
         if self._store is None:
             return None
-        wanted = self.settings.comparison
-        if wanted.only_matching_hash or wanted.skip_matching_hash:
-            try:
-                wanted = replace(wanted, hashes=hashing_of(self._store))
-            except UsageError:  # there are none, or of several kinds
-                return None
-        found = [
-            one
-            for one in Comparison.all_in(self._store)
-            if one.settings.similarity_threshold >= wanted.similarity_threshold
-            and replace(wanted, similarity_threshold=0) == replace(one.settings, similarity_threshold=0)
-        ]
-        return min(found, key=lambda one: one.settings.similarity_threshold, default=None)
+        try:
+            chosen = choose_comparison(self._store, self.settings.comparison)
+        except UsageError:  # there are no hashes, or hashes of several kinds
+            return None
+        return chosen if chosen.is_begun() else None
 
     @property
     def sl_queue_status(self) -> dict[str, int] | None:
@@ -187,11 +179,9 @@ class RunState:
             return "init"
         if self._left:
             return "first_loop_in_progress" if self.fl_inserted_counter else "indexed_dirs"
-        status = self.sl_queue_status
-        if status is None:
+        if self._comparison is None:
             return "first_loop_done" if self._store.blocks else "indexed_dirs"
-        finished = status["tiles_done"] == status["tiles"] and not unplanned(self._comparison)  # type: ignore[arg-type]
-        return "second_loop_done" if finished else "second_loop_in_progress"
+        return "second_loop_done" if is_finished(self._comparison) else "second_loop_in_progress"
 
 
 def show_state(state: RunState, url: str) -> str:

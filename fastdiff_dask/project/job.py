@@ -27,10 +27,9 @@ from ..storage.comparisons import Comparison
 from ..storage.pending import (
     check_read,
     choose_comparison,
-    hashing_of,
+    is_finished,
     pairs_left,
     unhashed_blocks,
-    unplanned,
     unread_blocks,
 )
 from ..storage.store import Store
@@ -340,7 +339,7 @@ class Job:
         with self._stage("compare"):
             comparison = self._chosen_comparison(asked)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
-            if pairs_left(comparison) or unplanned(comparison):
+            if not is_finished(comparison):
                 check_visible(self.client, self.store_url, [])
                 sizes: dict[str, Any] = {"tile_side": tile_side, "sub_block": sub_block}
                 plan_comparison(comparison, self.client, gpu_tasks=sum(gpus.values()), **sizes)
@@ -364,13 +363,11 @@ class Job:
 
     def _chosen_comparison(self, asked: Settings) -> Comparison:
         """The comparison to go on with, after the pictures that were left for this stage are read."""
-        store, settings = self.store, asked.comparison
+        store = self.store
         if unread_blocks(store) and not asked.fl_compute_thumbnails:
             self._read(None, asked.fl_cpu_proc)
         check_read(store)
-        if settings.only_matching_hash or settings.skip_matching_hash:
-            settings = replace(settings, hashes=hashing_of(store))
-        return choose_comparison(store, settings)
+        return choose_comparison(store, asked.comparison)
 
     def _compare_tiles(self, comparison: Comparison, measure: Measure | None, gpus: dict[str, int]) -> None:
         failed: dict[str, str] = {}

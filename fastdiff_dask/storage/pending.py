@@ -130,6 +130,14 @@ def answering(comparisons: Iterable[Comparison], asked: CompareSettings) -> Comp
 
 
 def choose_comparison(store: Store, asked: CompareSettings) -> Comparison:
-    """Choose the recorded comparison that answers a question, or a new one if that has less to do; see `answering`."""
+    """Choose the recorded comparison that answers a question, or a new one if that has less to do; see `answering`.
+
+    Raises
+    ------
+    UsageError
+        If images are to be compared by their hashes, and have none of one kind.
+    """
+    if asked.only_matching_hash or asked.skip_matching_hash:
+        asked = replace(asked, hashes=hashing_of(store))
     new = Comparison(store, asked)
     return answering([*Comparison.all_in(store), new], asked) or new
