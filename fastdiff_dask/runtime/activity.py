@@ -1,12 +1,12 @@
-"""What tasks are doing right now, told by themselves for whoever watches: small files in the store, no part of results.
+"""Small files in the store by which tasks tell what they are doing, for the live page and `status`.
 
 ::
 
     <store>/activity/run.json        the stage that runs, written by the process that runs it: see `stage`
     <store>/activity/<worker>.json   one a worker thread, replaced when it starts and ends a task: see `recorded`
 
-They are removed when a stage begins; nothing depends on them. Writing one takes 0.1 to 0.5 ms on a local disk, and one
-that cannot be written is left out: a task never fails for it.
+The next stage removes them, and no result depends on them. Writing one takes 0.1 to 0.5 ms on a local disk. A task does
+not fail if its file cannot be written.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ from ..storage.schema import ACTIVITY
 __all__ = ["AMOUNTS", "Amounts", "Work", "read_activity", "recorded", "stage"]
 
 _RUN = "run.json"
-# A worker that ended its last task so many seconds ago does nothing.
+# Seconds after its last task, when a worker counts as idle.
 _IDLE = 5.0
-# More is not read of what may be someone else's: bytes of a file, and files.
+# A store may be someone else's: at most so many bytes of a file are read, and so many files.
 _LARGEST, _MOST = 65_536, 4096
 
 
@@ -41,9 +41,9 @@ class Amounts:
     Attributes
     ----------
     tasks, images, pairs, similar, errors
-        Tasks ended, images read, pairs of images compared, similar pairs found, images that could not be read.
+        Numbers of tasks ended, images read, pairs compared, similar pairs found, images that could not be read.
     seconds
-        Time that the tasks took.
+        Time of the tasks.
     """
 
     tasks: int = 0
@@ -54,7 +54,7 @@ class Amounts:
     seconds: float = 0.0
 
     def add(self, other: "Amounts") -> None:
-        """Add those of another."""
+        """Add the amounts of another."""
         for name in AMOUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -64,20 +64,20 @@ AMOUNTS = tuple(Amounts.__dataclass_fields__)
 
 @dataclass
 class Work:
-    """What a worker thread did in a run and does now.
+    """Work of a worker thread in a run: tasks that ended, and the one that runs.
 
     Attributes
     ----------
     run, stage
-        The run that its tasks belong to, and the stage of that.
+        The run of its tasks, and the stage of that run.
     worker, host, process, thread
-        Who it is: address on the cluster, machine, numbers of process and thread.
+        Address on the cluster, name of the machine, numbers of process and thread.
     running
-        The task that runs now: what tells it from others of the stage; None between tasks.
+        Values that tell the running task from others of the stage; None between tasks.
     version
-        How often this was written.
+        Number of times that this was written.
     done, last
-        All tasks of the run that ended, and the last one.
+        Amounts of all tasks of the run that ended, and of the last one.
     """
 
     run: str
@@ -94,11 +94,11 @@ class Work:
 
     @property
     def name(self) -> str:
-        """Name of its file, without the ending."""
+        """Name of the file, without the ending."""
         return f"{re.sub('[^A-Za-z0-9_-]', '_', self.host)}-{self.process}-{self.thread}"
 
     def rate(self, amount: str, elapsed: float) -> float:
-        """Amount a second, by the last task; less if the present one takes longer than that.
+        """Compute the amount a second by the last task; less if the running one takes longer.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ _here: dict[int, Work] = {}
 
 @contextlib.contextmanager
 def stage(files: Files, name: str) -> Iterator[str]:
-    """Begin a run of a stage, and say that it runs for as long as the block takes; what an earlier one left is removed.
+    """Begin a run of a stage, and record that it runs as long as the block; files of earlier runs are removed.
 
     Parameters
     ----------
@@ -129,7 +129,8 @@ def stage(files: Files, name: str) -> Iterator[str]:
 
     Yields
     ------
-    Number of the run, which its tasks need for `recorded`, and to write to the store.
+    str
+        Name of the run, which its tasks need for `recorded` and to write to the store.
     """
     run = {"run": files.begin_run(), "stage": name, "host": socket.gethostname(), "process": os.getpid()}
     run |= {"started": time.time(), "ended": None}
@@ -144,22 +145,23 @@ def stage(files: Files, name: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def recorded(files: Files, run: str, stage_name: str, **what: Any) -> Iterator[Amounts]:
-    """Record a task of a run, for as long as the block takes.
+    """Record a task of a run, as long as the block.
 
     Parameters
     ----------
     files
         Files of the store.
     run
-        What `stage` gave; empty records nothing.
+        Name of the run, as `stage` gives it; nothing is recorded if it is empty.
     stage_name
         Name of the stage.
     what
-        What tells the task from others of the stage.
+        Values that tell the task from others of the stage.
 
     Yields
     ------
-    Amounts for the block to fill in, all but the tasks and the seconds.
+    Amounts
+        To be filled in by the block, but for tasks and seconds.
     """
     amounts = Amounts(tasks=1)
     if not run:
@@ -206,9 +208,9 @@ def _write(files: Files, name: str, values: dict[str, Any]) -> None:
 
 
 def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
-    """Read what is recorded: the run, as `stage` wrote it, and the work of its threads.
+    """Read the records: the run, as `stage` wrote it, and the work of its threads.
 
-    What is damaged, not understood or of another run is left out. Texts are as they were found, whoever wrote them.
+    Files that are damaged or of another run are left out. Texts are not checked: anyone may have written them.
     """
     run: dict[str, Any] | None = None
     works = []
@@ -270,9 +272,9 @@ def _decode(values: dict[str, Any]) -> Work:
 
 
 def _add_metrics(worker: Any) -> None:
-    """Show what a worker does on the page "workers" of Dask's dashboard; 0 when it does nothing of ours.
+    """Show the rates of a worker on the page "workers" of Dask's dashboard.
 
-    By the tasks rather than by a plugin, which would keep workers without this package from joining the cluster.
+    Tasks add them, as a plugin would keep workers without this package from joining the cluster.
     """
     if _METRICS.keys() - worker.metrics.keys():
         worker.metrics = {**worker.metrics, **_METRICS}  # its event loop may be reading the former

@@ -1,4 +1,4 @@
-"""BLAS held to one thread in processes that run tasks: one worker thread is one core."""
+"""BLAS limited to one thread in processes that run tasks: a worker thread is a core."""
 
 import contextlib
 import ctypes
@@ -17,12 +17,15 @@ _KEPT_BYTES = 32 << 20  # the largest size that the C library would learn
 
 
 class _SingleThreadedBlas:
-    """Hold BLAS to one thread from the first kernel of this process on.
+    """Limit BLAS to one thread, from the first kernel of this process on.
 
-    Two tasks whose BLAS used all cores would fight over them. The limit is global to the process and is not lifted:
-    set and lifted around each task, OpenBLAS made two threads slower than one (0.7 s for a chunk of the dense matrix
-    instead of 0.34 s), and lifted later, from another thread, it stays as it is (OpenBLAS 0.3.31). A notebook that
-    wants more after a run on the embedded cluster calls ``threadpoolctl.threadpool_limits(cores)``.
+    Two tasks whose BLAS used all cores would fight over them. The limit counts for the whole process, and stays:
+
+    - set and lifted around each task, it made two threads slower than one (0.7 s instead of 0.34 s for a chunk of the
+      dense matrix);
+    - lifted later, from another thread, it stays as it is (OpenBLAS 0.3.31).
+
+    A notebook that wants more after a run on the embedded cluster calls ``threadpoolctl.threadpool_limits(cores)``.
     """
 
     def __init__(self) -> None:
@@ -41,10 +44,10 @@ class _SingleThreadedBlas:
 
 
 def _reuse_memory() -> None:
-    """Let the C library keep the memory of one array for the next.
+    """Let the C library keep the memory of an array for the next one.
 
-    It learns by itself which sizes to keep, but not where a limit is set, as Dask's nannies do for their workers: there
-    each array from 128 kB on was fresh memory, and reading took a fifth longer than in threads of one process.
+    By itself it learns which sizes to keep, unless a limit is set; Dask's nannies set one for their workers. There each
+    array from 128 kB on was fresh memory, and reading took a fifth longer than in threads of one process.
     """
     if TRIM_VARIABLE in os.environ and sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's

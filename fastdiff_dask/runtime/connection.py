@@ -1,4 +1,4 @@
-"""Where tasks run: the client that is there, or an embedded one; tasks in bounded waves; memory checked beforehand."""
+"""Clients of Dask: connected to a scheduler, by address or file, or to a cluster that is started here."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ _PRELOADED = ["fastdiff_dask.tasks.read_block", "fastdiff_dask.tasks.compare_til
 
 
 def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Security | None:
-    """Certificates for a scheduler at ``tls://``; None, which is what Dask's configuration says, if none are named.
+    """Load the certificates for a scheduler at ``tls://``; None, for those of Dask's configuration, if none are named.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Secu
     Raises
     ------
     UsageError
-        If a file is missing or has something else.
+        If a file is missing, or has no certificate.
     """
     if ca_file is None and cert is None and key is None:
         return None
@@ -71,7 +71,7 @@ def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Secu
 
 
 def _check_protocol(address: str, security: Security | None) -> None:
-    """Refuse an address that does not go with the certificates."""
+    """Refuse certificates without encryption, and encryption without certificates."""
     protocol, tls = address.partition("://")[0], (security or Security()).get_connection_args("client")
     if protocol == "tls" and tls["ssl_context"] is None:
         raise UsageError(
@@ -139,7 +139,7 @@ def connect_by_file(path: str, security: Security | None = None) -> Client:
 
 
 def current_client() -> Client | None:
-    """The client that this process uses by default, as one made in a notebook does."""
+    """Give the default client of this process, such as the last one made in a notebook; None if there is none."""
     try:
         return default_client()
     except ValueError:
@@ -149,15 +149,15 @@ def current_client() -> Client | None:
 def embedded_client(
     threads: int | None = None, dashboard_address: str | None = None, *, processes: int | None = None
 ) -> Client:
-    """Start a scheduler, and a worker of threads within this process or workers of their own, on this machine.
+    """Start a cluster on this machine: a worker of threads in this process, or workers that are processes.
 
     Threads do as well as processes here (Pillow and BLAS release the GIL), start at once and need no ``__main__``
-    guard. Everything listens on the loopback address, or the dashboard where it was asked to.
+    guard. Everything listens on the loopback address, but for the dashboard if it was asked to listen elsewhere.
 
     Parameters
     ----------
     threads
-        Tasks at a time, in each process; by default, as many as make one for each core in all.
+        Tasks at a time in each process; by default, one for each core in all.
     processes
         Number of processes, each a worker; none by default. A script that asks for them needs a ``__main__`` guard.
     dashboard_address
@@ -170,7 +170,7 @@ def embedded_client(
     _silence_logs()
     try:
         with warnings.catch_warnings():
-            # another process took it just now: Dask takes another one, which is printed, and leaves a socket open
+            # another process took the port just now: Dask takes another one, which is printed, and leaves a socket open
             warnings.filterwarnings("ignore", f"\\s*Port {_DASHBOARD_PORT} is already in use")
             warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
             cluster = LocalCluster(
@@ -179,9 +179,9 @@ def embedded_client(
                 host=_HOST if processes else None,
                 threads_per_worker=threads,
                 dashboard_address=dashboard_address,
-                # without it the worker's own pages are served on all interfaces
+                # otherwise the worker's own pages are served on all interfaces
                 worker_dashboard_address=f"{_HOST}:0",
-                # imported while they start, not by their first tasks
+                # imported while workers start, not by their first tasks
                 **({"preload": _PRELOADED} if processes else {}),
                 silence_logs="CRITICAL",
             )
@@ -215,7 +215,7 @@ def _silence_logs() -> None:
 
 
 def check_dashboard_address(address: str) -> None:
-    """Refuse what the dashboard could not listen at.
+    """Refuse an address at which the dashboard cannot listen.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def _is_free(port: int) -> bool:
 
 
 def dashboard_link(client: Client) -> str:
-    """Address of the dashboard; of an embedded cluster, where it really listens."""
+    """Give the address of the dashboard; for an embedded cluster the one at which it really listens."""
     scheduler = getattr(client.cluster, "scheduler", None)
     if scheduler is None or not scheduler.address.startswith("inproc://"):
         return str(client.dashboard_link)

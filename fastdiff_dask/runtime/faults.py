@@ -1,4 +1,4 @@
-"""What tasks do about faults that pass, and what is said about those that do not."""
+"""Faults: tasks try again after those that may pass, and the others are explained."""
 
 import contextlib
 import errno
@@ -19,9 +19,9 @@ from ..text import one_line
 __all__ = ["KEPT", "connected", "failure", "hide_logs", "retried"]
 
 KEPT = "finished work is kept, the same command goes on"
-# Seconds before each further attempt: a file server that restarts is away longer, but then all tasks would wait.
+# Seconds before each further attempt. A file server that restarts is away for longer, but all tasks would wait for it.
 _PAUSES = (0.1, 0.5, 2.0)
-# These do not pass by themselves.
+# Errors that do not pass by themselves.
 _LASTING = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -37,10 +37,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def retried(task: _Function) -> _Function:
-    """Run a task again when it fails with an OSError that may pass, three times at most.
+    """Run a task again if it fails with an OSError that may pass, three times at most.
 
-    The task commits whole files or nothing, so that running it again does no harm. What functions of the user's raise
-    never comes here as an OSError.
+    A task commits whole files, so that running it again does no harm. An OSError of a user's function does not arrive
+    here as one.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def retried(task: _Function) -> _Function:
 
 
 def failure(future: Future) -> FastDiffError:
-    """Why a future gave no result."""
+    """Explain why a future has no result."""
     error = None
     if future.status not in ("cancelled", "lost"):
         with contextlib.suppress(CancelledError):
@@ -96,12 +96,12 @@ def failure(future: Future) -> FastDiffError:
 
 @contextlib.contextmanager
 def connected(client: Client | None) -> Iterator[None]:
-    """Say in one line that a client lost its scheduler, whatever it raises then.
+    """Turn all errors of a client that lost its scheduler into one of one line.
 
     Raises
     ------
     FastDiffError
-        If it did.
+        If the scheduler was lost.
     """
     try:
         yield
@@ -118,6 +118,6 @@ def _lost() -> FastDiffError:
 
 
 def hide_logs() -> None:
-    """Keep what Dask logs off the terminal: the command line says itself what went wrong, in one line."""
+    """Keep the logs of Dask off the terminal: the command line explains errors itself, in one line."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

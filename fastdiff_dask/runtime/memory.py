@@ -1,4 +1,4 @@
-"""What a task needs of a worker's memory; what does not fit is refused before anything is computed."""
+"""Memory that tasks need; jobs that do not fit into the workers' memory are refused before anything is computed."""
 
 import math
 
@@ -23,17 +23,17 @@ __all__ = [
 
 
 def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
-    """Memory that a task of this stage needs for thumbnails: its block in parts, whole, encoded, and one waiting."""
+    """Compute the bytes that a task needs for thumbnails: a block in read parts, whole, encoded, and one waiting."""
     return 4 * settings.block_bytes
 
 
 def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
-    """Refuse blocks that do not fit into the share of a worker's memory that one task has (0: unlimited).
+    """Refuse blocks that do not fit into the memory of a worker for one task (0: unlimited).
 
     Raises
     ------
     UsageError
-        With the largest block size that would do.
+        If a block does not fit; names the largest block size that does.
     """
     needed = thumbnail_task_bytes(settings)
     if 0 < bytes_per_task < needed:
@@ -44,29 +44,29 @@ def check_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
 
 
 def verify_bytes(settings: ThumbnailSettings) -> int:
-    """Memory of the exact comparison: thumbnails as stored, prepared with temporaries, and matrices of errors."""
+    """Compute the bytes of an exact comparison: thumbnails as stored and as prepared, and matrices of errors."""
     values = math.prod(settings.shape)
     rows = chunk_rows(values)
     return (2 * LISTED_CHUNKS + 6) * rows * values + 6 * 4 * rows * values + 6 * 8 * rows * rows
 
 
 def sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:
-    """Memory for each sub-block along the sides of a tile: signatures, twice more for products, numbers."""
+    """Compute the bytes for each sub-block along the sides of a tile: signatures, two copies for products, numbers."""
     return sub_block * (2 * 3 * 4 * (signature_length(*settings.shape) + 8) + 64)
 
 
 def compare_task_bytes(settings: ThumbnailSettings) -> int:
-    """Memory that comparing the smallest tile needs; see `compare_tiles`."""
+    """Compute the bytes that a task needs for the smallest tile."""
     return verify_bytes(settings) + sub_block_bytes(settings, SUB_BLOCK)
 
 
 def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> None:
-    """Refuse thumbnails that cannot be compared in the share of a worker's memory that one task has (0: unlimited).
+    """Refuse thumbnails that cannot be compared in the memory of a worker for one task (0: unlimited).
 
     Raises
     ------
     UsageError
-        With both figures.
+        If they do not fit.
     """
     needed = compare_task_bytes(settings)
     if 0 < bytes_per_task < needed:
@@ -78,12 +78,12 @@ def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> No
 
 
 def check_tiles(tile_side: int | None, sub_block: int | None) -> None:
-    """Refuse what a user names for `plan_part` and cannot be planned.
+    """Refuse sizes of tiles and sub-blocks that `plan_part` cannot plan with.
 
     Raises
     ------
     UsageError
-        With the value.
+        If one is no whole number from 1, or too large.
     """
     for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
         if value is not None:
@@ -95,12 +95,12 @@ def check_tiles(tile_side: int | None, sub_block: int | None) -> None:
 
 
 def check_planned_memory(plans: list[Plan], settings: ThumbnailSettings, bytes_per_task: int) -> None:
-    """Refuse tiles that were planned for workers with more memory, if there is one that is not finished.
+    """Refuse unfinished tiles that were planned for workers with more memory.
 
     Raises
     ------
     UsageError
-        With both figures.
+        If one does not fit.
     """
     for plan in plans if bytes_per_task else []:
         sides = [max(len(plan.tiles[number].rows), len(plan.tiles[number].columns)) for number in plan.pending()]

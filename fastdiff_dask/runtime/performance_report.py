@@ -17,9 +17,9 @@ __all__ = ["PerformanceReport"]
 
 
 class PerformanceReport:
-    """Dask's performance report of what a client runs, from `begin` to `write`: an HTML page that needs no network.
+    """Dask's performance report of the tasks of a client, from `begin` to `write`: an HTML page that needs no network.
 
-    As `distributed.performance_report`, which works with the default client alone.
+    The same as `distributed.performance_report`, which works only with the default client.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class PerformanceReport:
         self._start, self._count = 0.0, 0
 
     def begin(self, client: Client) -> None:
-        """Report from now on, if that was not begun."""
+        """Report from now on, if there is no report yet."""
         if self._client is None:
             self._client, self._start = client, time()
             self._count = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.monitor.count)
-            client.get_task_stream(start=0, stop=0)  # from now on the scheduler keeps it
+            client.get_task_stream(start=0, stop=0)  # makes the scheduler record from now on
 
     def write(self) -> None:
-        """Write the report, if it was begun; that it could not be written is said, but is no error of the job."""
+        """Write the report, if it was begun; print a line if it cannot be written, which is no error of the job."""
         client, self._client = self._client, None
         if client is None:
             print(f"Nothing was computed: no performance report at {self.path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Who answers at the address of a scheduler: asked before a client is made, which would end late and with noise."""
+"""A look at the address of a scheduler before a client is made, which would fail late and with pages of log."""
 
 import asyncio
 import socket
@@ -17,21 +17,21 @@ __all__ = ["probe_scheduler"]
 
 
 def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -> None:
-    """See that a scheduler answers, and that it is one that this client understands.
+    """See that a scheduler answers at an address, and that it has our version of distributed.
 
     Parameters
     ----------
     address
-        Its address.
+        The address of the scheduler.
     seconds
-        How long to wait for it: it may be starting just now.
+        Longest time to wait for it: it may be starting just now.
     connection_arguments
-        What `Security.get_connection_args` gives.
+        Arguments as `Security.get_connection_args` gives them.
 
     Raises
     ------
     UsageError
-        If the address is none, its host is not known, or something else listens there.
+        If the address is not valid, its host is unknown, or something else listens there.
     OSError, TimeoutError
         If nothing answers.
     """
@@ -43,7 +43,7 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
         kind, version = asked.result()
     except (OSError, TimeoutError):
         raise
-    except Exception as error:  # whatever a stranger's answer leads to
+    except Exception as error:  # another program may answer anything
         raise UsageError(
             f"what listens at {address} is not understood ({one_line(error, 200, kind=True)}); name a Dask scheduler, "
             f"of the version {distributed.__version__} that is installed here"
@@ -52,7 +52,7 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
         raise UsageError(
             f"at {address} listens no scheduler ({kind[:50]}); name the address that 'dask scheduler' shows"
         )
-    # as Dask itself asks for it: messages between versions are not compatible by any promise
+    # as Dask itself requires: messages of different versions need not be compatible
     if version.split(".")[:2] != distributed.__version__.split(".")[:2]:
         raise UsageError(
             f"the scheduler at {address} has distributed {version[:50]}, this process has {distributed.__version__}; "
@@ -87,7 +87,7 @@ def _no_address(address: str) -> UsageError:
 
 
 async def _ask(address: str, seconds: float, connection_arguments: dict[str, Any]) -> tuple[str, str]:
-    """Type of the server, and its version of distributed."""
+    """Ask a server for its type, and for its version of distributed."""
 
     async def ask() -> tuple[str, str]:
         comm = await open_comm(address, timeout=seconds, **connection_arguments)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM within a stage: what is in flight is ended, and then the run; a second one ends it at once."""
+"""Ctrl-C and SIGTERM within a stage: tasks in flight end, then the run ends; a second signal ends it at once."""
 
 import contextlib
 import os
@@ -12,26 +12,26 @@ from typing import Any
 __all__ = ["check", "dask_setup", "is_asked", "stoppable"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# The signal that asked to stop, of the stage that runs in the main thread; 0 for none.
+# The signal that asked the stage of the main thread to stop; 0 for none.
 _asked: int = 0
 
 
 def dask_setup(worker: Any) -> None:
-    """Let a worker process that was started here live on after Ctrl-C: a terminal sends it to all of them.
+    """Let a worker process that was started here ignore Ctrl-C, which a terminal sends to all processes.
 
-    Called by Dask, see its ``preload``. Whoever started them ends them.
+    Dask calls it, see its ``preload``. The process that started the workers ends them.
     """
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def is_asked() -> bool:
-    """Whether the stage of this thread is to stop."""
+    """Tell whether the stage of this thread was asked to stop."""
     return bool(_asked) and threading.current_thread() is threading.main_thread()
 
 
 def check() -> None:
-    """Stop here if it is asked for.
+    """Stop here if the stage was asked to.
 
     Raises
     ------
@@ -48,10 +48,19 @@ def check() -> None:
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Let the first signal ask the block to stop, and the second one do what it did before; raises as `check`.
+    """Let the first signal ask the block to stop, and the second one do what it did before.
 
-    Only in the main thread, and only where nobody handles the signal otherwise: a server that runs this knows better.
-    A handler that ends the process, whatever it does, may say so by an attribute ``ends_at_once``.
+    Nothing changes:
+
+    - in other threads than the main one;
+    - for a signal with a handler of someone else's: a server that runs this knows better. A handler that ends the
+      process in any case may have an attribute ``ends_at_once``, and is replaced;
+    - for a signal that is ignored, as SIGINT is in the background of a script.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        At the end of the block, if it was asked to stop; see `check`.
     """
     global _asked
     former: dict[int, Any] = {}

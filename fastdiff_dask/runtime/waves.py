@@ -25,31 +25,32 @@ def run_in_waves(
     in_flight: int,
     most: int | Callable[[], int | None] | None = None,
 ) -> Iterator[Future]:
-    """Submit the futures of each item, some items at a time, and give each future when it is done.
+    """Submit the futures of items, some items at a time, and give each future when it has ended.
 
-    Memory on client and scheduler grows with `in_flight`, not with the number of items; of workers that join, the
-    number of items grows in proportion. Whatever ends the loop early cancels what was submitted. When it is to stop,
-    see `signals`, items that no worker has begun are cancelled, and it stops when the others have ended.
+    - Memory on client and scheduler grows with `in_flight`, not with the number of items.
+    - When workers join, more items are in flight, in proportion.
+    - Whatever ends the loop early cancels the futures in flight.
+    - After a signal (see `signals`), items that no worker has begun are cancelled; the loop stops when the others end.
 
     Parameters
     ----------
     client
-        Where to run.
+        Client of the cluster.
     items
-        What to submit, in this order.
+        The items, submitted in this order.
     submit
-        Gives the futures of an item; the last one ends it.
+        Function of an item that gives its futures; the item ends with the last one.
     in_flight
-        Items submitted and not ended, for the workers that are there now.
+        Number of items in flight, for the workers that are there now.
     most
-        The same, at most, whatever workers there are; or what gives it, if it changes.
+        Largest number of items in flight, whatever workers there are; or a function that gives it.
 
     Raises
     ------
     FastDiffError
-        If a task failed, with its reason.
+        If a task failed, or there are no workers for long.
     KeyboardInterrupt, SystemExit
-        If it was to stop.
+        If a signal asked to stop.
     """
     wave = _Wave(client, iter(items), submit, in_flight, most)
     watch = _Watch(client, wave)

@@ -1,4 +1,4 @@
-"""What the workers of a cluster have and see, found out before any work: this package, the store, the pictures."""
+"""The workers of a cluster: before any work they are asked for this package, the store, the pictures, and GPUs."""
 
 import contextlib
 import os
@@ -26,14 +26,14 @@ _SHOWN = 3
 
 
 class Capacity(NamedTuple):
-    """What the workers offer: tasks at a time in all, and memory in bytes for each of them (0: no limit)."""
+    """Capacity of the workers: tasks at a time in all, and memory in bytes for each of them (0: no limit)."""
 
     threads: int
     bytes_per_task: int
 
 
 def is_embedded(client: Client) -> bool:
-    """Whether the workers are threads of this process, which have and see what it does."""
+    """Tell whether the workers are threads of this process."""
     return bool(client.scheduler.address.startswith("inproc:"))
 
 
@@ -43,7 +43,7 @@ def check_package(client: Client) -> None:
     Raises
     ------
     UsageError
-        With the workers that do not, and what to do.
+        If a worker has another version, or none.
     """
     # an expression, because a function of this package could not even be sent to a worker without it
     for worker, found in _on_all(client, eval, "__import__('fastdiff_dask').__version__").items():
@@ -61,10 +61,10 @@ def check_package(client: Client) -> None:
 
 
 def upload_package(client: Client) -> None:
-    """Give this package, as it is installed here, to all workers that are there now or come later.
+    """Give this package, as it is installed here, to all workers, and to those that join later.
 
-    What it depends on must be installed there. Workers that have used another version of it already have to be
-    restarted first (``client.restart()``). Workers that are threads of this process need nothing.
+    Its dependencies must be installed there. Workers that have used another version must be restarted first
+    (``client.restart()``). Workers that are threads of this process need nothing.
 
     Parameters
     ----------
@@ -91,7 +91,9 @@ def upload_package(client: Client) -> None:
 
 
 def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -> None:
-    """See that all workers see the store, and some files that this process sees; threads of it are not asked.
+    """See that all workers see the store, and the files that this process sees.
+
+    Workers that are threads of this process are not asked.
 
     Parameters
     ----------
@@ -100,12 +102,12 @@ def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -
     store_url
         Address of the store; None if there is none yet.
     paths
-        Folders and files, or URLs of some; those folders and files that this process does not see itself are left out.
+        Folders, files and URLs. Folders and files that this process does not see itself are left out.
 
     Raises
     ------
     UsageError
-        With a worker and what it does not see.
+        If a worker does not see one of them.
     """
     if is_embedded(client):
         return
@@ -124,7 +126,7 @@ def check_visible(client: Client, store_url: str | None, paths: Sequence[str]) -
 
 
 def _unseen(store_url: str | None, paths: list[bytes]) -> list[bytes] | str:
-    """What is not seen here; or why it cannot be told, of addresses elsewhere."""
+    """Give the paths that are not seen here, or a reason why this cannot be told."""
     try:
         unseen = [path for path in paths if not _exists(os.fsdecode(path))]
         if store_url is not None and ARRAYS not in Files(store_url).names():
@@ -149,7 +151,7 @@ def _exists(path: str) -> bool:
 
 def _on_all(client: Client, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    # a worker that goes away meanwhile is none of those that will work
+    # a worker that goes away meanwhile will not work
     with contextlib.suppress(OSError, TimeoutError):
         found = client.run(function, *arguments, on_error="return")
     return {worker: answer for worker, answer in found.items() if not _is_gone(answer)}
@@ -160,7 +162,7 @@ def _is_gone(answer: object) -> bool:
 
 
 def _own_gpu() -> tuple[str, str]:
-    """What a worker lacks to compare on a GPU, and the name of its GPU; one of them is empty."""
+    """Give the reason why a worker cannot compare on a GPU, or the name of its GPU; the other is empty."""
     try:
         missing = missing_gpu()
         return missing, "" if missing else gpu_name()
@@ -169,26 +171,25 @@ def _own_gpu() -> tuple[str, str]:
 
 
 def gpu_workers(client: Any, tasks: int) -> dict[str, int]:
-    """Which workers of a Dask client compare on GPUs, and how many tasks at once each.
+    """Find the workers that have a GPU, and share the tasks out among them.
 
-    Of the workers that share a GPU no more are taken than have threads for the tasks: each process takes memory there
-    for itself.
+    If workers share a GPU, no more of them are taken than the tasks need: each process takes memory of the GPU.
 
     Parameters
     ----------
     client
-        Its workers are asked what they have; they need not be told to Dask as resources.
+        Client of the cluster. GPUs need not be declared to Dask as resources: the workers are asked.
     tasks
-        At once on each GPU.
+        Number of tasks at once on each GPU.
 
     Returns
     -------
-    Numbers of tasks by the addresses of the workers.
+    Address of a worker → its tasks at once.
 
     Raises
     ------
     UsageError
-        If no worker has one: what the first of them lacks.
+        If no worker has a GPU; names what the first worker lacks.
     """
     found, threads = dict(sorted(client.run(_own_gpu, on_error="ignore").items())), client.nthreads()
     shared: dict[str, list[str]] = {}
@@ -208,12 +209,12 @@ def gpu_workers(client: Any, tasks: int) -> dict[str, int]:
 
 
 def capacity(client: Client) -> Capacity:
-    """Look at the workers.
+    """Look up the threads and the memory of the workers; wait for the first one.
 
     Raises
     ------
     FastDiffError
-        If there are none.
+        If there are none after half a minute.
     """
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     if not workers:

@@ -1,4 +1,4 @@
-"""Thumbnails → similar pairs: runs the tiles that are not finished, fast_diff_py's second loop."""
+"""The stage "compare": thumbnails → similar pairs, tile by tile."""
 
 import pickle
 import uuid
@@ -37,24 +37,26 @@ def plan_comparison(
     sub_block: int | None = None,
     gpu_tasks: int = 0,
 ) -> None:
-    """Plan what of the store the comparison does not cover yet; see `plan_part.plan_part`.
+    """Plan the tiles of all generations that have no plan yet; see `plan_part.plan_part`.
 
     Parameters
     ----------
     comparison
         The comparison; its store is locked for writing, its thumbnails are finished.
     client
-        Where to run; its workers see the store under the same path.
+        Client of the cluster; its workers see the store under the same path.
     tile_side, sub_block
-        Sub-blocks along the side of a tile, and images in a sub-block, if not as they fit.
+        Sub-blocks along the side of a tile, and images in a sub-block; by default as they fit.
     gpu_tasks
-        Tasks on GPUs at once, if tiles are to be compared there: they are larger then, as such a one takes 20 ms to
-        begin, and a few milliseconds for some billion pairs.
+        Tasks on GPUs at once, 0 for none. Tiles for a GPU are larger: a task takes 20 ms to begin there, and a few
+        milliseconds for some billion pairs.
 
     Raises
     ------
     UsageError
         If thumbnails are too large for a worker's memory; nothing is planned then.
+    FastDiffError
+        If there are images without thumbnails.
     """
     store = comparison.store
     if not unplanned(comparison):
@@ -64,7 +66,7 @@ def plan_comparison(
     if len(store.finished_blocks()) < store.blocks:
         raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
     threads, largest_side = room.threads, LARGEST_SIDE
-    if gpu_tasks:  # about one for each thread, which go on with them if the GPUs fail
+    if gpu_tasks:  # about one for each thread: processors go on with them if the GPUs fail
         threads, largest_side = max(gpu_tasks, threads // 4), _GPU_SIDE
     arguments = (store.url, comparison.settings, threads, room.bytes_per_task, tile_side, sub_block)
 
@@ -204,7 +206,7 @@ class _Placement:
     def at_once(self) -> int | None:
         """Number of tiles to be in flight: the tasks of the working GPUs, and the tiles placed on lost or broken ones.
 
-        These are with processors now, and take no room on a GPU.
+        The latter are with processors now, and take no room on a GPU.
         """
         self._forget_lost_gpus()
         if not self._gpus:

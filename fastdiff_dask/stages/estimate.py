@@ -1,4 +1,4 @@
-"""Folders → what a run over them will take: images, bytes of the store, comparisons, seconds. Writes nothing."""
+"""Estimate a run over some folders: images, bytes of the store, comparisons, seconds. Writes nothing."""
 
 import hashlib
 import math
@@ -44,40 +44,41 @@ __all__ = ["Estimate", "check_sample", "estimate_job", "thumbnail_bytes"]
 _LARGEST_GROUP = 16
 # Thumbnails of the sample that are compared.
 _COMPARED = 200
-# Images of the made-up collection whose comparison is timed (0.05 s), and the power of the number of images with which
-# time grows beyond: measured 1.4 from 16,000 to 65,000, 1.3 to 240,000 and 2 to a million.
+# Images of the made-up collection whose comparison is timed (0.05 s). Beyond that number, time grows with this power of
+# the number of images: measured 1.4 from 16,000 to 65,000, 1.3 to 240,000 and 2 to a million.
 _MADE_UP, _POWER = 16_384, 1.5
-# Below this many thumbnails there is no telling how pictures spread; the recorded rate is used instead: pairs a second
-# and thread, of 4,000 to 16,000 images.
+# Fewer thumbnails do not tell how pictures differ. A recorded rate is used instead: pairs a second and thread, measured
+# with 4,000 to 16,000 images.
 _FEWEST, _RECORDED_RATE = 16, 1e9
-# What is not in the samples, recorded on two cores of an AMD EPYC and a local disk, in seconds: a stage with its tasks
-# and files, a block that is committed, and an image in the plan of the comparison, which is one task.
+# Times that a sample does not show, in seconds, recorded on two cores of an AMD EPYC with a local disk: of a stage with
+# its tasks and files, of committing a block, and of an image in the plan of the comparison.
 _STAGE, _COMMIT, _PLANNED = 0.05, 0.03, 8e-6
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run over some folders will take.
+    """Estimate of a run over some folders.
 
     Attributes
     ----------
     images
-        Images below the folders, as the index lists them: those that turn out to be unreadable included.
+        Number of images below the folders, as the index lists them: unreadable ones are included.
     sides
-        Images of side "a" and of side "b".
+        Number of images of side "a" and of side "b".
     store_bytes
-        Bytes of the store in all, the sum of `bytes_by_part`. Nothing but the metadata is compressed in it.
+        Bytes of the store in all, the sum of `bytes_by_part`. Only the metadata is compressed.
     bytes_by_part
         Bytes of "thumbnails", "signatures" (once in the order of the images and once in that of the comparison),
-        "digests" and "metadata"; blocks are kept as a whole, so that they are a little more than a number a picture.
+        "digests" and "metadata". Blocks have an index each, so that this is a little more than a number a picture.
     comparisons
-        Pairs of images.
+        Number of pairs of images.
     seconds
-        By stage: "index", "thumbnails", "compare". Of a cluster that does nothing else, with MSE and the threshold 200.
+        Seconds of each stage: "index", "thumbnails", "compare". For a cluster that does nothing else, MSE, and the
+        threshold 200.
     sample, sample_errors
-        Files that were read for it, and those of them that could not be read.
+        Number of files that were read for the estimate, and of those that could not be read.
     scaled_by
-        What the time of the sample was extrapolated by: "bytes" of the files, or "number"; see `estimate_job`.
+        Extrapolation of the time of the sample: by "bytes" of the files or by their "number"; see `estimate_job`.
     """
 
     images: int
@@ -92,18 +93,18 @@ class Estimate:
 
 
 class _Group(NamedTuple):
-    """Some files of the sample as they were read.
+    """Measurements from some files of the sample.
 
     Attributes
     ----------
     files, size
-        How many, and their bytes in all.
+        Number of files, and their bytes in all.
     seconds, start
-        What reading took, and before that starting a decoder, if there was none.
+        Seconds of reading, and before that of starting a decoder if there was none.
     errors
-        Files that could not be read.
+        Number of files that could not be read.
     thumbnails
-        (n, h, w, 3) uint8: of the others.
+        Thumbnails of the other files, (n, h, w, 3) uint8.
     """
 
     files: int
@@ -115,7 +116,7 @@ class _Group(NamedTuple):
 
 
 def check_sample(sample: int) -> None:
-    """Refuse what is no number of files.
+    """Refuse a sample that is no number of files.
 
     Raises
     ------
@@ -136,22 +137,22 @@ def estimate_job(
     sample: int = DEFAULT_SAMPLE,
     own: str | None = None,
 ) -> Estimate:
-    """Estimate a run over some folders: lists them, reads a sample of the files, compares its thumbnails.
+    """Estimate a run over some folders: list them, read a sample of the files, compare the thumbnails of the sample.
 
-    The sample is read by tasks of this cluster, as many at a time as it has threads. Its time is extrapolated by the
-    number of files or by their bytes, whichever leaves the smaller squares of errors over groups of files of similar
-    size: decoding takes time by the size of a picture, and so do slow disks; of small files, opening takes most.
+    Tasks of this cluster read the sample, as many at a time as it has threads. Large pictures and slow disks take time
+    by the bytes of a file; small files take most of it to be opened. So the time is extrapolated by the bytes or by the
+    number of files, whichever fits the groups of the sample better (least squares).
 
     Parameters
     ----------
     client
-        Where to run; its workers see the files under the same paths.
+        Client of the cluster; its workers see the files under the same paths.
     roots, index, thumbnails, limits
         The folders and the settings of the run.
     sample
-        Files to read; all if there are fewer.
+        Number of files to read; all if there are fewer.
     own
-        Folder of the store, if there is one.
+        Folder of the store, if there is one: it is left out.
 
     Raises
     ------
@@ -223,9 +224,9 @@ def _comparing_seconds(
 
 
 def _spread(total: int, wanted: int) -> NDArray[np.int64]:
-    """Places of a sample, spread evenly: a random one of each of equal parts, the same ones each time.
+    """Choose the places of a sample, spread evenly: a random one in each of equal parts, the same ones each time.
 
-    Not each k-th: files that alternate, as a picture and its small copy do, would be of one kind.
+    Each k-th would not do: files often alternate, as a picture and its small copy.
     """
     if wanted >= total:
         return np.arange(total)
@@ -234,14 +235,14 @@ def _spread(total: int, wanted: int) -> NDArray[np.int64]:
 
 
 def _metadata(rows: list[ListedImage], block_size: int) -> tuple[int, float]:
-    """Bytes of the metadata, and seconds to encode it, from those of its first rows."""
+    """Estimate the bytes of the metadata, and the seconds to encode it, from the first block of rows."""
     if not rows:
         return 0, 0.0
     frame = unread_rows(pd.DataFrame(rows[:block_size], columns=ListedImage._fields), 0)
     start = time.perf_counter()
     encode_partition(frame)
     seconds = time.perf_counter() - start
-    # digests of the files do not get smaller by compression; those of their names are as good for that
+    # digests cannot be compressed; those of the names stand for those of the files
     names = (hashlib.sha256(full_path(row.root, row.path).encode(errors="replace")) for row in rows[:block_size])
     frame = frame.assign(content_hash=[name.hexdigest() for name in names], width=1, height=1, format="JPEG")
     share = len(rows) / len(frame)
@@ -277,7 +278,7 @@ def _submit(client: Client, name: str, function: Any, items: Iterable[tuple[Any,
 def _read_sample(
     client: Client, threads: int, chosen: list[ListedImage], thumbnails: ThumbnailSettings, limits: ReadSettings
 ) -> list[_Group]:
-    """Read files in groups of similar size."""
+    """Read files in groups of similar size, a task a group."""
     if not chosen:
         return []
     ordered = sorted(chosen, key=lambda row: row.size, reverse=True)
@@ -288,7 +289,7 @@ def _read_sample(
     size = min(-(-len(files) // (4 * threads)), _LARGEST_GROUP)
     arguments = (thumbnails, limits.pixel_limit, limits.time_limit)
     try:
-        # the smallest file once on each thread: the first picture of a decoder waits for its code to be loaded
+        # the smallest file, once a thread: with its first picture a decoder loads its code
         warm = [([files[-1]], *arguments)] * min(threads, len(files))
         started = _submit(client, "estimate-start", _read_group, warm, threads)
         work = [(files[first : first + size], *arguments) for first in range(0, len(files), size)]
@@ -301,13 +302,13 @@ def _read_sample(
 
 
 def _read_group(files: list[ListedFile], thumbnails: ThumbnailSettings, pixel_limit: int, time_limit: float) -> _Group:
-    """Read files and compute what the store keeps of them, as `read_block.read_part` does."""
+    """Read files, and compute from their thumbnails all that `read_block.read_part` computes."""
     settings = (thumbnails.width, thumbnails.height, thumbnails.exact_decode, pixel_limit, time_limit)
     found = [np.zeros((0, *thumbnails.shape), np.uint8)]
     errors = 0
     with reader() as decoder:
         start = time.perf_counter()
-        # no such file: it starts the decoder and reads nothing
+        # a file that does not exist starts the decoder, and nothing is read
         list(decoder.read(Request([ListedFile(b"", 0, 0)], *settings)))
         begin = time.perf_counter()
         for answer in decoder.read(Request(files, *settings, at_once=len(files))):
@@ -325,12 +326,12 @@ def _read_group(files: list[ListedFile], thumbnails: ThumbnailSettings, pixel_li
 
 
 def _rate(groups: list[_Group]) -> tuple[str, float]:
-    """What fits the time of the groups better, and seconds for one of it on one thread."""
+    """Choose "number" or "bytes", whichever fits the time of the groups better; give seconds for one, on one thread."""
     seconds = np.array([group.seconds for group in groups])
     fits = []
     for name, amounts in (("number", [group.files for group in groups]), ("bytes", [group.size for group in groups])):
         if sum(amounts):
-            # the quotient of the sums: it gives the sample's own time exactly, which the best line need not
+            # the quotient of the sums gives the time of the sample exactly, which the best line need not
             each = float(seconds.sum() / sum(amounts))
             fits.append((float(((seconds - each * np.array(amounts)) ** 2).sum()), name, each))
     _, name, each = min(fits, key=lambda fit: fit[0])
@@ -338,7 +339,7 @@ def _rate(groups: list[_Group]) -> tuple[str, float]:
 
 
 def _comparing(thumbnails: NDArray[np.uint8], images: int, comparisons: int) -> float:
-    """Measure on one thread what comparing takes, from some of the thumbnails; gives seconds for all images."""
+    """Time the comparison of some thumbnails on one thread; give the seconds for all images."""
     _, first = np.unique(thumbnail_digests(thumbnails)[:, 0], axis=0, return_index=True)
     distinct = thumbnails[first]
     if len(distinct) < _FEWEST:
@@ -390,16 +391,16 @@ def _seconds_of_exact_pairs(
 def thumbnail_bytes(
     store: Store, roots: list[Root], settings: ThumbnailSettings, *, print_results: bool
 ) -> tuple[int, int]:
-    """Bytes that the thumbnails of the images in an index take, of side a and of side b, before compression.
+    """Count the bytes of the thumbnails of all images in the index, of side a and of side b.
 
     Parameters
     ----------
     store, roots
-        The store, and the folders as the user gives them now.
+        The store, and its folders as the user wrote them.
     settings
         How an image becomes a thumbnail.
     print_results
-        Whether to print them, with the numbers of images and of comparisons.
+        Print them, with the numbers of images and of comparisons.
     """
     frame = store.read_images(["side", "current"])
     each = math.prod(settings.shape)

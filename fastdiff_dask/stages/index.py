@@ -1,4 +1,4 @@
-"""Folders → the metadata of the images in the store. Lists names and sizes only; no picture is opened."""
+"""The stage "index": folders → the metadata of their images in the store. Lists names and sizes; reads no picture."""
 
 import contextlib
 import math
@@ -29,18 +29,18 @@ _COPIED = ["source", "content_hash"]
 
 @dataclass(frozen=True)
 class IndexCounts:
-    """What an index run found, in files: each is listed, or ignored by one rule.
+    """Numbers of files that an index run found; a file is listed, or ignored by one rule.
 
     Attributes
     ----------
     new, changed, unchanged
-        Images listed: for the first time, again because size or time of modification changed, and as before.
+        Images listed for the first time; again, as size or time of modification changed; and as before.
     vanished
-        Images of earlier runs that are not there any more.
+        Images of earlier runs that are gone.
     ignored
-        By the name of the rule, the files that are no images of the collection; rules are sorted. Files below an
-        ignored folder count one by one; a link that is not followed, an ignored folder that cannot be read, and the
-        store itself count as one. What is below sub-folders is not counted at all if they are not searched.
+        Name of a rule → number of files that it ignores, sorted by name. Files below an ignored folder count one by
+        one. A link that is not followed counts as one, and so do an ignored folder that cannot be read and the store
+        itself. Sub-folders that are not searched count nothing.
     """
 
     new: int
@@ -63,7 +63,7 @@ def list_images(roots: list[Root], settings: IndexSettings, own: str | None = No
     roots, settings
         The folders, and which files are images.
     own
-        Folder of the store, which is no one's picture.
+        Folder of the store, whose files are left out.
     """
     return _walk(roots, settings, own, lambda images: None)[0]
 
@@ -71,7 +71,7 @@ def list_images(roots: list[Root], settings: IndexSettings, own: str | None = No
 def _walk(
     roots: list[Root], settings: IndexSettings, own: str | None, advance: Callable[[int], None]
 ) -> tuple[list[ListedImage], Counter[str], list[Link]]:
-    """Metadata of the images, numbers of ignored files by rule, and other names of files."""
+    """List images; give their metadata, numbers of ignored files by rule, and other names of listed files."""
     local = [root for root in roots if not is_url(root.absolute)]
     walk = Walk(local, settings, None if own is None else os.path.realpath(own), advance)
     walk.run()
@@ -81,7 +81,7 @@ def _walk(
 
 
 def _readable(rows: Iterable[Any]) -> list[int]:
-    """Numbers of those images that can be opened now."""
+    """Give the numbers of the images that can be opened now."""
     paths = {row.image: full_path(row.root, row.path, row.path_bytes) for row in rows}
     urls = {image: path for image, path in paths.items() if is_url(path)}
     remote = [image for image, readable in zip(urls, can_read(list(urls.values())), strict=True) if readable]
@@ -110,15 +110,15 @@ def index_images(
 ) -> IndexCounts:
     """List the images below the roots and bring the metadata in the store up to date.
 
-    New and changed files become a new generation of blocks, committed as one; rows of vanished and changed files are
-    marked as not current. Runs again from the start if it was killed, with the same outcome: it depends on what is
-    committed and on what is on disk alone. A file that could not be read before and can be opened now is listed again,
-    and so is one that was beyond a limit lower than now.
+    - New and changed files become a new generation of blocks, committed as one.
+    - Rows of vanished and changed files are marked as not current.
+    - A file that could not be read before is listed again if it can be opened now, or if the limit that it was beyond
+      is higher now.
+    - A file with several names (hard links, symbolic links) is listed under one of them: a real name before links, then
+      the first one of the walk. The store records the other names beside the numbers of ignored files.
 
-    A file with several names, hard links or symbolic links, is listed under one of them, real names before links, then
-    the first in the order of the walk; the others are recorded in the store beside the numbers of ignored files.
-
-    Memory grows with the number of images, about 1 kB each; one directory entry and one `stat` an image is read.
+    An index that was killed starts again, with the same outcome: this depends only on the files and on committed rows.
+    Memory: about 1 kB an image. One directory entry and one `stat` an image are read.
 
     Parameters
     ----------
@@ -127,11 +127,11 @@ def index_images(
     roots
         The folders.
     settings
-        Which files are images.
+        Rules that tell which files are images.
     advance
         Called with the number of images listed since the last call.
     time_limit, pixel_limit
-        What reading a file may cost in this run, see `ReadSettings`.
+        Limits of reading a file in this run, see `ReadSettings`.
     """
     own = store.files.root if store.files.local else None
     rows, left_out, links = _walk(roots, settings, own, advance)
@@ -142,17 +142,17 @@ def index_images(
 
 @contextlib.contextmanager
 def writing_alone(store: Store, advance: Callable[[int], None]) -> Iterator[None]:
-    """Begin a run that nobody else writes to: no task that a dead client left behind changes what is read in it.
+    """Begin a run in which no one else writes: tasks that a dead client left behind cannot change the store any more.
 
-    A process that is stopped at any of the first three lines, and goes on when the store is another's, is refused by
-    the next of them, or by each write.
+    This process may be stopped at any line, and go on when the store is held by another one. The next line refuses it
+    then, and so does each write.
 
     Parameters
     ----------
     store
         The store, locked for writing.
     advance
-        Raises, called with 0, if the store is held no more.
+        Called with 0; raises if this process does not hold the store any more.
     """
     advance(0)
     run = store.files.begin_run()
@@ -171,21 +171,21 @@ def record_listing(
     time_limit: float = TIME_LIMIT,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> IndexCounts:
-    """Bring the metadata in the store up to date with what was listed, see `index_images`; `writing_alone`.
+    """Bring the metadata in the store up to date with a listing, see `index_images`. To be called in `writing_alone`.
 
     Parameters
     ----------
     store
         The store, locked for writing.
     listed
-        Columns as `ListedImage`, and with `copied` also "source" and "content_hash": images of other stores, which are
-        never opened.
+        A row for each image, with columns as `ListedImage`; for images of other stores also "source" and
+        "content_hash".
     left_out, links
         Numbers of ignored files by rule, and other names of listed files.
     copied
-        Whether images are to be copied from other stores, see `transfer`.
+        True if the images are those of other stores, see `transfer`: their files are never opened.
     time_limit, pixel_limit
-        What reading a file may cost in this run.
+        Limits of reading a file in this run.
     """
     known = store.read_images([*_KNOWN, *(_COPIED if copied else [])])
     identity = [*_KEY, "size", "mtime_ns", "failure", *(_COPIED if copied else [])]
@@ -259,6 +259,6 @@ def _mark_current(store: Store, known: pd.DataFrame, present: set[int]) -> None:
 
 
 def unread_rows(rows: pd.DataFrame, first_image: int) -> pd.DataFrame:
-    """Metadata of a block whose images were not read yet."""
+    """Give the metadata of a block whose images are not read yet."""
     unread = {name: value for name, value in UNREAD.items() if name not in rows}
     return rows.assign(image=range(first_image, first_image + len(rows)), current=True, **unread)

@@ -18,13 +18,13 @@ from ..tasks.mse_chunk import digest, mse_chunk, transposed, write_chunk
 
 __all__ = ["lazy_matrix", "pairwise_mse"]
 
-# Images of a chunk, for arrays that have no chunks. In large ones each image is prepared less often; a small matrix
-# would have too few of them.
+# Images of a chunk, for arrays that have no chunks. With large chunks each image is prepared less often, but a small
+# matrix would have too few of them.
 _CHUNK, _LARGE_CHUNK, _LARGE = 1024, 2048, 8192
-# Blocks along a matrix of images with themselves up to which the graph computes each pair once. Its tasks are listed
-# one by one, which a matrix beyond this, 128 GB of it, would only suffer from: of such a one a part is wanted.
+# Up to so many blocks along its side, the graph of a matrix of images with themselves computes each pair once. It lists
+# its tasks one by one, which takes long for a larger matrix (128 GB), of which only a part is wanted.
 _MOST_BLOCKS = 128
-# Blocks that are computed and written at a time: some for each thread of a large cluster, a small graph.
+# Blocks that are computed and written at a time: several for each thread of a large cluster, and still a small graph.
 _AT_ONCE = 256
 
 
@@ -37,12 +37,13 @@ def pairwise_mse(
     persist: bool = False,
     store: str | None = None,
 ) -> da.Array:
-    """MSE of each image of `a` with each of `b`, exact, as a lazy Dask array.
+    """Compute the exact MSE of each image of `a` with each of `b`, as a lazy Dask array.
 
     The MSE is the sum of the squared differences over all pixels and channels, an integer, divided by height × width
-    (the definition of fast_diff_py; difPy's is a third of it for three channels). Memory: a chunk of the result takes
-    8 bytes a pair, and its computation besides some 550 MB at most for its images. Of a matrix
-    of images with themselves each pair is computed once (up to 128 chunks along a side).
+    (the definition of fast_diff_py; difPy's is a third of it for three channels). In a matrix of images with
+    themselves, each pair is computed once (up to 128 chunks along a side).
+
+    Memory of a task: 8 bytes for each pair of its chunk, and at most 550 MB for the images.
 
     Parameters
     ----------
@@ -53,16 +54,15 @@ def pairwise_mse(
     mirror
         Take the minimum over mirror images as well.
     persist
-        Compute now, and write chunk by chunk to `store`; chunks that are there already are not computed again, so that
-        the same call goes on after it was stopped. The images must be the same, which is told by their content: they
-        are read once for that.
+        Compute now, and write chunk by chunk to `store`. Chunks that are there already are not computed again: the same
+        call goes on after it was stopped. The images must be the same; they are read once more to see that.
     store
-        Folder or fsspec URL of the matrix, a Zarr array; with `persist` alone. Workers must see it.
+        Folder or fsspec URL of the matrix, a Zarr array; only with `persist`. The workers must see it.
 
     Returns
     -------
-    (m, n) float64 Dask array of NumPy or CuPy chunks, as the input is (NumPy if persisted); chunks along both axes as
-    those of the images (for arrays that have none 1,024 images, or 2,048 from 8,192 images on).
+    (m, n) float64 Dask array. Its chunks are NumPy or CuPy arrays as the input (NumPy if persisted), and as long along
+    both axes as those of the images; of arrays without chunks 1,024 images, or 2,048 from 8,192 images on.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _lazy(a: da.Array, b: da.Array, transforms: tuple[int, ...]) -> da.Array:
 
 
 def _symmetric(images: da.Array, transforms: tuple[int, ...], name: str, meta: Any) -> da.Array:
-    """MSE of images with themselves: what is below the diagonal is what is above, transposed.
+    """Compare images with themselves: chunks below the diagonal are those above it, transposed.
 
     The transforms are a group, so that turning one image or the other makes no difference to the smallest error.
     """
@@ -134,7 +134,7 @@ def _symmetric(images: da.Array, transforms: tuple[int, ...], name: str, meta: A
 
 
 def lazy_matrix(matrix: DenseMatrix) -> da.Array:
-    """A matrix on disk as a Dask array, a chunk a chunk."""
+    """Give a matrix on disk as a Dask array with the same chunks."""
     array = matrix.described()
     if array is None:
         raise StoreMismatchError(f"what is at {matrix.url} is no matrix; name another, or delete it")
@@ -145,7 +145,7 @@ def lazy_matrix(matrix: DenseMatrix) -> da.Array:
 
 
 def _persisted(lazy: da.Array, url: str, identity: dict[str, Any], symmetric: bool) -> da.Array:
-    """Write those chunks that are not there yet, and give the array of what is written."""
+    """Write the chunks that are not there yet, and give the matrix on disk."""
     if any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in lazy.chunks if sizes):
         raise UsageError("the images are in chunks of different sizes; make them regular with rechunk()")
     rows, columns = map(range, lazy.numblocks)
@@ -163,7 +163,7 @@ def _persisted(lazy: da.Array, url: str, identity: dict[str, Any], symmetric: bo
 
 
 def _content(images: da.Array) -> str:
-    """Digest of the images: names of Dask arrays tell where they are from, not what was there."""
+    """Compute a digest of the images: the names of Dask arrays tell their source, and not its content."""
     delayed_digest = dask.delayed(digest)
     blocks = images.to_delayed().ravel().tolist()
     return hashlib.sha256(repr(dask.compute(*map(delayed_digest, blocks))).encode()).hexdigest()

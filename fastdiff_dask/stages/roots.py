@@ -1,4 +1,4 @@
-"""The folders that a collection is made of, as the user named them: paths, or fsspec URLs."""
+"""The folders of a collection as the user named them: paths, or fsspec URLs."""
 
 import os
 from itertools import product
@@ -20,9 +20,9 @@ class Root(NamedTuple):
     side
         "a" or "b".
     given
-        As the user wrote it; results name files below it.
+        The folder as the user wrote it; results name files below it.
     absolute
-        With symbolic links resolved, as the store records it; a URL without a slash at its end.
+        The folder as the store records it: symbolic links resolved, a URL without a slash at its end.
     """
 
     side: str
@@ -36,7 +36,7 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
     Raises
     ------
     UsageError
-        If one is missing, is no folder, cannot be read, or lies within one of the other side.
+        If a folder is missing, is none, cannot be read, or lies within a folder of the other side.
     """
     roots: list[Root] = []
     for side, given_paths in directories.items():
@@ -56,7 +56,7 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
 
 
 def _checked_folder(given: str) -> str:
-    """Resolve a folder that exists and can be listed."""
+    """Give the absolute path of a folder; refuse one that cannot be listed."""
     if not given:
         raise UsageError("the name of a folder is empty; use . for the current one")
     if is_url(given):
@@ -75,14 +75,14 @@ def _checked_folder(given: str) -> str:
 
 
 def _checked_url(given: str) -> str:
-    """A URL whose folder exists, without a slash at its end; the path of a local one."""
+    """Give a URL without a slash at its end, or the path if it is local; refuse one that is no folder."""
     check_address(given)
     url = given.rstrip("/") if given.rstrip("/")[-1] != ":" else given
     fs, path = file_system(url)
     if isinstance(fs, _local_file_system()):
         return _checked_folder(path)
     try:
-        # one request, where listing all that is there may take thousands
+        # one request; a listing may take thousands
         if fs.info(path)["type"] != "directory" and not fs.isdir(path):
             raise UsageError(f"{printable(given)!r} is not a folder; name the folder that it is in")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where the images of a project come from: folders, whose pictures are read, or two stores, whose rows are copied."""
+"""Sources of the images of a project: folders, whose pictures are read, or two stores, whose rows are copied."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,14 +21,14 @@ _Advance = Callable[[int], None]
 
 
 class Folders:
-    """Folders of pictures.
+    """Source of images: folders of pictures.
 
     Attributes
     ----------
     roots
         The folders.
     stores
-        Addresses of the stores that are compared, by side: none.
+        Side → address of the store that is compared; empty.
     """
 
     def __init__(self, roots: list[Root]) -> None:
@@ -36,7 +36,7 @@ class Folders:
         self.stores: dict[str, str] = {}
 
     def check_shared(self, store_url: str) -> None:
-        """Refuse what workers in other processes cannot see.
+        """Refuse a store and pictures that workers in other processes cannot see.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class Folders:
             raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
 
     def check_visible(self, client: Client, store: Store) -> None:
-        """See that workers elsewhere see the store, and, of each folder, it and a file."""
+        """See that workers elsewhere see the store, the folders, and a file of each folder."""
         if is_embedded(client):
             return
         frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
@@ -81,21 +81,21 @@ class Folders:
 
 
 class TwoStores:
-    """Two stores of images that were read, which are compared.
+    """Source of images: two stores, which are compared.
 
     Attributes
     ----------
     roots
-        The folders that they are about.
+        The folders of both stores.
     stores
-        Their addresses, by side.
+        Side → address of the store.
     """
 
     def __init__(self, roots: list[Root], stores: dict[str, str]) -> None:
         self.roots, self.stores = roots, stores
 
     def check_shared(self, store_url: str) -> None:
-        """Refuse what workers in other processes cannot see.
+        """Refuse a store and pictures that workers in other processes cannot see.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class TwoStores:
             check_visible(client, url, [])
 
     def index(self, store: Store, which: IndexSettings, limits: ReadSettings, advance: _Advance) -> IndexCounts:
-        """List their current images in the store; `advance` is called with the number listed since the last call."""
+        """List the images of both stores in the store; `advance` is called with the number listed since the last call."""
         return index_stores(store, open_sources(self.stores), advance)
 
     def read(

@@ -1,4 +1,4 @@
-"""Catalog → thumbnails, metadata and hashes in the store: fast_diff_py's first loop."""
+"""The stage "thumbnails": listed images → thumbnails, metadata and hashes in the store."""
 
 import contextlib
 import uuid
@@ -19,8 +19,8 @@ from ..tasks.read_block import read_block, read_part, write_block
 
 __all__ = ["end_readers", "hash_blocks", "read_blocks"]
 
-# A part is what one task reads of a block: small enough to keep all threads busy to the end, and large because between
-# two parts a decoder waits for 20 ms: 1,024 small photos take 1.5 s, and are read 5 % faster than by 256.
+# Images of a read part, which one task reads: few enough that all threads are busy to the end, and many because a
+# decoder waits for 20 ms between two read parts. 1,024 small photos take 1.5 s, and are read 5 % faster than by 256.
 _SMALLEST_PART, _LARGEST_PART = 16, 1024
 
 
@@ -32,29 +32,30 @@ def read_blocks(
     hashing: HashSettings | None = None,
     most: int | None = None,
 ) -> Iterator[tuple[int, int]]:
-    """Read blocks of images; each block is committed as soon as its images are read.
+    """Read blocks of images; a block is committed as soon as its images are read.
 
-    Memory: `thumbnail_task_bytes` a thread, and in a process beside it some 50 MB, a file and a decoded picture with a
-    copy; independent of the number of images.
+    Memory: `thumbnail_task_bytes` a thread. A decoder process beside it takes 50 MB, and a file and a decoded picture
+    with a copy. Both do not depend on the number of images.
 
     Parameters
     ----------
     store
         The store, locked for writing.
     client
-        Where to run; its workers see the files and the store under the same paths.
+        Client of the cluster; its workers see the files and the store under the same paths.
     unread
-        What `unread_blocks` found.
+        Block → number of its images, as `pending.unread_blocks` gives them.
     limits
-        What reading a file may cost.
+        Limits of reading a file.
     hashing
-        Compute these hashes too.
+        Hashes to compute as well; None for none.
     most
-        Tasks that run at once, at most; by default as many as there are threads.
+        Largest number of tasks at once; by default the number of threads.
 
     Yields
     ------
-    Images read since the last one, and errors (known when a block is committed).
+    tuple of int
+        Images read by a task, and images with errors; these are known when the block is committed.
 
     Raises
     ------
@@ -122,8 +123,8 @@ class _Reading:
 
 
 def end_readers(client: Client) -> None:
-    """End the decoder processes of all workers that nobody uses."""
-    # of workers that are gone, the decoders are as well; a lost scheduler would be waited for
+    """End the idle decoder processes of all workers."""
+    # workers that are gone took their decoders with them; a lost scheduler would be waited for
     if client.status == "running":
         with contextlib.suppress(OSError, TimeoutError, ValueError):
             client.run(close_readers, on_error="ignore")
@@ -132,11 +133,14 @@ def end_readers(client: Client) -> None:
 def hash_blocks(
     store: Store, client: Client, blocks: list[int], hashing: HashSettings, most: int | None = None
 ) -> Iterator[int]:
-    """Complete the hashes of finished blocks from their thumbnails; gives the number of blocks hashed each time.
-
-    At most so many tasks run at once; by default as many as there are threads.
+    """Complete the hashes of finished blocks from their thumbnails, at most `most` tasks at once.
 
     Memory: a block of thumbnails for each thread.
+
+    Yields
+    ------
+    int
+        1 for a block that was hashed, 0 for one that had its hashes.
     """
     run = store.files.begin_run()
 

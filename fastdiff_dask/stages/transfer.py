@@ -1,8 +1,8 @@
-"""Images of other stores → this one: collections that were indexed apart are compared from their stores alone.
+"""Images of two other stores → this one: collections that were indexed apart are compared without their pictures.
 
-A store made from two others has the same stages and layout as any; only where the others list folders and read
-pictures, it lists and copies rows. The pictures need not be there. The other stores are only read, and never locked: a
-row of theirs keeps its number and, once its block is finished, its thumbnail for good.
+A store made from two others has the same stages and layout as any. Only its index lists rows of the two instead of
+folders, and its thumbnails are copied instead of read. The two are only read, and never locked: a row of a store keeps
+its number and, once its block is finished, its thumbnail.
 """
 
 import uuid
@@ -49,7 +49,7 @@ def open_sources(urls: dict[str, str]) -> dict[str, Store]:
 
 
 def roots_of(sources: dict[str, Store]) -> list[Root]:
-    """The folders of two stores, under the names that these have for them; each store is one side."""
+    """Give the folders of two stores, under the names that the stores have for them; a store is a side."""
     found = {
         Root(side, folder, folder)
         for side, source in sources.items()
@@ -63,7 +63,7 @@ def index_stores(
 ) -> IndexCounts:
     """List the current images of two stores as `index.index_images` lists those below folders.
 
-    A row of a store counts as unchanged if it is still current there, under the same number and with the same error.
+    An image counts as unchanged if its row in the other store is current, and has the same number and error as before.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def index_stores(
     Raises
     ------
     UsageError
-        If one of the two has images that were not read yet.
+        If one of the two has images without thumbnails.
     """
     ignored: dict[str, int] = {}
     listed, links = [], []
@@ -105,7 +105,7 @@ def index_stores(
 def copy_blocks(
     store: Store, client: Client, unread: dict[int, int], sources: dict[str, Store], most: int | None = None
 ) -> Iterator[tuple[int, int]]:
-    """Copy blocks of images from two other stores; each is committed as soon as it is copied.
+    """Copy blocks of images from two other stores; a block is committed as soon as it is copied.
 
     Memory: two blocks of thumbnails a thread.
 
@@ -114,17 +114,18 @@ def copy_blocks(
     store
         The store, locked for writing.
     client
-        Where to run; its workers see all three stores under the same paths.
+        Client of the cluster; its workers see all three stores under the same paths.
     unread
-        What `pending.unread_blocks` found.
+        Block → number of its images, as `pending.unread_blocks` gives them.
     sources
         The stores of side a and side b.
     most
-        Tasks that run at once, at most; by default as many as there are threads.
+        Largest number of tasks at once; by default the number of threads.
 
     Yields
     ------
-    Images copied since the last one, and errors.
+    tuple of int
+        Images copied by a task, and images with errors.
 
     Raises
     ------

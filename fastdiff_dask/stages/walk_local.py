@@ -16,7 +16,7 @@ from .roots import Root
 
 __all__ = ["IGNORED_NAME", "IGNORED_PATH", "NO_IMAGE", "Link", "ListedImage", "Walk", "has_extension", "ignored_names"]
 
-# The rules by which a file is no image of the collection.
+# Names of the rules by which a file is not listed.
 NO_IMAGE, _NO_FILE = "no image by its extension", "no regular file"
 IGNORED_NAME, IGNORED_PATH, _STORE = "ignored name", "ignored path", "the store itself"
 _SAME_FILE, _LINK = "another name of a listed file", "symbolic link to a listed file"
@@ -43,7 +43,7 @@ class Link(NamedTuple):
 
 
 class ListedImage(NamedTuple):
-    """Metadata of a listed file; size −1 and an error for what cannot be listed."""
+    """Metadata of a listed file; size −1 and an error if it cannot be listed."""
 
     side: str
     root: str
@@ -62,7 +62,7 @@ def ignored_names(settings: IndexSettings) -> re.Pattern[str]:
 
 
 def has_extension(path: str, extensions: Collection[str]) -> bool:
-    """Whether a name ends so; with ``.*`` among the endings, any name does.
+    """Tell whether a name has one of the extensions; any name has ``.*``.
 
     Examples
     --------
@@ -75,14 +75,15 @@ def has_extension(path: str, extensions: Collection[str]) -> bool:
 class Walk:
     """List the images below local roots, each real file once, and count the others by the rule that ignores them.
 
-    Real folders come first. Symbolic links follow after all of them, and only to what was not reached on a real path:
-    so a file is never listed as a duplicate of itself, and a loop of links ends. Ignored folders are counted last, as
-    another root or a link may lead to what is below them.
+    1. Real folders are searched.
+    2. Symbolic links are followed, if their target was not reached on a real path. So no file is listed as a duplicate
+       of itself, and a loop of links ends.
+    3. Files in ignored folders are counted, unless another root or a link led to them.
 
     Attributes
     ----------
     rows, ignored, links
-        What was found so far: metadata, numbers of files by rule, other names of listed files.
+        Metadata of the images found so far, numbers of ignored files by rule, other names of listed files.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class Walk:
             self.ignored[NO_IMAGE] += 1
         else:
             status = entry.stat(follow_symlinks=False)
-            # Windows tells it only when the file is asked for by itself
+            # Windows gives the inode only with `os.stat`
             self._file(root, entry.path, status if status.st_ino else os.stat(entry.path), _SAME_FILE)  # noqa: PTH116
 
     def _link(self, root: Root, path: str) -> None:
@@ -193,10 +194,10 @@ class Walk:
             self._folder(root, path)
 
     def _file(self, root: Root, path: str, status: os.stat_result, rule: str) -> None:
-        """List a file, or count it by a rule if it is listed already under another name.
+        """List a file; if it is listed already under another name, count it by a rule instead.
 
-        Hard links on both sides are listed on both: none of them is a copy of another, and each side is to be compared
-        with all of the other. Of symbolic links that would be a trap: who deletes what they lead to loses it.
+        Hard links on both sides are listed on both, as each side is compared with all images of the other. Symbolic
+        links are not: whoever deletes the file that they lead to loses it.
         """
         if not stat.S_ISREG(status.st_mode):
             self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
@@ -204,7 +205,7 @@ class Walk:
         row = self._row(root, path, status.st_size, status.st_mtime_ns, None, status.st_dev, status.st_ino)
         for side in sorted("ab", key=lambda side: side != row.side) if row.inode else ():
             listed = self._files.get((side, row.device, row.inode))
-            # the same number with another size or time: a file system that gives them out anew, or a file being written
+            # with another size or time, the number was given to another file meanwhile, or the file is being written
             if listed is not None and _version(self.rows[listed]) == _version(row):
                 self.links.append(Link(*_name(row), *_name(self.rows[listed])))
                 if side == row.side or rule == _LINK:
@@ -214,7 +215,7 @@ class Walk:
         self._add(row)
 
     def _count_below(self, top: str, rule: str) -> None:
-        """Count the files below an ignored folder, as far as they were not reached in another way."""
+        """Count the files below an ignored folder that were not reached in another way."""
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -225,7 +226,7 @@ class Walk:
                 if identity:
                     self._folders.add(identity)
                 if identity and self._closed.get(identity) == _STORE:
-                    self.ignored[_STORE] += 1  # its files are no one's pictures, and their number changes as we work
+                    self.ignored[_STORE] += 1  # as one: the number of its files changes meanwhile
                     continue
                 with os.scandir(folder) as entries:
                     for entry in entries:
@@ -266,7 +267,7 @@ def _name(row: ListedImage) -> tuple[str, str, str]:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Device and inode of what a path leads to; None if there is nothing, or it cannot be told."""
+    """Give device and inode of the target of a path; None if there is none, or it cannot be told."""
     try:
         status = os.stat(path)  # noqa: PTH116
     except OSError:

@@ -21,15 +21,15 @@ _AT_ONCE = 32
 
 
 class RemoteWalk:
-    """List the images below URLs, by the same rules as `walk_local.Walk`, and count the others.
+    """List the images below URLs by the rules of `walk_local.Walk`, and count the other files.
 
-    There are no links, and no identities of files. All that is below a URL is listed at once, a thousand objects a
-    request from an object store; takes about 2 kB of memory an object.
+    There are no links here, and files have no identity. All files below a URL are listed at once, by a request for each
+    thousand objects of an object store. Memory: about 2 kB an object.
 
     Attributes
     ----------
     rows, ignored
-        What was found so far: metadata, numbers of files by rule.
+        Metadata of the images found so far, and numbers of ignored files by rule.
     """
 
     def __init__(self, roots: list[Root], settings: IndexSettings, advance: Callable[[int], None]) -> None:
@@ -48,7 +48,7 @@ class RemoteWalk:
         Raises
         ------
         FastDiffError
-            If one cannot be listed: half of a collection would look as if the rest had vanished.
+            If a root cannot be listed: its images would look as if they had vanished.
         """
         for root in self._roots:
             try:
@@ -68,16 +68,16 @@ class RemoteWalk:
             self._advance(len(found))
 
     def _found(self, root: Root) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Path below the root, and what the file system tells, of each file."""
+        """Give each file: its path below the root, and what the file system tells of it."""
         fs, top = file_system(root.absolute)
-        # what other processes wrote since
+        # other processes may have written meanwhile
         fs.invalidate_cache()
         if not self._recursive:
             entries: Iterable[dict[str, Any]] = fs.ls(top, detail=True)
         elif hasattr(fs, "_find") and type(fs)._find is not AsyncFileSystem._find:
             entries = fs.find(top, detail=True).values()
         else:
-            # what is written in terms of listings of folders leaves out those that cannot be listed
+            # the `find` of this file system would leave out folders that cannot be listed
             entries = self._folders(root, fs, top)
         top = f"{top.rstrip('/')}/"
         for info in entries:
@@ -89,7 +89,7 @@ class RemoteWalk:
                 yield name.removeprefix(top), info
 
     def _folders(self, root: Root, fs: AbstractFileSystem, top: str) -> Iterator[dict[str, Any]]:
-        """What is in a folder and those below it; one that cannot be listed is an error of its own."""
+        """Give the entries of a folder and of all below it; list an error for a folder that cannot be listed."""
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -120,7 +120,7 @@ class RemoteWalk:
             self.rows.append(row)
 
     def _rule(self, path: str, root: str) -> str | None:
-        """The rule that ignores a file or the first of the folders that it is in."""
+        """Give the rule that ignores a file, or the first of its folders that is ignored; None if none does."""
         if not self._paths and self._names.pattern == "(?!)":
             return None
         parts = path.split("/")
@@ -133,13 +133,13 @@ class RemoteWalk:
 
 
 def _order(path: str) -> list[tuple[bool, str]]:
-    """Files of a folder before those of its folders, as `walk_local.Walk` lists them."""
+    """Sort the files of a folder before those of its sub-folders, as `walk_local.Walk` lists them."""
     *folders, name = path.split("/")
     return [*((True, folder) for folder in folders), (False, name)]
 
 
 def can_read(urls: list[str]) -> list[bool]:
-    """Whether the beginning of files can be read now, many at once."""
+    """Tell of each file whether its beginning can be read now; many are tried at once."""
 
     def one(url: str) -> bool:
         fs, path = file_system(url)
