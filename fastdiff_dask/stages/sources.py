@@ -112,7 +112,7 @@ class TwoStores:
             check_visible(client, url, [])
 
     def index(self, store: Store, which: IndexSettings, limits: ReadSettings, advance: _Advance) -> IndexCounts:
-        """List the images of both stores in the store, and call `advance` with the number listed since the last call."""
+        """List the images of both stores in the store; call `advance` with the number listed since the last call."""
         return index_stores(store, open_sources(self.stores), advance)
 
     def read(
