@@ -1,4 +1,4 @@
-"""Settings: frozen, validated when they are made, written into the store as plain JSON values."""
+"""Settings of the stages: frozen, checked when they are made, recorded in a store as plain JSON values."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are ex
 
 
 def check_whole(name: str, value: object, lowest: int = 1) -> None:
-    """Refuse what is no whole number from the lowest.
+    """Refuse a value that is no whole number, or is below the lowest one.
 
     Raises
     ------
@@ -75,9 +75,9 @@ def _strings(name: str, value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """Which files are images of the collection.
+    """Rules for the files that are images of the collection.
 
-    They may change from run to run over one store: a file that they exclude leaves the results, its work stays.
+    The rules may change from run to run over one store. A file that they exclude leaves the results, not the store.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class IndexSettings:
     ignore_names
         Patterns (`fnmatch`) of file and folder names that are skipped.
     ignore_paths
-        Files and folders that are skipped with all that is below them.
+        Files and folders that are skipped, with all below them.
     """
 
     recursive: bool = True
@@ -107,7 +107,7 @@ class IndexSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ThumbnailSettings:
-    """How an image becomes a thumbnail; fixed for the life of a store.
+    """Making of thumbnails, and of blocks; fixed for the life of a store.
 
     Attributes
     ----------
@@ -147,16 +147,16 @@ class ThumbnailSettings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Make the settings from what a store recorded."""
+        """Make the settings from the values in a store."""
         names = ("width", "height", "block_size", "exact_decode")
         return cls(**{name: values[name] for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSettings:
-    """What reading a file may cost; may change from run to run.
+    """Limits of reading a file; they may change from run to run.
 
-    A file beyond a limit is an error, and is tried again when a later run has a higher limit.
+    A file beyond a limit is listed as an error. A later run with a higher limit reads it again.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ class ReadSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
-    """What makes a pair similar.
+    """Rules for a similar pair.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class CompareSettings:
         Largest MSE of a similar pair, inclusive: squared grey levels summed over the channels, per pixel; or the
         largest value of another measure.
     measure
-        What is compared: "mse", or the name of a `measures.Measure`.
+        Name of the measure: "mse", or that of a `measures.Measure`.
     rotations
         Take the minimum over image a turned by 0, 90, 180 and 270 degrees (0 and 180 if thumbnails are not square).
     mirror
@@ -198,7 +198,7 @@ class CompareSettings:
     only_matching_hash, skip_matching_hash
         Compare only pictures with equal hashes; only pictures with different ones.
     hashes
-        How the hashes were made: their function and shift.
+        Kind of the hashes: their function and shift.
     """
 
     similarity_threshold: float = DEFAULT_THRESHOLDS["mse"]
@@ -264,12 +264,12 @@ class CompareSettings:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Make the settings from what a store recorded."""
+        """Make the settings from the values in a store."""
         return cls(**values)
 
 
 def aspect_factor(only_matching_aspect: bool, match_aspect_by: float | None) -> float | None:
-    """Give what `CompareSettings.match_aspect_by` is by the two ways to ask for it.
+    """Merge the two ways to ask for `CompareSettings.match_aspect_by`.
 
     Raises
     ------
@@ -286,5 +286,5 @@ def aspect_factor(only_matching_aspect: bool, match_aspect_by: float | None) -> 
     if not only_matching_aspect:
         return match_aspect_by
     if match_aspect_by not in (None, 1):
-        raise UsageError(f"only_matching_aspect is match_aspect_by=1, not {match_aspect_by!r}; use one of them")
+        raise UsageError(f"only_matching_aspect= means match_aspect_by=1, not {match_aspect_by!r}; use one of them")
     return 1.0

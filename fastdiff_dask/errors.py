@@ -1,14 +1,14 @@
-"""The exceptions that callers may catch. Each message is one line: what was found, and what to do about it."""
+"""Exceptions that callers may catch. Each message is one line: the fault, and the remedy."""
 
 __all__ = ["FastDiffError", "StoreLockedError", "StoreMismatchError", "UsageError"]
 
 
 class FastDiffError(Exception):
-    """The job cannot go on; what is finished is kept (exit code 1 of the command line)."""
+    """The job cannot go on. Finished work stays in the store (exit code 1 of the command line)."""
 
 
 class UsageError(FastDiffError, ValueError):
-    """A setting or a path that cannot be used; nothing was computed (exit code 2 of the command line)."""
+    """A setting or a path cannot be used, and nothing was computed (exit code 2 of the command line)."""
 
 
 class StoreMismatchError(UsageError):

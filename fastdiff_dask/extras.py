@@ -1,4 +1,4 @@
-"""Optional dependencies: the line that tells which one is missing, and how to install it."""
+"""Optional dependencies: a missing one is named, with the command that installs it."""
 
 from .errors import UsageError
 
@@ -6,7 +6,7 @@ __all__ = ["need"]
 
 
 def need(module: str, package: str, extra: str) -> None:
-    """Refuse to go on without a package, with what installs it.
+    """Refuse to go on without a package, and name the command that installs it.
 
     Raises
     ------

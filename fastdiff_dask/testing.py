@@ -1,4 +1,4 @@
-"""For tests, ours and users': photo-like images with known duplicates, and the two-loop reference of the MSE."""
+"""Helpers for tests, also of users: photo-like images with known duplicates, and the two-loop reference of the MSE."""
 
 import os
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ __all__ = ["SimulatedPhotos", "reference_sse", "simulate_images", "simulate_phot
 
 
 class SimulatedPhotos(NamedTuple):
-    """What `simulate_images` made.
+    """Pictures that `simulate_images` wrote.
 
     Attributes
     ----------
@@ -80,6 +80,10 @@ def simulate_images(
         (width, height) of the pictures.
     seed
         Seed of everything random.
+
+    Returns
+    -------
+    The paths of the pictures.
     """
     if duplicates > images:
         raise ValueError(f"{duplicates} duplicates of {images} images; ask for one copy a picture at most")

@@ -1,4 +1,4 @@
-"""Texts for people: what is printable, on one line, with its unit."""
+"""Texts for people: printable, on one line, with units."""
 
 import unicodedata
 
@@ -17,6 +17,10 @@ def one_line(what: object, most: int = 300, *, kind: bool = False) -> str:
     kind
         Put the name of the error's class before it.
 
+    Returns
+    -------
+    The line, cut to its length.
+
     Examples
     --------
     >>> one_line(ValueError("no\\nsuch  file"), kind=True)
@@ -27,7 +31,7 @@ def one_line(what: object, most: int = 300, *, kind: bool = False) -> str:
 
 
 def printable(text: str) -> str:
-    """One line that a terminal can show: control characters and undecodable bytes are escaped.
+    """Escape the characters that a terminal cannot show: control characters and undecodable bytes.
 
     Examples
     --------
@@ -43,7 +47,7 @@ def _is_shown(character: str) -> bool:
 
 
 def with_unit(number: float) -> str:
-    """Short form of a count.
+    """Write a count in short form.
 
     Examples
     --------

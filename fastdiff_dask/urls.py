@@ -1,4 +1,4 @@
-"""fsspec URLs: which texts are some, their file systems, and the content of a file with what was listed of it.
+"""URLs of fsspec: their file systems, their parts, and the contents of files behind them.
 
 fsspec is imported when it is needed, so that a decoder process which reads local files starts in a tenth of a second.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
+from .text import one_line
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -53,11 +54,11 @@ _PACKAGES = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "
 
 
 class ChangedError(Exception):
-    """A file is not what was listed."""
+    """A file has changed since it was listed."""
 
 
 def is_url(address: str) -> bool:
-    """Whether an address is an fsspec URL rather than a path.
+    """Tell if an address is a URL of fsspec rather than a path.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def is_url(address: str) -> bool:
 
 
 def join(root: str, path: str) -> str:
-    """Path of a file, from that of the folder or the URL of a root; keys of objects may begin with a slash.
+    """Join the folder or URL of a root with the path of a file. Keys of objects may begin with a slash.
 
     Examples
     --------
@@ -84,7 +85,7 @@ def check_address(address: str) -> None:
     Raises
     ------
     UsageError
-        If it is one.
+        If the address is such a URL.
 
     Examples
     --------
@@ -153,7 +154,7 @@ def _file_system(address: str, **more: Any) -> tuple["AbstractFileSystem", str]:
 
 
 def modified_ns(info: dict[str, Any]) -> int:
-    """Time of modification in nanoseconds, from what a file system tells of a file; 0 if it does not tell.
+    """Time of modification in nanoseconds, from the facts that a file system has of a file; 0 if it has none.
 
     Examples
     --------
@@ -178,23 +179,26 @@ def modified_ns(info: dict[str, Any]) -> int:
 
 
 def fetch(url: str, size: int, mtime_ns: int) -> bytes:
-    """Whole content of a file, if it is what was listed.
+    """Read a whole file, and check that it has not changed since it was listed.
 
     Parameters
     ----------
     url
         Its URL.
     size, mtime_ns
-        Bytes, and time of modification in nanoseconds, as they were listed. Some servers tell the time to the second
-        when one file is asked for, and more exactly in listings: then seconds are compared. Times that are not known
-        are not compared.
+        Bytes, and time of modification in nanoseconds, as they were listed. Some servers give the time in seconds for
+        one file, and more exactly in listings: then seconds are compared. Unknown times are not compared.
+
+    Returns
+    -------
+    The content.
 
     Raises
     ------
     ChangedError
-        If it is not.
+        If it has changed.
     Exception
-        Whatever the file system raises if it cannot be read.
+        As the file system raises it, if the file cannot be read.
     """
     fs, path = file_system(url)
     content = bytes(fs.cat_file(path))
@@ -211,7 +215,7 @@ def _same_time(a: int, b: int) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """Why a file could not be read, in one line, the same in every run: without addresses, ports and numbers."""
+    """Describe in one line an error of reading, without addresses, ports and numbers: the same in every run."""
     if isinstance(error, FileNotFoundError):
         return "FileNotFoundError: No such file or directory"
     if isinstance(error, PermissionError):
@@ -220,13 +224,13 @@ def describe(error: BaseException) -> str:
 
 
 def is_remote_error(error: BaseException) -> bool:
-    """Whether an error came from a package behind fsspec: a server that is gone, credentials that are missing."""
+    """Tell if an error came from a package behind fsspec: of a lost server, or of missing credentials."""
     return type(error).__module__.split(".")[0] in _PACKAGES
 
 
 @contextlib.contextmanager
 def as_os_errors(url: str) -> Iterator[None]:
-    """Raise whatever a backend raises as OSError, with the address."""
+    """Turn every error of a backend into an OSError with the address."""
     try:
         yield
     except OSError:
@@ -238,11 +242,11 @@ def as_os_errors(url: str) -> Iterator[None]:
 
 
 def _brief(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:_TEXT]
+    return one_line(error, _TEXT, kind=True)
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether a path or URL is a folder, or in it.
+    """Tell if a path or URL is a folder, or is in it.
 
     Examples
     --------
@@ -259,7 +263,7 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether of two folders or URLs one is the other, or in it, whatever names they are given.
+    """Tell if one of two folders or URLs is the other, or is in it, by whatever names.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The commands ``apply`` and ``undo``: what would happen as a table, and with ``--yes`` it happens."""
+"""The commands ``apply`` and ``undo``: a table of what would happen, which ``--yes`` does."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,10 +55,10 @@ def apply(
     yes: bool,
     **flags: bool,
 ) -> None:
-    """Remove the duplicates that were found in STORE, each for an image that is kept and similar to it itself.
+    """Remove the duplicates that were found in STORE. For each, an image that is similar to it is kept.
 
-    Right before, both are read and compared again; what has changed since it was compared stays. What is moved, trashed
-    or linked can be brought back by undo. Without --yes nothing happens.
+    Both are read and compared again right before; a file that has changed stays. Moved, trashed and linked files can be
+    brought back by undo. Without --yes nothing happens.
     """
     from ..actions.apply import apply_plan
     from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
@@ -132,9 +132,9 @@ def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool) -
 @click.option("--journal", metavar="FILE", help="Undo this one of the list, and not the newest.")
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
 def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> None:
-    """Bring back what the last apply, of STORE if one is named, has moved, trashed or linked.
+    """Bring back the files that the last apply, of STORE if one is named, has moved, trashed or linked.
 
-    Said again, the one before it. Nothing is overwritten. Without --yes nothing happens.
+    The next undo does the same for the apply before it. Nothing is overwritten. Without --yes nothing happens.
     """
     from ..actions.journal import journals
     from ..actions.undo import undo as bring_back

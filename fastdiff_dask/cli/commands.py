@@ -24,7 +24,7 @@ __all__ = ["commands", "main"]
 
 
 class _Commands(click.Group):
-    """Commands whose errors name options where those of the library name arguments."""
+    """Commands with errors that name options, where errors of the library name arguments."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -57,7 +57,7 @@ _stopped.ends_at_once = True  # type: ignore[attr-defined]  # so that a stage ma
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 for what cannot be run at all."""
+    """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 if it cannot be run at all."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # as SIGINT is of jobs in the background of a script
             signal.signal(number, _stopped)

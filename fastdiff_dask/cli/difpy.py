@@ -22,7 +22,7 @@ _SHOWN = 20
 
 
 class _DifPyCommand(click.Command):
-    """``-D`` takes all names up to the next option, which click cannot."""
+    """A command with a ``-D`` that takes all names up to the next option, which click cannot do."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, list(_with_each_folder(args)))
@@ -84,8 +84,8 @@ def difpy(
 ) -> None:
     """Find duplicates with difPy's options, and write difPy's files: results, lower_quality and stats.
 
-    Stopped at any moment, the same command goes on where it was. What is moved or deleted is written to a fourth file,
-    line by line: difPy_<time>_moved.jsonl or difPy_<time>_deleted.jsonl.
+    After a stop at any moment, the same command goes on. Each file that is moved or deleted becomes a line of a fourth
+    file: difPy_<time>_moved.jsonl or difPy_<time>_deleted.jsonl.
     """
     from ..compat.difpy import DifPySettings, search, write_files
 
@@ -128,7 +128,7 @@ def _check_local(folders: tuple[str, ...]) -> None:
 
 
 def _move_target(move_to: str, folders: tuple[str, ...]) -> Path:
-    """The folder to move to; not one that is searched, nor one around it, which would not be searched then."""
+    """The folder to move to, which must not be searched, nor be around a folder that is."""
     target = Path(move_to)
     for folder in folders:
         if Path(folder).resolve().is_relative_to(target.resolve()):
@@ -137,7 +137,7 @@ def _move_target(move_to: str, folders: tuple[str, ...]) -> Path:
 
 
 def _make_folder(folder: Path, option: str) -> None:
-    """Say before hours of work that nothing could be written there."""
+    """Make a folder, and refuse before hours of work one that cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -149,7 +149,7 @@ def _make_folder(folder: Path, option: str) -> None:
 
 
 def _free_stamp(output: Path) -> str:
-    """The time, at which no other run wrote its files."""
+    """A time for the names of files that no other run has used."""
     while True:
         stamp = datetime.now().strftime("%Y%m%d%H%M%S")
         if not any(output.glob(f"difPy_{stamp}_*")):
@@ -193,7 +193,7 @@ def _delete(removals: "list[Removal]", silent: bool, record_path: Path) -> None:
 
 
 def _report(outcomes: "list[Outcome]", record_path: Path) -> None:
-    """Say what stays, and why."""
+    """Print the files that stay, each with the reason."""
     stays = [outcome for outcome in outcomes if outcome.reason is not None]
     for outcome in stays[:_SHOWN]:
         click.echo(f"{printable(outcome.path)} stays: {printable(str(outcome.reason))}")

@@ -28,7 +28,7 @@ __all__ = ["compare", "estimate", "find"]
 def find(directories: tuple[str, ...], config: str | None, json_path: str | None, quiet: bool, **options: Any) -> None:
     """Find the duplicates in the images below DIR, all with all.
 
-    Stopped at any moment, the same command goes on where it was; when all is done it only lists the folders again.
+    After a stop at any moment, the same command goes on. When all is done, it lists the folders again and no more.
     """
     if not directories and config is None:
         raise click.UsageError("Missing argument 'DIR...'.")
@@ -55,9 +55,9 @@ def find(directories: tuple[str, ...], config: str | None, json_path: str | None
     *(*CLUSTER, "dashboard_address", "block_size"),
 )
 def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **options: Any) -> None:
-    """Compare the images of STORE_A with those of STORE_B, which other runs made; the pictures need not be there.
+    """Compare the images of STORE_A with those of STORE_B, two stores of other runs. The pictures need not be there.
 
-    The two stores are only read. Run again, the same command compares what is new in them.
+    The two stores are only read. The same command, run again, compares the images that are new in them.
     """
     from ..project.project import Project
 
@@ -70,7 +70,7 @@ def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **op
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 @options("p_root_dir_b", "sample", "thumbnail_size", *CLUSTER)
 def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
-    """Say what a first run over DIR would take: images, bytes of the store, comparisons, time.
+    """Estimate a first run over DIR: images, bytes of the store, comparisons, time.
 
     Lists the folders and reads a sample of the files; writes nothing.
     """
@@ -97,7 +97,7 @@ def _client_options(
     performance_report: str | None = None,
     **_: Any,
 ) -> ClientOptions:
-    """Options of the client: that of the named cluster, or how to start one here."""
+    """Options of the client: one of the named cluster, or one to start here."""
     from ..runtime.faults import hide_logs
 
     hide_logs()

@@ -24,6 +24,10 @@ def with_options(message: str, group: click.Group, command: str | None) -> str:
     command
         Name of the command that failed, whose options count first.
 
+    Returns
+    -------
+    The message with options.
+
     Examples
     --------
     >>> several = click.Group("all", commands=[click.Command("find", params=[click.Option(["--block-size"])])])

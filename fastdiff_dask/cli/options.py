@@ -67,12 +67,16 @@ class _GroupedOption(click.Option):
 
     Parameters
     ----------
+    *args
+        As for `click.Option`.
     group
         Heading in ``--help``.
     fills
         Names of settings.
     values_of
         Value on the command line → a value for each of these settings.
+    **more
+        As for `click.Option`.
     """
 
     def __init__(
@@ -131,7 +135,7 @@ def _file_to_write(path: str) -> tuple[str, bool]:
 # Options that are no setting, or that fill several.
 _OTHERS = {
     "config": _option(
-        "--config", metavar="FILE", group=LOOK, help="TOML file of settings; what is said here goes before."
+        "--config", metavar="FILE", group=LOOK, help="TOML file of settings; options of the command line go before."
     ),
     "thumbnail_size": _option(
         "--thumbnail-size",
@@ -227,7 +231,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def arguments_of(option: click.Option) -> tuple[str, ...]:
-    """Names of what an option fills, as messages of the library have them: settings, and arguments."""
+    """Names of the settings and arguments that an option fills, as messages of the library have them."""
     settings = getattr(option, "fills", ())
     return (str(option.name), *settings, *(_SETTINGS[name][1].argument for name in settings))
 
@@ -239,13 +243,17 @@ def asked_settings(config: str | None = None, **more: Any) -> Settings:
     ----------
     config
         A TOML file of settings.
-    more
+    **more
         Settings that are given by no option.
+
+    Returns
+    -------
+    The settings of the run.
 
     Raises
     ------
     UsageError
-        If one cannot be used, or is of no use without another one.
+        If a setting cannot be used, or is of no use without another one.
     """
     from ..kernels.measures import resolve_measure
     from ..project.saved_settings import read_settings

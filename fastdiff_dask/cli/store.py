@@ -8,7 +8,7 @@ __all__ = ["report"]
 @click.command()
 @click.argument("store")
 def status(store: str) -> None:
-    """Show what is done and what is left in STORE, and a map of the tiles."""
+    """Show the finished work and the work that is left in STORE, with a map of the tiles."""
     from ..outputs.terminal import describe_store
 
     click.echo(describe_store(store))
@@ -18,7 +18,7 @@ def status(store: str) -> None:
 @click.argument("store")
 @click.option("--address", metavar="HOST:PORT", help="Where to listen; by default port 8788 of this machine alone.")
 def dashboard(store: str, address: str | None) -> None:
-    """Serve a page on which to watch STORE while another process works on it; Ctrl-C ends it."""
+    """Serve a live page of STORE, while another process works on it. Ctrl-C ends it."""
     from ..dashboard.server import serve
 
     serve(store, address, lambda page: click.echo(f"Watching {store} at {page}"))
@@ -50,7 +50,7 @@ def export(
     ask_password: bool,
     force: bool,
 ) -> None:
-    """Write what is known in STORE to TARGET: a file, a folder, or a database.
+    """Write the tables of STORE to TARGET: a file, a folder, or a database.
 
     TARGET ends in .parquet, .csv or .json for one table, is a folder for several, or an address like
     sqlite:///diff.db or mysql+pymysql://user@host/database for all four. The pictures need not be there. The password
@@ -91,7 +91,7 @@ def report(
     threshold: float | None,
     comparison: str | None,
 ) -> None:
-    """Write what was found in STORE as one HTML file, to look at it, mark what may go, and export that for apply."""
+    """Write the result in STORE as one HTML page, on which to look, to mark images, and to export marks for apply."""
     from ..outputs.report import LIMIT, write_report
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules

@@ -1,7 +1,7 @@
-"""difPy's search in difPy's terms: its settings, the structure of its results, and the images that may go.
+"""Search in the terms of difPy: its settings, the structure of its results, and the images that may go.
 
 difPy 4.2.1's MSE is the mean over pixels and channels, a third of ours, of thumbnails made by the plain bicubic filter;
-A project gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
+a project gives the same with ``exact_decode``. Its groups are stars: each image belongs to the first one, by path,
 that it is similar to.
 """
 
@@ -119,7 +119,7 @@ def _similarity(value: float | str) -> float:
 
 
 class Match(NamedTuple):
-    """An image, by its row in `Result.images`, and the first one by path that it is similar to.
+    """An image, and the first one by path that it is similar to, by their rows in `Result.images`.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class Match(NamedTuple):
 
 
 def find_matches(result: Result, similarity: float) -> list[Match]:
-    """For each image that is similar to one before it by path, the first of these.
+    """Match each image with the first one before it, by path, that it is similar to.
 
     Takes one pass over the pairs of different thumbnails. Images with equal thumbnails have the same partners, so that
     the first one of each group decides for all of them; memory grows with the images in pairs.
@@ -146,6 +146,10 @@ def find_matches(result: Result, similarity: float) -> list[Match]:
         Of a comparison with a threshold of at least three times `similarity`.
     similarity
         Largest MSE of a match.
+
+    Returns
+    -------
+    The matches, sorted by path.
     """
     groups, values = result.groups, _CHANNELS * (result.pixels or 1)
     lowest = groups.members[groups.starts[:-1]]
@@ -185,6 +189,10 @@ def choose_removals(groups: Iterable[Iterable[str]], quality: dict[str, int]) ->
     quality
         Width plus height by path.
 
+    Returns
+    -------
+    Path of each image that may go → path of the image that is kept for it.
+
     Examples
     --------
     Of the chain a, b, c difPy takes a for b, and b for c, which is not similar to a: a would be lost.
@@ -221,7 +229,7 @@ class DifPySearch:
     result
         Path → [[path, MSE], ...]; with ``in_folder``, that for each folder.
     removals
-        What may go, with what is kept for it.
+        Images that may go, each with the image that is kept for it.
     stats
         As difPy's.
     """
@@ -232,7 +240,7 @@ class DifPySearch:
 
     @property
     def lower_quality(self) -> list[str]:
-        """Paths that may go, sorted."""
+        """Paths of images that may go, sorted."""
         return sorted(removal.file.path for removal in self.removals)
 
 
@@ -248,7 +256,7 @@ class _Part(NamedTuple):
 
 
 def search(settings: DifPySettings) -> DifPySearch:
-    """Search as difPy does; stopped at any moment, the same call goes on.
+    """Search as difPy does. After a stop at any moment, the same call goes on.
 
     The work is in a store in the user's cache, one for the folders and thumbnail size, and with ``in_folder`` one for
     each folder.
@@ -333,7 +341,7 @@ def _invalid_files(folders: tuple[str, ...], settings: DifPySettings, result: Re
 
 
 def _modified(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Times of modification of some images, in nanoseconds, as they were when these were listed."""
+    """Times of modification of some images, in nanoseconds, as they were listed."""
     times = np.zeros(len(numbers), np.int64)
     blocks, rows = np.divmod(numbers, store.thumbnail_settings.block_size)
     for block in np.unique(blocks).tolist():
@@ -403,7 +411,7 @@ def write_files(found: DifPySearch, folder: str | os.PathLike[str], stamp: str) 
     Raises
     ------
     UsageError
-        If one cannot be written.
+        If a file cannot be written.
     """
     contents = {"results": found.result, "lower_quality": found.lower_quality, "stats": found.stats}
     names = []

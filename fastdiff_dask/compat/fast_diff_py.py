@@ -1,4 +1,4 @@
-"""`FastDifPy`: a project under the names that users of fast_diff_py know."""
+"""`FastDifPy`: a project under the names of fast_diff_py."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -28,8 +28,8 @@ __all__ = ["FastDifPy"]
 class FastDifPy(Project):
     """Find the duplicates of one collection, or of one against another, stage by stage.
 
-    Everything that is finished is in the store: a stage that is called again, in this process or another, does only
-    what is missing. It may be used as a context manager, which ends what it started.
+    Finished work is in the store: a stage that is called again, in this process or another, does the rest only. The
+    object is a context manager, which ends the client that was started here.
 
     Parameters
     ----------
@@ -49,33 +49,35 @@ class FastDifPy(Project):
     thumbnail_size_x, thumbnail_size_y
         Width and height of the thumbnails in pixels.
     block_size
-        Images in a block. Memory: for each thread four blocks of thumbnails (4 · block_size · width · height · 3 bytes,
-        50 MB as it is), and either what it takes to compare (`memory.compare_task_bytes`), or a process beside it of
-        50 MB with a file, its decoded picture and a copy; about 1 kB an image while indexing, and about 1 kB an image
-        in the results. Nothing else grows with the collection. Settings that do not fit into the workers' memory are
-        refused before anything is computed.
+        Images in a block. Settings that do not fit into the workers' memory are refused before anything is computed.
+        Memory:
+
+        - For each thread four blocks of thumbnails, 4 · block_size · width · height · 3 bytes; 50 MB by default.
+        - For each thread, while reading, a process of 50 MB with a file, its decoded picture and a copy; while
+          comparing, `memory.compare_task_bytes`.
+        - About 1 kB an image while indexing, and about 1 kB an image in the results.
     exact_decode
         Decode JPEG pictures at full scale and resize by the plain bicubic filter: slower, see `decode.read_opened`.
     time_limit, pixel_limit
-        Seconds that reading a file may take (0: any), and pixels that a picture may have; files beyond are listed as
-        errors, and tried again when a later run has a higher limit.
+        Seconds that reading a file may take (0: any), and pixels that a picture may have. A file beyond a limit is
+        listed as an error. A later run with a higher limit reads it again.
     recursive, extensions, ignore_names, ignore_paths
-        Which files are images, see `IndexSettings`.
+        Rules for the files that are images, see `IndexSettings`.
     performance_report
         File for Dask's performance report of what is computed, written when this is closed, also after a failure.
     in_memory, update_timeout
-        Hold the store in the memory of this process, and save it to `store` every so many seconds, and after each
-        stage; a later run begins with what was saved. Memory: 14 kB an image, and what is found. Not with workers in
-        other processes.
+        Hold the store in the memory of this process, and save it to `store` every so many seconds and after each stage.
+        A later run begins with the saved store. Memory: 14 kB an image, and the pairs. Not with workers in other
+        processes.
     cfg_path, retain_config
-        TOML file for the settings of this run, and whether to write it, at the begin of each stage; see `from_config`.
+        TOML file for the settings of this run; True writes it when a stage begins. See `from_config`.
     verbose
         Show progress bars, by default on a terminal and in notebooks only; False keeps the dashboard's address quiet.
 
     Attributes
     ----------
     settings
-        What was asked for, see `options.Settings`.
+        The options, see `options.Settings`.
     roots
         The folders.
     store_url
@@ -83,7 +85,7 @@ class FastDifPy(Project):
     seconds
         Seconds that each stage took.
     images_read
-        Pictures that were read, since this was made.
+        Pictures that were read since this was made.
 
     Raises
     ------
@@ -149,10 +151,16 @@ class FastDifPy(Project):
 
         Parameters
         ----------
-        directory_a, directory_b, options
+        directory_a, directory_b
             As for the class.
         progress
             False shows no progress bars.
+        **options
+            As for the class.
+
+        Returns
+        -------
+        The project.
         """
         return cls(directory_a, directory_b, **({"verbose": None if progress else False} | options))
 
@@ -163,19 +171,23 @@ class FastDifPy(Project):
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
-        """Make a project of the settings in a TOML file, which the stages take where they are given nothing else.
+        """Make a project of the settings in a TOML file. Stages take them where they are given nothing else.
 
         Parameters
         ----------
         path
             The file: names and values of `options.Settings`; folders and files are relative to its folder.
-        options
+        **options
             `client`, `workers`, `threads`, `dashboard_address` and `performance_report`, as for the class.
+
+        Returns
+        -------
+        The project.
 
         Raises
         ------
         UsageError
-            If the file cannot be read, or has something that is no setting, or a value that cannot be used.
+            If the file cannot be read, or has an unknown setting or a value that cannot be used.
 
         Examples
         --------
@@ -209,7 +221,7 @@ class FastDifPy(Project):
         dashboard_address: str | None = None,
         performance_report: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """Make a project of settings, which the stages take where they are given nothing else.
+        """Make a project of settings. Stages take them where they are given nothing else.
 
         Parameters
         ----------
@@ -217,6 +229,10 @@ class FastDifPy(Project):
             All options, see `options.Settings`.
         client, workers, threads, dashboard_address, performance_report
             As for the class.
+
+        Returns
+        -------
+        The project.
 
         Raises
         ------
@@ -247,10 +263,10 @@ class FastDifPy(Project):
         in_memory: bool = False,
         verbose: bool | None = None,
     ) -> Self:
-        """Go on with a store where a run left it, which may have been killed: every stage does what is missing.
+        """Go on with a store where a run left it, killed or not: every stage does the rest.
 
-        The settings are those of the last run, also of the stages, where these are given nothing else. A store says
-        nothing about where to write besides: of another place for plots or for a settings file nothing is taken over.
+        The settings are those of the last run, for the stages too where they are given nothing else. Places to write
+        to, for plots and for a settings file, are not taken from the store, which may be someone else's.
 
         Parameters
         ----------
@@ -259,10 +275,14 @@ class FastDifPy(Project):
         client, workers, threads, dashboard_address, performance_report, in_memory, verbose
             As for the class.
 
+        Returns
+        -------
+        The project.
+
         Raises
         ------
         UsageError
-            If there is no store, or a folder that it is about.
+            If there is no store, or one of its folders is gone.
 
         Examples
         --------
@@ -311,24 +331,29 @@ class FastDifPy(Project):
     ) -> Self:
         """Compare two collections that were indexed apart, from their stores: no picture is opened.
 
-        The stages are those of any collection against another. `index_the_dirs` lists what is current in the two
-        stores, `first_loop_iteration` copies thumbnails from them; later runs copy and compare what is new. The two
-        stores are only read. Images have the paths that these have for them; if those are equal on both sides, as of
-        two machines, the side tells them apart.
+        The stages are those of any collection against another:
+
+        - `index_the_dirs` lists the current images of the two stores, which are only read.
+        - `first_loop_iteration` copies their thumbnails. Later runs copy and compare new images only.
+        - Images have their paths of these stores. Where paths of two machines are equal, the side tells them apart.
 
         Parameters
         ----------
         store_a, store_b
-            Folders or fsspec URLs of the two stores; all their images were read, with the same thumbnail settings.
+            Folders or fsspec URLs of the two stores. All their images were read, with the same thumbnail settings.
         store
             Folder or fsspec URL for the work; by default a folder in the user's cache that belongs to these two.
         client, workers, threads, dashboard_address, block_size, performance_report, verbose
             As for the class.
 
+        Returns
+        -------
+        The project.
+
         Raises
         ------
         UsageError
-            If one is no store, or their thumbnails cannot be compared.
+            If an address is none of a store, or the thumbnails cannot be compared.
 
         Examples
         --------
@@ -398,8 +423,12 @@ class FastDifPy(Project):
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
         dif_based
-            False needs no comparison: a cluster is then what has the same ``hash_key``, between two sides only if both
-            have images in it. Time grows with the number of images, see `hash_clusters.collect_hash_clusters`.
+            False needs no comparison: a cluster is then the images of one ``hash_key``; of two sides, only if both have
+            images in it. Time grows with the number of images, see `hash_clusters.collect_hash_clusters`.
+
+        Returns
+        -------
+        The clusters, and the paths of all images that are not the one to keep.
 
         Raises
         ------

@@ -74,7 +74,7 @@ class RunState:
 
     @property
     def database(self) -> dict[str, str]:
-        """Kind and address of what records the job: the store; `FastDifPy.to_sql` writes a database from it."""
+        """Kind and address of the store, which is the database here; `FastDifPy.to_sql` writes one of SQL."""
         return {"type": "zarr", "path": self._url}
 
     @property
@@ -109,7 +109,7 @@ class RunState:
 
     @cached_property
     def _images(self) -> tuple[int, int, int]:
-        """Current images of side a and of side b, and how many of both could not be read."""
+        """Numbers of current images of side a, of side b, and of those that could not be read."""
         if self._store is None:
             return 0, 0, 0
         frame = self._store.read_images(["side", "current", "error"])

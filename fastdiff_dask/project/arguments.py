@@ -25,12 +25,12 @@ _SETTINGS = {
 
 
 def names_of(directories: Directories | None) -> tuple[str, ...]:
-    """Names of folders, or of other things, of which there may be one, several or none.
+    """Names of one, several or no folders or other things, as a tuple.
 
     Raises
     ------
     UsageError
-        If they are something else.
+        If a value is no name.
     """
     if directories is None:
         return ()
@@ -68,7 +68,7 @@ def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]
 
 
 def merge_arguments(settings: Settings, defaults: Settings, **arguments: Any) -> Settings:
-    """Settings with these arguments in their place, and, for those that are None, the defaults."""
+    """Merge arguments, by their names in `Settings`, into settings; the default counts for None."""
     return replace(
         settings, **{name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
     )
@@ -77,7 +77,7 @@ def merge_arguments(settings: Settings, defaults: Settings, **arguments: Any) ->
 def hash_settings(
     settings: Settings, function: Callable[[Any], str | bytes] | None, image_hashes: Sequence[str]
 ) -> HashSettings | None:
-    """Hashes that the first loop computes, None for none; see `FastDifPy.first_loop_iteration`.
+    """Kind of the hashes to compute, None for none; see `FastDifPy.first_loop_iteration`.
 
     Raises
     ------
@@ -103,16 +103,20 @@ def merge_comparison(
     compare: str | Callable[[Any, Any], Any] | None,
     **arguments: Any,
 ) -> tuple[Settings, Measure | None]:
-    """Merge the arguments of a comparison with the settings; gives the measure too, if it is not MSE.
+    """Merge the arguments of a comparison into the settings.
 
     Parameters
     ----------
     settings, defaults
-        The settings so far, and those of the project for what is not given.
+        The settings so far, and those of the project, which count where no argument is given.
     compare
         The measure, as for `FastDifPy.second_loop_iteration`.
-    arguments
+    **arguments
         The other settings of the comparison, by their names in `Settings`; None for the default.
+
+    Returns
+    -------
+    The settings of the stage, and the measure if it is not MSE.
 
     Raises
     ------

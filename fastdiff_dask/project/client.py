@@ -1,4 +1,4 @@
-"""The Dask client of a project: the one that it was given, the current one, or one that is started for it."""
+"""The Dask client of a project: given, the current one, or started here."""
 
 from distributed import Client
 
@@ -72,6 +72,10 @@ class ProjectClient:
             The store and the images that its workers must see.
         verbose
             False does not print the address of its dashboard.
+
+        Returns
+        -------
+        The client.
 
         Raises
         ------

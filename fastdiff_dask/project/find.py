@@ -33,7 +33,7 @@ def find_duplicates(
         Rules for a similar pair, see `CompareSettings`.
     only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
         Rules for the pairs that are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if needed.
-    options
+    **options
         As for `FastDifPy`.
 
     Returns

@@ -1,4 +1,4 @@
-"""The stages of a project over one store: index, thumbnails, comparison; each does what is missing."""
+"""The stages of a project over one store: index, thumbnails, comparison, result."""
 
 import contextlib
 import os
@@ -49,8 +49,8 @@ __all__ = ["Job"]
 class Job:
     """Index, read and compare the images of a project, stage by stage.
 
-    Everything that is finished is in the store: a stage that is called again, in this process or another, does only
-    what is missing. A context manager, which ends the client that was started here.
+    Finished work is in the store: a stage that is called again, in this process or another, does the rest only. A job
+    is a context manager, which ends the client that was started here.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Job:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the store for writing over several stages; each stage does so by itself otherwise."""
+        """Lock the store over several stages. Without this each stage locks it by itself."""
         with self._session.writing():
             yield
 
@@ -133,7 +133,7 @@ class Job:
         return self._session.bar(name, total, unit, self.verbose)
 
     def _record(self) -> None:
-        """Keep the settings in the store, and in their file."""
+        """Record the settings in the store, and write them to their file, if that was asked for."""
         a, b = (tuple(root.given for root in self.roots if root.side == side) for side in ("a", "b"))
         settings = replace(self.settings, p_root_dir_a=a, p_root_dir_b=b, store=self.saved_url)
         record_settings(self.store, settings, self._origin.stores)
@@ -155,7 +155,7 @@ class Job:
     # -- stages ------------------------------------------------------------------------------------------------------
 
     def index(self) -> IndexCounts:
-        """List the images of the directories; afterwards the store knows what is new, changed and gone."""
+        """List the images of the directories, and record in the store which are new, changed and gone."""
         with self._stage("index"), self._bar("index", None, "images") as step:
 
             def advance(images: int) -> None:
@@ -184,16 +184,16 @@ class Job:
     ) -> None:
         """Read the images that were not read yet: thumbnails, metadata, and hashes if asked for.
 
-        Images that were read before get hashes from their thumbnails, if they have none, or have them of another
-        function or shift; nothing is computed again that is there.
+        Images that were read before get hashes from their thumbnails, if they have none, or those of another function
+        or shift. Nothing is computed twice.
 
-        What is not given is as the settings say, see `from_config` and `from_store`; else as here.
+        An argument that is not given is as in the settings, see `from_config` and `from_store`; else as here.
 
         Parameters
         ----------
         compute_thumbnails
-            True; if False, nothing is read now unless there are hashes to compute, which are made of thumbnails, and
-            `second_loop_iteration` begins with that.
+            True; if False, `second_loop_iteration` begins with reading. Images are read now all the same if there are
+            hashes to compute, which are made of thumbnails.
         compute_hash
             False; or compute ``hash_0`` to ``hash_270`` of every image, those of its thumbnail in four rotations, and
             ``hash_key``, the smallest of them.
@@ -202,9 +202,9 @@ class Job:
         cpu_proc
             Tasks that run at once, at most; by default as many as the workers have threads, and never more.
         hash_function
-            Used instead of SHA-256, also without `compute_hash`: a function of a thumbnail (h, w, 3) uint8, shifted and
-            turned, that gives str or bytes; bytes are kept as hexadecimal digits. Its workers must be able to import
-            what it uses.
+            Function to use instead of SHA-256, also without `compute_hash`. It gets a thumbnail, (h, w, 3) uint8,
+            shifted and turned, and gives str, or bytes, which are recorded as hexadecimal digits. The workers must
+            be able to import the modules that it uses.
         image_hashes
             Some of "average", "difference", "perceptual" and "wavelet": hashes of the ImageHash package, of the
             thumbnail as it is, for the columns ``average_hash`` and so on; also without `compute_hash`.
@@ -214,7 +214,7 @@ class Job:
         UsageError
             If a setting cannot be used, nothing was indexed yet, or a block does not fit into a worker's memory.
         FastDiffError
-            If the hash function fails or gives something else; blocks that were finished are kept.
+            If the hash function fails or gives something else. Finished blocks stay.
         """
         self.settings = settings = merge_arguments(
             self.settings,
@@ -230,7 +230,7 @@ class Job:
                 self._read(wanted, settings.fl_cpu_proc)
 
     def _read(self, wanted: HashSettings | None, most: int | None) -> None:
-        """Read, or copy, what was not, and complete hashes; by so many tasks at once."""
+        """Read or copy the images that are left, and complete hashes, by so many tasks at once at most."""
         store = self.store
         unread = unread_blocks(store)
         if unread:
@@ -267,8 +267,8 @@ class Job:
     ) -> None:
         """Compare all images with all, as far as that is not done yet.
 
-        What is not given is as the settings say, see `from_config` and `from_store`; else MSE with rotations, of all
-        pairs, without plots.
+        An argument that is not given is as in the settings, see `from_config` and `from_store`; else the comparison is
+        by MSE with rotations, of all pairs, without plots.
 
         Parameters
         ----------
@@ -276,34 +276,40 @@ class Job:
             Largest MSE, or other value, of a similar pair, inclusive; by default 200, for "ssim" 0.1 and for "hamming"
             10. A finished comparison answers every lower one.
         compare
-            "mse"; "ssim" (1 − SSIM, 0 for equal images), "hamming" (different bits of perceptual hashes); or a function
-            of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, that gives (m, n) numbers, the smaller
-            the more similar. It must not depend on which images share a chunk, nor on the order of two images. All
-            pairs are given to it, which MSE does not need; its workers must be able to import what it uses.
+            One of:
+
+            - "mse".
+            - "ssim": 1 − SSIM, 0 for equal images.
+            - "hamming": different bits of perceptual hashes.
+            - A function of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, with (m, n) numbers as
+              result, the smaller the more similar. It must not depend on the images that share a
+              chunk, nor on the order of two images. It gets all pairs, of which MSE needs few. The workers must be
+              able to import its modules.
         rotations, mirror
-            Which transforms of an image count, see `CompareSettings`; a function is called for each of them, of
-            either image.
+            Transforms of an image that count, see `CompareSettings`. A function is called for each of them, of either
+            image.
         only_matching_aspect
             Compare only images of the same aspect ratio, up to a quarter turn with `rotations`: match_aspect_by=1.
         match_aspect_by
-            0: only images of the same size; f from 1: only those whose aspect ratios are within this factor; up to a
-            quarter turn with `rotations`. By the sizes that a person sees, after the EXIF orientation.
+            0: compare only images of the same size. A number from 1: only those with aspect ratios within this factor.
+            Up to a quarter turn with `rotations`. Sizes are those that a person sees, after the EXIF orientation.
         only_matching_hash
             Compare only images with equal hashes: ``hash_key``, without `rotations` ``hash_0``.
         skip_matching_hash
-            Do not compare images with equal hashes, which are known duplicates: they are in clusters together and in
+            Do not compare images with equal hashes, which are known duplicates. They are in clusters together and in
             `Result.hash_pairs`, whatever their MSE is, and not in the pairs.
         make_diff_plots, diff_location, plot_limit
-            Draw a picture of each similar pair, both images and where they differ, into this folder, by default
-            ``plots`` in the store; at most so many, 1,000 if nothing is said, the most similar ones first. Needs
-            Matplotlib (``pip install 'fastdiff_dask[plot]'``). See `plots.draw_plots`.
+            Draw similar pairs, with their differences, into this folder, by default ``plots`` in the store. At most so
+            many are drawn, by default 1,000, the most similar ones first. Needs Matplotlib
+            (``pip install 'fastdiff_dask[plot]'``). See `plots.draw_plots`.
         gpu_proc
-            Compare on GPUs, by so many tasks at once on each: those of the workers that have one and CuPy
-            (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``), one or two; 0 for processors. The result is the
-            same, and either goes on with what the other began. By MSE, and without pair filters, which processors do.
+            Tasks at once on each GPU of the workers, one or two; 0 compares on processors. Needs CuPy there
+            (``pip install 'fastdiff_dask[cuda12]'`` or ``[cuda13]``). GPUs compare by MSE; processors
+            compare if there is a pair filter, by aspect ratio or hash. The result is the same, and either goes on
+            where the other stopped.
         cpu_proc
-            Tasks that run at once, at most; by default as many as the workers have threads, and never more. For
-            processors; on GPUs `gpu_proc` counts.
+            Tasks on processors that run at once, at most; by default as many as the workers have threads, and never
+            more.
         tile_side, sub_block
             Sub-blocks along the side of a tile, and images in a sub-block; by default they fit the collection and the
             workers. The result does not depend on them.
@@ -313,7 +319,7 @@ class Job:
         UsageError
             If a setting cannot be used, or images were not read yet.
         FastDiffError
-            If a function fails or gives what is no matrix of numbers; tiles that were finished are kept.
+            If a function fails or gives no matrix of numbers. Finished tiles stay.
         """
         asked, measure = merge_comparison(
             self.settings,
@@ -350,7 +356,7 @@ class Job:
             self._draw(plots)
 
     def _gpus(self, asked: Settings, measure: Measure | None) -> dict[str, int]:
-        """Tasks at once by address of a worker with a GPU; none where the processors compare."""
+        """Tasks at once, by the address of each worker with a GPU; empty if processors compare."""
         if not asked.sl_gpu_proc:
             return {}
         if measure is not None:
@@ -362,7 +368,7 @@ class Job:
         return {} if PairFilters.of(asked.comparison) else found
 
     def _chosen_comparison(self, asked: Settings) -> Comparison:
-        """The comparison to go on with, after the pictures that were left for this stage are read."""
+        """Read the images that were left for this stage, and find the comparison to go on with."""
         store = self.store
         if unread_blocks(store) and not asked.fl_compute_thumbnails:
             self._read(None, asked.fl_cpu_proc)
@@ -402,6 +408,10 @@ class Job:
         ----------
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
+
+        Returns
+        -------
+        The result.
 
         Raises
         ------

@@ -120,7 +120,7 @@ def check_outside(folder: str, roots: Sequence[Root]) -> None:
     Raises
     ------
     UsageError
-        With both.
+        With both folders.
     """
     place = Path(os.path.realpath(os.path.expanduser(folder)))  # noqa: PTH111 - Path raises without a home
     for root in roots:
@@ -136,7 +136,7 @@ def open_folders(settings: Settings) -> Opened:
     Raises
     ------
     UsageError
-        If one cannot be used.
+        If a folder cannot be used.
     """
     # the current folder may be another one later
     ignored = tuple(
@@ -161,7 +161,7 @@ def open_two_stores(urls: dict[str, str], settings: Settings) -> Opened:
     Raises
     ------
     UsageError
-        If one cannot be used, or their thumbnails cannot be compared.
+        If a store cannot be used, or the thumbnails of the two cannot be compared.
     """
     urls = {side: checked_store(url) for side, url in urls.items()}
     sources = open_sources(urls)

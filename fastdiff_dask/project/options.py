@@ -54,7 +54,7 @@ _EXCLUSIVE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """The part of a declaration that a type and a default do not tell.
+    """Declaration of an option, beside its type and its default.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ _SHOWN_THRESHOLDS = f"{DEFAULT_THRESHOLDS['mse']:g}; " + ", ".join(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All options of a run that are recorded in its store; each field says what it does.
+    """All options of a run; they are recorded in its store.
 
     Raises
     ------
@@ -319,7 +319,7 @@ class Settings:
 
     @cached_property
     def thumbnails(self) -> ThumbnailSettings:
-        """How an image becomes a thumbnail."""
+        """Making of thumbnails and blocks."""
         return ThumbnailSettings(
             width=self.thumbnail_size_x,
             height=self.thumbnail_size_y,
@@ -334,7 +334,7 @@ class Settings:
 
     @cached_property
     def index(self) -> IndexSettings:
-        """Rules that tell which files are images of the collection."""
+        """Rules for the files that are images."""
         return IndexSettings(
             recursive=self.recursive,
             extensions=self.supported_file_types,
@@ -344,7 +344,7 @@ class Settings:
 
     @cached_property
     def comparison(self) -> CompareSettings:
-        """Settings that make a pair similar; the kind of hashes is left open."""
+        """Rules for a similar pair; the kind of hashes is left open."""
         threshold = self.similarity_threshold
         return CompareSettings(
             similarity_threshold=default_threshold(self.sl_compare) if threshold is None else threshold,
@@ -389,6 +389,10 @@ class Settings:
         ----------
         folder
             The folder that relative names are relative to.
+
+        Returns
+        -------
+        The settings.
         """
 
         def place(name: str) -> str:
@@ -438,7 +442,7 @@ class ClientOptions:
 
 
 def excluded_by(given: dict[str, Any]) -> dict[str, Any]:
-    """Values that turn off what the given settings exclude, but not what is given as well.
+    """Values of other settings that turn these off where the given ones exclude them.
 
     Examples
     --------

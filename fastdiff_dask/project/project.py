@@ -1,4 +1,4 @@
-"""One project: the stages of its job, and all that people get from what they found."""
+"""One project: the stages of its job, and all that people do with the result."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ __all__ = ["Project"]
 
 
 class Project(Job):
-    """Find the duplicates of one collection, or of one against another, and act on what was found.
+    """Find the duplicates of one collection, or of one against another, and act on the result.
 
     See `Job` for its parameters.
 
@@ -54,12 +54,16 @@ class Project(Job):
     def estimate(self, sample: int = DEFAULT_SAMPLE) -> Estimate:
         """Estimate what all stages will take, from a sample of the files; needs no index and writes nothing.
 
-        What a store has already is not considered: the figures are those of a first run.
+        The figures are those of a first run, whatever is in the store already.
 
         Parameters
         ----------
         sample
             Number of files to read, all if there are fewer; spread evenly over the folders.
+
+        Returns
+        -------
+        The estimate.
 
         Raises
         ------
@@ -86,7 +90,7 @@ class Project(Job):
         return self.result().pairs
 
     def pair(self, a: str, b: str) -> "Pair":
-        """Two images side by side, similar or not: a notebook shows both, where they differ, and their MSE.
+        """Two images side by side, similar or not; a notebook shows both, their differences and their MSE.
 
         Memory and time grow with the number of images, by some 200 B and microseconds each.
 
@@ -94,6 +98,10 @@ class Project(Job):
         ----------
         a, b
             Their paths, as `pairs` has them.
+
+        Returns
+        -------
+        The pair, which a notebook shows.
 
         Raises
         ------
@@ -169,7 +177,7 @@ class Project(Job):
         prefer: Directories = (),
         protect: Directories = (),
     ) -> int:
-        """Write what was found as one HTML file, to look at it and mark what may go; see `report.write_report`.
+        """Write the result as one HTML page, on which images may be marked; see `report.write_report`.
 
         Parameters
         ----------
@@ -180,7 +188,7 @@ class Project(Job):
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
         keep, prefer, protect
-            What is suggested, as for `plan`.
+            Rules for the suggestions, as for `plan`.
 
         Returns
         -------
@@ -212,10 +220,10 @@ class Project(Job):
             Rules, the first one counts most: "most-pixels", "largest", "oldest", "newest", "shortest-path"; by default
             most pixels, then the largest file, then the path.
         prefer, protect
-            Folders whose images are kept rather than others, in this order; and in which nothing goes.
+            Folders whose images are kept rather than others, in this order; folders in which nothing goes.
         decisions
-            File of marks from the report: only what is removed there goes, and not for what is no duplicate of it
-            there, which `apply` has the store remember.
+            File of marks from the report. Only images that are marked there go, and never for one that is marked as no
+            duplicate of it. `apply` records these pairs in the store.
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
 
@@ -240,24 +248,25 @@ class Project(Job):
         *,
         keep_metadata: bool = False,
     ) -> "list[Outcome]":
-        """Do what a plan says: each pair is read and compared again right before, and nothing is overwritten.
+        """Remove the images of a plan. Each is read and compared again right before, and nothing is overwritten.
 
         Parameters
         ----------
         plan
-            What `plan` gave.
+            A plan, made by `plan`.
         action
             "move" (to `folder`), "trash", "delete" (without a way back), "hardlink" or "symlink" (to the image that is
             kept).
         folder
             Where to move to.
         keep_metadata
-            Copy capture date and GPS position of a JPEG file that goes into that which is kept, where it has none; its
-            picture stays as it is. Needs piexif (``pip install 'fastdiff_dask[metadata]'``). Not undone by `undo`.
+            Copy capture date and GPS position of a JPEG file that goes into the file that is kept, where it has none;
+            the picture stays as it is. `undo` does not take that back. Needs piexif
+            (``pip install 'fastdiff_dask[metadata]'``).
 
         Returns
         -------
-        What became of each file, and of those that stay the reason.
+        The outcome for each file; of a file that stays, the reason.
         """
         from ..actions.apply import apply_plan
 
@@ -269,7 +278,7 @@ class Project(Job):
         return list(apply_plan(Store(self.saved_url), plan, settings, action, folder, keep_metadata=keep_metadata))
 
     def undo(self) -> "list[Outcome]":
-        """Bring back what the last `apply` to this store, in whatever process, has moved, trashed or linked."""
+        """Bring back the files that the last `apply` to this store, in any process, has moved, trashed or linked."""
         from ..actions.journal import last_to_undo
         from ..actions.undo import undo
 
@@ -279,12 +288,16 @@ class Project(Job):
         return list(undo(found))
 
     def not_duplicates(self, pairs: Iterable[tuple[str, str]]) -> int:
-        """Keep in the store that images are no duplicates of each other, by content; gives the number of new pairs.
+        """Record in the store that images are no duplicates of each other, by content.
 
         Parameters
         ----------
         pairs
             Paths of two images, as in `pairs`.
+
+        Returns
+        -------
+        Number of pairs that were not recorded before.
         """
         from ..actions.decisions import numbers_of_pairs
 
@@ -299,15 +312,15 @@ class Project(Job):
         return added
 
     def clean_up(self, thumbs: bool = True, db: bool = True, config: bool = True) -> None:
-        """Remove what is not needed any more from the store; never a picture, nor a file that a store does not write.
+        """Remove files of the store that are not needed any more; never a picture, nor a file of someone else.
 
         Parameters
         ----------
         thumbs
-            Remove the thumbnails, most of what it takes. Results can still be read; when there is something to
-            compare, all pictures are read and compared again.
+            Remove the thumbnails, which are most of the store. Results can still be read; for a new comparison all
+            pictures are read again.
         db
-            Remove what was found and, with `thumbs`, what is known of the pictures: nothing is left.
+            Remove the comparisons and, with `thumbs`, the metadata of the pictures: nothing is left.
         config
             Remove the settings: those in the store, and the file `cfg_path` if this wrote it.
 
@@ -361,6 +374,10 @@ class Project(Job):
         persist
             Compute it now, into the store, chunk by chunk; chunks that are there already are not computed again. Takes
             8 bytes a pair on disk, before compression.
+
+        Returns
+        -------
+        The matrix.
         """
         from ..results.dask_collections import mse_array, persist_mse
 

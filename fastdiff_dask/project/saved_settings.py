@@ -1,4 +1,4 @@
-"""Settings outside a process: a TOML file of the user, and what the store of a project has of its last run."""
+"""Settings that outlive a process: in a TOML file of the user, and in the store of a project."""
 
 import os
 import tomllib
@@ -99,15 +99,17 @@ def check_settings_file(path: Path) -> None:
 
 
 def record_settings(store: Store, settings: Settings, sources: dict[str, str]) -> None:
-    """Record the settings of a run in its store, with the addresses of the two stores that it compares, if it does."""
+    """Record the settings of a run in its store, with the addresses of two stores by side, if it compares two."""
     store.records.write_settings({"settings": settings.to_values(), "stores": sources})
 
 
 def recorded_settings(store: Store) -> tuple[Settings, dict[str, str]]:
     """Settings of the last run, and the addresses of the two stores that it compared, by side.
 
-    A store may come from someone else. So no place to write to is taken from it, and its folders are those that it is
-    about; they have the names that the user gave where these are the same folders still.
+    A store may come from someone else:
+
+    - No place to write to is taken from its settings.
+    - The folders are those of its images. They have the names of the settings where these name the same folders.
 
     Raises
     ------
