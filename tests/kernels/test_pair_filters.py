@@ -289,7 +289,7 @@ def test_what_cannot_be_asked_for(tmp_path, client):
             ({"match_aspect_by": 0.5}, "match_aspect_by is 0.5; use 0 for the same size, 1 for the same aspect"),
             ({"match_aspect_by": True}, "match_aspect_by is True"),
             ({"match_aspect_by": float("nan")}, "match_aspect_by is nan"),
-            ({"only_matching_aspect": True, "match_aspect_by": 2}, "only_matching_aspect is match_aspect_by=1, not 2"),
+            ({"only_matching_aspect": True, "match_aspect_by": 2}, "only_matching_aspect= means match_aspect_by=1"),
             ({"only_matching_aspect": 1}, "only_matching_aspect is 1; it must be True or False"),
             ({"skip_matching_hash": "yes"}, "skip_matching_hash is 'yes'; it must be True or False"),
         ):
