@@ -175,7 +175,9 @@ def acting() -> Iterator[None]:
     except filelock.Timeout:
         raise FastDiffError("another apply or undo is at work; wait for its end, and try again") from None
     except OSError as error:
-        raise UsageError(f"{lock.lock_file} cannot be locked: {error.strerror}; check the rights on that folder") from None
+        raise UsageError(
+            f"{lock.lock_file} cannot be locked: {error.strerror}; check the rights on that folder"
+        ) from None
     try:
         yield
     finally:

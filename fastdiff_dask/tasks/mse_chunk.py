@@ -48,10 +48,12 @@ def transposed(values: Any) -> Any:
 
 
 def digest(images: Any) -> str:
+    """Give the shape and the SHA-256 of a chunk of images, (n, h, w, c) uint8."""
     images = images.get() if hasattr(images, "get") else images  # CuPy
     return f"{images.shape} {hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()}"
 
 
 def write_chunk(url: str, values: Any, i: int, j: int, symmetric: bool) -> None:
+    """Write a chunk of MSE, (m, n) float64, into the `DenseMatrix` at an address."""
     values = values.get() if hasattr(values, "get") else values  # CuPy
     DenseMatrix(url).write(values, i, j, symmetric)

@@ -64,8 +64,8 @@ def read_part(
 ) -> ReadPart:
     """Read the files of some rows of a block; `hashing` None computes no hashes.
 
-    The pictures are decoded by a process beside this one, see `decoder_pool`, while this one hashes those before. `run` is
-    what `activity.stage` gave.
+    A process beside this one decodes the pictures, see `decoder_pool`; this one hashes the former thumbnails meanwhile.
+    `run` is the name of the run that `activity.stage` gave.
     """
     store, frame = _block(url, block, run, _LISTED)
     return _read_part(store, block, frame, start, stop, limits, hashing)
