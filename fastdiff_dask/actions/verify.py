@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import CompareSettings
+from ..config import DEFAULT_THRESHOLDS, CompareSettings
 from ..images.decode import ImageRecord
 from ..images.decoder_pool import reader
 from ..images.decoder_process import ListedFile, Request
@@ -25,8 +25,6 @@ from .removal_plan import Chosen
 from .removals import Removal, Seen, StaysError
 
 __all__ = ["Verifier"]
-
-_BUILT_IN = ("ssim", "hamming")
 
 
 class Verifier:
@@ -181,7 +179,7 @@ class Verifier:
         )
         if value.is_mse:
             stored, _ = transformed_squared_errors(a, b, transforms)
-        elif self._settings.measure in _BUILT_IN:
+        elif self._settings.measure in DEFAULT_THRESHOLDS:
             values, _ = apply_measure(resolve_measure(self._settings.measure), a, b, transforms)
             stored = values.view(np.int64)
         else:
