@@ -12,7 +12,6 @@ import click
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
-from ..urls import is_remote_error
 from .actions import apply, undo
 from .difpy import difpy
 from .find import compare, estimate, find
@@ -87,6 +86,8 @@ def main() -> NoReturn:
     except (OSError, MemoryError) as error:
         _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
     except Exception as error:
+        from ..urls import is_remote_error
+
         if not is_remote_error(error):
             raise
         _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)

@@ -6,30 +6,50 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..project.options import ClientOptions
-from .options import CLUSTER, COMPARISON, GroupedCommand, asked_settings, options
+from .grouped import GroupedCommand
 
 if TYPE_CHECKING:
     from distributed import Client
 
+    from ..project.options import ClientOptions
     from ..project.project import Project
 
 __all__ = ["compare", "estimate", "find"]
 
-
-@click.command(cls=GroupedCommand)
-@click.argument("directories", metavar="DIR...", nargs=-1)
-@options(
-    *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
-    *("time_limit", "pixel_limit", *COMPARISON, "thumbnail_size", "exact_decode", "json_path", "store"),
-    *("diff_plots", "sl_plot_limit", "save_config", "performance_report", "quiet"),
-    *("gpu", "gpu_tasks", *CLUSTER, "dashboard_address", "in_memory", "block_size"),
+# Options by their names in `options`, the most used ones first.
+_COMPARISON = (
+    "similarity_threshold",
+    "sl_mirror",
+    "sl_rotations",
+    "sl_compare",
+    "sl_match_aspect_by",
+    "sl_matching_aspect",
+    "sl_matching_hash",
+    "sl_skip_matching_hash",
+    "fl_shift_amount",
 )
+_CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
+_FIND = (
+    *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
+    *("time_limit", "pixel_limit", *_COMPARISON, "thumbnail_size", "exact_decode", "json_path", "store"),
+    *("diff_plots", "sl_plot_limit", "save_config", "performance_report", "quiet"),
+    *("gpu", "gpu_tasks", *_CLUSTER, "dashboard_address", "in_memory", "block_size"),
+)
+_COMPARE = (
+    *(*_COMPARISON, "json_path", "store", "performance_report", "quiet"),
+    *(*_CLUSTER, "dashboard_address", "block_size"),
+)
+
+
+@click.command(cls=GroupedCommand, options=_FIND)
+@click.argument("directories", metavar="DIR...", nargs=-1)
 def find(directories: tuple[str, ...], config: str | None, json_path: str | None, quiet: bool, **options: Any) -> None:
     """Find the duplicates in the images below DIR, all with all.
 
     After a stop at any moment, the same command goes on. When all is done, it lists the folders again and no more.
     """
+    from .options import asked_settings
+
     if not directories and config is None:
         raise click.UsageError("Missing argument 'DIR...'.")
     settings = asked_settings(config, **({"p_root_dir_a": directories} if directories else {}))
@@ -47,28 +67,24 @@ def find(directories: tuple[str, ...], config: str | None, json_path: str | None
     _run(Project(settings, _client_options(**options)), json_path, quiet)
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, options=_COMPARE)
 @click.argument("store_a")
 @click.argument("store_b")
-@options(
-    *(*COMPARISON, "json_path", "store", "performance_report", "quiet"),
-    *(*CLUSTER, "dashboard_address", "block_size"),
-)
 def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **options: Any) -> None:
     """Compare the images of STORE_A with those of STORE_B, two stores of other runs. The pictures need not be there.
 
     The two stores are only read. The same command, run again, compares the images that are new in them.
     """
     from ..project.project import Project
+    from .options import asked_settings
 
     settings = asked_settings()
     _check_output(json_path)
     _run(Project(settings, _client_options(**options), {"a": store_a, "b": store_b}), json_path, quiet)
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *_CLUSTER))
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True)
-@options("p_root_dir_b", "sample", "thumbnail_size", *CLUSTER)
 def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
     """Estimate a first run over DIR: images, bytes of the store, comparisons, time.
 
@@ -77,6 +93,7 @@ def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
     from ..outputs.terminal import describe_estimate
     from ..project.project import Project
     from ..stages.estimate import check_sample
+    from .options import asked_settings
 
     check_sample(sample)
     settings = asked_settings(p_root_dir_a=directories, verbose=False)
@@ -96,8 +113,9 @@ def _client_options(
     dashboard_address: str | None = None,
     performance_report: str | None = None,
     **_: Any,
-) -> ClientOptions:
+) -> "ClientOptions":
     """Options of the client: one of the named cluster, or one to start here."""
+    from ..project.options import ClientOptions
     from ..runtime.faults import hide_logs
 
     hide_logs()

@@ -4,8 +4,6 @@ import re
 
 import click
 
-from .options import arguments_of
-
 __all__ = ["with_options"]
 
 # An argument, and how its value begins: with nothing, a digit, or True, which an option does not repeat.
@@ -34,10 +32,13 @@ def with_options(message: str, group: click.Group, command: str | None) -> str:
     >>> with_options("use block_size=512 or less, or another client=", several, "find")
     'use --block-size 512 or less, or another client='
     """
+    from .options import arguments_of
+
     names: dict[str, str] = {}
     for name in sorted(group.commands, key=lambda name: name == command):
         if name == command or name != "difpy":  # its names are those of another program
-            options = [param for param in group.commands[name].params if isinstance(param, click.Option)]
+            params = group.commands[name].get_params(click.Context(group.commands[name]))
+            options = [param for param in params if isinstance(param, click.Option)]
             # of several options for one argument, the first one
             names |= {
                 argument: max(option.opts, key=len) for option in options[::-1] for argument in arguments_of(option)

@@ -1,5 +1,7 @@
 """The table of all options in the manual, made from their declarations."""
 
+import click
+
 from ..compat.run_state import NEEDLESS, RunState
 from ..project.options import Option, Settings, declarations
 from .find import find
@@ -42,7 +44,11 @@ def _row(name: str, default: object, option: Option) -> str:
     call = "FastDifPy"
     if name.startswith(("fl_", "sl_", "similarity_")):
         call = "first_loop_iteration" if name.startswith("fl_") else "second_loop_iteration"
-    flags = [f"`{max(param.opts, key=len)}`" for param in find.params if name in getattr(param, "fills", ())]
+    flags = [
+        f"`{max(param.opts, key=len)}`"
+        for param in find.get_params(click.Context(find))
+        if name in getattr(param, "fills", ())
+    ]
     shown = option.shown_default or ("none" if default in (None, ()) else f"`{default}`")
     return f"| `{name}` | `{call}({option.argument or name}=)` | {', '.join(flags)} | {option.help} | {shown} |"
 

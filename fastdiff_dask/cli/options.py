@@ -1,6 +1,6 @@
-"""Options of the commands that search, made from the declarations in `project.options`; in groups in ``--help``."""
+"""Options of the commands that search, made from the declarations in `project.options`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -10,7 +10,6 @@ from ..config import DEFAULT_SAMPLE
 from ..errors import UsageError
 from ..project.options import (
     COMPARE,
-    GROUPS,
     LOOK,
     RUN,
     WRITE,
@@ -21,45 +20,9 @@ from ..project.options import (
     excluded_by,
 )
 
-__all__ = [
-    "CLUSTER",
-    "COMPARISON",
-    "GroupedCommand",
-    "arguments_of",
-    "asked_settings",
-    "options",
-]
+__all__ = ["arguments_of", "asked_settings", "make_options"]
 
-# Options that several commands share, the most used ones first.
-COMPARISON = (
-    "similarity_threshold",
-    "sl_mirror",
-    "sl_rotations",
-    "sl_compare",
-    "sl_match_aspect_by",
-    "sl_matching_aspect",
-    "sl_matching_hash",
-    "sl_skip_matching_hash",
-    "fl_shift_amount",
-)
-CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
 _SETTINGS = declarations(Settings)
-
-
-class GroupedCommand(click.Command):
-    """A command whose ``--help`` has its options in groups."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, each under the heading of its group."""
-        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, "More")}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                groups[getattr(param, "group", "More")].append(record)
-        for group, records in groups.items():
-            if records:
-                with formatter.section(group):
-                    formatter.write_dl(records)
 
 
 class _GroupedOption(click.Option):
@@ -91,11 +54,12 @@ class _GroupedOption(click.Option):
         self.group, self.fills, self.values_of = group, fills, values_of
 
 
-def _option(*names: str, **more: Any) -> Any:
-    return click.option(*names, cls=_GroupedOption, **more)
+def _option(*names: str, **more: Any) -> Callable[[], click.Option]:
+    """Prepare an option, of which each command gets one of its own."""
+    return lambda: _GroupedOption(names, **more)
 
 
-def _declared(name: str, kind: Any, default: Any, option: Option) -> Any:
+def _declared(name: str, kind: Any, default: Any, option: Option) -> Callable[[], click.Option]:
     """Make the option of the command line for a setting, or for an option of the client."""
     several = isinstance(default, tuple)
     known: dict[str, Any] = {"default": default, "show_default": not several and default is not None}
@@ -219,15 +183,9 @@ _OPTIONS = _OTHERS | {
 }
 
 
-def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the named options, in this order; its function gets them by these names."""
-
-    def with_options(command: Callable[..., None]) -> Callable[..., None]:
-        for name in reversed(names):
-            command = _OPTIONS[name](command)
-        return command
-
-    return with_options
+def make_options(names: Iterable[str]) -> list[click.Parameter]:
+    """Make the named options of a command, in this order."""
+    return [_OPTIONS[name]() for name in names]
 
 
 def arguments_of(option: click.Option) -> tuple[str, ...]:

@@ -7,14 +7,13 @@ Names are those of fast_diff_py's configuration, where it has the option: ``fl_`
 pictures, ``sl_`` for the second, which compares them. No library of the work is imported here: ``--help`` needs it.
 """
 
-import difflib
 import math
 import os
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ..config import (
     DEFAULT_BLOCK_SIZE,
@@ -31,8 +30,6 @@ from ..config import (
     default_threshold,
 )
 from ..errors import UsageError
-from ..text import printable
-from ..urls import is_url
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -52,8 +49,7 @@ _EXCLUSIVE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """Declaration of an option, beside its type and its default.
 
     Attributes
@@ -374,6 +370,10 @@ class Settings:
         UsageError
             If there is no such setting, or a value cannot be used.
         """
+        import difflib
+
+        from ..text import printable
+
         known = [one.name for one in fields(cls)]
         for name in values:
             if name not in known:
@@ -394,6 +394,8 @@ class Settings:
         -------
         The settings.
         """
+
+        from ..urls import is_url
 
         def place(name: str) -> str:
             return name if is_url(name) else str(folder / os.path.expanduser(name))  # noqa: PTH111

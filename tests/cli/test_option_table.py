@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import click
+
 import fastdiff_dask as fd
 from fastdiff_dask.cli.find import find
 from fastdiff_dask.cli.option_table import option_table
@@ -19,5 +21,5 @@ def test_each_setting_has_a_row_and_each_flag_of_a_setting_is_in_it():
     names = [re.match(r"\| `(\w+)`", row)[1] for row in rows]
     assert len(names) == len(set(names))
     assert declarations(Settings).keys() <= set(names)
-    flags = {max(param.opts, key=len) for param in find.params if getattr(param, "fills", ())}
+    flags = {max(param.opts, key=len) for param in find.get_params(click.Context(find)) if getattr(param, "fills", ())}
     assert flags == set(re.findall(r"`(--[a-z-]+)`", "\n".join(rows)))
