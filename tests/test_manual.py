@@ -249,7 +249,7 @@ def test_each_page_is_linked():
 OPTIONS = {
     option
     for command in commands.commands.values()
-    for parameter in command.params
+    for parameter in command.get_params(click.Context(command))
     if isinstance(parameter, click.Option)
     for option in (*parameter.opts, *parameter.secondary_opts)
 } | {"--help"}
