@@ -59,9 +59,9 @@ def apply_plan(
         Before a JPEG file goes, copy its capture date and GPS position into the image that is kept, if this is a JPEG
         file without them, see `exif_merge.merged`. Its thumbnail must stay the same. `undo` does not take it back.
 
-    Yields
-    ------
-    The outcome of each file.
+    Returns
+    -------
+    Outcome of each file, as it goes.
 
     Raises
     ------

@@ -40,6 +40,10 @@ def status_as_seen(seen: Seen, name: str) -> os.stat_result:
     name
         Name of the file in messages: "it", or "the file to keep".
 
+    Returns
+    -------
+    The status of the file, not of what a link leads to.
+
     Raises
     ------
     StaysError

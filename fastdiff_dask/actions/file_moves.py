@@ -78,6 +78,10 @@ def move_files(
         Gets a line for each file before it goes.
     verify
         Looks at a pair once more, right before, and gives it as it is then.
+
+    Returns
+    -------
+    Outcome of each file, as it goes.
     """
     return act_on_each(removals, record, verify, lambda removal: str(move_file(removal, Path(folder), record)))
 

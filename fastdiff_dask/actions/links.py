@@ -27,12 +27,18 @@ def link_files(
 
     Parameters
     ----------
-    removals, record, verify
-        As for `move_files`.
+    removals
+        Files that may go; those that are `refused` stay.
     kind
         "hardlink" or "symlink".
+    record, verify
+        As for `move_files`.
     digests
         SHA-256 of both files, as `verify` has just read them. By default no file is taken for equal.
+
+    Returns
+    -------
+    Outcome of each file, as it goes.
     """
     return act_on_each(
         removals, record, verify, lambda removal: _replace_by_link(removal, kind, record, *digests(removal))

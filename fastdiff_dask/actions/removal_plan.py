@@ -123,6 +123,10 @@ def plan_removals(
         Earlier calls: an image that they moved or trashed is neither kept nor removed, and one for which another went
         stays. By default nothing counts.
 
+    Returns
+    -------
+    The images that may go, those that stay for a reason worth a word, and pairs that are no duplicates.
+
     Raises
     ------
     UsageError

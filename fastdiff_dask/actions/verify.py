@@ -32,10 +32,12 @@ class Verifier:
 
     Parameters
     ----------
-    store, settings
-        The store, and the settings of the comparison.
+    store
+        The store.
     removals
         The removals, each with its entry in the removal plan.
+    settings
+        The settings of the comparison.
     keep_metadata
         Copy date and place of a JPEG file that goes into the file that is kept.
     """

@@ -126,6 +126,10 @@ class Tiles:
             The parts.
         running
             Number of the part and of the tile for each running tile.
+
+        Returns
+        -------
+        The cells, each for some tiles.
         """
         edges = np.concatenate([np.zeros((0, 4), np.int64), *(part.edges for part in parts)])
         done = np.concatenate([np.zeros(0, bool), *(part.done for part in parts)])

@@ -93,6 +93,10 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
     settings
         The transforms that count.
 
+    Returns
+    -------
+    Both images, and their value.
+
     Raises
     ------
     UsageError

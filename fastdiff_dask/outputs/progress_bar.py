@@ -102,10 +102,12 @@ def stage_bar(stage: str, total: int | None, unit: str, verbose: bool | None = N
 
     Parameters
     ----------
-    stage, unit
-        Names of the stage and of what it counts.
+    stage
+        Name of the stage.
     total
         The number at the end; None if it is not known.
+    unit
+        Name of what it counts.
     verbose
         Show the bar; by default on a terminal and in a notebook only.
 

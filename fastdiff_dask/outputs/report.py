@@ -59,6 +59,10 @@ def write_report(
     rules
         The order of images for the suggestions.
 
+    Returns
+    -------
+    Number of clusters that the report shows.
+
     Raises
     ------
     UsageError

@@ -67,6 +67,10 @@ def read_password(url: str, given: str | None = None, file: str | os.PathLike[st
     file
         File whose first line is the password.
 
+    Returns
+    -------
+    The password; None if it is in the URL, or there is none.
+
     Raises
     ------
     UsageError

@@ -161,6 +161,10 @@ def collect_result(
         Largest MSE, or other value, of a pair.
     stats
         Figures of the run, for `Result.stats`.
+
+    Returns
+    -------
+    The result.
     """
     wanted = replace(comparison.settings, similarity_threshold=threshold)
     value = PairValue(wanted, store.thumbnail_settings)

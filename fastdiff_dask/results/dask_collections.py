@@ -47,6 +47,10 @@ def images_frame(store: Store, blocks_at_once: int = 1) -> dd.DataFrame:
         The store.
     blocks_at_once
         Blocks in a partition.
+
+    Returns
+    -------
+    The frame, with a partition for `blocks_at_once` blocks.
     """
     columns = [name for name in IMAGE_SCHEMA.names if name not in ("image", "current")]
     meta = _as_dask_keeps_them(IMAGE_SCHEMA.empty_table().to_pandas().set_index("image")[columns])

@@ -55,6 +55,10 @@ def equal_thumbnails(
         are pairs by themselves.
     keys
         What the pair filters need to know of the images; None without filters.
+
+    Returns
+    -------
+    The groups.
     """
     settings = value.settings
     size = store.thumbnail_settings.block_size
@@ -99,6 +103,10 @@ def make_groups(
         Names of the images by their numbers.
     two_sides, own_pairs
         See `Groups`.
+
+    Returns
+    -------
+    The groups, with names in place of numbers of images.
     """
     offset = len(sides[0].originals) if two_sides else 0
     members = np.array([names[number] for side in sides for number in side.members.tolist()], np.int64)

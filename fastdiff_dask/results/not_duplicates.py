@@ -22,6 +22,10 @@ def without_pairs(groups: Groups, pairs: NDArray[np.int64]) -> Groups:
         All similar pairs.
     pairs
         (k, 2) int64: names of images.
+
+    Returns
+    -------
+    The groups of the other pairs.
     """
     number = len(groups.sizes)
     of_member = np.repeat(np.arange(number), groups.sizes)

@@ -31,6 +31,10 @@ def stored_result(store: Store, name: str | None = None, threshold: float | None
     threshold
         Largest MSE, or other value, of a pair; by default the highest threshold of the finished comparisons.
 
+    Returns
+    -------
+    The result.
+
     Raises
     ------
     UsageError

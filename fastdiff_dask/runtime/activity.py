@@ -106,6 +106,10 @@ class Work:
             One of `AMOUNTS`.
         elapsed
             Seconds since this was changed.
+
+        Returns
+        -------
+        Amount a second.
         """
         if self.running is None and elapsed > _IDLE:
             return 0.0
@@ -155,7 +159,7 @@ def recorded(files: Files, run: str, stage_name: str, **what: Any) -> Iterator[A
         Name of the run, as `stage` gives it; nothing is recorded if it is empty.
     stage_name
         Name of the stage.
-    what
+    **what
         Values that tell the task from others of the stage.
 
     Yields

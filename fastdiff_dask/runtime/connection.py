@@ -47,6 +47,10 @@ def tls_security(ca_file: str | None, cert: str | None, key: str | None) -> Secu
     cert, key
         The certificate of this client, and its key if it is not in the same file.
 
+    Returns
+    -------
+    The certificates as Dask's clients take them; None for those of Dask's configuration.
+
     Raises
     ------
     UsageError
@@ -91,6 +95,10 @@ def connect(address: str, security: Security | None = None) -> Client:
         The address, ``tls://`` for an encrypted one.
     security
         Certificates for that; by default those of Dask's configuration.
+
+    Returns
+    -------
+    A client of the scheduler, which is not the default one of this process.
 
     Raises
     ------
@@ -158,10 +166,14 @@ def embedded_client(
     ----------
     threads
         Tasks at a time in each process; by default, one for each core in all.
-    processes
-        Number of processes, each a worker; none by default. A script that asks for them needs a ``__main__`` guard.
     dashboard_address
         ``host:port`` of the dashboard; by default port 8787 of the loopback address, or any free one if that is taken.
+    processes
+        Number of processes, each a worker; none by default. A script that asks for them needs a ``__main__`` guard.
+
+    Returns
+    -------
+    A client of the cluster; to close the cluster is left to the caller.
     """
     if processes and threads is None:
         threads = max(1, (os.cpu_count() or 1) // processes)

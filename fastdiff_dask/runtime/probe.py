@@ -25,7 +25,7 @@ def probe_scheduler(address: str, seconds: float, **connection_arguments: Any) -
         The address of the scheduler.
     seconds
         Longest time to wait for it: it may be starting just now.
-    connection_arguments
+    **connection_arguments
         Arguments as `Security.get_connection_args` gives them.
 
     Raises

@@ -64,6 +64,10 @@ def list_images(roots: list[Root], settings: IndexSettings, own: str | None = No
         The folders, and which files are images.
     own
         Folder of the store, whose files are left out.
+
+    Returns
+    -------
+    The images, in the order of the walk.
     """
     return _walk(roots, settings, own, lambda images: None)[0]
 
@@ -132,6 +136,10 @@ def index_images(
         Called with the number of images listed since the last call.
     time_limit, pixel_limit
         Limits of reading a file in this run, see `ReadSettings`.
+
+    Returns
+    -------
+    Numbers of files, listed and ignored.
     """
     own = store.files.root if store.files.local else None
     rows, left_out, links = _walk(roots, settings, own, advance)
@@ -186,6 +194,10 @@ def record_listing(
         True if the images are those of other stores, see `transfer`: their files are never opened.
     time_limit, pixel_limit
         Limits of reading a file in this run.
+
+    Returns
+    -------
+    Numbers of images, listed and ignored.
     """
     known = store.read_images([*_KNOWN, *(_COPIED if copied else [])])
     identity = [*_KEY, "size", "mtime_ns", "failure", *(_COPIED if copied else [])]

@@ -74,6 +74,10 @@ def index_stores(
     advance
         Called with the number of images listed since the last call.
 
+    Returns
+    -------
+    Numbers of images, listed and ignored.
+
     Raises
     ------
     UsageError

@@ -1,4 +1,4 @@
-"""fsspec URLs → the images below them."""
+"""URLs of fsspec → the images below them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
