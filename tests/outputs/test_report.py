@@ -178,26 +178,33 @@ def test_ten_thousand_clusters_are_fluent(tmp_path, browser, client):
     )
     report.write_text(text)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    # seconds of the processor: a busy machine holds up frames
+    tools = page.context.new_cdp_session(page)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent():
+        (seconds,) = (
+            one["value"] for one in tools.send("Performance.getMetrics")["metrics"] if one["name"] == "TaskDuration"
+        )
+        return seconds
+
     page.goto(report.as_uri())
     page.wait_for_selector(".cluster:nth-of-type(10000)", state="attached")
-    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    assert paint < 2000
-    # a scroll through all of it: frames do not take long, though a busy machine may hold up some
-    scroll = """() => new Promise(done => {
-            let last = performance.now(), frames = [];
+    opened = spent()
+    # a scroll through all of it
+    page.evaluate("""() => new Promise(done => {
+            let frames = 0;
             const step = () => {
-                const now = performance.now();
-                frames.push(now - last);
-                last = now;
-                if (frames.length > 60) return done(frames);
+                if (++frames > 60) return done();
                 scrollBy(0, 3000);
                 requestAnimationFrame(step);
             };
             requestAnimationFrame(step);
-        })"""
-    frames = sorted(page.evaluate(scroll))
-    print(f"first paint {paint:.0f} ms, half the frames {frames[30]:.0f} ms at the most")
-    assert frames[30] < 500
+        })""")
+    frame = (spent() - opened) / 60
+    print(f"{opened:.2f} s to open it, {1000 * frame:.0f} ms a frame")
+    assert opened < 5
+    assert frame < 0.4
     page.close()
 
 

@@ -23,9 +23,9 @@ block_size = int(sys.argv[2])
 if "FAULTS" in os.environ:
     from support import fault_preload
 from fastdiff_dask.cli import commands
-from fastdiff_dask.cli import options as cli_options
 from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.runtime.connection import connect
 import click
 
 @click.command()
@@ -34,7 +34,7 @@ import click
 @click.argument("out")
 @click.option("--scheduler")
 def job(photos, store, out, scheduler):
-    client = cli_options.cluster_client(scheduler, None, (None, None, None), None, None)
+    client = connect(scheduler) if scheduler else None
     options = {} if client else {"threads": 2, "dashboard_address": "127.0.0.1:0"}
     options |= {"store": store, "block_size": block_size, "client": client, "verbose": False}
     with FastDifPy(photos, **options) as db, db.writing():
