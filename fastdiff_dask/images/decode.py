@@ -28,8 +28,8 @@ __all__ = [
     "unopened_record",
 ]
 
-# Pillow knows these by name only, without a decoder. For EPS it starts Ghostscript on the file, which nobody expects of
-# a search for duplicates in pictures from elsewhere. IPTC may hold any of them.
+# Formats that Pillow knows by name only, without a decoder. For EPS it starts Ghostscript on the file, unexpected in a
+# search for duplicates in pictures from elsewhere. IPTC may hold any of these formats.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
@@ -42,13 +42,13 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = {5, 6, 7, 8}
-# How much larger than the thumbnail a JPEG picture is decoded at least: at twice the size, every hundredth photo is
-# off by an MSE of 83 or more, at four times by 8.5 (with the reduction of `resize`, which alone makes 7.8).
+# Least size of a decoded JPEG picture, in sizes of the thumbnail: at twice the size, every hundredth photo is off by an
+# MSE of 83 or more, at four times by 8.5 (7.8 by the reduction of `resize` alone).
 _DRAFT = 4
 # Files up to this size are read at once: one read for the hash and the decoder.
 _WHOLE_BYTES = 1 << 26
 _TEXT = 500
-# What has to be installed for files that end so.
+# Extras to install, by the endings of files.
 _EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",)}
 # The first bytes of JPEG XL (ISO/IEC 18181-2), and the brands of HEIF (ISO/IEC 23008-12) after the size and "ftyp".
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
@@ -70,15 +70,15 @@ class ImageRecord(NamedTuple):
     retry
         True if the file itself could not be read, so that the next run tries again; False if its content is broken.
     time_limit, pixel_limit
-        The limit that was exceeded, in seconds or pixels, if that is the error; else 0.
+        The exceeded limit, in seconds or pixels; 0 if the error is not a limit.
     warnings
         Warnings of the decoder, in one line.
     content_hash
         SHA-256 of the file (64 hexadecimal digits); empty if it could not be read.
     camera
-        Maker and model by the EXIF data; empty if they do not say.
+        Maker and model by the EXIF data; empty if missing.
     captured
-        When the picture was taken by the EXIF data, ISO 8601 without a time zone; empty if they do not say.
+        Time of capture by the EXIF data, ISO 8601 without a time zone; empty if missing.
     """
 
     width: int = 0
@@ -110,7 +110,7 @@ def _register_plugins() -> None:
 
 @cache
 def image_extensions() -> frozenset[str]:
-    """Endings of picture files, lower case, with the dot: decoded here, or with an extra that is not installed.
+    """Endings of picture files, lower case, with the dot: decoded here, or by an extra that may not be installed.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def _reason(error: Exception) -> str:
 def open_file(path: str | bytes) -> io.FileIO:
     """Open a file to read it soon, and let the system begin to fetch it from the disk.
 
-    It never waits for a pipe that took the place of a file.
+    Opening a pipe that took the place of a file does not wait.
 
     Raises
     ------
@@ -190,15 +190,15 @@ def read_opened(
     file
         The file, as `open_file` gives it, or its content.
     listed
-        Size in bytes and time of modification in nanoseconds that it must have, before and after it is read: another
-        content under the same name belongs to another row. None for any, and for a content.
+        Required size in bytes and time of modification in nanoseconds, before and after reading: another content under
+        the same name belongs to another row. None for any file, and for a content.
     width, height
         Size of the thumbnail in pixels.
     exact_decode
-        Decode JPEG at full scale and resize by the plain bicubic filter. Otherwise it is decoded at least at four times
-        the size of the thumbnail, by leaving out frequencies, and reduced in two steps, which makes an MSE of 8.5
-        against the former at the 99th percentile of 198 photos, and takes two thirds of the time for small and a
-        seventh for large ones.
+        Decode JPEG at full scale and resize by the plain bicubic filter. Otherwise JPEG is decoded at least at four
+        times the size of the thumbnail, by leaving out frequencies, and reduced in two steps. The MSE against exact
+        decoding is 8.5 at the 99th percentile of 198 photos, the time is two thirds for small photos and a seventh for
+        large ones.
     pixel_limit
         Pictures of more pixels are errors.
 
@@ -211,7 +211,7 @@ def read_opened(
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # inner pictures of a file are checked by Pillow itself, and it only warns between the limit and twice that
+            # Pillow itself checks inner pictures of a file, and only warns between the limit and twice the limit
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             try:
                 if listed is not None and _state(file) != listed:
@@ -275,7 +275,7 @@ def _exif(image: Image.Image) -> tuple[int, str, str]:
     try:
         exif = image.getexif()
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
-    except Exception as error:  # as with broken pictures; here the picture itself is there
+    except Exception as error:  # any type, as for broken pictures; the picture itself is there
         warnings.warn(f"the EXIF data cannot be read: {_reason(error)}", stacklevel=2)
         return 1, "", ""
     camera = captured = ""
@@ -302,7 +302,7 @@ class MissingDecoderError(Exception):
 def _open(source: BinaryIO) -> Image.Image:
     Image.preinit()
     try:
-        # the formats that Pillow tries first in any case; to load all of them takes as long as fifty pictures
+        # the formats that Pillow tries first in any case; loading all formats takes as long as fifty pictures
         return Image.open(source, formats=_COMMON)
     except UnidentifiedImageError:
         source.seek(0)
@@ -327,11 +327,10 @@ def _decode(
         if image.width * image.height > pixel_limit:
             raise Image.DecompressionBombError
         if not exact:
-            # in the stored orientation, which may have the sides swapped
+            # a square: the stored orientation may have the sides swapped
             image.draft(None, (_DRAFT * max(size), _DRAFT * max(size)))
         drafted = image.size != shown
-        # before the orientation is asked for: Pillow turns a TIFF upright while it loads, and finds the EXIF data of
-        # some PNG files only then
+        # before `_exif`: only as it loads, Pillow turns a TIFF upright and finds the EXIF data of some PNG files
         image.load()
         if not drafted:
             shown = image.size

@@ -1,4 +1,4 @@
-"""Candidates for similar pairs, by a cascade of lower bounds on a processor; `bounds_gpu` has them for a GPU."""
+"""Find candidates for similar pairs by a cascade of lower bounds, on a processor (on a GPU: `bounds_gpu`)."""
 
 import math
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ __all__ = [
     "search_radius",
 ]
 
-# Values of the boxes around sub-blocks.
+# Dimensions of a sub-block's box.
 BOX_VALUES = 16
-# Numbers of values that the first matrix product of a tile may take. The choice is by time: of a pair in the product,
-# a + b · values, and of a pair that is left (nanoseconds on a processor of 2021; only their ratios matter).
+# Numbers of leading values for the first matrix product of a tile. The quickest is chosen: a pair in the product takes
+# a + b · values, a pair that is left c (nanoseconds on a processor of 2021; only their ratios matter).
 _FIRST_VALUES = (8, 16, 32, 48)
 _PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 0.4, 0.024, 400.0
 # Columns of a matrix product: with 256 rows the result stays in the cache of a core.
 _COLUMNS = 1024
 # Pairs whose whole signatures are compared at a time.
 _SURVIVORS = 4096
-# Once one pair in so many is left, the next stage is cheaper as a matrix product of all.
+# If more than one pair in 64 is left, the next stage is cheaper as a matrix product of all.
 _DENSE_SHARE = 64
-_FEW = 64  # but not for so few
+_FEW = 64  # pairs that are always listed
 # Runs, and rows of each, from which the number of leading values is chosen.
 _SAMPLE, _SAMPLE_ROWS = 16, 32
 _UNIT = 2.0**-24  # rounding of float32
@@ -50,13 +50,14 @@ class SearchCounts:
     pairs
         All pairs that the pair filters leave.
     near
-        Pairs of sub-blocks whose boxes are near each other, including those that the pair filters leave out.
+        Pairs in sub-blocks whose boxes are near each other, including pairs that the pair filters leave out.
     leading
         Pairs that the first values of the signatures left.
     candidates
         Pairs whose thumbnails were compared one by one.
     dense
-        Pairs whose thumbnails were compared by matrix products, since too many were left; counted as `near`.
+        Pairs compared by matrix products of thumbnails, since too many were left; filtered pairs included, as in
+        `near`.
     """
 
     pairs: int = 0
@@ -80,7 +81,7 @@ class SearchSide:
         self._counts = tuple(count for count in _FIRST_VALUES if count < values.shape[1])
         energies = segment_energies(values, tuple(count - 1 for count in self._counts))
         heads, tails = energies[:, 0], energies[:, -1]
-        # for each count, the norm of the values left out as it is in `leading_values`, and the squared norm of the row
+        # by count: the last of the `leading_values`, which is a norm, and the squared norm of all of them
         self._tails: dict[int, Any] = {}
         self.norms: dict[int, Any] = {values.shape[1]: xp.sum(energies, axis=1)}
         for segment in reversed(range(len(self._counts))):
@@ -109,7 +110,7 @@ class SearchSide:
         return self.leading(count, slice(None), xp), xp.astype(self.norms[count], xp.float32)
 
     def left(self, count: int, rows: slice, xp: Any) -> Any:
-        """Rows (x, |x|², 1) that make squared distances in a product with `right`, of the leading values."""
+        """Rows (x, |x|², 1) of the leading values x: their products with `right` are squared distances."""
         values = self.leading(count, rows, xp)
         rounded = xp.astype(self.norms[count][rows], xp.float32)[:, None]
         return xp.concat([values, rounded, xp.ones_like(rounded)], axis=1)
@@ -122,7 +123,7 @@ class SearchSide:
 
 
 def _of_each(reduced: Any, values: Any, sub_blocks: list[range], xp: Any) -> Any:
-    """Smallest or largest values of each sub-block; sub-blocks of one size, as nearly all are, in one step."""
+    """Reduce each sub-block to its smallest or largest values; the sub-blocks of one size, nearly all, in one step."""
     if not sub_blocks:
         return values
     size, regular = len(sub_blocks[0]), 0
@@ -149,7 +150,7 @@ class _Product:
         xp = self._xp
         squares = xp.reshape(self._space[: len(rows) * len(columns)], (len(rows), len(columns)))
         xp.matmul(self._left[rows.start : rows.stop], self._right[columns.start : columns.stop].T, out=squares)
-        if xp.min(squares) > self._limit:  # of most runs: half the time of looking for places
+        if xp.min(squares) > self._limit:  # as in most runs; half the time of `nonzero`
             return xp.zeros(0, dtype=xp.int64), xp.zeros(0, dtype=xp.int64)
         # NumPy finds places in one dimension 20 times as fast as in two
         places = xp.nonzero(xp.reshape(squares <= self._limit, (-1,)))[0]
@@ -157,12 +158,11 @@ class _Product:
 
 
 def search_radius(sse_limit: int, shape: tuple[int, int, int]) -> float:
-    """Largest distance of two signatures as computed whose images may be similar: exactness rests on it.
+    """Largest distance of the computed signatures of two similar images: exactness rests on it.
 
-    Images x and y are similar if |T x − y|² is at most the limit for some transform T. The distance of their exact
-    signatures is then at most √limit (see `signatures.signatures`), and that of the signatures as computed by at most
-    `signatures.signature_error` more for either of them. The factor 1 + 10⁻¹² covers the rounding of these few float64
-    operations.
+    Images x and y are similar if |T x − y|² is at most the limit for some transform T. Their exact signatures are then
+    at most √limit apart (see `signatures.signatures`), and the computed ones at most `signatures.signature_error` more
+    for either image. The factor 1 + 10⁻¹² covers the rounding of these few float64 operations.
 
     Parameters
     ----------
@@ -182,8 +182,8 @@ def near_sub_blocks(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any
     """Find the pairs of sub-blocks whose boxes are at most a radius apart: (m, n) bool.
 
     The distance of two boxes is a lower bound of that of any two points in them: along each axis, points are at least
-    as far apart as the gap between the intervals. The gaps are differences of float32 values in float64; some roundings
-    a value of relative size 2⁻⁵³ are covered by a factor of 1 + 10⁻¹².
+    as far apart as the gap between the intervals. The gaps are differences of float32 values in float64; a factor of
+    1 + 10⁻¹² covers some roundings a value, of relative size 2⁻⁵³.
     """
     squares = xp.zeros((a.low.shape[0], b.low.shape[0]), dtype=xp.float64)
     for axis in range(a.low.shape[1]):
@@ -199,8 +199,8 @@ def product_limit(radius: float, values: int, norms: float) -> float:
     The product sums k + 2 terms, x_i · (−2 y_i), |x|² and |y|². In any order, and with fused multiplications or not,
     the sum is wrong by at most γ_(k+2) times the sum of the terms' sizes (Higham 2002, section 3.1), which is at most
     2 |x| |y| + |x|² + |y|² ≤ 2 (|x|² + |y|²); rounding |x|² and |y|² to float32 adds u (|x|² + |y|²), u = 2⁻²⁴, and
-    their float64 sums next to nothing. With k ≤ 256 that is less than (2 k + 8) u (|x|² + |y|²). The limit is rounded
-    up to a float32.
+    their float64 sums next to nothing. With k ≤ 256 the error is less than (2 k + 8) u (|x|² + |y|²). The limit is
+    rounded up to a float32.
     """
     limit = radius * radius + (2 * values + 8) * _UNIT * norms
     return float(np.nextafter(np.float32(limit), np.float32(np.inf)))
@@ -210,14 +210,14 @@ def listed_limit(radius: float, values: int) -> float:
     """Largest sum of squared float32 differences for signatures at most a radius apart.
 
     Each difference is right up to 1 ± u, each square and sum of k non-negative terms up to 1 ± γ_(k+1), so the sum is
-    at most r² (1 + u)² (1 + γ_(k+1)) < r² (1 + 2 (k + 4) u); the rest of 2 (k + 8) u covers that this limit itself is
-    rounded to float32 when it is compared with float32 sums.
+    at most r² (1 + u)² (1 + γ_(k+1)) < r² (1 + 2 (k + 4) u); the rest of 2 (k + 8) u covers the rounding of this limit
+    to float32, in comparisons with float32 sums.
     """
     return radius * radius * (1 + 2 * (values + 8) * _UNIT)
 
 
 def _runs(near: Any, b: list[range], triangular: bool) -> Iterator[tuple[int, range]]:
-    """Runs of consecutive near sub-blocks with at most `_COLUMNS` columns: sub-block of rows, columns."""
+    """Yield runs of consecutive near sub-blocks, at most `_COLUMNS` columns each: sub-block of rows, columns."""
     for row, flags in enumerate(near.tolist()):
         start = stop = -1
         for column in range(row if triangular else 0, len(b)):
@@ -236,7 +236,7 @@ def _runs(near: Any, b: list[range], triangular: bool) -> Iterator[tuple[int, ra
 def _choose_count(a: SearchSide, b: SearchSide, runs: list[tuple[int, range]], radius: float, xp: Any) -> int:
     """Choose the number of leading values whose product costs least in this tile, by a sample of its runs.
 
-    Only the time depends on it: the candidates are the same.
+    The number changes only the time, not the candidates.
     """
     sample = runs[:: -(-len(runs) // _SAMPLE)]
     costs = []
@@ -270,13 +270,12 @@ def candidate_pairs(
     """Find the pairs whose signatures are at most a radius apart, cheap bounds first, on a processor.
 
     1. Boxes around sub-blocks, see `near_sub_blocks`.
-    2. The leading values, by a matrix product for each run of near sub-blocks. Their number is chosen from a sample, so
-       that the expected time is least.
+    2. The leading values, by a matrix product for each run of near sub-blocks. A sample of the runs decides how many
+       values take the least time.
     3. The whole signatures of the pairs that are left.
 
     Each stage leaves out only pairs that it proves to be farther apart than the radius. With `search_radius`, no pair
-    of similar images is among them: the distance of their signatures as computed, and that of the leading values, is at
-    most the radius.
+    of similar images is left out: their computed signatures, and the leading values, are at most the radius apart.
 
     Memory: the sides in float32 twice to three times, 1 MB for a product, and the candidates of a few runs.
 
@@ -285,11 +284,11 @@ def candidate_pairs(
     a, b
         (m, k) and (n, k) float32: signatures, NumPy or CuPy.
     sub_blocks_a, sub_blocks_b
-        Consecutive rows of each that are near each other.
+        Consecutive rows of `a`, and of `b`, near each other.
     radius
         Largest distance; positive.
     counts
-        Where the pairs that each stage leaves are counted.
+        Counts of the pairs that each stage leaves; increased.
     triangular
         `a` and `b` are the same; only pairs with row < column count.
     allowed
@@ -297,8 +296,8 @@ def candidate_pairs(
 
     Yields
     ------
-    Rows and columns (k,) of some candidates. Where so many are left that comparing all is cheaper: a range of rows and
-    one of columns, in which all pairs are candidates (those with row < column if triangular).
+    Rows and columns (k,) of some candidates. If comparing all is cheaper: a range of rows and a range of columns whose
+    pairs are all candidates (with row < column if triangular).
     """
     xp = array_namespace(a, b)
     if allowed is not None:
@@ -338,7 +337,7 @@ def _left_by_products(
     allowed: Allowed | None,
     xp: Any,
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-    """Find the pairs that the leading values leave, run by run; a run with many of them is given as a whole.
+    """Find the pairs that the leading values leave, run by run; a run that keeps many pairs is given as a whole.
 
     Where the leading values leave many pairs, a product of the whole signatures follows.
     """

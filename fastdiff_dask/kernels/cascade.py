@@ -1,4 +1,4 @@
-"""The similar pairs of a tile: candidates by their signatures, then their thumbnails exactly; processor or GPU."""
+"""Find the similar pairs of a tile: candidates by signatures, then exactly by thumbnails; processor or GPU."""
 
 import math
 from collections.abc import Callable, Hashable, Iterator
@@ -26,17 +26,17 @@ class TileSide(Protocol):
 
     @property
     def images(self) -> NDArray[np.int64]:
-        """Their numbers, (n,)."""
+        """Numbers of the images, (n,)."""
 
     @property
     def cuts(self) -> list[range]:
-        """Their sub-blocks, as places in the tile."""
+        """Sub-blocks, as places in the tile."""
 
     def name(self) -> Hashable:
-        """Identify these images among all that are compared on one device."""
+        """Key of these images in the cache of a device."""
 
     def signatures(self) -> NDArray[np.float32]:
-        """Their signatures, (n, values) float32."""
+        """Signatures of the images, (n, values) float32."""
 
 
 def similar_tile_pairs(
@@ -57,12 +57,12 @@ def similar_tile_pairs(
     2. Candidates that come one by one are collected, and their thumbnails compared many at once.
     3. Where nearly all pairs of a rectangle are candidates, all of its thumbnails are compared with each other.
 
-    A GPU caches what was sent there from tile to tile, up to a limit. Pair filters work on a processor only.
+    A GPU caches arrays from tile to tile, up to a limit. Pair filters work on a processor only.
 
     Parameters
     ----------
     rows, columns
-        The images; the same object for a tile on the diagonal, of which each pair counts once.
+        The images; the same object for a tile on the diagonal, whose pairs count once each.
     thumbnails
         Reads the thumbnails of n images by their numbers: (n,) int64 → (n, h, w, c) uint8.
     shape
@@ -72,7 +72,7 @@ def similar_tile_pairs(
     transforms
         Numbers of the transforms that count.
     counts
-        Is counted up.
+        Counts to increase.
     device
         Where to compute.
     allowed
@@ -80,7 +80,7 @@ def similar_tile_pairs(
 
     Yields
     ------
-    (k, 4) int64: numbers of two images, their sum of squared errors, and the transforms that have it.
+    (k, 4) int64: numbers of two images, sum of squared errors, bit mask of the transforms with that sum.
     """
     tile = _Tile(rows, columns, thumbnails, shape, limit, transforms, allowed)
     steps = _GpuSteps(tile, device) if device.is_gpu else _ProcessorSteps(tile)
@@ -144,7 +144,7 @@ class _ProcessorSteps:
         return self._tile.thumbnails(side.images[places.start : places.stop])
 
     def compare_all(self, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Compare all of some thumbnails with all of others."""
+        """Compare each thumbnail of `a` with each of `b`."""
         pairs: NDArray[np.int64] = similar_pairs(a, b, **self._tile.exact)
         return pairs
 
@@ -167,7 +167,7 @@ class _GpuSteps:
 
     def __init__(self, tile: _Tile, device: Device) -> None:
         self._tile, self._device = tile, device
-        # the thumbnails of all waiting candidates take a piece at most
+        # the thumbnails of all waiting candidates take `piece_bytes` at most
         bytes_of_a_pair = 2 * LISTED_CHUNKS * math.prod(tile.shape)
         self.pairs_at_once = min(device.pairs_at_once, max(1, device.piece_bytes // bytes_of_a_pair))
 
@@ -191,7 +191,7 @@ class _GpuSteps:
         )
 
     def compare_all(self, a: Any, b: Any) -> NDArray[np.int64]:
-        """Compare all of some thumbnails with all of others."""
+        """Compare each thumbnail of `a` with each of `b`."""
         pairs = similar_pairs_gpu(a, b, products=self._device.products, **self._tile.exact)
         return self._device.to_host(pairs)
 
@@ -227,7 +227,7 @@ def _chunks(places: range, size: int) -> list[range]:
 
 
 class _WaitingCandidates:
-    """Candidates of a tile that wait to be compared: many at once, so that blocks are opened once for them."""
+    """Candidates of a tile that wait to be compared many at once: a block is opened once for all of them."""
 
     def __init__(self, tile: _Tile, steps: _ProcessorSteps | _GpuSteps) -> None:
         self._tile, self._steps = tile, steps
@@ -242,7 +242,7 @@ class _WaitingCandidates:
         return self._count >= self._most
 
     def compare(self) -> NDArray[np.int64]:
-        """Compare all that wait, and give the similar pairs as numbers of images."""
+        """Compare the candidates, and give the similar pairs as numbers of images."""
         waiting, self._pairs, self._count = self._pairs, [], 0
         found = [np.zeros((0, 4), np.int64)]
         if waiting:

@@ -19,13 +19,13 @@ __all__ = [
     "plan_tiles",
 ]
 
-# Sub-blocks along the side of a tile, and tiles along the side of a plan.
+# Most sub-blocks along a tile, unless a plan then has more than 64 tiles along.
 LARGEST_SIDE, _MOST_GROUPS = 128, 64
 # Images in a sub-block: their box is compact, and a matrix product of two is large enough for BLAS. The kernel of
 # `cuda` is written for multiples of 256.
 SUB_BLOCK = 256
-# For measures that are slow: images of a sub-block (of SSIM, a core compares 500 pairs a second; a user's function may
-# be as slow), and tiles along the side of the matrix, at least. Who stops a run waits for a tile.
+# Images of a sub-block by measure, and least tiles along the matrix for slow measures: of SSIM, a core compares 500
+# pairs a second, a user's function may be as slow, and a user who stops a run waits for a tile.
 SUB_BLOCKS, SLOW_TILES = {"mse": SUB_BLOCK, "hamming": SUB_BLOCK, "ssim": 16}, 200
 UNKNOWN_SUB_BLOCK, LARGEST_SUB_BLOCK = 64, 4096
 
@@ -40,7 +40,7 @@ def pairs_within(images: Any, /) -> Any:
 
     Returns
     -------
-    Of the same type and shape.
+    Counts, of the same type and shape.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Generation(NamedTuple):
     a, b
         Blocks of the images of side a and of side b; `b` follows `a` and is empty where there is one side only.
     images_a, images_b
-        Number of images in them; only the last block of a side may be part empty.
+        Number of images of a side; only its last block may be part empty.
     """
 
     a: range
@@ -114,7 +114,7 @@ class Axis(NamedTuple):
         return sum(len(places) for _, places, _ in self.pieces(sub_blocks))
 
     def cuts(self, sub_blocks: range) -> list[range]:
-        """Places of some consecutive sub-blocks, if their images are put one after the other."""
+        """Places of consecutive sub-blocks in their images, put one after the other."""
         cuts, done = [], 0
         for _, places, size in self.pieces(sub_blocks):
             cuts += [
@@ -141,11 +141,11 @@ class Tile(NamedTuple):
 
 
 def choose_tile_side(sub_blocks: int, threads: int, largest: int, usual: int = LARGEST_SIDE) -> int:
-    """Choose how many sub-blocks the side of a tile has.
+    """Choose the side of a tile, in sub-blocks.
 
-    - A large tile costs less around the comparison itself.
-    - Each thread gets about four tiles, and at least two, so that a slow one delays the end but little.
-    - The side is at most `usual` sub-blocks, unless that made more than a few thousand tiles.
+    - A large tile has less overhead.
+    - Each thread gets about four tiles, and at least two, so that a slow tile hardly delays the end.
+    - The side is at most `usual` sub-blocks, unless the tiles become more than a few thousand.
 
     Parameters
     ----------
@@ -180,20 +180,20 @@ def _groups(sub_blocks: range, side: int) -> list[range]:
 
 
 def plan_tiles(rows: tuple[int, int], columns: tuple[int, int] | None, side: int) -> list[Tile]:
-    """Plan the tiles of one part: its images with those of every older part, and with each other.
+    """Plan the tiles of one part: its images with the images of older parts, and with each other.
 
     Over all parts each pair of sub-blocks (of rows with columns if there are two sides) is in exactly one tile.
 
     Parameters
     ----------
     rows, columns
-        Sub-blocks of older parts and of all parts on each side; None for `columns` compares one side with itself.
+        Number of sub-blocks of older parts, and of all parts; None for `columns` compares one side with itself.
     side
         Sub-blocks along the side of a tile.
 
     Returns
     -------
-    The tiles, in the order in which they are numbered.
+    The tiles, in the order of their numbers.
     """
     old_rows, new_rows = range(rows[0]), range(*rows)
     if columns is not None:

@@ -1,4 +1,4 @@
-"""Signatures of thumbnails, whose distances are lower bounds. Chunks in, chunks out, NumPy or CuPy."""
+"""Signatures: their distances are lower bounds of the thumbnails' distances. Chunks in, chunks out, NumPy or CuPy."""
 
 import math
 from functools import cache
@@ -25,14 +25,14 @@ SIGNATURE_VALUES = 144
 _FREQUENCIES = 16
 # Images transformed at a time: their float64 pixels stay in the cache.
 _BATCH = 32
-# Signatures squared in float64 at a time, for the same reason; on a device, where each step costs some launches, of
-# 75 MB.
+# Signatures squared in float64 at a time: on a processor for the same reason, on a GPU, where each step costs some
+# launches, 75 MB.
 _ENERGY_BATCH, _DEVICE_BATCH = 256, 1 << 16
-# How the variance of a coefficient falls with its frequency, and how much of it the colour differences have against the
-# sum of the channels; measured on 150 photographs. They only decide the order of the values, hence speed.
+# Power of the squared frequency with which the variance of a coefficient falls, and relative variances of the channels'
+# sum and differences; measured on 150 photographs. They only decide the order of the values, hence speed.
 _SPECTRUM = -1.17
 _CHANNEL_VARIANCE = (1.0, 0.075, 0.017, 0.01)
-# Share of a normal variable's variance that its absolute value has, and twice that share of the modulus of two.
+# Variances of |x| and of √(x² + y²) for independent standard normal x and y.
 _ABSOLUTE_VARIANCE, _MODULUS_VARIANCE = 1 - 2 / math.pi, 2 - math.pi / 2
 _SINGLE, _SUM, _DIFFERENCE, _MODULUS = range(4)
 
@@ -43,15 +43,15 @@ class _Layout(NamedTuple):
     Attributes
     ----------
     first, second
-        For each value, in groups of one kind, the places of its coefficients in (u, channel, v) order.
+        Places of each value's coefficients, in (u, channel, v) order; the values are sorted by kind.
     ends
-        Where each kind of values ends: single, sum, difference, modulus.
+        Number of values of each kind: single, sum, difference, modulus.
     absolute
         True for values that lose their sign.
     order
-        Places of the values, the one with the largest variance first.
+        Places of the values, largest variance first.
     odd
-        True for those ordered values that change their sign when the picture is mirrored.
+        True for values, as in `order`, whose sign changes when the picture is mirrored.
     rows, columns
         (frequencies, h) and (w · c, channels · frequencies) float64: the transforms.
     """
@@ -93,7 +93,7 @@ def _layout(height: int, width: int, channels: int) -> _Layout:
     values.sort(key=lambda value: value[1])
     variances = [v[0] * (_ABSOLUTE_VARIANCE if v[2] else 1) for v in values]
     order = np.argsort(-np.array(variances), kind="stable")[: SIGNATURE_VALUES - 1]
-    chosen = sorted(order.tolist())  # within a kind, and without those that are not wanted
+    chosen = sorted(order.tolist())  # by kind; without the values of least variance
     place_of = {value: place for place, value in enumerate(chosen)}
     kinds = [values[value][1] for value in chosen]
     return _Layout(
@@ -130,11 +130,11 @@ def signatures(images: Any, /) -> Any:
     - for u, v both even the sum stays and the difference keeps or changes its sign, for both odd the other way round;
     - for mixed parity (F(u, v), F(v, u)) is swapped with signs: its modulus stays.
 
-    A signature has one value a block: the coefficient where it stays, else its absolute value or modulus; and as its
-    last value the norm of all coefficients that have no value of their own. Each is a norm of a part of the
-    coefficients or a coefficient itself, hence the same for T x and x, and |‖p‖ − ‖q‖| ≤ ‖p − q‖ (the triangle
-    inequality) for each. The parts are orthogonal, so that the squares add up to at most |T x − y|². If thumbnails are
-    not square, there are half turns alone, F(u, v) → (−1)^(u+v) F(u, v), and each coefficient is a block. ∎
+    A signature has one value a block: the coefficient if it stays, else the absolute value or modulus. The last value
+    is the norm of all coefficients without a value of their own. Each value is a coefficient or the norm of some, hence
+    the same for T x and x, and for norms |‖p‖ − ‖q‖| ≤ ‖p − q‖ (the triangle inequality). The parts are orthogonal, so
+    the squared differences add up to at most |T x − y|². If thumbnails are not square, there are half turns alone,
+    F(u, v) → (−1)^(u+v) F(u, v), and each coefficient is a block. ∎
 
     The returned signature differs from s by rounding, see `signature_error`.
 
@@ -145,7 +145,7 @@ def signatures(images: Any, /) -> Any:
 
     Returns
     -------
-    (n, `signature_length`) float32, grey levels. Values in the order in which they tell photographs apart.
+    (n, `signature_length`) float32, grey levels. The values that tell photographs apart best are first.
 
     Examples
     --------
@@ -189,7 +189,7 @@ def signatures(images: Any, /) -> Any:
 
 @cache
 def _layout_on(xp: Any, height: int, width: int, channels: int) -> _Layout:
-    """Put the arrays of a layout where the namespace has its arrays."""
+    """Convert the arrays of a layout to arrays of a namespace."""
     layout = _layout(height, width, channels)
     arrays = {name: xp.asarray(value) for name, value in layout._asdict().items() if name != "ends"}
     return layout._replace(**arrays)
@@ -201,12 +201,12 @@ def signature_error(height: int, width: int, channels: int) -> float:
     Let N = 128 √(h w c), the largest norm of a centred image, and u = 2⁻⁵³. A coefficient is a sum over h and one over
     w · c products in float64, so that by the standard bound γ_k = k u / (1 − k u) for inner products in any order
     (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1) the vector of all coefficients is
-    wrong by at most η N with η = 2 (h + w c + 8) u √(h w c): the absolute values of the orthonormal matrices enter
-    with norms of at most √h and √(w c), and 8 and the factor 2 more than cover the rounding of their entries, sums,
-    differences and moduli. The last value is the root of a difference of sums of squares, each of which is wrong by at
-    most 2 (2 η + η²) N², so that it is wrong by at most √(4 η + 2 η²) N, since |√x − √y| ≤ √|x − y|. Rounding
-    to float32 adds 2⁻²⁴ of each value, at most 2⁻²⁴ N (1 + 2 √η) in all, and next to nothing below the smallest
-    float32; the norm that `leading_values` computes from them adds 2⁻²³ N (1 + 2 √η) at most.
+    wrong by at most η N with η = 2 (h + w c + 8) u √(h w c): the absolute values of the orthonormal matrices enter with
+    norms of at most √h and √(w c), and 8 and the factor 2 more than cover the rounding of their entries, sums,
+    differences and moduli. The last value is the root of a difference of sums of squares. The difference is wrong by at
+    most 2 (2 η + η²) N², hence the root by at most √(4 η + 2 η²) N, since |√x − √y| ≤ √|x − y|. Rounding to float32
+    adds 2⁻²⁴ of each value, at most 2⁻²⁴ N (1 + 2 √η) in all, and next to nothing below the smallest float32; the norm
+    that `leading_values` computes from them adds 2⁻²³ N (1 + 2 √η) at most.
 
     Examples
     --------
@@ -222,8 +222,8 @@ def signature_error(height: int, width: int, channels: int) -> float:
 def as_mirrored(values: Any, height: int, width: int, channels: int, /) -> Any:
     """Make signatures the same for mirror images too.
 
-    Mirroring left and right maps F(u, v) to (−1)^v F(u, v), which changes the sign of some values at most; their
-    absolute values have the lower bound of `signatures` over all turns and mirror images, by the same proof.
+    Mirroring left and right maps F(u, v) to (−1)^v F(u, v): at most the sign of some values changes. With absolute
+    values, the lower bound of `signatures` holds over all turns and mirror images, by the same proof.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def segment_energies(values: Any, ends: tuple[int, ...], /) -> Any:
     values
         (n, k) float32.
     ends
-        Where all segments but the last one end, ascending.
+        Ends of all segments but the last, ascending.
 
     Returns
     -------
@@ -276,8 +276,8 @@ def segment_energies(values: Any, ends: tuple[int, ...], /) -> Any:
 def leading_values(values: Any, count: int, /) -> Any:
     """Shorten signatures: the first values, and the norm of all others.
 
-    Distances only become smaller (the triangle inequality once more), and by less than if the others were left out: how
-    much detail a picture has tells as much as any one coefficient.
+    Distances only become smaller (the triangle inequality once more), and by less than without the norm: the amount of
+    detail in a picture tells as much as any one coefficient.
 
     Parameters
     ----------
@@ -288,8 +288,8 @@ def leading_values(values: Any, count: int, /) -> Any:
 
     Returns
     -------
-    (n, min(count, k)) float32. The norm is computed in float64 and rounded: its error is at most 2⁻²³ of it, which
-    `signature_error` covers.
+    (n, min(count, k)) float32. The norm is computed in float64 and rounded: `signature_error` covers its error of at
+    most 2⁻²³ of the norm.
     """
     xp = array_namespace(values)
     if count >= values.shape[1]:

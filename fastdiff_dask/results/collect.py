@@ -50,7 +50,7 @@ class _Scan(NamedTuple):
     errors
         Files that could not be compared, sorted: path, error.
     compared
-        Number of current images of side a and of side b that could be.
+        Number of current images of side a and of side b without an error.
     """
 
     images: pd.DataFrame
@@ -109,7 +109,7 @@ def _collect_links(links: list[list[str]], roots: list[Root]) -> pd.DataFrame:
 
 
 class _Names(NamedTuple):
-    """The current images named by their place in the order of paths and sides.
+    """Names of the current images: places in the order of paths and sides.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class _Names(NamedTuple):
 
 
 def _name_images(images: pd.DataFrame, roots: list[Root]) -> _Names:
-    # with the side, as stores of two machines may have the same path on either
+    # with the side: stores of two machines may have the same path on both sides
     shown = list(zip(shown_paths(images, roots), images.side, strict=True))
     rows = {image: row for row, (image, current) in enumerate(zip(shown, images.current, strict=True)) if current}
     ordered = sorted(rows)  # in Python: pandas' own strings cannot hold undecodable names
@@ -146,9 +146,9 @@ def collect_result(
     The steps:
 
     1. Read the pairs of different thumbnails.
-    2. Find the images with these thumbnails, and those with equal hashes if such pairs were not compared.
+    2. Find the images with these thumbnails, and images with equal hashes if pairs of equal hashes were skipped.
     3. Read the metadata of these images, and name them by the order of their paths.
-    4. Make the similar pairs of these names.
+    4. Make the similar pairs of these images, by name.
     5. Leave out the pairs that were decided to be no duplicates.
 
     Parameters
@@ -227,7 +227,7 @@ def _shown_settings(roots: list[Root], value: PairValue) -> dict[str, Any]:
 def _pairs_of_contents(
     images: pd.DataFrame, names: Iterable[int], contents: list[tuple[str, str]]
 ) -> NDArray[np.int64]:
-    """Pairs of names, (k, 2), of the images with the contents of some pairs, which are SHA-256 digests."""
+    """List the pairs of names, (k, 2), of images with given pairs of contents (SHA-256 digests)."""
     known = {content for pair in contents for content in pair}
     of: dict[str, list[int]] = {}
     for content, name in zip(images.content_hash, names, strict=True):
@@ -238,7 +238,7 @@ def _pairs_of_contents(
 
 
 def _hash_pairs(known: Images, names: dict[int, int], settings: CompareSettings, two_sides: bool) -> NDArray[np.int64]:
-    """Pairs of names that connect images with equal hashes, (k, 2); they do not depend on the numbers of images."""
+    """List pairs of names that connect images with equal hashes, (k, 2), whatever the numbers of the images."""
     named = np.array([names[number] for number in known.numbers.tolist()], np.int64)
     order = np.argsort(named)
     pairs = PairFilters.of(settings).equal_hashes(known.keys[order], known.on_b[order] if two_sides else None)

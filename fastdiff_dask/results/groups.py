@@ -58,8 +58,8 @@ class GroupPairs(NamedTuple):
 class Groups:
     """Groups of images with equal thumbnails, and the similar pairs of groups: a short form of all similar pairs.
 
-    Memory grows with the number of images and pairs of groups, not with the number of pairs of images, of which
-    n equal images alone make n (n − 1) / 2.
+    Memory grows with the number of images and of pairs of groups, not of pairs of images: n equal images alone make
+    n (n − 1) / 2.
 
     Attributes
     ----------
@@ -78,11 +78,11 @@ class Groups:
     masks
         (p,) uint8: transforms that map the first original to the second.
     two_sides
-        Images of `first` are on side a, those of `second` on side b, and the members of a group make no pairs.
+        True if `first` is on side a, `second` is on side b, and the members of a group make no pairs.
     own_pairs
-        The members of a group make pairs. Ignored between two sides, where they never do.
+        True if the members of a group make pairs. Ignored between two sides.
     stored
-        Gives the pairs of groups that are too many for memory, the same at each call.
+        Gives the other pairs of groups, too many for memory, the same at each call.
     """
 
     members: NDArray[np.int64]
@@ -99,7 +99,7 @@ class Groups:
 
     @property
     def makes_own_pairs(self) -> bool:
-        """The members of a group are similar pairs."""
+        """True if the members of a group make pairs."""
         return self.own_pairs and not self.two_sides
 
     @cached_property
@@ -109,7 +109,7 @@ class Groups:
 
     @cached_property
     def _held(self) -> GroupPairs:
-        """The pairs of groups in memory, with those of each group with itself."""
+        """The pairs of groups in memory, also of each group with itself."""
         if not self.makes_own_pairs:
             return GroupPairs(self.first, self.second, self.values, self.masks)
         own = np.flatnonzero(self.sizes > 1)
@@ -134,7 +134,7 @@ class Groups:
 
     @cached_property
     def _summary(self) -> tuple[int, NDArray[np.signedinteger]]:
-        """Number of similar pairs of images, and for each group the first of its component; −1 without pairs."""
+        """Number of similar pairs of images, and the first group of each group's component; −1 without pairs."""
         count, components, paired = 0, Components(len(self.sizes)), np.zeros(len(self.sizes), bool)
         for first, second, _, _ in self._chunks():
             a, b = self.sizes[first], self.sizes[second]
@@ -167,7 +167,7 @@ class Groups:
         return sorted(parts, key=lambda part: part[0])
 
     def among(self, names: NDArray[np.int64]) -> "Groups":
-        """Select the pairs between the groups of some images, and hold them in memory, if not all pairs are held."""
+        """Hold in memory only the pairs between the groups of some images, unless all pairs are held."""
         if self.stored is None:
             return self
         wanted = np.zeros(len(self.sizes), bool)
@@ -183,7 +183,7 @@ class Groups:
     def _pairs(
         self, chunk: GroupPairs, pair: NDArray[np.int64], x: NDArray[np.int64], y: NDArray[np.int64]
     ) -> PairChunk:
-        """Make the pairs of the members at places x and y, each of a pair of groups."""
+        """Make the pairs of members at places x and y, given their pairs of groups."""
         a, b = self.members[x], self.members[y]
         masks = masks_between_copies(chunk.masks[pair], self.turns[x], self.turns[y])
         if not self.two_sides:
@@ -191,7 +191,7 @@ class Groups:
         return PairChunk(a, b, chunk.values[pair], masks)
 
     def pairs(self, at_once: int) -> Iterator[PairChunk]:
-        """Give all pairs of images, at most so many at once, in no particular order."""
+        """Give all pairs of images, at most `at_once` at a time, in no particular order."""
         for chunk in self._chunks():
             first, second, _, _ = chunk
             widths = self.sizes[second]
@@ -260,10 +260,10 @@ class Groups:
                 x, y = np.full(int(hit.sum()), place), places[hit]
                 found.append(self._pairs(everything, order[at[hit]], *((x, y) if mine is first else (y, x))))
                 if not self.two_sides and mine is first:
-                    places, groups = places[~hit], groups[~hit]  # a group with itself is found from either end
+                    places, groups = places[~hit], groups[~hit]  # else a group with itself is found twice
         return PairChunk(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def count_within(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count 0, 1, ... up to each size, one after the other: (sum of sizes,)."""
+    """Count 0, 1, ... below each size, one size after the other: (sum of sizes,)."""
     return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)

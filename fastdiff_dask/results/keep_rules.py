@@ -1,6 +1,6 @@
-"""The image to keep of similar ones: the order that always applies, and rules that come before it.
+"""Choose the image to keep of similar images: rules, then an order that always applies.
 
-Clusters use the order alone, removal plans the rules as well; so both are here, below the actions.
+Clusters use the order alone, removal plans the rules as well: both lie in a layer below the actions.
 """
 
 import os
@@ -15,7 +15,7 @@ from ..urls import is_url, is_within
 
 __all__ = ["RULES", "KeepRules", "best_first", "keep_order"]
 
-# The name of a rule by what it keeps, and the reason why the other image goes.
+# Rules, named for the kept image, and the reason why the other image goes.
 RULES = {
     "most-pixels": "fewer pixels",
     "largest": "smaller file",
@@ -23,7 +23,7 @@ RULES = {
     "newest": "older file",
     "shortest-path": "longer path",
 }
-_PREFERRED, _PATH = "not in a preferred folder, or a later one", "path sorts later"
+_PREFERRED, _PATH = "in a later preferred folder, or in none", "path sorts later"
 
 
 def keep_order(width: int, height: int, size: int, path: str, side: str) -> tuple[Any, ...]:
@@ -49,16 +49,16 @@ class KeepRules:
     Attributes
     ----------
     rules
-        Some of `RULES`, the first one counts most. Age is that of the last modification.
+        Some of `RULES`, the first counts most. Age counts from the last modification.
     prefer
-        Folders whose images are kept rather than others, in this order.
+        Folders whose images are preferred, the first folder most.
     protect
-        Folders in which nothing goes.
+        Folders from which no image goes.
 
     Raises
     ------
     UsageError
-        If there is no such rule.
+        If a rule is not in `RULES`.
     """
 
     rules: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class KeepRules:
     def key(self, image: Any) -> tuple[Any, ...]:
         """Sort key that puts the image to keep first.
 
-        A row has path, place (the absolute path), side, width, height, size and mtime_ns.
+        `image` has path, place (the absolute path), side, width, height, size and mtime_ns.
         """
         place = next((n for n, folder in enumerate(self.prefer) if _in(image.place, folder)), len(self.prefer))
         values = {
@@ -91,7 +91,7 @@ class KeepRules:
         return place, *rules, *keep_order(image.width, image.height, image.size, image.path, image.side)
 
     def reason(self, key: Sequence[Any], better: Sequence[Any]) -> str:
-        """Reason why the image with one key goes for that with a better key."""
+        """Reason why an image goes, by its key and the key of the better image."""
         rules = (RULES[rule] for rule in (*self.rules, "most-pixels", "largest"))
         reasons = zip(key, better, (_PREFERRED, *rules, _PATH, _PATH), strict=True)
         return next(reason for one, other, reason in reasons if one != other)
@@ -101,7 +101,7 @@ class KeepRules:
         return any(_in(place, folder) for folder in self.protect)
 
     def check_folders(self, places: Iterable[str]) -> None:
-        """Refuse a folder that neither exists nor has one of some images: a slip of the pen would protect nothing.
+        """Refuse a folder that neither exists nor has any of the images: a slip of the pen would protect nothing.
 
         Raises
         ------
@@ -119,6 +119,6 @@ class KeepRules:
 def _in(path: str, folder: str) -> bool:
     if "://" in path or "://" in folder:
         return is_within(path, folder)
-    # by the names, and by the places that links lead to
+    # by the names, or with links followed
     place, around = Path(path).absolute(), Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111
     return place.is_relative_to(around) or (place.parent.resolve() / place.name).is_relative_to(around.resolve())
