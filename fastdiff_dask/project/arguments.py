@@ -69,9 +69,14 @@ def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]
 
 def merge_arguments(settings: Settings, defaults: Settings, **arguments: Any) -> Settings:
     """Merge arguments, by their names in `Settings`, into settings; the default counts for None."""
-    return replace(
-        settings, **{name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
-    )
+    merged = {name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
+    try:
+        return replace(settings, **merged)
+    except UsageError as error:
+        # the caller knows the argument, and not the setting that it becomes
+        name, space, rest = str(error).partition(" ")
+        option = declarations(Settings)[name][1] if name in arguments else None
+        raise UsageError((option.argument if option and option.argument else name) + space + rest) from None
 
 
 def hash_settings(
