@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import yaml
 
 import fastdiff_dask
 
@@ -59,6 +60,15 @@ def test_no_function_is_long():
     assert set(long) == TABLES
 
 
+def test_docstrings_begin_with_a_noun_or_an_imperative():
+    classes = [
+        (name, node) for name, tree in MODULES.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    ]
+    texts = [(name, ast.get_docstring(node)) for name, node in [*MODULES.items(), *classes, *FUNCTIONS]]
+    begun = re.compile(r"(What|Whether|Which|That|Where|So|Who)\b")
+    assert [(name, text.splitlines()[0]) for name, text in texts if text and begun.match(text)] == []
+
+
 @pytest.mark.parametrize("wing", ["kernels", "images"])
 def test_a_process_of_kernels_or_pictures_loads_neither_dask_nor_zarr(wing):
     names = ", ".join(name_of(path) for path in sorted((PACKAGE / wing).glob("[a-z]*.py")))
@@ -79,6 +89,12 @@ def test_the_installed_command_starts():
     assert scripts
     for name, value in scripts.items():
         assert EntryPoint(name, value, "console_scripts").load()
+
+
+def test_ci_runs_what_runs_before_a_commit():
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert [hook["entry"] for hook in local["hooks"] if not any(line.startswith(hook["entry"]) for line in lines)] == []
 
 
 def test_what_contributors_are_told_to_change_is_there():

@@ -1,4 +1,4 @@
-"""What a store is made of → away, and nothing else: no file is removed that a store does not write."""
+"""Cleanup: the files of a store go, and nothing else; a file that no store writes stays."""
 
 import re
 import sys

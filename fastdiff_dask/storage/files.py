@@ -98,7 +98,7 @@ class Files:
         return f"{self.root}/{name}".rstrip("/")
 
     def is_file(self) -> bool:
-        """Whether the address itself is a file."""
+        """True if the address itself is a file."""
         if self.local:
             return bool(self._fs.isfile(self.root))
         with as_os_errors(self.url):

@@ -207,7 +207,7 @@ def _hold_lease(files: Files) -> Iterator[Held]:
 
 
 def is_leased(files: Files) -> bool:
-    """Whether a process holds a store in an object store."""
+    """True if a process holds a store in an object store."""
     holder = _read(files)
     return holder is not None and not _has_ended(files, LEASE, holder)
 

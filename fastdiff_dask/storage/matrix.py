@@ -96,7 +96,7 @@ class DenseMatrix:
         )
 
     def described(self) -> StoredArray | None:
-        """What is there; None if it is no matrix that was made here."""
+        """Description of the array on disk; None if it is no matrix that this package made."""
         try:
             return stored_array(self._files.read("zarr.json"), "float64", "zstd")
         except StoreMismatchError:

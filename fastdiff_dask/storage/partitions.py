@@ -61,6 +61,10 @@ def decode_partition(content: bytes, expected: BlockImages | None, columns: Sequ
     columns
         Columns that are read; None: all.
 
+    Returns
+    -------
+    A row for each image.
+
     Raises
     ------
     ValueError

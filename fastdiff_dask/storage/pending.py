@@ -1,4 +1,4 @@
-"""What is left to do: blocks to read or to hash, generations to plan, pairs to compare."""
+"""Work that is left: blocks to read or to hash, generations to plan, pairs to compare."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -14,7 +14,7 @@ __all__ = ["Part", "Plan", "axes_and_tiles"]
 
 
 class Part(NamedTuple):
-    """What of a collection is planned at once.
+    """Part of a collection that is planned at once.
 
     Attributes
     ----------

@@ -37,6 +37,10 @@ def current_images(store: Store, settings: CompareSettings, keys: NDArray[np.int
     keys
         Their keys, as `selection.read_keys` gives them.
 
+    Returns
+    -------
+    The images, those of side a first.
+
     Raises
     ------
     UsageError

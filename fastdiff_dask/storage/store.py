@@ -190,7 +190,7 @@ class Store:
 
     @property
     def two_sides(self) -> bool:
-        """Whether the collection is side a against side b."""
+        """True if the collection is side a against side b."""
         return bool(self.roots["b"])
 
     @property

@@ -1,4 +1,4 @@
-"""What a store may say, whoever made it: each part is held against what this package writes before it is used.
+"""Validation of a store, whoever made it: each part is checked before it is used.
 
 A store can come from somebody else. Nothing in it is unpickled or run, and no codec, type or transformer of its choice
 is made: arrays and tables that are not exactly as written here are refused. What it claims to have is bounded by what
@@ -127,6 +127,10 @@ def check_plan(plan: Any, images: tuple[int, int]) -> tuple[int, int, int, int]:
         What is recorded.
     images
         Images of either side that there are.
+
+    Returns
+    -------
+    The four numbers.
     """
     return (
         _whole("images_a", plan["images_a"], 0, images[0]),
@@ -174,6 +178,10 @@ def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray
         Type that the array must have.
     kind
         What its chunks must be: "plain", "zstd" (compressed by it), or "shards" of plain chunks.
+
+    Returns
+    -------
+    Description of the array.
     """
     values = _metadata(content, "array")
     if values.get("data_type") != dtype:
@@ -227,7 +235,7 @@ def decode_chunk(content: bytes, array: StoredArray) -> NDArray[Any]:
 
 
 def is_plain(found: pa.Schema, schema: pa.Schema) -> bool:
-    """Whether columns are of a schema, without types of their own and without metadata that others act on."""
+    """True if columns are of a schema, without types of their own and without metadata that others act on."""
     extended = any(key.startswith(b"ARROW:") for field in found for key in field.metadata or {})
     return bool(found.equals(schema) and not found.metadata and not extended)
 
@@ -275,7 +283,7 @@ def check_rows(table: pa.Table, first_image: int, side: str, roots: Sequence[str
 
 
 def check_index(index: Any, roots: dict[str, list[str]]) -> dict[str, Any]:
-    """What an index run left out: numbers of files by rule, and other names of files, in the folders of the store."""
+    """Check the record of an index run: numbers of ignored files by rule, and other names of files, below the roots."""
     ignored = {
         check_printable("a rule", rule): _whole("files ignored", number, 0, 1 << 62)
         for rule, number in dict(index["ignored"]).items()

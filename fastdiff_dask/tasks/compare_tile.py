@@ -29,7 +29,7 @@ __all__ = ["Compared", "TileTask", "compare_tile"]
 
 
 class Compared(NamedTuple):
-    """What became of a tile.
+    """Outcome of a tile.
 
     Attributes
     ----------

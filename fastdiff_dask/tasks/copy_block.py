@@ -56,7 +56,7 @@ def copy_block(url: str, urls: dict[str, str], block: int, run: str = "") -> tup
 def _source_rows(
     source: Store, frame: pd.DataFrame, numbers: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], pd.DataFrame]:
-    """Which rows of a block are in the source as they were listed, and what it knows of those."""
+    """Mark the rows of a block that are in the source as they were listed, and give the metadata of those."""
     size, rows = source.thumbnail_settings.block_size, source.rows()
     wanted = [block for block in np.unique(numbers // size).tolist() if block < len(rows)]
     frames = [source.read_partition(block) for block in wanted] or [source.read_images(["image", *_SAME])]

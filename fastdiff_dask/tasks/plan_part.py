@@ -1,4 +1,4 @@
-"""Which images are compared, in which order and in which tiles: planned once, recorded, and used again."""
+"""Plan of the images to compare, their order and their tiles: made once, recorded, and used again."""
 
 import math
 from collections.abc import Iterator
@@ -61,6 +61,10 @@ def plan_part(
         What `activity.stage` gave.
     largest_side
         Sub-blocks along the side of a tile, at most, where that does not make too many of them.
+
+    Returns
+    -------
+    The part.
     """
     store = Store(url, run)
     if run:

@@ -27,7 +27,7 @@ class StoredTileSide:
         self._kept: NDArray[np.bool_] | None = None
 
     def name(self) -> tuple[Any, ...]:
-        """What tells these images from others that a process compares."""
+        """Name that tells these images from others that a process compares."""
         pieces = ((part.folder, places.start, places.stop) for part, places in self._pieces)
         return (self._run, self._comparison.store.url, self._comparison.name, self._side, *pieces)
 
