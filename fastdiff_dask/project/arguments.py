@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..config import default_threshold
+from ..config import aspect_factor, default_threshold
 from ..errors import UsageError
 from ..kernels.hashes import HashSettings
 from ..kernels.measures import Measure, resolve_measure
@@ -69,14 +69,9 @@ def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]
 
 def merge_arguments(settings: Settings, defaults: Settings, **arguments: Any) -> Settings:
     """Merge arguments, by their names in `Settings`, into settings; the default counts for None."""
-    merged = {name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
-    try:
-        return replace(settings, **merged)
-    except UsageError as error:
-        # the caller knows the argument, and not the setting that it becomes
-        name, space, rest = str(error).partition(" ")
-        option = declarations(Settings)[name][1] if name in arguments else None
-        raise UsageError((option.argument if option and option.argument else name) + space + rest) from None
+    return replace(
+        settings, **{name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
+    )
 
 
 def hash_settings(
@@ -136,5 +131,6 @@ def merge_comparison(
         usual = defaults.similarity_threshold if name == defaults.sl_compare else None
         arguments["similarity_threshold"] = default_threshold(compare) if usual is None else usual
     given = {name: value for name, value in arguments.items() if value is not None}
+    aspect_factor(given.get("sl_matching_aspect", False), None)  # a mistake is named by the argument
     defaults = replace(defaults, **excluded_by(given))
     return merge_arguments(settings, defaults, sl_compare=name, **arguments), measure
