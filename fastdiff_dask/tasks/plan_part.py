@@ -70,40 +70,62 @@ def plan_part(
     if run:
         store.files.begin_run()  # a worker that was taken for dead may be at it still, and stops at its next write
     comparison = Comparison(store, settings)
-    generations = unplanned(comparison)
-    parts = comparison.parts()
+    generations, parts = unplanned(comparison), comparison.parts()
     if not generations:
         return parts[-1]  # by a worker that died before it could say so
-    usual = SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
-    size = sub_block or min(usual, _direct_rows(settings, store.thumbnail_settings))
-    filters = PairFilters.of(settings)
-    keys = read_keys(store, settings) if filters else None
+    keys = read_keys(store, settings) if PairFilters.of(settings) else None
     images = {side: images_to_plan(store, settings, generations, side, keys) for side in ("a", "b")}
     largest = max(map(len, images.values()))
-    room = bytes_per_task - verify_bytes(store.thumbnail_settings)
-    fitting = max(1, room // sub_block_bytes(store.thumbnail_settings, size)) if bytes_per_task else largest + 1
-    # with those of before: a few new images meet all old ones, in tiles that are long then
-    along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
-    side = choose_tile_side(along, threads, fitting, largest_side)
-    if usual < SUB_BLOCK:
-        side = min(side, max(1, along // SLOW_TILES))
-    side = tile_side or side
+    size = sub_block or min(_usual_sub_block(settings), _direct_rows(settings, store.thumbnail_settings))
+    side = tile_side or _tile_side(comparison, parts, size, largest, threads, bytes_per_task, largest_side)
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():
-        bins = None if keys is None else filters.bins(keys[numbers])
-        if settings.measure != "mse":
-            order = numbers if bins is None else numbers[np.argsort(bins, kind="stable")]
-            signatures: Iterator[Any] = iter(())
-        else:
-            some = [np.zeros((0, BOX_VALUES), np.float32)]
-            some += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, numbers)]
-            leading = np.concatenate(some)
-            order = numbers[kd_order(leading, size) if bins is None else binned_order(leading, size, bins)]
+        some = None if keys is None else keys[numbers]
+        places = _order(store, settings, numbers, size, some)
+        order, signatures = numbers[places], iter(())
+        if settings.measure == "mse":
             signatures = _signatures(store, settings, order)
-        comparison.write_order(part, name, order, signatures, None if keys is None else keys[order])
+        comparison.write_order(part, name, order, signatures, None if some is None else some[places])
     comparison.record_part(part)
     return part
+
+
+def _usual_sub_block(settings: CompareSettings) -> int:
+    return SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
+
+
+def _tile_side(
+    comparison: Comparison,
+    parts: list[Part],
+    size: int,
+    largest: int,
+    threads: int,
+    bytes_per_task: int,
+    largest_side: int,
+) -> int:
+    """Sub-blocks of so many images along the side of a tile, for a part with so many images on its larger side."""
+    settings, thumbnails = comparison.settings, comparison.store.thumbnail_settings
+    fitting = largest + 1
+    if bytes_per_task:
+        fitting = max(1, (bytes_per_task - verify_bytes(thumbnails)) // sub_block_bytes(thumbnails, size))
+    # with the former parts: a few new images meet all old ones, in tiles that are long then
+    along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
+    side = choose_tile_side(along, threads, fitting, largest_side)
+    return side if _usual_sub_block(settings) >= SUB_BLOCK else min(side, max(1, along // SLOW_TILES))
+
+
+def _order(
+    store: Store, settings: CompareSettings, images: NDArray[np.int64], size: int, keys: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Order of some images in which neighbours are alike, as places among them; images with like keys stay together."""
+    bins = None if keys is None else PairFilters.of(settings).bins(keys)
+    if settings.measure != "mse":
+        return np.arange(len(images)) if bins is None else np.argsort(bins, kind="stable")
+    some = [np.zeros((0, BOX_VALUES), np.float32)]
+    some += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, images)]
+    leading = np.concatenate(some)
+    return kd_order(leading, size) if bins is None else binned_order(leading, size, bins)
 
 
 def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> int:
