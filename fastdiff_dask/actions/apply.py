@@ -11,6 +11,7 @@ from ..config import CompareSettings
 from ..errors import UsageError
 from ..images.decoder_pool import close_readers
 from ..images.exif_merge import check_merging
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path, is_url
 from .disk import remove_leftovers
@@ -150,7 +151,7 @@ def _removals(store: Store, plan: RemovalPlan) -> "dict[Removal, Chosen]":
     """Describe the files that may go by the last metadata of the store, with absolute paths."""
     numbers = np.array(sorted({number for one in plan.chosen for number in (one.image, one.kept_image)}), np.int64)
     seen: dict[int, Seen] = {}
-    for row in store.image_rows(numbers, ["image", "root", "path", "path_bytes", "size", "mtime_ns"]).itertuples():
+    for row in store.image_rows(numbers, ["image", *FILE_NAME, "size", "mtime_ns"]).itertuples():
         path = os.path.abspath(full_path(row.root, row.path, row.path_bytes))  # noqa: PTH100
         seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
     return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..results.collect import shown_paths
 from ..results.result import Result
 from ..results.stored import roots_of_store
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import one_line, printable
 
@@ -117,7 +118,7 @@ def _rows(store: Store, numbers: Iterable[int], columns: list[str]) -> Any:
 def _paths(store: Store, numbers: list[int]) -> dict[int, str]:
     roots = roots_of_store(store)
     found: dict[int, str] = {}
-    for frame in _rows(store, numbers, ["side", "root", "path", "path_bytes"]):
+    for frame in _rows(store, numbers, ["side", *FILE_NAME]):
         found |= dict(zip(frame.image.tolist(), shown_paths(frame, roots), strict=True))
     return found
 

@@ -13,6 +13,7 @@ from ..results.keep_rules import KeepRules
 from ..results.not_duplicates import without_pairs
 from ..results.result import Result
 from ..results.values import PairValue
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable
 from ..urls import full_path, is_url
@@ -318,7 +319,7 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
     """The images of a result with their paths, places (absolute paths), times of modification and contents."""
     frame = result.images[["image", "side", "width", "height", "size"]].copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
-    columns = ["root", "path", "path_bytes", "mtime_ns", "content_hash"]
+    columns = [*FILE_NAME, "mtime_ns", "content_hash"]
     listed = store.image_rows(frame["image"].to_numpy(np.int64), columns)
     names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
     return frame.reset_index(drop=True).assign(

@@ -16,6 +16,7 @@ from .user_functions import function_name, shown_name
 
 __all__ = [
     "DIGEST_BYTES",
+    "HASHED_BY",
     "HASH_COLUMNS",
     "HASH_KEY",
     "IMAGE_HASH_COLUMNS",
@@ -27,6 +28,8 @@ __all__ = [
 HASH_COLUMNS = ("hash_0", "hash_90", "hash_180", "hash_270")
 # The smallest of them: equal for pictures that are equal when turned.
 HASH_KEY = "hash_key"
+# The function that made them, and the bits by which values were shifted before.
+HASHED_BY = ("hash_function", "hash_shift")
 IMAGE_HASH_COLUMNS = ("average_hash", "difference_hash", "perceptual_hash", "wavelet_hash")
 DIGEST_BYTES = 16
 _AT_ONCE = 64  # thumbnails that are turned at once: calls cost little beside it, and it stays in the cache
@@ -148,7 +151,8 @@ class HashSettings:
 
     def missing(self, frame: Any) -> "HashSettings | None":
         """Find the hashes that some images lack, or have by other settings; None if none are missing."""
-        same = frame["hash_function"].eq(self.name) & frame["hash_shift"].eq(self.amount) & frame[HASH_KEY].notna()
+        function, shift = (frame[name] for name in HASHED_BY)
+        same = function.eq(self.name) & shift.eq(self.amount) & frame[HASH_KEY].notna()
         turned = self.turned and not same.all()
         image_hashes = tuple(name for name in self.image_hashes if frame[f"{name}_hash"].isna().any())
         return replace(self, turned=turned, image_hashes=image_hashes) if turned or image_hashes else None
@@ -176,8 +180,9 @@ class HashSettings:
             for number, name in enumerate(HASH_COLUMNS):
                 columns[name] = [hashes[number] for hashes in found]
             columns[HASH_KEY] = [min(hashes) for hashes in found]
-            columns["hash_function"] = [self.name] * len(found)
-            columns["hash_shift"] = [self.amount] * len(found)
+            columns |= {
+                name: [value] * len(found) for name, value in zip(HASHED_BY, (self.name, self.amount), strict=True)
+            }
         for name in self.image_hashes:
             columns[f"{name}_hash"] = _image_hashes(name, thumbnails)
         return columns

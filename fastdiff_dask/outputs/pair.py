@@ -16,6 +16,7 @@ from ..kernels.squared_errors import transformed_squared_errors
 from ..kernels.transforms import Transform, apply_transform, available_transforms
 from ..results.collect import shown_paths
 from ..stages.roots import Root
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import full_path
@@ -23,7 +24,7 @@ from ..urls import full_path
 __all__ = ["Pair", "look_at_pair"]
 
 _SHOWN = 480
-_COLUMNS = ["side", "root", "path", "path_bytes", "size", "mtime_ns", "current", "width", "height", "error"]
+_COLUMNS = ["side", *FILE_NAME, "size", "mtime_ns", "current", "width", "height", "error"]
 
 
 @dataclass(frozen=True)

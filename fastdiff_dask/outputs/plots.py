@@ -25,6 +25,7 @@ from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.thumbnails import end_readers
 from ..storage.local_files import replaced_file
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import full_path
@@ -160,7 +161,7 @@ def _pairs_to_draw(store: Store, result: Result, folder: Path, limit: int) -> li
 
 def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
     """Read path and content of some images."""
-    rows = store.image_rows(numbers, ["image", "root", "path", "path_bytes", "content_hash"]).itertuples()
+    rows = store.image_rows(numbers, ["image", *FILE_NAME, "content_hash"]).itertuples()
     return {row.image: (full_path(row.root, row.path, row.path_bytes), str(row.content_hash)) for row in rows}
 
 

@@ -8,13 +8,12 @@ from typing import Self
 import pandas as pd
 import pyarrow as pa
 
-from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
 from ..results.collect import shown_paths
 from ..results.keep_rules import best_first
 from ..results.result import Result
 from ..results.stored import roots_of_store, stored_result
 from ..stages.roots import Root
-from ..storage.schema import IMAGE_SCHEMA
+from ..storage.schema import FILE_NAME, HASH_VALUES, HASHED_BY, IMAGE_SCHEMA
 from ..storage.store import Store
 
 __all__ = ["TABLES", "Tables", "decodable"]
@@ -23,9 +22,7 @@ TABLES = ("images", "pairs", "clusters", "errors")
 _IMAGE_COLUMNS = [
     "image",
     "side",
-    "root",
-    "path",
-    "path_bytes",
+    *FILE_NAME,
     "size",
     "mtime_ns",
     "width",
@@ -37,11 +34,8 @@ _IMAGE_COLUMNS = [
     "content_hash",
     "warnings",
     "error",
-    "hash_function",
-    "hash_shift",
-    *HASH_COLUMNS,
-    HASH_KEY,
-    *IMAGE_HASH_COLUMNS,
+    *HASHED_BY,
+    *HASH_VALUES,
 ]
 _CLUSTER_ROWS = 1 << 16
 

@@ -15,6 +15,7 @@ from ..kernels.pair_filters import PairFilters
 from ..stages.roots import Root
 from ..stages.walk_local import Link
 from ..storage.comparisons import Comparison
+from ..storage.schema import FILE_NAME
 from ..storage.selection import Images, count_wanted, current_images, hash_partners, read_keys
 from ..storage.store import Store
 from ..urls import full_path
@@ -26,7 +27,7 @@ from .values import PairValue
 
 __all__ = ["collect_errors", "collect_result", "shown_paths"]
 
-_COLUMNS = ["image", "side", "root", "path", "path_bytes", "size", "current", "width", "height"]
+_COLUMNS = ["image", "side", *FILE_NAME, "size", "current", "width", "height"]
 
 
 def shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:

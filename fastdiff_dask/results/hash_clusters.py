@@ -6,9 +6,9 @@ import pandas as pd
 from distributed import Client
 
 from ..errors import UsageError
-from ..kernels.hashes import HASH_KEY
 from ..runtime.waves import run_in_waves
 from ..stages.roots import Root
+from ..storage.schema import FILE_NAME, HASH_KEY, HASHED_BY
 from ..storage.store import Store
 from .clusters import Cluster, make_cluster
 from .collect import shown_paths
@@ -16,8 +16,7 @@ from .dask_collections import images_frame
 
 __all__ = ["collect_hash_clusters"]
 
-_COLUMNS = ["side", "root", "path", "path_bytes", "size", "width", "height", "error", HASH_KEY]
-_MADE_BY = ["hash_function", "hash_shift"]
+_COLUMNS = ["side", *FILE_NAME, "size", "width", "height", "error", HASH_KEY]
 # Images whose metadata one task reads: a block takes milliseconds, hardly more than a task costs by itself.
 _ROWS_AT_ONCE = 65_536
 # Keys that one task counts, about 100 bytes each.
@@ -53,7 +52,7 @@ def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> li
     """
     images = images_frame(store, max(1, _ROWS_AT_ONCE // store.thumbnail_settings.block_size))
     readable = images[images["error"].isna()]
-    _check(_compute(client, readable[_MADE_BY].drop_duplicates()))
+    _check(_compute(client, readable[list(HASHED_BY)].drop_duplicates()))
     keys = readable[[HASH_KEY]].assign(b=readable["side"].eq("b").astype("int64"))
     parts = 1 + sum(store.rows()) // _KEYS_AT_ONCE
     # Dask would take its default way to shuffle from the default client, which need not be this one

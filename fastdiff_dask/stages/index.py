@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..config import PIXEL_LIMIT, TIME_LIMIT, IndexSettings
 from ..kernels.grid import Generation
-from ..storage.schema import UNREAD
+from ..storage.schema import FILE_NAME, UNREAD
 from ..storage.store import Store
 from ..urls import full_path, is_url
 from .roots import Root
@@ -22,7 +22,7 @@ from .walk_remote import RemoteWalk, can_read
 __all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unread_rows", "writing_alone"]
 
 # Columns of the metadata: the name of an image, what the index knows of it, and what else of one of another store.
-_KEY = ["side", "root", "path", "path_bytes"]
+_KEY = ["side", *FILE_NAME]
 _KNOWN = ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
 _COPIED = ["source", "content_hash"]
 

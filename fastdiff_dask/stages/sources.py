@@ -8,6 +8,7 @@ from ..config import IndexSettings, ReadSettings
 from ..errors import UsageError
 from ..kernels.hashes import HashSettings
 from ..runtime.workers import check_visible, is_embedded
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path
 from .index import IndexCounts, index_images
@@ -51,7 +52,7 @@ class Folders:
         """See that workers elsewhere see the store, the folders, and a file of each folder."""
         if is_embedded(client):
             return
-        frame = store.read_images(["root", "path", "path_bytes", "current", "size"])
+        frame = store.read_images([*FILE_NAME, "current", "size"])
         frame = frame[frame.current & (frame["size"] >= 0)].drop_duplicates("root")
         paths = [full_path(row.root, row.path, row.path_bytes) for row in frame.itertuples()]
         check_visible(client, store.url, [*frame.root, *paths])

@@ -8,7 +8,7 @@ from ..errors import UsageError
 from ..kernels.grid import pairs_within
 from ..kernels.hashes import HashSettings
 from .comparisons import Comparison
-from .schema import HASHES
+from .schema import HASH_KEY, HASHED_BY, HASHES
 from .store import Store
 
 __all__ = [
@@ -61,11 +61,11 @@ def hashing_of(store: Store) -> str:
     """
     ways: set[str] = set()
     for block in range(store.blocks):
-        frame = store.read_partition(block, ["error", "hash_key", "hash_function", "hash_shift"])
+        frame = store.read_partition(block, ["error", HASH_KEY, *HASHED_BY])
         frame = frame[frame.error.isna()]
-        made = frame.drop_duplicates(["hash_function", "hash_shift"])
+        made = frame.drop_duplicates(list(HASHED_BY))
         ways |= {f"{row.hash_function} {row.hash_shift}" for row in made.itertuples()}
-        if frame.hash_key.isna().any() or len(ways) > 1:
+        if frame[HASH_KEY].isna().any() or len(ways) > 1:
             raise UsageError(
                 "not all images have hashes of one kind; call first_loop_iteration(compute_hash=True) first"
             )

@@ -41,7 +41,7 @@ from typing import Any
 import pyarrow as pa
 from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 
-from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, IMAGE_HASH_COLUMNS
+from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, HASHED_BY, IMAGE_HASH_COLUMNS
 
 __all__ = [
     "ACTIVITY",
@@ -50,10 +50,14 @@ __all__ = [
     "COMPARISONS",
     "DECISIONS",
     "DIGESTS",
+    "FILE_NAME",
     "FLAT_KEYS",
     "FORMAT",
     "FORMAT_VERSION",
+    "HASHED_BY",
     "HASHES",
+    "HASH_KEY",
+    "HASH_VALUES",
     "IMAGE_SCHEMA",
     "INDEX",
     "LEASE",
@@ -74,7 +78,10 @@ LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, PLOTS = "activity", "plots"
 # The arrays with a row an image, and the group of the comparisons.
 THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "digests", "comparisons"
-HASHES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS, "hash_function", "hash_shift")
+# Columns of an image: the name of its file, its hashes, and the same with their origin.
+FILE_NAME = ("root", "path", "path_bytes")
+HASH_VALUES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)
+HASHES = (*HASH_VALUES, *HASHED_BY)
 FORMAT_VERSION = 5
 FORMAT = "fastdiff_dask"
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
@@ -103,30 +110,17 @@ IMAGE_SCHEMA = pa.schema(
         ("content_hash", pa.string()),  # SHA-256 of the file; null while it was not read
         ("camera", pa.string()),  # maker and model, by the EXIF data; null if not known
         ("captured", pa.string()),  # when it was taken, by the EXIF data: ISO 8601, no time zone; null if not known
-        (
-            "source",
-            pa.int64(),
-        ),  # its number in the store that it was copied from; -1 if its file is read, see `transfer`
+        # its number in the store that it was copied from; -1 if its file is read, see `transfer`
+        ("source", pa.int64()),
         ("hash_function", pa.string()),  # what made the hashes; null if nothing
         ("hash_shift", pa.int8()),  # bits by which values were shifted for the hashes
-        *((name, pa.string()) for name in (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)),
+        *((name, pa.string()) for name in HASH_VALUES),
     ]
 )
 # What is known of an image before it is read.
 UNREAD: dict[str, Any] = {
     **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
-    **dict.fromkeys(
-        (
-            "warnings",
-            "content_hash",
-            "camera",
-            "captured",
-            "hash_function",
-            *HASH_COLUMNS,
-            HASH_KEY,
-            *IMAGE_HASH_COLUMNS,
-        )
-    ),
+    **dict.fromkeys(("warnings", "content_hash", "camera", "captured", *HASHES)),
     "hash_shift": 0,
     "source": -1,
 }

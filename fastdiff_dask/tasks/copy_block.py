@@ -8,13 +8,13 @@ from ..errors import FastDiffError
 from ..images.decode import changed_record
 from ..runtime.activity import recorded
 from ..runtime.faults import retried
-from ..storage.schema import UNREAD
+from ..storage.schema import FILE_NAME, UNREAD
 from ..storage.store import Store
 
 __all__ = ["copy_block"]
 
 # What tells that a row is the one that was listed, and what is copied of it.
-_SAME = ("root", "path", "path_bytes", "size", "mtime_ns", "content_hash")
+_SAME = (*FILE_NAME, "size", "mtime_ns", "content_hash")
 _COPIED = tuple(name for name in UNREAD if name != "source")
 
 

@@ -19,7 +19,7 @@ from ..kernels.signatures import signature_length, signatures
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.faults import retried
-from ..storage.schema import HASHES, UNREAD
+from ..storage.schema import FILE_NAME, HASHES, UNREAD
 from ..storage.store import Store
 from ..text import printable
 from ..urls import describe, file_system, full_path, is_url
@@ -29,7 +29,7 @@ __all__ = ["read_block", "read_part", "set_hashes", "write_block"]
 # Pictures that the decoder answers for together: while they are hashed and transformed, it reads the next ones.
 _ANSWERED = 32
 # What reading needs to know of an image.
-_LISTED = ("root", "path", "path_bytes", "size", "mtime_ns", "inode", "current", "error")
+_LISTED = (*FILE_NAME, "size", "mtime_ns", "inode", "current", "error")
 
 
 class ReadPart(NamedTuple):
@@ -141,8 +141,25 @@ def _has_entries(folder: str) -> bool:
         return False
 
 
+def _request(settings: ThumbnailSettings, rows: Any, limits: ReadSettings) -> Request:
+    files = [
+        ListedFile(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row.size, row.mtime_ns)
+        for row in rows.itertuples()
+    ]
+    return Request(
+        files,
+        settings.width,
+        settings.height,
+        settings.exact_decode,
+        limits.pixel_limit,
+        limits.time_limit,
+        at_once=_ANSWERED,
+    )
+
+
 def _decode(settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashing: HashSettings | None) -> ReadPart:
-    # what the index could not even list, and what is not there any more, is not read
+    """Decode some images of a block by the process beside this one, and derive what the store has of each."""
+    # files that the index could not even list, and files that are gone, are not read
     records = [ImageRecord(error=row.error) if row.size < 0 else changed_record() for row in rows.itertuples()]
     thumbnails = np.zeros((len(rows), *settings.shape), np.uint8)
     signature = np.zeros((len(rows), signature_length(*settings.shape)), np.float32)
@@ -164,21 +181,9 @@ def _decode(settings: ThumbnailSettings, rows: Any, limits: ReadSettings, hashin
     wanted = rows.assign(place=range(len(rows)))[(rows.current & (rows["size"] >= 0)).to_numpy()]
     # files that were written one after the other lie so on most disks
     wanted = wanted.sort_values("inode", kind="stable")
-    request = Request(
-        [
-            ListedFile(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row.size, row.mtime_ns)
-            for row in wanted.itertuples()
-        ],
-        settings.width,
-        settings.height,
-        settings.exact_decode,
-        limits.pixel_limit,
-        limits.time_limit,
-        at_once=_ANSWERED,
-    )
     waiting = wanted.place.tolist()
     with reader() as decoder:
-        for answer in decoder.read(request):
+        for answer in decoder.read(_request(settings, wanted, limits)):
             places, waiting = waiting[: len(answer.records)], waiting[len(answer.records) :]
             for place, record in zip(places, answer.records, strict=True):
                 records[place] = record
