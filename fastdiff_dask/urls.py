@@ -1,6 +1,7 @@
 """URLs of fsspec: their file systems, their parts, and the contents of files behind them.
 
-fsspec is imported when it is needed, so that a decoder process which reads local files starts in a tenth of a second.
+fsspec and pathlib are imported when they are needed, so that a decoder process which reads local files starts in a
+tenth of a second.
 """
 
 import contextlib
@@ -9,7 +10,6 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
@@ -256,6 +256,8 @@ def is_within(path: str, folder: str) -> bool:
     if is_url(path) != is_url(folder):
         return False
     if not is_url(path):
+        from pathlib import Path
+
         return Path(path).is_relative_to(folder)
     (one, inner), (other, outer) = file_system(path), file_system(folder)
     # of servers whose name is no part of the path, the file system differs
@@ -270,6 +272,8 @@ def overlap(one: str, other: str) -> bool:
     >>> overlap("/photos/./2024", "/photos"), overlap("memory:///a", "memory://a/"), overlap("/photos", "/phot")
     (True, True, False)
     """
+    from pathlib import Path
+
     places = [str(Path(address).resolve()) if not is_url(address) else address for address in (one, other)]
     return is_within(*places) or is_within(*places[::-1])
 

@@ -19,6 +19,7 @@ from support.buckets import Bucket
 from support.faults import Faults, command, finish, result
 from support.system import free_port
 
+from fastdiff_dask.images.decoder_pool import close_readers
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
@@ -72,7 +73,19 @@ def simulated(tmp_path: Path) -> SimulatedPhotos:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
+def decoders_stay() -> Iterator[None]:
+    """Processes that decode pictures outlive the jobs of a module, since most jobs there are shorter than their start.
+
+    A module that changes what they are started with (their environment) has another fixture of this name.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastdiff_dask.stages.thumbnails.close_readers", lambda: None)
+        yield
+    close_readers()
+
+
+@pytest.fixture(scope="module")
+def client(decoders_stay: None) -> Iterator[Client]:
     """One embedded client of two threads for a module: starting one takes longer than most jobs there."""
     client = embedded_client(2, "127.0.0.1:0")
     yield client

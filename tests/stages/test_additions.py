@@ -14,6 +14,7 @@ from support.stores import files_of
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
+from fastdiff_dask.images.decoder_pool import close_readers
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
@@ -65,6 +66,7 @@ def opened(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     monkeypatch.setenv("HEARD", str(tmp_path / "heard"))
+    close_readers()  # those of other tests do not tell
     log = tmp_path / "heard"
     log.touch()
 
@@ -75,7 +77,8 @@ def opened(tmp_path, monkeypatch):
         log.write_text("")
         return sorted(here + there)
 
-    return names
+    yield names
+    close_readers()
 
 
 @pytest.mark.parametrize("two_sides", [False, True])

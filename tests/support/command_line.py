@@ -12,7 +12,7 @@ from fastdiff_dask.cli import commands
 
 @pytest.fixture
 def run(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], decoders_stay: None
 ) -> Iterator[Callable[..., tuple[int, str, str]]]:
     """Run a command line as the script does; gives exit code, standard output and standard error."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
