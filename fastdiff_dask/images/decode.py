@@ -79,6 +79,10 @@ class ImageRecord(NamedTuple):
         Maker and model by the EXIF data; empty if missing.
     captured
         Time of capture by the EXIF data, ISO 8601 without a time zone; empty if missing.
+    frames
+        Frames of an animation, or pages of a document; 1 of a single picture, 0 if the file could not be read.
+    extras
+        Parts that a plain 8-bit copy would lack, joined by ", "; empty if there are none.
     """
 
     width: int = 0
@@ -93,6 +97,8 @@ class ImageRecord(NamedTuple):
     content_hash: str = ""
     camera: str = ""
     captured: str = ""
+    frames: int = 0
+    extras: str = ""
 
 
 @cache
@@ -337,8 +343,9 @@ def _decode(
         orientation, camera, captured = _exif(image)
         sideways = orientation in _SIDEWAYS
         thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
+        frames = getattr(image, "n_frames", 1)
     if orientation in _UPRIGHT:
         thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
     width, height = shown[::-1] if sideways else shown
-    record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured)
+    record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured, frames=frames)
     return record, np.asarray(thumbnail)

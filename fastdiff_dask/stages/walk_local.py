@@ -53,6 +53,7 @@ class ListedImage(NamedTuple):
     mtime_ns: int
     device: int
     inode: int
+    changed_ns: int
     error: str | None
 
 
@@ -202,7 +203,7 @@ class Walk:
         if not stat.S_ISREG(status.st_mode):
             self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
             return
-        row = self._row(root, path, status.st_size, status.st_mtime_ns, None, status.st_dev, status.st_ino)
+        row = self._row(root, path, status.st_size, status.st_mtime_ns, None, status)
         for side in sorted("ab", key=lambda side: side != row.side) if row.inode else ():
             listed = self._files.get((side, row.device, row.inode))
             # with another size or time, the number was given to another file meanwhile, or the file is being written
@@ -250,12 +251,13 @@ class Walk:
 
     @staticmethod
     def _row(
-        root: Root, path: str, size: int, mtime_ns: int, error: str | None, device: int = 0, inode: int = 0
+        root: Root, path: str, size: int, mtime_ns: int, error: str | None, status: os.stat_result | None = None
     ) -> ListedImage:
         below = path[len(root.absolute) :].lstrip(os.sep) or "."
         shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raw = b"" if shown == below else os.fsencode(below)
-        return ListedImage(root.side, root.absolute, shown, raw, size, mtime_ns, device, inode, error)
+        numbers = (0, 0, 0) if status is None else (status.st_dev, status.st_ino, status.st_ctime_ns)
+        return ListedImage(root.side, root.absolute, shown, raw, size, mtime_ns, *numbers, error)
 
 
 def _version(row: ListedImage) -> tuple[int, int]:

@@ -100,7 +100,7 @@ class RemoteWalk:
                 if not below:
                     raise
                 reason = f"folder cannot be read: {describe(error)}"
-                self.rows.append(ListedImage(root.side, root.absolute, below, b"", -1, 0, 0, 0, reason))
+                self.rows.append(ListedImage(root.side, root.absolute, below, b"", -1, 0, 0, 0, 0, reason))
                 continue
             yield from entries
             pending += [entry["name"] for entry in entries if entry["type"] == "directory" and entry["name"] != folder]
@@ -113,10 +113,10 @@ class RemoteWalk:
         else:
             size = info.get("size")
             if isinstance(size, int):
-                row = ListedImage(root.side, root.absolute, path, b"", size, modified_ns(info), 0, 0, None)
+                row = ListedImage(root.side, root.absolute, path, b"", size, modified_ns(info), 0, 0, 0, None)
             else:
                 unknown = "file cannot be listed: its size is not known"
-                row = ListedImage(root.side, root.absolute, path, b"", -1, 0, 0, 0, unknown)
+                row = ListedImage(root.side, root.absolute, path, b"", -1, 0, 0, 0, 0, unknown)
             self.rows.append(row)
 
     def _rule(self, path: str, root: str) -> str | None:

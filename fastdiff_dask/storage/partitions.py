@@ -8,10 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .schema import IMAGE_SCHEMA, PARTITIONS
+from .schema import ADDED, IMAGE_SCHEMA, PARTITIONS
 from .validation import check_rows, is_plain
 
 __all__ = ["BlockImages", "decode_partition", "empty_partition", "encode_partition", "partition_name"]
+
+# Metadata of stores of format 5.
+_FORMER_SCHEMA = pa.schema([field for field in IMAGE_SCHEMA if field.name not in ADDED])
 
 
 class BlockImages(NamedTuple):
@@ -72,15 +75,20 @@ def decode_partition(content: bytes, expected: BlockImages | None, columns: Sequ
     """
     file = pq.ParquetFile(io.BytesIO(content))
     # before any of it is read: types of its own, or more rows than there can be, are not even made
-    if not is_plain(file.schema_arrow, IMAGE_SCHEMA):
+    former = is_plain(file.schema_arrow, _FORMER_SCHEMA)
+    if not former and not is_plain(file.schema_arrow, IMAGE_SCHEMA):
         raise ValueError("its columns are others")
     if expected is not None and file.metadata.num_rows != expected.images:
         raise ValueError(f"it has {file.metadata.num_rows} images, not {expected.images}")
-    wanted = None if columns is None else list(columns)
+    wanted = IMAGE_SCHEMA.names if columns is None else list(columns)
     # names of files are checked as they will be used
-    checked = wanted if wanted is None or "path" not in wanted else list({*wanted, "path_bytes"})
-    table = file.read(columns=checked)
+    checked = {*wanted, "path_bytes"} if "path" in wanted else set(wanted)
+    table = file.read(columns=[name for name in file.schema_arrow.names if name in checked])
     table.validate(full=True)
     if expected is not None:
         check_rows(table, expected.first, expected.side, expected.roots)
-    return table.select(wanted or IMAGE_SCHEMA.names).to_pandas(ignore_metadata=True)
+    for name in ADDED if former else ():
+        if name in wanted:
+            field = IMAGE_SCHEMA.field(name)
+            table = table.append_column(field, pa.array([ADDED[name]] * file.metadata.num_rows, field.type))
+    return table.select(wanted).to_pandas(ignore_metadata=True)

@@ -45,6 +45,7 @@ from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, HASHED_BY, IMAGE_HASH_COLUM
 
 __all__ = [
     "ACTIVITY",
+    "ADDED",
     "ARRAYS",
     "CLEANED",
     "COMPARISONS",
@@ -64,6 +65,7 @@ __all__ = [
     "LOCK",
     "PARTITIONS",
     "PLOTS",
+    "READABLE_VERSIONS",
     "RUN",
     "SETTINGS",
     "SIGNATURES",
@@ -82,7 +84,9 @@ THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "dige
 FILE_NAME = ("root", "path", "path_bytes")
 HASH_VALUES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)
 HASHES = (*HASH_VALUES, *HASHED_BY)
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
+# Earlier formats that are read: their images lack the columns `ADDED`.
+READABLE_VERSIONS = (5, 6)
 FORMAT = "fastdiff_dask"
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
@@ -97,6 +101,7 @@ IMAGE_SCHEMA = pa.schema(
         ("mtime_ns", pa.int64()),
         ("device", pa.uint64()),  # with `inode`, tells names of the same file; 0 where the file system has none
         ("inode", pa.uint64()),
+        ("changed_ns", pa.int64()),  # time of the last change of content or status; 0 where it is not known
         ("current", pa.bool_()),  # False: vanished, or changed and listed again under another number
         ("width", pa.int32()),  # pixels as shown to a person; 0 while not known
         ("height", pa.int32()),
@@ -110,6 +115,8 @@ IMAGE_SCHEMA = pa.schema(
         ("content_hash", pa.string()),  # SHA-256 of the file; null while it was not read
         ("camera", pa.string()),  # maker and model, by the EXIF data; null if not known
         ("captured", pa.string()),  # when it was taken, by the EXIF data: ISO 8601, no time zone; null if not known
+        ("frames", pa.int32()),  # frames of an animation, or pages of a document; 0 while not known
+        ("extras", pa.string()),  # what a plain 8-bit copy would lack, see `images.contents`; null if nothing
         # its number in the store that it was copied from; -1 if its file is read, see `transfer`
         ("source", pa.int64()),
         ("hash_function", pa.string()),  # what made the hashes; null if nothing
@@ -117,10 +124,13 @@ IMAGE_SCHEMA = pa.schema(
         *((name, pa.string()) for name in HASH_VALUES),
     ]
 )
+# Columns that stores of `READABLE_VERSIONS` may lack, and the value that stands for them.
+ADDED: dict[str, Any] = {"changed_ns": 0, "frames": 0, "extras": None}
 # What is known of an image before it is read.
 UNREAD: dict[str, Any] = {
     **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
-    **dict.fromkeys(("warnings", "content_hash", "camera", "captured", *HASHES)),
+    "frames": 0,
+    **dict.fromkeys(("warnings", "content_hash", "camera", "captured", "extras", *HASHES)),
     "hash_shift": 0,
     "source": -1,
 }

@@ -34,6 +34,7 @@ from .schema import (
     LOCK,
     PARTITIONS,
     PLOTS,
+    READABLE_VERSIONS,
     RUN,
     SETTINGS,
     SIGNATURES,
@@ -270,7 +271,8 @@ class Store:
         self.arrays.grow(group, generation.b.stop)
         self.generations.append(generation)
         recorded = [[g.a.start, g.a.stop, g.b.stop, g.images_a, g.images_b] for g in self.generations]
-        group.update_attributes({"generations": recorded})
+        # partitions of this format are written now: programs of before must not read a store of theirs any more
+        group.update_attributes({"generations": recorded, "format_version": FORMAT_VERSION})
 
     def forget_stale(self) -> None:
         """Remove the comparisons of thumbnails that were cleaned up, before pictures are read again.
@@ -312,7 +314,7 @@ def _read_attributes(files: Files) -> dict[str, Any]:
             remedy = "check the disk and the rights, or name another store="
         raise StoreMismatchError(f"the store at {url} cannot be read ({one_line(error)}); {remedy}") from None
     found = (attributes.get("format"), attributes.get("format_version"))
-    if found != (FORMAT, FORMAT_VERSION):
+    if found[0] != FORMAT or found[1] not in READABLE_VERSIONS:
         raise StoreMismatchError(
             f"the store at {url} has format {one_line(f'{found[0]} {found[1]}', 50)}, this program reads {FORMAT} "
             f"{FORMAT_VERSION}; name another store=, or delete it and start again"

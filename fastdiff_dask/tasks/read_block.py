@@ -200,7 +200,7 @@ def _write_block(store: Store, frame: Any, block: int, parts: list[ReadPart]) ->
     """Commit a block, whose metadata was `frame`: first that, then its arrays."""
     records = [record for part in parts for record in part.records]
     columns = dict(zip(ImageRecord._fields, map(list, zip(*records, strict=True)), strict=True))
-    for field in ("error", "warnings", "content_hash", "camera", "captured"):
+    for field in ("error", "warnings", "content_hash", "camera", "captured", "extras"):
         columns[field] = [value or None for value in columns[field]]
     frame = frame.assign(**columns, **{name: UNREAD[name] for name in HASHES})
     errors = int(frame.error.notna().sum())

@@ -73,7 +73,7 @@ def _metadata(numbers: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame({"image": numbers, "path": [f"{number:09d}.jpg" for number in numbers]})
     constants = UNREAD | {
         **{"side": "a", "root": "/simulated", "path_bytes": b"", "current": True, "error": None},
-        **{"size": 100_000, "mtime_ns": 0, "device": 0, "inode": 0},
+        **{"size": 100_000, "mtime_ns": 0, "device": 0, "inode": 0, "changed_ns": 0},
         **{"width": 1024, "height": 768, "format": "JPEG", "mode": "RGB"},
     }
     return frame.assign(**constants)

@@ -33,7 +33,7 @@ def url(request, tmp_path):
 
 
 def partition(first: int, rows: int) -> pd.DataFrame:
-    numbers = dict.fromkeys(("size", "mtime_ns", "device", "inode"), 0)
+    numbers = dict.fromkeys(("size", "mtime_ns", "device", "inode", "changed_ns"), 0)
     frame = pd.DataFrame({"image": range(first, first + rows), "path": [""] * rows})
     return frame.assign(side="a", root="/photos", path_bytes=b"", current=True, error=None, **numbers, **UNREAD)
 
