@@ -1,7 +1,10 @@
-"""Files moved or deleted one at a time, so that no picture is ever lost, not even by a kill at any moment.
+"""Files are moved or deleted one at a time; no picture is lost, even if the process is killed at any moment.
 
-A file goes only while the file that is kept for it is there. Both are looked at right before. They must be as they were
-when they were compared, must be two files and not two names of one, and no symbolic links.
+A file goes only while the file that is kept for it exists. Both files are checked right before:
+
+- Both files are unchanged since they were compared.
+- The two paths are not two names of one file.
+- Neither file is a symbolic link.
 """
 
 import contextlib
@@ -27,7 +30,7 @@ __all__ = [
 
 
 def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
-    """Find the removals that must not be, with the reason: of a file that is kept for another, or that goes already.
+    """Find the removals to refuse, with the reason: the file is kept for another image, or goes already.
 
     Examples
     --------
@@ -37,7 +40,7 @@ def refused(removals: Iterable[Removal]) -> dict[Removal, str]:
     ['b']
     """
     removals = list(removals)
-    # links are not followed: a file that is a link stays, as `check_removal` sees
+    # links are not followed: `check_removal` refuses a file that is a link
     kept = {place_of(removal.kept.path) for removal in removals}
     going: set[str] = set()
     found = {}
@@ -60,13 +63,13 @@ def check_unchanged(removal: Removal) -> Removal:
 def move_files(
     removals: Iterable[Removal], folder: str | os.PathLike[str], record: Record, verify: Verify = check_unchanged
 ) -> Iterator[Outcome]:
-    """Move files into a folder, one at a time; each keeps its name, or gets a number where that is taken.
+    """Move files into a folder, one at a time; a file keeps its name, or gets a number if the name is taken.
 
     - Nothing is overwritten.
-    - Within a file system, a file gets its new name before it loses the old one; a name that is taken stays.
-    - To another file system, it is copied under a temporary name, written through to the disk, read again and
-      compared, and named. Only then the original goes.
-    - A kill in between leaves the original and its second name or copy.
+    - Within a file system, a file gets its new name before it loses the old one.
+    - To another file system, a file is copied under a temporary name, written through to the disk, read again,
+      compared, and renamed. Only then the original goes.
+    - If the process is killed in between, the original and its second name or copy are left.
 
     Parameters
     ----------
@@ -75,13 +78,13 @@ def move_files(
     folder
         An existing folder.
     record
-        Gets a line for each file before it goes.
+        Record that gets a line for each file before the file goes.
     verify
-        Looks at a pair once more, right before, and gives it as it is then.
+        Function that checks a removal right before its file goes, and gives the removal as it is then.
 
     Returns
     -------
-    Outcome of each file, as it goes.
+    Outcome of each file, one after the other.
     """
     return act_on_each(removals, record, verify, lambda removal: str(move_file(removal, Path(folder), record)))
 
@@ -94,7 +97,7 @@ def delete_files(removals: Iterable[Removal], record: Record, verify: Verify = c
 def act_on_each(
     removals: Iterable[Removal], record: Record, verify: Verify, action: Callable[[Removal], str | None]
 ) -> Iterator[Outcome]:
-    """Do an action on each file that may go; it gives the new place of the file, or None.
+    """Do an action on each file that may go; the action gives the new place of the file, or None.
 
     Errors and reasons to stay become outcomes. Parameters as for `move_files`.
     """
@@ -113,7 +116,7 @@ def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[
         return Outcome(path, action(verify(removal)), None)
     except (StaysError, OSError) as error:
         reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
-        with contextlib.suppress(OSError):  # of a full disk, for one; the outcome has the reason anyway
+        with contextlib.suppress(OSError):  # the disk may be full; the outcome has the reason anyway
             record.add("stay", path, reason=reason)
         return Outcome(path, None, reason)
 
@@ -156,7 +159,7 @@ def move_file(
     action: str = "move",
     **more: Callable[[Path], str],
 ) -> Path:
-    """Move a file into a folder under one of some names; gives its new path."""
+    """Move a file into a folder under the first free one of some names; give the new path."""
     source, status = Path(removal.file.path), check_removal(removal)
     if os.path.samestat(source.parent.stat(), folder.stat()):
         raise StaysError("it is in that folder already")
@@ -178,7 +181,7 @@ def move_file(
             raise StaysError("it is in that folder already")
         source.unlink()
     except BaseException:
-        # only while the original is there may its second name or copy go
+        # the second name or copy may go only while the original is there
         if made and is_there(source, status):
             target.unlink(missing_ok=True)
         raise

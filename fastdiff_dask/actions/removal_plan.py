@@ -1,4 +1,4 @@
-"""The removal plan: images that may go, each for an image that is kept and is similar to it itself."""
+"""The removal plan: images that may go, each for a kept image to which it is similar."""
 
 import os
 from collections.abc import Iterator
@@ -29,17 +29,17 @@ class Chosen(NamedTuple):
     Attributes
     ----------
     image, kept_image
-        Numbers of this image, and of the image that is kept for it.
+        Numbers of this image and of the image that is kept for it.
     path, kept
-        Paths of the two.
+        Paths of the two images.
     why
         Reason why this image goes rather than the other one.
     value
         MSE, or another measure, of the pair.
     size
-        Bytes of the file.
+        Size of this image's file in bytes.
     kept_is_protected
-        The image that is kept lies in a protected folder, so that nothing is written into it.
+        True if the kept image lies in a protected folder: nothing is written into its file.
     """
 
     image: int
@@ -53,7 +53,7 @@ class Chosen(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """An image that stays although it is a duplicate, or was marked to go, with the reason."""
+    """An image that stays, although a duplicate or marked "remove", and the reason."""
 
     path: str
     reason: str
@@ -66,11 +66,11 @@ class RemovalPlan:
     Attributes
     ----------
     chosen
-        Images that may go, by the path of the image that is kept, then by their own.
+        Images that may go, sorted by the path of the kept image, then by their own path.
     skipped
-        Images of clusters that stay for a reason that is worth a word.
+        Images that would go but must stay, each with the reason.
     apart
-        Pairs of numbers of images that were decided to be no duplicates: `apply` has the store remember them.
+        Pairs of image numbers that were decided to be no duplicates; `apply` records them in the store.
     value
         The measure of the pairs.
     """
@@ -86,7 +86,7 @@ class RemovalPlan:
         return sum(one.size for one in self.chosen)
 
     def to_frame(self) -> pd.DataFrame:
-        """Make a table: remove, keep, why, mse (or value), bytes."""
+        """Make a table with the columns remove, keep, why, mse (or value) and bytes."""
         value = self.value.column
         columns = {"remove": "path", "keep": "kept", "why": "why", value: "value", "bytes": "size"}
         rows = {name: [getattr(one, attribute) for one in self.chosen] for name, attribute in columns.items()}
@@ -104,29 +104,29 @@ def plan_removals(
 ) -> RemovalPlan:
     """Choose the images of a result that may go.
 
-    - Best first, an image is kept unless an image that is kept is similar to it itself. It goes for the best of these.
-    - Of a chain a, b, c in which a and c are not similar, b goes for a, and c stays.
-    - With marks, only images that are marked "remove" go, each for an image without that mark; those that are marked
-      "keep" come first.
-    - Images that are known as duplicates by their hash alone were not compared, and stay.
+    - Images are taken best first. An image goes if it is similar to an image kept before, for the best such image;
+      otherwise it is kept.
+    - In a chain a, b, c with similar pairs (a, b) and (b, c) only, b goes for a, and c stays.
+    - With marks, only images marked "remove" go, each for a kept image. Images marked "keep" come first.
+    - Images known as duplicates by their hash alone were not compared; they stay.
 
-    Time and memory grow with the images in pairs, and with the pairs of different thumbnails, 100 bytes each.
+    Time and memory grow with the images in pairs, and with the pairs of different thumbnails (100 bytes a pair).
 
     Parameters
     ----------
     store, result
         The store, and the pairs that were found in it.
     rules
-        The order of the images.
+        Rules that order the images, best first.
     decisions
         Marks of images, and pairs that are no duplicates.
     history
-        Earlier calls: an image that they moved or trashed is neither kept nor removed, and one for which another went
-        stays. By default nothing counts.
+        Record of earlier calls. An image moved or trashed by them is neither kept nor removed; an image for which
+        another one went stays. By default, there were no earlier calls.
 
     Returns
     -------
-    The images that may go, those that stay for a reason worth a word, and pairs that are no duplicates.
+    The plan: images that may go, images that must stay, and pairs that are no duplicates.
 
     Raises
     ------
@@ -150,29 +150,29 @@ def plan_removals(
 
 
 def _without(result: Result, numbers: list[int], pairs: list[tuple[int, int]]) -> Result:
-    """Leave out pairs of images, named by their numbers."""
+    """Leave pairs of images out of a result; the pairs are given by numbers of images."""
     rows = {number: row for row, number in enumerate(numbers)}
     known = [(rows[a], rows[b]) for a, b in pairs if a in rows and b in rows]
     return replace(result, groups=without_pairs(result.groups, np.array(known, np.int64))) if known else result
 
 
 class _Candidates:
-    """The images of a result, and for each the reasons for which it must stay.
+    """The images of a result, and for each image the reasons why it must stay.
 
     Attributes
     ----------
     rows
         Path, place, side, width, height, size, mtime_ns and content_hash of each image.
     numbers
-        Numbers in the store.
+        Numbers of the images in the store.
     keys
-        Sort keys by the rules.
+        Sort keys of the images by the rules.
     aside
         True for an image that was moved or trashed.
     why_stays
-        Reason for which an image stays in any case, or None.
+        Reason why each image stays in any case, or None.
     why_needed
-        Reason for which an image stays unless an equal one, byte by byte, stays; or None.
+        Reason why each image stays unless another file with the same bytes stays, or None.
     """
 
     def __init__(self, store: Store, result: Result, rules: KeepRules, history: History) -> None:
@@ -201,7 +201,7 @@ class _Choice:
     Attributes
     ----------
     chosen, skipped
-        See `RemovalPlan`; not in order.
+        As in `RemovalPlan`, but not sorted.
     """
 
     def __init__(self, result: Result, rules: KeepRules, candidates: _Candidates) -> None:
@@ -209,13 +209,13 @@ class _Choice:
         self.skipped: list[Skipped] = []
         self._result, self._rules, self._candidates = result, rules, candidates
         self._near = _Neighbours(result)
-        # the best image that is kept, by group of equal thumbnails, as (rank, row)
+        # group of equal thumbnails → (rank, row) of its best kept image
         self._kept: dict[int, tuple[int, int]] = {}
-        # the first image that is kept, by content
+        # content hash → row of the first kept image
         self._equal: dict[str, int] = {}
 
     def by_rules(self) -> None:
-        """Keep an image unless a better one that is similar to it is kept."""
+        """Keep each image unless a better similar image is kept."""
         candidates = self._candidates
         for rank, row in enumerate(candidates.best_first()):
             other, why_not = self._best_kept(row), candidates.why_stays[row]
@@ -230,7 +230,7 @@ class _Choice:
                 self._skip(row, why_not)
 
     def by_marks(self, marks: dict[int, str]) -> None:
-        """Keep all images but those that are marked "remove" and may go."""
+        """Keep all images except those that are marked "remove" and may go."""
         candidates = self._candidates
         order = candidates.best_first()
         marked = [marks.get(number) for number in candidates.numbers]
@@ -268,7 +268,7 @@ class _Choice:
         self._kept[group] = min(self._kept.get(group, (rank, row)), (rank, row))
 
     def _best_kept(self, row: int) -> int | None:
-        """The best image that is kept and similar to an image."""
+        """Find the best kept image that is similar to an image."""
         near = (self._kept[group] for group in self._near.groups(row) if group in self._kept)
         return min(near, default=(0, None))[1]
 
@@ -330,7 +330,7 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
 
 
 def _symbolic_links(store: Store) -> dict[str, str]:
-    """Reasons why images stay to which symbolic links lead, by the places of the images."""
+    """Find the images to which symbolic links lead: place of the image → reason why it stays."""
     found = {}
     for _, root, path, _, same_root, same in store.records.read_index()["links"]:
         name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable

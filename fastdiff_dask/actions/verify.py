@@ -39,18 +39,18 @@ class Verifier:
     settings
         The settings of the comparison.
     keep_metadata
-        Copy date and place of a JPEG file that goes into the file that is kept.
+        True to copy the date and the geographic place from a removed JPEG file into the kept file.
     """
 
     def __init__(
         self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings, keep_metadata: bool
     ) -> None:
         self._store, self._settings, self._keep_metadata = store, settings, keep_metadata
-        # by path alone, as size and time of a file to keep change when it gets a date
+        # the key is the path alone: size and time of a kept file change when a date is copied into it
         self._chosen = {removal.file.path: one for removal, one in removals.items()}
         self._removals, self._kept = list(removals), dict[int, Seen]()
         self.history, self.record = History([]), Record("")
-        # SHA-256 before, by the number of a kept file whose content has changed
+        # number of each kept image whose file has changed → SHA-256 of the file before
         self.changed: dict[int, str] = {}
         numbers = sorted({number for one in removals.values() for number in (one.image, one.kept_image)})
         found = store.image_rows(np.array(numbers, np.int64), ["content_hash"]).content_hash
@@ -62,7 +62,7 @@ class Verifier:
         return self._hashes[one.image], self._hashes[one.kept_image]
 
     def verify(self, removal: Removal) -> Removal:
-        """Check that both files are as they were compared, and similar; gives the removal as it is then.
+        """Check that both files are unchanged and similar; give the removal with the present state of the kept file.
 
         Raises
         ------
@@ -97,9 +97,9 @@ class Verifier:
         return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
 
     def merge_all(self) -> None:
-        """Copy all dates and places before any link is made: a link has the content of its file at that moment."""
+        """Copy all dates and places before the first link is made: a link keeps the content that its file has then."""
         for removal in self._removals if self._keep_metadata else ():
-            with contextlib.suppress(StaysError, OSError):  # the outcome of this removal has the reason later
+            with contextlib.suppress(StaysError, OSError):  # the later outcome of this removal names the reason
                 self.verify(removal)
 
     def _read(self, seen: Seen, name: str) -> tuple[str, Any]:
@@ -110,7 +110,7 @@ class Verifier:
         return record.content_hash, np.frombuffer(content, np.uint8).reshape(1, *self._store.thumbnail_settings.shape)
 
     def _decoded(self, listed: ListedFile) -> tuple[ImageRecord, bytes]:
-        """Decode a file, or a content, as for the store; gives the metadata and the bytes of the thumbnail."""
+        """Decode a file, or bytes in memory, as the store does; give the metadata and the bytes of the thumbnail."""
         made = self._store.thumbnail_settings
         request = Request([listed], made.width, made.height, made.exact_decode, 2**62, 0.0, ahead=0, at_once=1)
         with reader() as decoder:
@@ -119,7 +119,7 @@ class Verifier:
         return record, bytes(answer.thumbnails)
 
     def _merge(self, removal: Removal, one: Chosen, thumbnail: Any) -> Removal:
-        """Copy date and place into the file to keep; if that cannot be done, the other file stays."""
+        """Copy date and place into the file to keep, or raise `StaysError`: then the other file stays."""
         kept = removal.kept
         before = Path(kept.path).read_bytes()
         if hashlib.sha256(before).hexdigest() != self._hashes[one.kept_image]:
@@ -153,9 +153,9 @@ class Verifier:
         return removal._replace(kept=self._kept[one.kept_image])
 
     def remember(self) -> None:
-        """Record in the store, which is locked for writing, the files that have another content now.
+        """Record the files with changed content in the store, which is locked for writing.
 
-        Their pictures are the same, so that nothing needs to be read or compared again, and decisions still hold.
+        The pictures in these files are unchanged: nothing needs to be read or compared again, and decisions still hold.
         """
         store, size = self._store, self._store.thumbnail_settings.block_size
         for block in sorted({number // size for number in self._kept}):
@@ -185,6 +185,6 @@ class Verifier:
             values, _ = apply_measure(resolve_measure(self._settings.measure), a, b, transforms)
             stored = values.view(np.int64)
         else:
-            # the function is not here; for the content that was compared, its value is the one that was found
+            # the function is not available here; both contents are as compared, so that the pair is still similar
             return True
         return bool(value.similar(stored)[0, 0])

@@ -44,7 +44,7 @@ class _Layout(NamedTuple):
     ----------
     first, second
         Places of each value's coefficients, in (u, channel, v) order; the values are sorted by kind.
-    ends
+    counts
         Number of values of each kind: single, sum, difference, modulus.
     absolute
         True for values that lose their sign.
@@ -58,7 +58,7 @@ class _Layout(NamedTuple):
 
     first: Any
     second: Any
-    ends: tuple[int, int, int, int]
+    counts: tuple[int, int, int, int]
     absolute: Any
     order: Any
     odd: Any
@@ -99,7 +99,7 @@ def _layout(height: int, width: int, channels: int) -> _Layout:
     return _Layout(
         first=np.array([values[value][4] for value in chosen]),
         second=np.array([values[value][5] for value in chosen]),
-        ends=(kinds.count(_SINGLE), kinds.count(_SUM), kinds.count(_DIFFERENCE), kinds.count(_MODULUS)),
+        counts=(kinds.count(_SINGLE), kinds.count(_SUM), kinds.count(_DIFFERENCE), kinds.count(_MODULUS)),
         absolute=np.array([values[value][2] for value in chosen]),
         order=np.array([place_of[value] for value in order.tolist()]),
         odd=np.array([values[value][3] for value in order.tolist()]),
@@ -158,7 +158,7 @@ def signatures(images: Any, /) -> Any:
     count, height, width, channels = images.shape
     layout = _layout(height, width, channels)
     device = _layout_on(xp, height, width, channels)
-    single, total, difference, _ = layout.ends
+    single, total, difference, _ = layout.counts
     result = xp.empty((count, len(layout.order) + 1), dtype=xp.float32)
     for start in range(0, count, _BATCH):
         pixels = xp.astype(images[start : start + _BATCH], xp.float64)
@@ -191,7 +191,7 @@ def signatures(images: Any, /) -> Any:
 def _layout_on(xp: Any, height: int, width: int, channels: int) -> _Layout:
     """Convert the arrays of a layout to arrays of a namespace."""
     layout = _layout(height, width, channels)
-    arrays = {name: xp.asarray(value) for name, value in layout._asdict().items() if name != "ends"}
+    arrays = {name: xp.asarray(value) for name, value in layout._asdict().items() if name != "counts"}
     return layout._replace(**arrays)
 
 

@@ -30,7 +30,7 @@ from ..urls import is_url
 
 __all__ = ["LIMIT", "write_report"]
 
-# Clusters that are shown if no number is named, and images of one of them.
+# Number of clusters shown by default, and number of images shown of a cluster.
 LIMIT = 10_000
 _IMAGES = 60
 _BINS = 40
@@ -42,11 +42,11 @@ _MADE = b'<meta name="generator" content="fastdiff_dask report">'
 def write_report(
     store: Store, result: Result, path: str | os.PathLike[str], *, limit: int = LIMIT, rules: KeepRules | None = None
 ) -> int:
-    """Write a report of a result; gives the number of clusters that it shows.
+    """Write a report of a result; give the number of clusters shown.
 
-    The most certain clusters come first: those whose largest value against the image to keep is lowest. The file needs
-    no other file; a thumbnail takes 2 kB. Names are data in it, never markup. Memory: some hundred bytes for each image
-    in a pair.
+    Clusters are sorted by certainty: by the largest value between the image to keep and another image, lowest first.
+    The report needs no other file; a thumbnail takes 2 kB. Names of files are data in the page, never markup. Memory:
+    some hundred bytes for each image in a pair.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def write_report(
     limit
         Clusters to show at most; the page says how many are left out.
     rules
-        The order of images for the suggestions.
+        Rules that order the images for the suggestions.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def write_report(
     Raises
     ------
     UsageError
-        If the file cannot be written or is no report, or the limit is no number.
+        If the file cannot be written, an existing file is no report, or the limit is no whole number.
     """
     check_whole("limit", limit)
     clusters = _clusters(store, result, KeepRules() if rules is None else rules)
@@ -81,7 +81,7 @@ def write_report(
         bars=bars,
         bars_text="; ".join(bar["title"] for bar in bars),
         ticks=ticks,
-        # within <script>, only "<" could end it
+        # only "<" could end the <script> element
         data=Markup(json.dumps(_data(store, result, shown)).replace("<", "\\u003c")),
         sheets=_sheets(store, shown),
     )
@@ -140,7 +140,7 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
     plan = plan_removals(store, result, rules, history=History())
     going, kept = {one.image for one in plan.chosen}, {one.kept_image for one in plan.chosen}
     rows = list(result.images.itertuples())
-    # the page does not take over marks of another image with the same number
+    # by the contents, the page ignores earlier marks of another image with the same number
     hashes = store.image_rows(result.images["image"].to_numpy(np.int64), ["content_hash"]).content_hash
     contents = [content[:16] for content in hashes.fillna("")]
     two_sides = result.groups.two_sides
@@ -168,13 +168,13 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
 
 
 def _pairs_with(result: Result, first: int, others: list[int]) -> dict[int, tuple[float, int, bool]]:
-    """Values of the similar pairs of the first image of a cluster, and the turns of the other images for the page."""
+    """Give the value of the pair and the turn of the image, for each image similar to the first one of a cluster."""
     chunk = result.groups.between(first, np.array(others, np.int64))
     degrees, mirrored = lowest_transforms(chunk.masks)
     columns = (chunk.a, chunk.b, result.value.numbers(chunk.values), degrees, mirrored)
     pairs = {}
     for a, b, value, turned, is_mirrored in zip(*(column.tolist() for column in columns), strict=True):
-        transform = Transform.of(turned, is_mirrored)  # of a, to look like b
+        transform = Transform.of(turned, is_mirrored)  # turns a so that it looks like b
         other, of_other = (b, transform.inverse) if a == first else (a, transform)
         pairs[other] = value, of_other.degrees, of_other.mirrored
     return pairs
@@ -196,7 +196,7 @@ def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: b
 
 
 def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
-    """Encode the thumbnails of each cluster as WebP, a line each; one by one, so that equal ones stay equal."""
+    """Encode the thumbnails of each cluster as WebP, a line each; equal thumbnails give equal lines."""
     for one in clusters:
         numbers = np.array([image["n"] for image in one["images"]], np.int64)
         thumbnails = store.arrays.thumbnail_rows(numbers)

@@ -1,4 +1,4 @@
-"""Tasks submitted in waves, so that few are in flight and the number of items does not matter."""
+"""Tasks submitted in waves: few tasks are in flight at a time, however many items there are."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from .signals import check, is_asked
 
 __all__ = ["run_in_waves"]
 
-# Seconds without a worker after which nobody starts one again, and between two looks.
+# Seconds without a worker after which a run fails, and seconds between two looks at the workers.
 _WORKERLESS, _LOOK = 120.0, 5.0
 
 
@@ -29,7 +29,7 @@ def run_in_waves(
 
     - Memory on client and scheduler grows with `in_flight`, not with the number of items.
     - When workers join, more items are in flight, in proportion.
-    - Whatever ends the loop early cancels the futures in flight.
+    - If the loop ends early, for any reason, the futures in flight are cancelled.
     - After a signal (see `signals`), items that no worker has begun are cancelled; the loop stops when the others end.
 
     Parameters
@@ -39,7 +39,7 @@ def run_in_waves(
     items
         The items, submitted in this order.
     submit
-        Function of an item that gives its futures; the item ends with the last one.
+        Function that submits an item and gives its futures; the item ends when its last future ends.
     in_flight
         Number of items in flight, for the workers that are there now.
     most
@@ -75,7 +75,7 @@ def run_in_waves(
         check()
     finally:
         watch.end()
-        # a lost scheduler would be waited for
+        # cancelling would wait for a lost scheduler
         if wave.pending and client.status == "running":
             wave.cancel()
 
@@ -108,7 +108,7 @@ class _Wave:
             in_flight,
             most,
         )
-        self._items: dict[str, list[Future]] = {}  # the futures of an item, by the key of its last one
+        self._items: dict[str, list[Future]] = {}  # key of an item's last future → futures of the item
         self._stopped = False
         self._threads_at_first = self.threads = max(sum(client.nthreads().values()), 1)
         self.pending: dict[str, Future] = {}
@@ -129,13 +129,13 @@ class _Wave:
             self.ended.update(futures)
 
     def forget(self, future: Future) -> None:
-        """Count a future as ended; the next items follow the last one of an item."""
+        """Count a future as ended; after the last future of an item, submit the next items."""
         del self.pending[future.key]
         if self._items.pop(future.key, None):
             self.fill()
 
     def stop(self) -> None:
-        """Submit no more items, and cancel those none of whose tasks has begun."""
+        """Submit no more items, and cancel each item unless one of its tasks has begun."""
         if self._stopped:
             return
         self._stopped, self._waiting = True, iter(())
@@ -148,7 +148,7 @@ class _Wave:
                     del self.pending[future.key]
 
     def cancel(self) -> None:
-        """Cancel all that has not ended."""
+        """Cancel all futures that have not ended."""
         self._client.cancel(list(self.pending.values()), force=True)
 
 
@@ -168,7 +168,7 @@ class _Watch(threading.Thread):
         self.workerless = False
 
     def run(self) -> None:
-        """Look every few seconds until `end`."""
+        """Look at the workers every few seconds, until `end` is called."""
         seen = time.monotonic()
         while not self._ended.wait(min(_LOOK, _WORKERLESS / 2)):
             with contextlib.suppress(Exception):  # a lost scheduler is noticed by its futures
@@ -181,5 +181,5 @@ class _Watch(threading.Thread):
                     return
 
     def end(self) -> None:
-        """Look no more."""
+        """End the watch."""
         self._ended.set()

@@ -46,10 +46,10 @@ def plan_comparison(
     client
         Client of the cluster; its workers see the store under the same path.
     tile_side, sub_block
-        Sub-blocks along the side of a tile, and images in a sub-block; by default as they fit.
+        Sub-blocks along the side of a tile, and images in a sub-block; by default, the sizes fit the workers.
     gpu_tasks
-        Tasks on GPUs at once, 0 for none. Tiles for a GPU are larger: a task takes 20 ms to begin there, and a few
-        milliseconds for some billion pairs.
+        Tasks on GPUs at once, 0 for none. Tiles for a GPU are larger: a task on a GPU takes 20 ms to begin, and a few
+        milliseconds to compare some billion pairs.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def plan_comparison(
     if len(store.finished_blocks()) < store.blocks:
         raise FastDiffError(f"the store at {store.url} has images without thumbnails; run first_loop_iteration() first")
     threads, largest_side = room.threads, LARGEST_SIDE
-    if gpu_tasks:  # about one for each thread: processors go on with them if the GPUs fail
+    if gpu_tasks:  # about one tile for each thread: processors go on with the tiles if the GPUs fail
         threads, largest_side = max(gpu_tasks, threads // 4), _GPU_SIDE
     arguments = (store.url, comparison.settings, threads, room.bytes_per_task, tile_side, sub_block)
 
@@ -88,11 +88,11 @@ def compare_tiles(
     """Compare the unfinished tiles of a comparison; a tile is committed when its task ends.
 
     Memory of a thread: the signatures of one tile, some hundred megabytes at most (`plan_part.plan_part` makes tiles
-    smaller for small workers), and the thumbnails of some hundred images. It depends neither on the number of images
-    nor on that of similar pairs.
+    smaller for small workers), and the thumbnails of some hundred images. The memory depends neither on the number of
+    images nor on the number of similar pairs.
 
-    A tile that fails on a GPU is computed by the processor of the same worker, which gets no GPU tile afterwards. The
-    tiles of a lost GPU worker go to the other workers. When no GPU worker is left, all workers compare.
+    If a tile fails on a GPU, the processor of the same worker computes it, and the worker gets no GPU tile afterwards.
+    The tiles of a lost GPU worker go to the other workers. When no GPU worker is left, all workers compare.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def compare_tiles(
     most
         Largest number of tasks at once on processors; by default the number of threads.
     gpus
-        Address of each worker with a GPU → its tasks at once, to compare there; by default, processors compare.
+        Address of each worker with a GPU → number of its GPU tasks at once; by default, processors compare.
 
     Yields
     ------
@@ -138,7 +138,7 @@ def compare_tiles(
 
 
 class _Submission:
-    """Submits tiles: called with the index of a plan and the number of a tile in it, gives the future of its task."""
+    """Submits tiles: a call takes the index of a plan and the number of a tile, and gives the future of the task."""
 
     def __init__(
         self,
@@ -186,27 +186,27 @@ class _Submission:
 
 
 class _Placement:
-    """Places tiles on the workers whose GPUs work, and on all workers when there are none.
+    """Places tiles on the workers with a working GPU, or on all workers if no GPU works.
 
     Parameters
     ----------
     client
         Client of the cluster.
     gpus
-        Address of each worker with a GPU → its tasks at once.
+        Address of each worker with a GPU → number of its GPU tasks at once.
     most
         Largest number of tasks at once on processors; None for the number of threads.
     """
 
     def __init__(self, client: Client, gpus: Mapping[str, int], most: int | None) -> None:
         self._client, self._most = client, most
-        self._gpus = dict(gpus)  # of working GPUs
+        self._gpus = dict(gpus)  # only of workers with a working GPU
         self._placed: dict[Future, str] = {}
 
     def at_once(self) -> int | None:
-        """Number of tiles to be in flight: the tasks of the working GPUs, and the tiles placed on lost or broken ones.
+        """Largest number of tiles in flight: tasks of the working GPUs, and tiles placed on lost or broken GPUs.
 
-        The latter are with processors now, and take no room on a GPU.
+        Tiles placed on lost or broken GPUs are with processors now, and take no room on a GPU.
         """
         self._forget_lost_gpus()
         if not self._gpus:
@@ -223,7 +223,7 @@ class _Placement:
                 self._gpus.pop(without_gpu[0], None)
 
     def next_gpu(self) -> str:
-        """Give the address of the GPU worker with most room; empty if there is none."""
+        """Give the address of the GPU worker with most room, or an empty address if no GPU works."""
         used = Counter(self._placed.values())
         return max(self._gpus, key=lambda address: self._gpus[address] - used[address], default="")
 
@@ -239,7 +239,7 @@ class _Placement:
 
 
 def _of_gpu_workers(compared: Compared, gpus: Mapping[str, int]) -> Compared:
-    """Drop the report of a missing GPU by a worker that never had one, and got a tile of a lost GPU worker."""
+    """Drop the report of a missing GPU if its worker never had one; the worker got a tile of a lost GPU worker."""
     if compared.without_gpu and compared.without_gpu[0] not in gpus:
         return compared._replace(without_gpu=None)
     return compared

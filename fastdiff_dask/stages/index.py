@@ -1,4 +1,7 @@
-"""The stage "index": folders → the metadata of their images in the store. Lists names and sizes; reads no picture."""
+"""The stage "index": folders → the metadata of their images in the store.
+
+The stage lists names and sizes, and reads no picture.
+"""
 
 import contextlib
 import math
@@ -21,7 +24,8 @@ from .walk_remote import RemoteWalk, can_read
 
 __all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unread_rows", "writing_alone"]
 
-# Columns of the metadata: the name of an image, what the index knows of it, and what else of one of another store.
+# Columns of the metadata: the name of an image, all columns that the index compares, and further columns for images of
+# other stores.
 _KEY = ["side", *FILE_NAME]
 _KNOWN = ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
 _COPIED = ["source", "content_hash"]
@@ -29,18 +33,18 @@ _COPIED = ["source", "content_hash"]
 
 @dataclass(frozen=True)
 class IndexCounts:
-    """Numbers of files that an index run found; a file is listed, or ignored by one rule.
+    """Numbers of files that an index run found; each file is either listed, or ignored by one rule.
 
     Attributes
     ----------
     new, changed, unchanged
-        Images listed for the first time; again, as size or time of modification changed; and as before.
+        Images listed for the first time, images with another size or time of modification, and images as before.
     vanished
         Images of earlier runs that are gone.
     ignored
-        Name of a rule → number of files that it ignores, sorted by name. Files below an ignored folder count one by
-        one. A link that is not followed counts as one, and so do an ignored folder that cannot be read and the store
-        itself. Sub-folders that are not searched count nothing.
+        Name of a rule → number of files that the rule ignores, sorted by name. Files below an ignored folder count one
+        by one. A link that is not followed, an ignored folder that cannot be read, and the store itself count as one
+        each. Sub-folders that are not searched count nothing.
     """
 
     new: int
@@ -61,7 +65,7 @@ def list_images(roots: list[Root], settings: IndexSettings, own: str | None = No
     Parameters
     ----------
     roots, settings
-        The folders, and which files are images.
+        The folders, and the rules that tell which files are images.
     own
         Folder of the store, whose files are left out.
 
@@ -93,7 +97,7 @@ def _readable(rows: Iterable[Any]) -> list[int]:
 
 
 def _can_open(path: str) -> bool:
-    if not os.path.isfile(path):  # noqa: PTH113 - a pipe of that name would block
+    if not os.path.isfile(path):  # noqa: PTH113 - opening a named pipe would block
         return False
     try:
         with open(path, "rb") as file:  # noqa: PTH123
@@ -116,13 +120,12 @@ def index_images(
 
     - New and changed files become a new generation of blocks, committed as one.
     - Rows of vanished and changed files are marked as not current.
-    - A file that could not be read before is listed again if it can be opened now, or if the limit that it was beyond
-      is higher now.
-    - A file with several names (hard links, symbolic links) is listed under one of them: a real name before links, then
-      the first one of the walk. The store records the other names beside the numbers of ignored files.
+    - A file that could not be read is listed again if it can be opened now, or if the limit it exceeded is higher now.
+    - A file with several names (hard links, symbolic links) is listed under one name: a real name before links, then
+      the first name of the walk. The store records the other names beside the numbers of ignored files.
 
-    An index that was killed starts again, with the same outcome: this depends only on the files and on committed rows.
-    Memory: about 1 kB an image. One directory entry and one `stat` an image are read.
+    An index run that was killed starts again, with the same outcome: the outcome depends only on the files and on
+    committed rows. Memory: about 1 kB an image. One directory entry and one `stat` an image are read.
 
     Parameters
     ----------
@@ -133,7 +136,7 @@ def index_images(
     settings
         Rules that tell which files are images.
     advance
-        Called with the number of images listed since the last call.
+        Function called with the number of images listed since the last call.
     time_limit, pixel_limit
         Limits of reading a file in this run, see `ReadSettings`.
 
@@ -150,17 +153,17 @@ def index_images(
 
 @contextlib.contextmanager
 def writing_alone(store: Store, advance: Callable[[int], None]) -> Iterator[None]:
-    """Begin a run in which no one else writes: tasks that a dead client left behind cannot change the store any more.
+    """Begin a run with a single writer: tasks left behind by a dead client cannot change the store any more.
 
-    This process may be stopped at any line, and go on when the store is held by another one. The next line refuses it
-    then, and so does each write.
+    This process may be stopped at any line, and go on when another process holds the store. The next call of `advance`
+    raises then, and so does each write.
 
     Parameters
     ----------
     store
         The store, locked for writing.
     advance
-        Called with 0; raises if this process does not hold the store any more.
+        Function called with 0; it raises if this process does not hold the store any more.
     """
     advance(0)
     run = store.files.begin_run()
@@ -179,7 +182,9 @@ def record_listing(
     time_limit: float = TIME_LIMIT,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> IndexCounts:
-    """Bring the metadata in the store up to date with a listing, see `index_images`. To be called in `writing_alone`.
+    """Bring the metadata in the store up to date with a listing, see `index_images`.
+
+    This function must be called inside `writing_alone`.
 
     Parameters
     ----------
@@ -226,17 +231,17 @@ def record_listing(
 
 
 def _add_failure(frame: pd.DataFrame, copied: bool) -> None:
-    """Add the column "failure", which stands for size and time where a file could not even be listed.
+    """Add the column "failure": it replaces size and time of an image whose file could not be listed.
 
-    Such an image is unchanged as long as its error is the same.
+    Such an image counts as unchanged as long as its error is the same.
     """
-    if copied:  # null of a file that could not be read
+    if copied:  # null for a file that could not be read
         frame["content_hash"] = frame.content_hash.fillna("").astype(object)
     frame["failure"] = frame.error.fillna("").where(copied | (frame["size"] < 0), "").astype(object)
 
 
 def _to_read_again(known: pd.DataFrame, time_limit: float, pixel_limit: int) -> pd.Series:
-    """Tell which images to list as new: those that can be opened at last, and those beyond a lower limit than now."""
+    """Find the images to list as new: images that can be opened now, and images beyond a limit that is higher now."""
     again = known.image.isin(_readable(known[known.retry].itertuples()))
     again |= (known.time_limit > 0) & (known.time_limit < (time_limit or math.inf))
     return again | (known.pixel_limit > 0) & (known.pixel_limit < pixel_limit)

@@ -1,4 +1,4 @@
-"""Cleanup: the files of a store go, and nothing else; a file that no store writes stays."""
+"""Cleanup: only files of the store are removed; a file that no store writes stays."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from .store import Store
 
 __all__ = ["clean_store", "print_left"]
 
-# Names that are written, by what they are for. Chunks are c.0.0.0, or c/0 for arrays that Zarr writes.
+# Patterns of the names in a store, by purpose. Chunks are named c.0.0.0, or c/0 in arrays that Zarr writes.
 _CHUNK, _PARTIAL = r"c((\.|/)\d+)*", r"(\.[0-9a-f]{32}\.partial)?"
 _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
     re.compile(f"({pattern}){_PARTIAL}")
@@ -36,18 +36,17 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
     Parameters
     ----------
     url
-        Its address.
+        Address of the store.
     thumbs
-        Remove the thumbnails. What was found stays: results can be read, and pictures that are read again are compared
-        again.
+        Remove the thumbnails. Comparisons stay: results can be read. Pictures that are read again are compared again.
     db
-        Remove what was compared; and, with `thumbs`, what is known of the pictures, so that nothing is left.
+        Remove the comparisons and, with `thumbs`, also the metadata of the pictures, so that no data are left.
     config
         Remove the recorded settings.
 
     Returns
     -------
-    Names of files in it that it did not write, which stay.
+    Names of the files that stay because no store writes them.
     """
     files = Files(url)
     if not Store.exists(url):
@@ -56,8 +55,8 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
     if thumbs:
         files.write(CLEANED, b"")
     if thumbs and db:
-        # stopped in the middle, what was read and found is gone, then all of it, but nothing that is left is taken for
-        # what it is not
+        # the order matters if a cleanup is stopped: thumbnails and comparisons go first, and no file that is left is
+        # taken for finished data
         wanted = [_THUMBNAILS, _COMPARED, _DIGESTS, _MARK, _REST]
     elif thumbs:
         wanted = [_THUMBNAILS]
@@ -68,7 +67,7 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
     names = list(files.tree())
     for pattern in wanted:
         found = [name for name in names if pattern.fullmatch(name)]
-        # what marks a thing as there, or as finished, goes before the rest of it
+        # files that mark data as there, or as finished, go before the data
         for name in sorted(found, key=lambda name: not (name.endswith("zarr.json") or "/thumbnails/" in name)):
             files.remove(name)
     if files.local:
@@ -80,16 +79,16 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
 
 
 def print_left(url: str, others: list[str], *, plots: bool) -> None:
-    """Say what stays in a store that was cleaned.
+    """Print the names and numbers of files that stay in a cleaned store.
 
     Parameters
     ----------
     url
-        Its address.
+        Address of the store.
     others
-        What `clean_store` gave.
+        Names that `clean_store` gave.
     plots
-        Whether pictures of pairs are of that which was removed.
+        True if comparisons were removed: pictures of their pairs stay, and are counted.
     """
     folder = Path(url, PLOTS)
     drawn = len(list(folder.iterdir())) if plots and not is_url(url) and folder.is_dir() else 0

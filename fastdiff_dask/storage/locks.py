@@ -1,9 +1,14 @@
 """One process writes to a store at a time: the lock of a folder, and the lease of a store in an object store.
 
-A lease is the object ``writer.json``. Who creates it, which an object store lets one do, holds the store, and renews it
-every ten seconds from a thread. It ends when it is removed, when its process on the same machine is dead, or when it
-was not renewed for a minute by the clock of the server: clocks of other machines are not trusted. Who takes over a
-lease that ended creates ``writer.json.<its token>.partial`` first, which again only one can.
+A lease is the object ``writer.json``:
+
+- The process that creates the object holds the store. The object store lets only one process create it.
+- A thread of this process renews the lease every ten seconds.
+- A lease ends when it is removed, or when its process is dead (seen on the same machine only).
+- A lease also ends when it was not renewed for a minute by the clock of the server. Clocks of other machines are not
+  trusted.
+- To take over an ended lease, a process first creates the mark ``writer.json.<token of the lease>.partial``. Again,
+  only one process can create it.
 """
 
 import contextlib
@@ -29,7 +34,7 @@ from .schema import ARRAYS, LEASE, LOCK, PARTITIONS
 
 __all__ = ["ENDED", "Held", "check_backend", "hold", "is_leased"]
 
-# Seconds between two renewals, and after which a lease that was not renewed has ended.
+# Seconds between two renewals of a lease, and seconds without renewal after which a lease has ended.
 RENEWED, ENDED = 10.0, 60.0
 _checked: set[tuple[str, int]] = set()
 
@@ -38,12 +43,12 @@ class Held:
     """A store that is held for writing."""
 
     def check(self) -> None:
-        """See that it still is.
+        """Check that the store is still held.
 
         Raises
         ------
         StoreLockedError
-            If it is not; nothing more may be written.
+            If the store is not held any more; nothing more may be written.
         """
 
 
@@ -53,9 +58,9 @@ def hold(files: Files) -> contextlib.AbstractContextManager[Held]:
     Raises
     ------
     StoreLockedError
-        If another process holds it.
+        If another process holds the store.
     UsageError
-        If nothing can be written there.
+        If the store cannot be written.
     """
     return _hold_folder(files) if files.local else _hold_lease(files)
 
@@ -120,20 +125,20 @@ class _Lease(Held):
                     f"the store at {self._files.url} is being written by {_shown(holder)}; wait for it to end (a "
                     f"minute after it died), or name another store="
                 )
-            # released in between, or taken over now
+            # the lease was released in between, or is taken over now
             if holder is not None:
                 break
         self._renewed = time.monotonic()
         self._thread.start()
 
     def _take_over(self, holder: dict[str, Any]) -> bool:
-        """Replace a lease that ended; only one process can, as only one creates the mark."""
+        """Replace an ended lease; only one process succeeds, as only one can create the mark."""
         if not _has_ended(self._files, LEASE, holder):
             return False
         token = str(holder.get("token"))
         mark = f"{LEASE}.{token if re.fullmatch('[0-9a-f]{32}', token) else '0' * 32}.partial"
         if not self._files.create(mark, self.content()):
-            # of a process that was killed while it did this
+            # the mark may be left by a process that was killed in this method
             if not _has_ended(self._files, mark, _read(self._files, mark) or {}):
                 return False
             self._files.remove(mark)
@@ -147,7 +152,7 @@ class _Lease(Held):
             self._files.remove(mark)
 
     def _is_ours(self) -> bool:
-        """Look whether the lease is still this one."""
+        """Check that the stored lease is still this one."""
         holder = _read(self._files)
         if holder is None or holder.get("token") != self._token:
             self._lost = _shown(holder) if holder else "someone"
@@ -161,13 +166,13 @@ class _Lease(Held):
                     return
                 self._files.write(LEASE, self.content())
                 self._renewed = time.monotonic()
-            except Exception:  # whatever a backend raises: it may be back before the lease has ended
+            except Exception:  # backends raise all kinds of errors; a backend may be back before the lease ends
                 if time.monotonic() - self._renewed > ENDED - RENEWED:
                     self._lost = "nobody any more, as it could not be renewed"
                     return
 
     def check(self) -> None:
-        # a process that was stopped for longer than its lease goes on before its other thread does
+        # after a pause longer than the lease, this thread may go on before the thread that renews
         if not self._lost and time.monotonic() - self._renewed > ENDED / 2:
             self._is_ours()
         if self._lost:
@@ -217,7 +222,7 @@ def _shown(holder: dict[str, Any]) -> str:
 
 
 def _read(files: Files, name: str = LEASE) -> dict[str, Any] | None:
-    """A lease; None if there is none. What is no lease has a holder that nobody knows."""
+    """Read a lease, or None if there is none. Content that is no lease gives an unknown holder, {}."""
     try:
         content = files.read(name)
     except FileNotFoundError:
@@ -238,7 +243,7 @@ def _has_ended(files: Files, name: str, holder: dict[str, Any]) -> bool:
             alive = False
         if not alive:
             return True
-    # both times are the server's
+    # both times are by the clock of the server
     now = f"{LEASE}.{uuid.uuid4().hex}.partial"
     files.write(now, b"")
     try:
@@ -250,7 +255,7 @@ def _has_ended(files: Files, name: str, holder: dict[str, Any]) -> bool:
 
 
 def _machine() -> str:
-    """Name of this machine, and of its set of processes: containers may share a name, not this."""
+    """Name of this machine and of its PID namespace: containers may share a name, but no namespace."""
     space = ""
     with contextlib.suppress(OSError):
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
@@ -258,17 +263,18 @@ def _machine() -> str:
 
 
 def check_backend(files: Files) -> None:
-    """See that an object store does what a store needs; once in a process for each address.
+    """Check that an object store has all properties that a store needs; once in a process for each address.
 
-    What was written is read back, listed and replaced at once, an object is created once only, and what was removed
-    is gone.
+    - A written object can be read, listed and replaced at once.
+    - An object that exists cannot be created again.
+    - A removed object is gone.
 
     Raises
     ------
     UsageError
-        If it does not.
+        If the object store lacks a property.
     OSError
-        If it cannot be reached or written.
+        If the object store cannot be reached or written.
     """
     if (files.url, os.getpid()) in _checked:
         return

@@ -25,12 +25,12 @@ _CHUNK_NAME = re.compile(r"c\.(\d+)\.(\d+)")
 class DenseMatrix:
     """A matrix of MSE (rows, columns) float64 at an address; NaN where an image could not be read.
 
-    A chunk is written as a whole or not at all, and never again: what is there is done.
+    A chunk is written as a whole and only once: a stored chunk is finished.
 
     Parameters
     ----------
     url
-        Folder or fsspec URL of its own.
+        Folder or fsspec URL for this matrix alone.
     """
 
     def __init__(self, url: str) -> None:
@@ -47,26 +47,26 @@ class DenseMatrix:
         )
 
     def open_or_create(self, shape: tuple[int, int], chunks: tuple[int, int], identity: dict[str, Any]) -> None:
-        """Make the matrix, or see that the one that is there is of the same images; a longer one grows.
+        """Create the matrix, or check that the stored matrix is of the same images and resize it.
 
         Parameters
         ----------
         shape, chunks
             Rows and columns of the matrix, and of a chunk.
         identity
-            What tells which images are compared, and how; values as JSON has them.
+            Attributes that identify the images and the comparison, as JSON values.
 
         Raises
         ------
         StoreMismatchError
-            If there is something else.
+            If something else is stored at the address.
         UsageError
-            If nothing can be written there.
+            If the address cannot be written.
         """
         attributes: Any = _FORMAT | identity
         chunks = (max(chunks[0], 1), max(chunks[1], 1))
         try:
-            # what a process that was killed while it wrote left behind is no file of anybody's
+            # partial files, which a killed writer leaves behind, do not count
             names = [name for name in self._files.names() if not name.endswith(".partial")]
             if "zarr.json" not in names:
                 if names or self._files.is_file():
@@ -92,7 +92,7 @@ class DenseMatrix:
         except OSError as error:
             raise UsageError(f"no matrix can be written at {self.url}: {error.strerror}; name another folder") from None
         raise StoreMismatchError(
-            f"what is at {self.url} is no matrix of these images, chunks and transforms; name another, or delete it"
+            f"{self.url} holds no matrix of these images, chunks and transforms; name another folder or delete this one"
         )
 
     def described(self) -> StoredArray | None:
@@ -105,12 +105,12 @@ class DenseMatrix:
             return None
 
     def read(self, i: int, j: int) -> NDArray[np.float64]:
-        """Read a chunk, (rows, columns) float64; NaN if it is not stored.
+        """Read a chunk, (rows, columns) float64, or NaN if the chunk is not stored.
 
         Raises
         ------
         StoreMismatchError
-            If it is damaged, or the matrix is none.
+            If the chunk is damaged, or no matrix is stored at the address.
         """
         array = self.described()
         try:
@@ -127,14 +127,14 @@ class DenseMatrix:
             ) from None
 
     def pending(self, wanted: list[tuple[int, int]], symmetric: bool) -> list[tuple[int, int]]:
-        """Those of the wanted chunks that are not stored; of a symmetric matrix, either half counts."""
+        """List the wanted chunks that are not stored; of a symmetric matrix, the transposed chunk has to be stored."""
         matches = (_CHUNK_NAME.fullmatch(name) for name in self._files.names())
         stored = {(int(match[1]), int(match[2])) for match in matches if match}
         return [(i, j) for i, j in wanted if (i, j) not in stored or (symmetric and (j, i) not in stored)]
 
     def write(self, values: NDArray[np.float64], i: int, j: int, symmetric: bool) -> None:
-        """Write a chunk, (rows, columns) float64; of a symmetric matrix, the transposed one too."""
-        # the setting belongs to the handle; a chunk that has NaN alone is finished like any other
+        """Write a chunk, (rows, columns) float64; of a symmetric matrix, the transposed chunk too."""
+        # a chunk of NaN alone is finished, and must be stored like any other; the setting belongs to the handle
         array = zarr.open_array(self._store(), mode="r+", zarr_format=3).with_config({"write_empty_chunks": True})
         for row, column, chunk in [(i, j, values), *([(j, i, values.T)] if symmetric and i != j else [])]:
             top, left = row * array.chunks[0], column * array.chunks[1]
@@ -142,7 +142,7 @@ class DenseMatrix:
 
 
 def store_matrix(store: Store, *, rotations: bool, mirror: bool) -> DenseMatrix:
-    """Give the matrix of a store, by the transforms that count; it need not exist.
+    """Give the matrix of a store for some transforms; the matrix need not exist yet.
 
     Raises
     ------

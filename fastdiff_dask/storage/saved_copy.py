@@ -1,8 +1,10 @@
-"""A store in memory, and its copy elsewhere that is brought up to date now and then: a run without a disk in its way.
+"""A copy of a store in memory, brought up to date now and then: a run need not wait for a disk.
 
-The copy is a store at every moment: what counts as finished there is complete there. So markers, which are written
-last, are copied last, in the order in which they were written, and only those that were there before the rest was
-copied; all other files do no harm before their time.
+The copy is a valid store at every moment: data marked as finished in the copy are complete.
+
+- Markers are written last, and so they are copied last, in the order in which they were written.
+- A marker is copied only if it was written before the copying began.
+- All other files do no harm before their marker is copied.
 """
 
 import re
@@ -13,7 +15,7 @@ from .files import Files
 __all__ = ["SavedCopy"]
 
 _MARKER = re.compile(r".*/zarr\.json|arrays\.zarr/thumbnails/c\..*|.*/compared/c\..*")
-# Of the process at work, and of who watches it.
+# Files of the process at work and of its watchers, which are not copied.
 _LEFT_OUT = re.compile(r"writer\.(json|lock).*|run|activity/.*|.*\.partial|plots/.*")
 
 
@@ -23,7 +25,7 @@ class SavedCopy:
     Parameters
     ----------
     store, copy
-        Their addresses; the copy is locked for writing.
+        Addresses of the store and of its copy; the copy is locked for writing.
     """
 
     def __init__(self, store: str, copy: str) -> None:
@@ -32,7 +34,7 @@ class SavedCopy:
         self._time = time.monotonic()
 
     def load(self) -> None:
-        """Make the store what was saved."""
+        """Replace the content of the store by the saved copy."""
         for name in sorted(self._store.tree()):
             self._store.remove(name)
         names = [name for name in self._copy.tree() if not _LEFT_OUT.fullmatch(name)]
@@ -41,7 +43,7 @@ class SavedCopy:
         self._saved = {name: found for name, found in self._store.tree().items() if name in names}
 
     def save_after(self, seconds: float) -> None:
-        """Bring the copy up to date if the last time is so long ago."""
+        """Bring the copy up to date if the last update is at least some seconds ago."""
         if time.monotonic() - self._time >= seconds:
             self.save()
 
@@ -53,7 +55,7 @@ class SavedCopy:
         markers = sorted((name for name in changed if _MARKER.fullmatch(name)), key=lambda name: found[name][1])
         markers = [name for name in markers if found[name][1] < now]
         gone = [name for name in self._saved if name not in found]
-        # a comparison that was removed is no longer marked as finished before its parts go
+        # markers go first: a removed comparison must not count as finished while its parts go
         for name in sorted(gone, key=lambda name: not _MARKER.fullmatch(name)):
             self._copy.remove(name)
             del self._saved[name]

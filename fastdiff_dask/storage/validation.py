@@ -1,10 +1,14 @@
 """Validation of a store, whoever made it: each part is checked before it is used.
 
-A store can come from somebody else. Nothing in it is unpickled or run, and no codec, type or transformer of its choice
-is made: arrays and tables that are not exactly as written here are refused. What it claims to have is bounded by what
-is really there, and its names lead to nothing outside of it, neither by ``..`` nor by links.
+A store can come from somebody else:
 
-All checks raise `ValueError` with the reason, but for `local_path`, which says by itself what to do.
+- Nothing in a store is unpickled or run.
+- No codec, type or transformer that a store names is made. Arrays and tables that are not exactly as this package
+  writes them are refused.
+- Sizes that a store claims are bounded by the data that are there.
+- Names in a store lead to nothing outside the store, neither by ``..`` nor by links.
+
+All checks raise `ValueError` with the reason. Only `local_files.local_path` raises an error that names the remedy.
 """
 
 import json
@@ -35,14 +39,14 @@ __all__ = [
     "stored_array",
 ]
 
-# Of either there are thousands in a collection of ten million images; a list of them takes 0.3 GB at most.
+# Largest numbers of blocks and of tiles. Ten million images have thousands of either; a list takes 0.3 GB at most.
 MOST_BLOCKS, MOST_TILES = 1 << 20, 1 << 20
 _LARGEST_METADATA = 1 << 27
 _PLAIN = [{"name": "bytes", "configuration": {"endian": "little"}}]
 _PLAIN_BYTES = [{"name": "bytes"}]
 _KEYS = {"name": "default", "configuration": {"separator": "."}}
 _LARGEST_PATH = 1 << 16
-# Where ".." is part of a name like any other.
+# Schemes of URLs in which ".." is part of a name like any other.
 _OBJECTS = ("s3://", "s3a://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "oss://", "oci://", "memory://")
 
 
@@ -53,7 +57,7 @@ def _whole(name: str, value: object, low: int, high: int) -> int:
 
 
 def check_printable(what: str, text: object) -> str:
-    """See that something is text in one line that a terminal only shows."""
+    """Check that a value is one line of text without characters that act on a terminal."""
     if not isinstance(text, str) or printable(text) != text or len(text) > _LARGEST_PATH:
         raise ValueError(f"{what} is {printable(repr(text))[:50]}, no text in one line")
     return text
@@ -85,20 +89,20 @@ def group_attributes(content: bytes) -> dict[str, Any]:
 
 
 def check_roots(roots: object) -> dict[str, list[str]]:
-    """Folders of both sides."""
+    """Check the folders of both sides."""
     if not isinstance(roots, dict):
-        raise ValueError("its folders are none")
+        raise ValueError("its folders are not recorded by side")
     sides = {side: roots[side] for side in ("a", "b")}
     for side, paths in sides.items():
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-            raise ValueError(f"folders of side {side} are none")
+            raise ValueError(f"folders of side {side} are no list of names")
     return {side: list(paths) for side, paths in sides.items()}
 
 
 def check_generations(generations: object, block_size: int, two_sides: bool) -> list[tuple[int, int, int, int, int]]:
-    """Generations as they are recorded: first block, first one of side b, block after the last one, images of either.
+    """Check generations: first block, first block of side b, block after the last one, images of side a and of side b.
 
-    They follow each other, and each block of a side but the last one of a generation is full.
+    Generations follow each other. In a generation, all blocks of a side are full, except the last one.
     """
     checked, end = [], 0
     for values in generations if isinstance(generations, list) else [None]:
@@ -119,14 +123,14 @@ def check_generations(generations: object, block_size: int, two_sides: bool) -> 
 
 
 def check_plan(plan: Any, images: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Images of either side, images in a sub-block and sub-blocks along a tile, as a plan recorded them.
+    """Check the numbers of a plan: images of either side, images in a sub-block, sub-blocks along a tile.
 
     Parameters
     ----------
     plan
-        What is recorded.
+        The recorded plan.
     images
-        Images of either side that there are.
+        Numbers of images of side a and of side b in the store.
 
     Returns
     -------
@@ -144,18 +148,18 @@ def check_plan(plan: Any, images: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 class StoredArray(NamedTuple):
-    """An array on disk, made as this package makes them.
+    """An array on disk, of a kind that this package writes.
 
     Attributes
     ----------
     shape, chunks
         Shape of the array and of a chunk.
     dtype
-        Its type.
+        Data type of the array.
     compressed
-        Whether chunks are compressed, by Zstandard.
+        True if chunks are compressed by Zstandard.
     attributes
-        Its attributes.
+        Attributes of the array.
     """
 
     shape: tuple[int, ...]
@@ -166,18 +170,18 @@ class StoredArray(NamedTuple):
 
 
 def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray:
-    """See from the ``zarr.json`` of an array that it is of a kind that this package writes.
+    """Check by its ``zarr.json`` that an array is of a kind that this package writes.
 
-    Reading its chunks as what is described here then needs no codec, and no memory but that of a chunk.
+    The chunks of such an array are read without a codec of Zarr, and with the memory of one chunk.
 
     Parameters
     ----------
     content
-        Content of the file.
+        Content of the ``zarr.json``.
     dtype
         Type that the array must have.
     kind
-        What its chunks must be: "plain", "zstd" (compressed by it), or "shards" of plain chunks.
+        Kind that the chunks must have: "plain", "zstd" (compressed by Zstandard), or "shards" of plain chunks.
 
     Returns
     -------
@@ -193,7 +197,7 @@ def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray
         raise ValueError("its chunks are of different shapes")
     shape, chunks = values["shape"], grid["configuration"]["chunk_shape"]
     if not isinstance(shape, list) or not isinstance(chunks, list) or len(shape) != len(chunks):
-        raise ValueError("its shape is none")
+        raise ValueError("its shape is no list of lengths")
     _check_codecs(values.get("codecs"), chunks, np.dtype(dtype).itemsize, kind)
     return StoredArray(
         tuple(_whole("a length", length, 0, 1 << 62) for length in shape),
@@ -205,7 +209,7 @@ def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray
 
 
 def _check_codecs(codecs: Any, chunks: list[int], item_bytes: int, kind: str) -> None:
-    """See that codecs are those of a kind, and nothing that has to be made to be understood."""
+    """Check that codecs are those of a kind, without making any of them."""
     plain = (_PLAIN, _PLAIN_BYTES) if item_bytes == 1 else (_PLAIN,)
     valid = isinstance(codecs, list) and len(codecs) == (2 if kind == "zstd" else 1)
     if valid and kind == "shards":
@@ -222,7 +226,7 @@ def _check_codecs(codecs: Any, chunks: list[int], item_bytes: int, kind: str) ->
 
 
 def decode_chunk(content: bytes, array: StoredArray) -> NDArray[Any]:
-    """Values of a chunk, whatever it expands to: memory for those alone is taken."""
+    """Decode the values of a chunk; however far the content would expand, only these values take memory."""
     size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
     if array.compressed:
         content = pa.Codec("zstd").decompress(content, decompressed_size=size)
@@ -235,13 +239,13 @@ def decode_chunk(content: bytes, array: StoredArray) -> NDArray[Any]:
 
 
 def is_plain(found: pa.Schema, schema: pa.Schema) -> bool:
-    """True if columns are of a schema, without types of their own and without metadata that others act on."""
+    """True if columns are of a schema, without extension types and without metadata of the table."""
     extended = any(key.startswith(b"ARROW:") for field in found for key in field.metadata or {})
     return bool(found.equals(schema) and not found.metadata and not extended)
 
 
 def check_below(path: object, path_bytes: object = b"") -> None:
-    """See that a path leads to something below its root.
+    """Check that a path leads to a place below its root.
 
     Examples
     --------
@@ -258,7 +262,7 @@ def check_below(path: object, path_bytes: object = b"") -> None:
 
 
 def check_rows(table: pa.Table, first_image: int, side: str, roots: Sequence[str]) -> None:
-    """See that the rows of a partition are images of its block, in folders of its side.
+    """Check that the rows of a partition are images of its block, in folders of its side.
 
     Parameters
     ----------
@@ -267,7 +271,7 @@ def check_rows(table: pa.Table, first_image: int, side: str, roots: Sequence[str
     first_image
         Number of the first image of the block.
     side, roots
-        Side of the block, and its folders.
+        Side of the block, and the folders of this side.
     """
     names = set(table.column_names)
     if "image" in names and table["image"].to_pylist() != list(range(first_image, first_image + len(table))):

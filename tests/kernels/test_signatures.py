@@ -117,7 +117,7 @@ def exact_signatures(images):
     full = np.einsum("kc,nuvc->nukv", cosines(channels), full)
     low = full[:, : layout.rows.shape[0], :, : min(width, 16)].reshape(count, -1)
     first, second = low[:, layout.first], low[:, layout.second]
-    kinds = np.repeat(np.arange(4), layout.ends)
+    kinds = np.repeat(np.arange(4), layout.counts)
     values = np.select(
         [kinds == _SINGLE, kinds == 1, kinds == 2],
         [first, (first + second) / np.sqrt(np.longdouble(2)), (first - second) / np.sqrt(np.longdouble(2))],
