@@ -120,4 +120,8 @@ def _lost() -> FastDiffError:
 def hide_logs() -> None:
     """Keep the logs of Dask off the terminal: the command line explains errors itself, in one line."""
     for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL + 1)
+        # loggers below one of these have levels of their own, by whoever set them
+        for handler in logger.handlers:
+            handler.setLevel(logging.CRITICAL + 1)
