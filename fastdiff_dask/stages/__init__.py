@@ -10,6 +10,7 @@ The journey of an image:
    `stages.walk_remote.RemoteWalk`; the file is listed, as a `stages.walk_local.ListedImage`.
 3. `stages.index.record_listing` compares the listing with the store: a new or changed file becomes a row of a new
    generation of blocks (`storage.store.Store.write_partition`, `storage.store.Store.add_generation`).
+   `stages.same_content.replaced_images` hashes a file whose size and time alone are as before.
 4. `storage.pending.unread_blocks` finds its block, and `stages.thumbnails.read_blocks` submits a task for it,
    `tasks.read_block.read_block`, or several of `tasks.read_block.read_part` and one of `tasks.read_block.write_block`.
 5. The task has a process of its own decode the file: `images.decoder_pool.reader`,

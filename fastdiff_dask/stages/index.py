@@ -19,6 +19,7 @@ from ..storage.schema import FILE_NAME, UNREAD
 from ..storage.store import Store
 from ..urls import full_path, is_url
 from .roots import Root
+from .same_content import STATUS, replaced_images
 from .walk_local import Link, ListedImage, Walk
 from .walk_remote import RemoteWalk, can_read
 
@@ -27,7 +28,7 @@ __all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unre
 # Columns of the metadata: the name of an image, all columns that the index compares, and further columns for images of
 # other stores.
 _KEY = ["side", *FILE_NAME]
-_KNOWN = ["image", *_KEY, "size", "mtime_ns", "current", "retry", "time_limit", "pixel_limit", "error"]
+_KNOWN = ["image", *_KEY, "size", "mtime_ns", *STATUS, "current", "retry", "time_limit", "pixel_limit", "error"]
 _COPIED = ["source", "content_hash"]
 
 
@@ -38,7 +39,8 @@ class IndexCounts:
     Attributes
     ----------
     new, changed, unchanged
-        Images listed for the first time, images with another size or time of modification, and images as before.
+        Images listed for the first time, images with another size, time of modification or content, and images as
+        before.
     vanished
         Images of earlier runs that are gone.
     ignored
@@ -120,6 +122,8 @@ def index_images(
 
     - New and changed files become a new generation of blocks, committed as one.
     - Rows of vanished and changed files are marked as not current.
+    - A file of the same size and time, but with another inode or time of change, is hashed: with the same content it is
+      as before, see `same_content`.
     - A file that could not be read is listed again if it can be opened now, or if the limit it exceeded is higher now.
     - A file with several names (hard links, symbolic links) is listed under one name: a real name before links, then
       the first name of the walk. The store records the other names beside the numbers of ignored files.
@@ -148,7 +152,7 @@ def index_images(
     rows, left_out, links = _walk(roots, settings, own, advance)
     listed = pd.DataFrame(rows, columns=ListedImage._fields)
     with writing_alone(store, advance):
-        return record_listing(store, listed, left_out, links, time_limit=time_limit, pixel_limit=pixel_limit)
+        return record_listing(store, listed, left_out, links, advance, time_limit=time_limit, pixel_limit=pixel_limit)
 
 
 @contextlib.contextmanager
@@ -177,6 +181,7 @@ def record_listing(
     listed: pd.DataFrame,
     left_out: Mapping[str, int],
     links: Iterable[Link],
+    advance: Callable[[int], None],
     *,
     copied: bool = False,
     time_limit: float = TIME_LIMIT,
@@ -195,6 +200,8 @@ def record_listing(
         "content_hash".
     left_out, links
         Numbers of ignored files by rule, and other names of listed files.
+    advance
+        Function called with 0 from time to time; it raises if this process does not hold the store any more.
     copied
         True if the images are those of other stores, see `transfer`: their files are never opened.
     time_limit, pixel_limit
@@ -211,10 +218,14 @@ def record_listing(
     usable = known.drop_duplicates(identity, keep="last")
     if not copied:
         usable = usable[~_to_read_again(usable, time_limit, pixel_limit)]
-    matched = listed.merge(usable[[*identity, "image"]], on=identity, how="left", validate="one_to_one").image
-    new = listed[matched.isna().to_numpy()].drop(columns="failure")
+    present = listed.reset_index(names="row").merge(
+        usable[[*identity, "image", *STATUS]], on=identity, validate="one_to_one", suffixes=("", "_before")
+    )
+    if not copied:
+        present = present[~present.image.isin(replaced_images(store, present, advance))]
+    new = listed.drop(index=present.row).drop(columns="failure")
 
-    _mark_current(store, known, set(matched.dropna().astype("int64")))
+    _mark_current(store, known, set(present.image))
     _add_generation(store, new)
     ignored = dict(sorted(left_out.items()))
     store.records.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})

@@ -103,7 +103,7 @@ def index_stores(
             for link in (Link(*values) for values in index["links"])
         ]
     with writing_alone(store, advance):
-        return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, copied=True)
+        return record_listing(store, pd.concat(listed, ignore_index=True), ignored, links, advance, copied=True)
 
 
 def copy_blocks(

@@ -380,7 +380,7 @@ def test_equal_numbers_of_different_files_are_different_files(collection, monkey
     def same_number(self, root, path, status, rule):
         values = list(status)
         values[1:3] = inode, 1
-        times = {"st_mtime_ns": status.st_mtime_ns}
+        times = {"st_mtime_ns": status.st_mtime_ns, "st_ctime_ns": status.st_ctime_ns}
         file(self, root, path, os.stat_result(values, times), rule)
 
     monkeypatch.setattr(walk_local.Walk, "_file", same_number)
