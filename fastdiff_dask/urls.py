@@ -5,6 +5,7 @@ tenth of a second.
 """
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "ChangedError",
     "as_os_errors",
     "check_address",
+    "clamped",
     "describe",
     "fetch",
     "file_system",
@@ -143,14 +145,29 @@ def _file_system(address: str, **more: Any) -> tuple["AbstractFileSystem", str]:
         options["config_kwargs"] = _S3_CONFIG | conf.get("s3", {}).get("config_kwargs", {})
         # one request for an object, not another one before it for its size, nor parts of what was replaced in between
         options["max_concurrency"] = 1
+    # fsspec takes "::" for the end of one address and the begin of another, and keys of objects may have it
+    head = address.split("::", 1)[0]
     try:
-        fs, path = url_to_fs(address, **options, **more)
+        fs, path = url_to_fs(head, **options, **more)
+        if head != address:
+            path = str(fs._strip_protocol(address))
     except ImportError as error:
         remedy = f"pip install 'fastdiff_dask[{_EXTRAS[protocol]}]'" if protocol in _EXTRAS else _brief(error)
         raise UsageError(f"a package is missing to use {address}: {remedy}") from None
     except Exception as error:  # whatever a backend raises when it cannot be set up
         raise UsageError(f"the address {address} cannot be used: {_brief(error)}") from None
     return fs, path
+
+
+def clamped(nanoseconds: int) -> int:
+    """Clamp a time to what 64 bits hold, from 1677 to 2262: NTFS begins with 1601, and ext4 goes to 2446.
+
+    Examples
+    --------
+    >>> clamped(5), clamped(10**19) == 2**63 - 1, clamped(-(10**19)) == 1 - 2**63
+    (5, True, True)
+    """
+    return min(max(nanoseconds, 1 - 2**63), 2**63 - 1)
 
 
 def modified_ns(info: dict[str, Any]) -> int:
@@ -171,10 +188,10 @@ def modified_ns(info: dict[str, Any]) -> int:
         if isinstance(value, datetime):
             since = (value if value.tzinfo else value.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
             # integers: a float has no room for nanoseconds
-            return ((since.days * 86400 + since.seconds) * 10**6 + since.microseconds) * 1000
-        if isinstance(value, int | float) and not isinstance(value, bool):
+            return clamped(((since.days * 86400 + since.seconds) * 10**6 + since.microseconds) * 1000)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             # a float has no more digits, and another call may give the same time as a date
-            return round(value * 10**6) * 1000
+            return clamped(round(value * 10**6) * 1000)
     return 0
 
 

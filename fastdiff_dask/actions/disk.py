@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from ..urls import clamped
 from .removals import Seen, StaysError
 
 __all__ = [
@@ -56,7 +57,7 @@ def status_as_seen(seen: Seen, name: str) -> os.stat_result:
         raise StaysError(f"{name}{where} is not there any more") from None
     if not stat.S_ISREG(status.st_mode):
         raise StaysError(f"{name}{where} is a symbolic link, or no regular file")
-    if (status.st_size, status.st_mtime_ns) != (seen.size, seen.mtime_ns):
+    if (status.st_size, clamped(status.st_mtime_ns)) != (seen.size, seen.mtime_ns):
         raise StaysError(f"{name}{where} has changed since it was compared")
     return status
 
@@ -93,7 +94,7 @@ def replace_content(seen: Seen, content: bytes) -> Seen:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     status = path.lstat()
-    return Seen(seen.path, status.st_size, status.st_mtime_ns)
+    return Seen(seen.path, status.st_size, clamped(status.st_mtime_ns))
 
 
 def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:

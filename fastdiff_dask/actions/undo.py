@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..urls import clamped
 from .disk import copy_file, is_one_name, link_file, remove_leftovers, status_as_seen, sync_folder, temporary_path
 from .journal import Journal, acting, read_journal
 from .removals import Outcome, Seen, StaysError
@@ -136,7 +137,7 @@ def _return(line: dict[str, Any]) -> str:
             raise StaysError("there is another file in its place")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        seen = Seen(str(to), int(line["size"]), to.lstat().st_mtime_ns)
+        seen = Seen(str(to), int(line["size"]), clamped(to.lstat().st_mtime_ns))
 
         def name(_: str) -> Iterator[str]:
             yield path.name
@@ -149,7 +150,8 @@ def _return(line: dict[str, Any]) -> str:
             raise StaysError("there is another file in its place")
         sync_folder(path.parent)
     with contextlib.suppress(OSError):
-        os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
+        if clamped(path.lstat().st_mtime_ns) != line["mtime_ns"]:
+            os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
     # a second name that the file had before it was moved stays
     if not line.get("before") and not is_one_name(to, path):
         to.unlink()

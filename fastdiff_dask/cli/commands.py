@@ -57,6 +57,10 @@ _stopped.ends_at_once = True  # type: ignore[attr-defined]  # so that a stage ma
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 after a run to the end, 1 if the job failed, 2 if it cannot be run at all."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        # PYTHONUTF8=0 in the C locale: names would be bytes without meaning, and of other images in another locale
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # as SIGINT is of jobs in the background of a script
             signal.signal(number, _stopped)

@@ -12,10 +12,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from ..config import PIXEL_LIMIT
 from ..text import one_line, printable
+from ..urls import clamped
+from .png_chunks import PNG_START, scale_transparency, without_bad_chunks
 from .resize import reduce_picture
 
 __all__ = [
@@ -48,6 +50,8 @@ _DRAFT = 4
 # Files up to this size are read at once: one read for the hash and the decoder.
 _WHOLE_BYTES = 1 << 26
 _TEXT = 500
+# Bytes of a text or profile of a PNG file, once it is decompressed; larger ones are left out.
+_TEXT_BYTES = 1 << 24
 # Extras to install, by the endings of files.
 _EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",)}
 # The first bytes of JPEG XL (ISO/IEC 18181-2), and the brands of HEIF (ISO/IEC 23008-12) after the size and "ftyp".
@@ -224,7 +228,7 @@ def read_opened(
                     return changed_record(), None
                 source, content_hash = _content(file)
                 with source:
-                    found = _decode(source, (width, height), exact_decode, pixel_limit)
+                    found = _decode_any(source, (width, height), exact_decode, pixel_limit)
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
                 error = f"more than {pixel_limit} pixels; a higher pixel limit reads it"
                 return ImageRecord(error=error, pixel_limit=pixel_limit, content_hash=content_hash), None
@@ -261,7 +265,7 @@ def _state(file: io.FileIO | bytes) -> tuple[int, int] | None:
     if isinstance(file, bytes):
         return None
     status = os.fstat(file.fileno())
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return (status.st_size, clamped(status.st_mtime_ns)) if stat.S_ISREG(status.st_mode) else None
 
 
 def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
@@ -307,6 +311,7 @@ class MissingDecoderError(Exception):
 
 def _open(source: BinaryIO) -> Image.Image:
     Image.preinit()
+    PngImagePlugin.MAX_TEXT_CHUNK = _TEXT_BYTES
     try:
         # the formats that Pillow tries first in any case; loading all formats takes as long as fifty pictures
         return Image.open(source, formats=_COMMON)
@@ -324,6 +329,24 @@ def _open(source: BinaryIO) -> Image.Image:
         raise
 
 
+def _decode_any(
+    source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
+) -> tuple[ImageRecord, NDArray[np.uint8]]:
+    """Decode a file; a PNG file that fails is decoded without chunks that a viewer would pass over."""
+    try:
+        return _decode(source, size, exact, pixel_limit)
+    except (SyntaxError, ValueError, UnidentifiedImageError):
+        source.seek(0)
+        if source.read(8) != PNG_START:
+            raise
+        better, broken = without_bad_chunks(source)
+        if better is source:
+            raise
+    for kind in broken:
+        warnings.warn(f"the PNG chunk {kind} has a wrong checksum, and was left out", stacklevel=2)
+    return _decode(better, size, exact, pixel_limit)
+
+
 def _decode(
     source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
 ) -> tuple[ImageRecord, NDArray[np.uint8]]:
@@ -336,6 +359,7 @@ def _decode(
             # a square: the stored orientation may have the sides swapped
             image.draft(None, (_DRAFT * max(size), _DRAFT * max(size)))
         drafted = image.size != shown
+        scale_transparency(image)
         # before `_exif`: only as it loads, Pillow turns a TIFF upright and finds the EXIF data of some PNG files
         image.load()
         if not drafted:

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from ..config import PIXEL_LIMIT
 from ..text import printable, with_unit
-from ..urls import is_url
+from ..urls import clamped, is_url
 from .decode import open_file
 from .decoder_pool import close_readers
 from .preview import as_heat, data_url, read_picture
@@ -76,7 +76,7 @@ def read_shown(path: str, longest: int = _SHEET, *, keep: bool = False) -> Shown
         longest,
         longest,
         size=state.st_size,
-        mtime_ns=state.st_mtime_ns,
+        mtime_ns=clamped(state.st_mtime_ns),
         pixel_limit=PIXEL_LIMIT,
     )
     if pixels is None:

@@ -6,12 +6,23 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 __all__ = ["reduce_picture"]
 
 _FILTER = Image.Resampling.BICUBIC
-_BACKGROUND = (255, 255, 255, 255)
+# Grounds on which pictures with transparency are shown: white, unless much of what is visible would be lost on it, as
+# light drawings are. Colours are lost that differ from the ground by less than so much in every channel.
+_WHITE, _BLACK, _GREY = 255, 0, 128
+_LOST_LEVELS, _LOST_SHARE = 48, 0.05
+# Part of the values that may lie below, and above, the range that is stretched: pixels of a sensor that are broken are
+# fewer, and drawings that are smaller are none that a thumbnail shows.
+_OUTLIERS = 0.005
+_SAMPLE = 1 << 20
+# 16-bit values are stretched if their range is a smaller part of all that there could be: 8 bits would have less than
+# 32 levels of it. Photos and scans have more, and are as their copies of 8 bits are.
+_NARROW = 1 / 8
 # What a fast reduction leaves for the bicubic filter: first whole pixels are averaged, down to so many times the size.
 _GAP = 2.0
 
@@ -23,10 +34,15 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
     over whole pixels first (Pillow's `reducing_gap`), down to twice the size: half the time, and an MSE of 8 at the
     99th percentile of 198 photos. Modes are converted so:
 
-    - 16-bit grey scales to 8 bits (v // 257), and so do 10 to 14 bits of a TIFF file; 32-bit integers and floating
-      point are stretched from their smallest to their largest value, infinities to the ends, NaN as the smallest.
-    - Transparency shows a white background. Colours are weighted by their opacity while they are averaged, so that
-      blending afterwards is the same as before.
+    - 16-bit grey scales to 8 bits (v // 257), and so do 10 to 14 bits of a TIFF file, unless their range is less than
+      an eighth of that: measurements are stretched.
+    - 32-bit integers and floating point are stretched. The range that becomes 0 to 255 is that of the values from the
+      0.5th to the 99.5th percentile, as single hot pixels must not set it; infinities go to the ends, and NaN is the
+      smallest.
+    - Pictures of 8 bits are never stretched: a dark one is shown dark.
+    - Transparency shows white, or black or grey where more than a twentieth of what is visible would be lost on white
+      (see `_ground`). Colours are weighted by their opacity while they are averaged, so that blending afterwards is the
+      same as before.
     - CMYK is converted by its embedded ICC profile, perceptually, and by Pillow's formula where there is none or it
       cannot be used (a warning tells); LAB as CIE L*a*b* (D50).
     - Profiles of RGB and grey pictures are *not* applied: most programs that make a copy keep the numbers and lose the
@@ -59,7 +75,9 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             small = image.convert("RGBa").resize(size, _FILTER, reducing_gap=gap).convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", size, _BACKGROUND), small).convert("RGB")
+            level = _ground(small)
+            ground = Image.new("RGBA", size, (level, level, level, 255))
+            return Image.alpha_composite(ground, small).convert("RGB")
         image = image.convert("RGB")  # nothing shows through: the same as without
     if image.mode in ("CMYK", "LAB"):
         return _as_rgb(image.resize(size, _FILTER, reducing_gap=gap), profile)
@@ -74,27 +92,63 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})  # of TIFF (TIFF 6.0: 258 is bits per sample, 262 that 0 is white)
     bits = tags.get(258, (16,))[0]
     values = np.asarray(image)
-    scaled = values // 257 if bits == 16 else np.minimum(np.rint(values * (255 / ((1 << bits) - 1))), 255)
-    small = scaled.astype(np.uint8)
+    full = (1 << bits) - 1
+    transparent = image.info.get("transparency")
+    low, high = _robust_range(values if transparent is None else values[values != transparent])
+    if 0 < high - low < full * _NARROW:
+        small = _stretch(values, low, high).astype(np.uint8)
+    elif bits == 16:
+        small = (values // 257).astype(np.uint8)
+    else:
+        small = np.minimum(np.rint(values * (255 / full)), 255).astype(np.uint8)
     if tags.get(262) == 0:
         small = 255 - small
     grey = Image.fromarray(small)
-    transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
 
 
 def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    low, high = np.array(image.getextrema(), np.float64).tolist()
-    if not np.isfinite([low, high]).all():
-        everything = np.asarray(image)
-        finite = everything[np.isfinite(everything)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    values = np.asarray(image.resize(size, _FILTER), dtype=np.float64)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    scaled = (values - low) * (255 / (high - low) if high > low else 0.0)
-    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8)).convert("RGB")
+    """Stretch 32-bit values, and reduce them; outliers are cut off first, as they would shine on their neighbours."""
+    values = np.asarray(image)
+    if image.mode == "I" and image.format == "TIFF" and image.tag_v2.get(339, (1,))[0] == 1:  # type: ignore[attr-defined]
+        values = values.view(np.uint32)  # Pillow has no mode for it
+    low, high = _robust_range(values)
+    small = Image.fromarray(_stretch(values, low, high)).resize(size, _FILTER)
+    return Image.fromarray(np.clip(np.rint(np.asarray(small)), 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _robust_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Give the range of finite values without outliers; all of it, if nearly all values are the same."""
+    sample = values.reshape(-1)[:: max(values.size // _SAMPLE, 1)]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 0.0
+    low, high = np.quantile(sample, (_OUTLIERS, 1 - _OUTLIERS), method="nearest").tolist()
+    return (float(low), float(high)) if low < high else (float(sample.min()), float(sample.max()))
+
+
+def _stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Scale a range to 0 to 255, and cut off what is beyond it."""
+    cut = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high)
+    return np.asarray((cut - low) * (255 / (high - low) if high > low else 0.0), np.float32)
+
+
+def _ground(small: Image.Image) -> int:
+    """Choose the level of grey behind a reduced picture with transparency, by the colours that it would hide.
+
+    White, if at most a twentieth of the visible colours, weighted by their opacity, are close to it: so a copy that was
+    flattened on white is found. Otherwise the one of black, white and grey that hides least.
+    """
+    values = np.asarray(small).astype(np.int16)
+    colours, opacity = values[..., :3], values[..., 3].astype(np.float64)
+    total = max(float(opacity.sum()), 1.0)
+
+    def lost(level: int) -> float:
+        return float(opacity[(abs(colours - level) < _LOST_LEVELS).all(axis=-1)].sum()) / total
+
+    return _WHITE if lost(_WHITE) <= _LOST_SHARE else min((_BLACK, _WHITE, _GREY), key=lost)
 
 
 def _as_rgb(small: Image.Image, profile: Any) -> Image.Image:

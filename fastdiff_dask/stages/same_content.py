@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..images.decode import open_file
 from ..storage.store import Store
-from ..urls import full_path
+from ..urls import clamped, full_path
 
 __all__ = ["STATUS", "replaced_images"]
 
@@ -84,4 +84,4 @@ def _content_hash(row: Any) -> str | None:
             status = os.fstat(file.fileno())
     except OSError:
         return None
-    return digest if (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns) else None
+    return digest if (status.st_size, clamped(status.st_mtime_ns)) == (row.size, row.mtime_ns) else None

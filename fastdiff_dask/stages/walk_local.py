@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..config import IndexSettings
 from ..images.decode import image_extensions
-from ..urls import is_within
+from ..urls import clamped, is_within
 from .roots import Root
 
 __all__ = ["IGNORED_NAME", "IGNORED_PATH", "NO_IMAGE", "Link", "ListedImage", "Walk", "has_extension", "ignored_names"]
@@ -203,7 +203,7 @@ class Walk:
         if not stat.S_ISREG(status.st_mode):
             self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
             return
-        row = self._row(root, path, status.st_size, status.st_mtime_ns, None, status)
+        row = self._row(root, path, status.st_size, clamped(status.st_mtime_ns), None, status)
         for side in sorted("ab", key=lambda side: side != row.side) if row.inode else ():
             listed = self._files.get((side, row.device, row.inode))
             # with another size or time, the number was given to another file meanwhile, or the file is being written
@@ -256,7 +256,7 @@ class Walk:
         below = path[len(root.absolute) :].lstrip(os.sep) or "."
         shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raw = b"" if shown == below else os.fsencode(below)
-        numbers = (0, 0, 0) if status is None else (status.st_dev, status.st_ino, status.st_ctime_ns)
+        numbers = (0, 0, 0) if status is None else (status.st_dev, status.st_ino, clamped(status.st_ctime_ns))
         return ListedImage(root.side, root.absolute, shown, raw, size, mtime_ns, *numbers, error)
 
 

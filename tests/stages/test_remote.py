@@ -239,6 +239,18 @@ def test_objects_are_added_changed_and_removed(bucket, tmp_path, client):
     assert not found["errors"]
 
 
+def test_keys_with_two_colons(bucket, tmp_path, client):
+    """In fsspec's own addresses they join two file systems."""
+    bucket.put("a::b.png", picture(1))
+    bucket.put("zip::c/d::e.png", picture(1))
+    assert job(bucket.url, str(tmp_path / "store"), tmp_path / "one.json", client)["images_read"] == 2
+    found = json.loads((tmp_path / "one.json").read_text())
+    assert not found["errors"]
+    assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [
+        (f"{bucket.url}/a::b.png", f"{bucket.url}/zip::c/d::e.png")
+    ]
+
+
 def test_objects_that_cannot_be_read_cost_a_row_each(bucket, tmp_path, client):
     """One is archived, one is gone and one is replaced after they were listed; they are read when they can be."""
     for number in range(4):

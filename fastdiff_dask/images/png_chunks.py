@@ -1,0 +1,72 @@
+"""Chunks of PNG files that Pillow takes for the end of the picture: large texts and profiles, wrong checksums."""
+
+import io
+import struct
+import zlib
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+
+__all__ = ["PNG_START", "scale_transparency", "without_bad_chunks"]
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+# Ancillary chunks of texts and profiles, compressed or not (PNG 3, sections 11.3.2.3 and 11.3.3).
+_LARGE = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
+_BYTES = 1 << 20
+_KEPT_COMPRESSED = 1 << 10
+
+
+def without_bad_chunks(source: BinaryIO) -> tuple[BinaryIO, list[str]]:
+    """Copy a PNG file without the ancillary chunks that keep Pillow from reading the picture.
+
+    - Chunks with a wrong checksum: they say nothing of the pixels, and viewers leave them out.
+    - Texts and profiles that may be larger than Pillow's limit once they are decompressed.
+
+    Parameters
+    ----------
+    source
+        The file.
+
+    Returns
+    -------
+    The copy, or the file itself if nothing had to go; and the kinds of the chunks with a wrong checksum.
+    """
+    source.seek(0)
+    content = memoryview(source.read())
+    parts, broken, place = [content[:8]], [], 8
+    while place + 12 <= len(content):
+        (size,) = struct.unpack_from(">I", content, place)
+        end = place + 12 + size
+        kind, data = bytes(content[place + 4 : place + 8]), content[place + 4 : end - 4]
+        ancillary = bool(kind[:1] and kind[0] & 0x20)
+        if end > len(content) or not ancillary:
+            good = True
+        elif zlib.crc32(data) != int.from_bytes(content[end - 4 : end], "big"):
+            good = False
+            broken.append(kind.decode("ascii", "replace"))
+        else:
+            good = kind not in _LARGE or size <= _KEPT_COMPRESSED
+        if good:
+            parts.append(content[place:end])
+        place = end
+    source.seek(0)
+    if sum(map(len, parts)) == len(content):
+        return source, []
+    return io.BytesIO(b"".join(parts)), broken
+
+
+def scale_transparency(image: Image.Image) -> None:
+    """Scale the transparent colour of a PNG picture, which is not loaded yet, as Pillow scales its pixels to 8 bits.
+
+    The file has it in the depth of the pixels (PNG 3, section 11.3.1.1): 1, 2 or 4 bits of grey, or 16 of each colour,
+    of which the upper 8 are kept, as they are of the pixels.
+    """
+    colour = image.info.get("transparency")
+    if image.format != "PNG" or not isinstance(image, ImageFile.ImageFile) or not image.tile:
+        return
+    raw = image.tile[0].args
+    scale = {"1": 255, "L;1": 255, "L;2": 85, "L;4": 17}.get(raw if isinstance(raw, str) else "")
+    if scale and isinstance(colour, int):
+        image.info["transparency"] = min(colour * scale, 255)
+    elif raw == "RGB;16B" and isinstance(colour, tuple):
+        image.info["transparency"] = tuple(level >> 8 for level in colour)
