@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..actions.removals import Removal, Seen
 from ..errors import UsageError
-from ..images.decode import image_extensions
+from ..images.opening import image_extensions
 from ..project.locations import default_store
 from ..project.options import ClientOptions, Settings
 from ..project.project import Project

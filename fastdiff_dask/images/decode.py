@@ -7,32 +7,30 @@ import stat
 import warnings
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..config import PIXEL_LIMIT
 from ..text import one_line, printable
 from ..urls import clamped
+from .contents import extras_of, frames_of
+from .opening import MissingDecoderError, open_main
 from .png_chunks import PNG_START, scale_transparency, without_bad_chunks
 from .resize import reduce_picture
+from .tiff_pages import read_pages
 
 __all__ = [
     "ImageRecord",
     "changed_record",
-    "image_extensions",
     "open_file",
     "read_image",
     "read_opened",
     "unopened_record",
 ]
 
-# Formats that Pillow knows by name only, without a decoder. For EPS it starts Ghostscript on the file, unexpected in a
-# search for duplicates in pictures from elsewhere. IPTC may hold any of these formats.
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,14 +48,6 @@ _DRAFT = 4
 # Files up to this size are read at once: one read for the hash and the decoder.
 _WHOLE_BYTES = 1 << 26
 _TEXT = 500
-# Bytes of a text or profile of a PNG file, once it is decompressed; larger ones are left out.
-_TEXT_BYTES = 1 << 24
-# Extras to install, by the endings of files.
-_EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",)}
-# The first bytes of JPEG XL (ISO/IEC 18181-2), and the brands of HEIF (ISO/IEC 23008-12) after the size and "ftyp".
-_JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_COMMON = ("BMP", "GIF", "JPEG", "PPM", "PNG")
 
 
 class ImageRecord(NamedTuple):
@@ -103,41 +93,6 @@ class ImageRecord(NamedTuple):
     captured: str = ""
     frames: int = 0
     extras: str = ""
-
-
-@cache
-def _register_plugins() -> None:
-    """Load Pillow's plugins, and those of the extras `heif` and `jxl` where they are installed."""
-    Image.init()
-    # a plugin may be installed and not load, for want of a library; all other pictures must be read nevertheless
-    with suppress(Exception):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    with suppress(Exception):
-        import pillow_jxl  # noqa: F401 - registers itself
-
-
-@cache
-def image_extensions() -> frozenset[str]:
-    """Endings of picture files, lower case, with the dot: decoded here, or by an extra that may not be installed.
-
-    Examples
-    --------
-    >>> {".jpg", ".png", ".webp", ".tif"} <= image_extensions()
-    True
-    """
-    _register_plugins()
-    extensions = Image.registered_extensions()
-    decoded = {end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED}
-    return frozenset(decoded | {end for ends in _EXTRAS.values() for end in ends} | {".mpo"})  # read as JPEG
-
-
-@cache
-def _decoders() -> tuple[str, ...]:
-    """Formats to try on a file, whatever its name: an EPS picture under another name must not be run either."""
-    _register_plugins()
-    return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
 
 
 def _reason(error: Exception) -> str:
@@ -305,30 +260,6 @@ def _exif_text(value: Any) -> str:
     return one_line(text.replace("\0", " "), _TEXT)
 
 
-class MissingDecoderError(Exception):
-    """A package has to be installed to decode a picture."""
-
-
-def _open(source: BinaryIO) -> Image.Image:
-    Image.preinit()
-    PngImagePlugin.MAX_TEXT_CHUNK = _TEXT_BYTES
-    try:
-        # the formats that Pillow tries first in any case; loading all formats takes as long as fifty pictures
-        return Image.open(source, formats=_COMMON)
-    except UnidentifiedImageError:
-        source.seek(0)
-    try:
-        return Image.open(source, formats=_decoders())
-    except UnidentifiedImageError:
-        source.seek(0)
-        start = source.read(12)
-        if start.startswith(_JXL_STARTS) and "JXL" not in Image.OPEN:
-            raise MissingDecoderError("JPEG XL cannot be read here: pip install 'fastdiff_dask[jxl]'") from None
-        if start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
-            raise MissingDecoderError("HEIF cannot be read here: pip install 'fastdiff_dask[heif]'") from None
-        raise
-
-
 def _decode_any(
     source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
 ) -> tuple[ImageRecord, NDArray[np.uint8]]:
@@ -351,7 +282,9 @@ def _decode(
     source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
 ) -> tuple[ImageRecord, NDArray[np.uint8]]:
     Image.MAX_IMAGE_PIXELS = pixel_limit
-    with _open(source) as image:
+    pages = read_pages(source)
+    source.seek(0)
+    with open_main(source, pages) as image:
         image_format, mode, shown = image.format or "", image.mode, image.size
         if image.width * image.height > pixel_limit:
             raise Image.DecompressionBombError
@@ -367,9 +300,11 @@ def _decode(
         orientation, camera, captured = _exif(image)
         sideways = orientation in _SIDEWAYS
         thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
-        frames = getattr(image, "n_frames", 1)
+        extras = extras_of(image, source, pages)
+        frames = frames_of(image, pages)
     if orientation in _UPRIGHT:
         thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
     width, height = shown[::-1] if sideways else shown
-    record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured, frames=frames)
+    record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured)
+    record = record._replace(frames=frames, extras=extras)
     return record, np.asarray(thumbnail)

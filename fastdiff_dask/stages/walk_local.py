@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import IndexSettings
-from ..images.decode import image_extensions
+from ..images.opening import image_extensions
 from ..urls import clamped, is_within
 from .roots import Root
 

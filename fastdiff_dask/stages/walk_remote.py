@@ -10,7 +10,7 @@ from fsspec.asyn import AsyncFileSystem
 
 from ..config import IndexSettings
 from ..errors import FastDiffError
-from ..images.decode import image_extensions
+from ..images.opening import image_extensions
 from ..urls import describe, file_system, is_within, modified_ns
 from .roots import Root
 from .walk_local import IGNORED_NAME, IGNORED_PATH, NO_IMAGE, ListedImage, has_extension, ignored_names

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastdiff_dask.images.decode import image_extensions
+from fastdiff_dask.images.opening import image_extensions
 from fastdiff_dask.testing import simulate_photo
 
 KINDS = {

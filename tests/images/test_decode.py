@@ -8,7 +8,8 @@ import pytest
 from PIL import ExifTags, Image
 from support.pictures import mse
 
-from fastdiff_dask.images.decode import image_extensions, read_image
+from fastdiff_dask.images.decode import read_image
+from fastdiff_dask.images.opening import image_extensions
 from fastdiff_dask.testing import simulate_photo
 from fastdiff_dask.text import printable
 
@@ -244,7 +245,7 @@ def test_a_missing_extra_is_named_and_tried_again(start, package, tmp_path, monk
     for name in ("JXL", "HEIF"):
         monkeypatch.delitem(Image.OPEN, name, raising=False)
     monkeypatch.setattr(
-        "fastdiff_dask.images.decode._decoders", lambda: tuple(name for name in Image.OPEN if name != "EPS")
+        "fastdiff_dask.images.opening._decoders", lambda: tuple(name for name in Image.OPEN if name != "EPS")
     )
     (tmp_path / "a.jpg").write_bytes(start + bytes(100))
     record, _ = read(tmp_path / "a.jpg")

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageCms, features
 from support.pictures import mse
 
-from fastdiff_dask.images.decode import image_extensions, read_image
+from fastdiff_dask.images.decode import read_image
+from fastdiff_dask.images.opening import image_extensions
 from fastdiff_dask.testing import simulate_photo
 
 SIZE = (32, 24)

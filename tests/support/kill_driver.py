@@ -19,7 +19,7 @@ from pathlib import Path
 from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.images.decode import image_extensions
+from fastdiff_dask.images.opening import image_extensions
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store

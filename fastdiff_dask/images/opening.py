@@ -1,0 +1,103 @@
+"""Opening of a picture file: formats that may be tried, and the main picture of those that have several."""
+
+import io
+from contextlib import suppress
+from functools import cache
+from typing import BinaryIO, Literal
+
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from .tiff_pages import Page, main_page
+
+__all__ = ["MissingDecoderError", "image_extensions", "open_main"]
+
+# Formats that Pillow knows by name only, without a decoder. For EPS it starts Ghostscript on the file, unexpected in a
+# search for duplicates in pictures from elsewhere. IPTC may hold any of these formats.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+# Bytes of a text or profile of a PNG file, once it is decompressed; larger ones are left out.
+_TEXT_BYTES = 1 << 24
+# Extras to install, by the endings of files.
+_EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",)}
+# The first bytes of JPEG XL (ISO/IEC 18181-2), and the brands of HEIF (ISO/IEC 23008-12) after the size and "ftyp".
+_JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_COMMON = ("BMP", "GIF", "JPEG", "PPM", "PNG")
+
+
+@cache
+def _register_plugins() -> None:
+    """Load Pillow's plugins, and those of the extras `heif` and `jxl` where they are installed."""
+    Image.init()
+    # a plugin may be installed and not load, for want of a library; all other pictures must be read nevertheless
+    with suppress(Exception):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with suppress(Exception):
+        import pillow_jxl  # noqa: F401 - registers itself
+
+
+@cache
+def image_extensions() -> frozenset[str]:
+    """Endings of picture files, lower case, with the dot: decoded here, or by an extra that may not be installed.
+
+    Examples
+    --------
+    >>> {".jpg", ".png", ".webp", ".tif"} <= image_extensions()
+    True
+    """
+    _register_plugins()
+    extensions = Image.registered_extensions()
+    decoded = {end for end, name in extensions.items() if name in Image.OPEN and name not in _NOT_DECODED}
+    return frozenset(decoded | {end for ends in _EXTRAS.values() for end in ends} | {".mpo"})  # read as JPEG
+
+
+@cache
+def _decoders() -> tuple[str, ...]:
+    """Formats to try on a file, whatever its name: an EPS picture under another name must not be run either."""
+    _register_plugins()
+    return tuple(name for name in Image.OPEN if name not in _NOT_DECODED)
+
+
+class MissingDecoderError(Exception):
+    """A package has to be installed to decode a picture."""
+
+
+def _open(source: BinaryIO) -> Image.Image:
+    Image.preinit()
+    PngImagePlugin.MAX_TEXT_CHUNK = _TEXT_BYTES
+    try:
+        # the formats that Pillow tries first in any case; loading all formats takes as long as fifty pictures
+        return Image.open(source, formats=_COMMON)
+    except UnidentifiedImageError:
+        source.seek(0)
+    try:
+        return Image.open(source, formats=_decoders())
+    except UnidentifiedImageError:
+        source.seek(0)
+        start = source.read(12)
+        if start.startswith(_JXL_STARTS) and "JXL" not in Image.OPEN:
+            raise MissingDecoderError("JPEG XL cannot be read here: pip install 'fastdiff_dask[jxl]'") from None
+        if start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
+            raise MissingDecoderError("HEIF cannot be read here: pip install 'fastdiff_dask[heif]'") from None
+        raise
+
+
+def open_main(source: BinaryIO, pages: list[Page]) -> Image.Image:
+    """Open the main picture: the first one, but of a TIFF file none that is a preview or a mask of another one."""
+    if not pages or (main := main_page(pages)).number == 0:
+        return _open(source)
+    if main.number > 0:
+        image = _open(source)
+        if image.format == "TIFF":
+            image.seek(main.number)
+        return image
+    content = bytearray(source.read())  # Pillow sees directories below others only if they are the first
+    order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
+    place, size = (8, 8) if 43 in content[2:4] else (4, 4)
+    content[place : place + size] = main.offset.to_bytes(size, order)
+    try:
+        return _open(io.BytesIO(content))
+    except UnidentifiedImageError:  # of a kind that Pillow does not know, as raw data: what it shows is the first one
+        source.seek(0)
+        return _open(source)
