@@ -99,6 +99,8 @@ def _reason(error: Exception) -> str:
     """Reason of an error in one line that is the same in every run: without paths and addresses."""
     if isinstance(error, UnidentifiedImageError):
         return "UnidentifiedImageError: not an image, or of a kind that Pillow cannot read"
+    if isinstance(error, MemoryError):
+        return "MemoryError: reading it takes more memory than a decoder has, or than is free"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(f"{type(error).__name__}: {text}")[:_TEXT]
 

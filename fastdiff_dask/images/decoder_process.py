@@ -33,6 +33,9 @@ READY = "ready"
 _FETCHED, _FETCHED_BYTES = 32, 1 << 26
 _FEED_BYTES = 1 << 20
 _WATCH_SECONDS = 0.5
+# Memory of a decoder process: for itself and the files that are open, and for each pixel that a picture may have. A
+# picture with an alpha channel takes 12 bytes a pixel, see `resize`, and 32-bit values 16.
+_OWN_BYTES, _PIXEL_BYTES, _MOST_BYTES = 1 << 30, 16, 1 << 62
 
 
 class ListedFile(NamedTuple):
@@ -162,6 +165,16 @@ def _set_alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
+def _limit_memory(pixel_limit: int) -> None:
+    """Limit the memory of this process, where the system can: a file that needs more is an error."""
+    with suppress(ImportError):  # Windows
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = min(_OWN_BYTES + _PIXEL_BYTES * pixel_limit, _MOST_BYTES)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+
+
 def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
     if isinstance(file, ImageRecord):
         return file, b""
@@ -198,6 +211,7 @@ def main() -> None:
                 request: Request = pickle.load(sys.stdin.buffer)
             except EOFError:
                 return
+            _limit_memory(request.pixel_limit)
             for answer in answers(request):
                 _send(output, answer)
 

@@ -41,6 +41,8 @@ BAD_DECODER = """
             os.write(1, b"noise")
         while start.startswith(b"hang"):
             pass
+        if start.startswith(b"large"):
+            bytes(2 << 30)
         if start.startswith(b"once") and not os.path.exists(os.environ["ONCE"]):
             open(os.environ["ONCE"], "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -135,6 +137,16 @@ def test_one_bad_picture_costs_one_row(content, error, at_once, tmp_path, reader
         else:
             assert record.error == ""
             assert np.frombuffer(thumbnail, np.uint8)[0] == place
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system has no such limit")
+def test_a_picture_that_needs_too_much_memory_costs_one_row(tmp_path, reader, bad_decoder):
+    paths = pictures(tmp_path / "photos", 3)
+    paths[1].write_bytes(b"large")
+    errors = [record.error for record, _ in read(reader, paths, pixel_limit=1000)]
+    assert errors == ["", "MemoryError: reading it takes more memory than a decoder has, or than is free", ""]
+    errors = [record.error for record, _ in read(reader, paths, pixel_limit=2**62)]
+    assert [error.partition(":")[0] for error in errors] == ["", "UnidentifiedImageError", ""]
 
 
 def test_a_decoder_that_was_killed_once_is_no_error(tmp_path, reader, bad_decoder):
