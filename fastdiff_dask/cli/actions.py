@@ -39,8 +39,10 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
     is_flag=True,
     help="Copy capture date and GPS of a JPEG that goes into the one that is kept, where it has none.",
 )
-@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
-@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+@click.option(
+    "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
+)
+@click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
 def apply(
     store: str,
@@ -64,10 +66,10 @@ def apply(
     from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
     from ..actions.journal import History, journals
     from ..actions.removal_plan import plan_removals
-    from ..outputs.terminal import print_merged, print_outcomes, print_removal_plan
+    from ..outputs.terminal import describe_shown, print_merged, print_outcomes, print_removal_plan
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
-    from ..results.stored import stored_comparison, stored_result
+    from ..results.stored import choose_stored, remember_shown
     from ..storage.store import Store
 
     action = _named_action(flags, move)
@@ -82,21 +84,17 @@ def apply(
         with Store.lock(opened.url):
             new = remember_not_duplicates(opened, decided.not_duplicates)
         click.echo(f"{new} pairs are remembered as no duplicates")
-    settings = stored_comparison(opened, comparison, threshold)
-    plan = plan_removals(
-        opened,
-        stored_result(opened, comparison, threshold),
-        keep,
-        decided,
-        history=History(folder=move),
-    )
+    chosen = choose_stored(opened, comparison, threshold)
+    plan = plan_removals(opened, chosen.collect(), keep, decided, history=History(folder=move))
     print_removal_plan(plan)
+    click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
+    remember_shown(opened.url, chosen.settings)
     if action is None or not yes:
         _say_what_would_happen(action, yes, keep_metadata)
         return
     if action == "delete":
         click.echo("What is deleted cannot be brought back.")
-    done = list(apply_plan(opened, plan, settings, action, move, keep_metadata=keep_metadata))
+    done = list(apply_plan(opened, plan, chosen.settings, action, move, keep_metadata=keep_metadata))
     if keep_metadata:
         for one in journals(opened.url)[-1:]:
             print_merged(one)

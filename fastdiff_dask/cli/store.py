@@ -34,8 +34,10 @@ def dashboard(store: str, address: str | None) -> None:
     help="Table to write; default: pairs in a file, all in a folder.",
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "json"]), help="For a folder; default: parquet.")
-@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
-@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+@click.option(
+    "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
+)
+@click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
 @click.option("--password-file", metavar="FILE", help="First line: the password of the database.")
 @click.option("--ask-password", is_flag=True, help="Ask for the password of the database.")
 @click.option("--force", is_flag=True, help="Replace a file or tables that no export wrote.")
@@ -79,8 +81,10 @@ def export(
 @click.option("--keep", "rules", metavar="RULE", multiple=True, help="What to suggest, as for apply.")
 @click.option("--prefer", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
 @click.option("--protect", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
-@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was compared.")
-@click.option("--comparison", metavar="NAME", help="Which one, if the store has several; named by the error message.")
+@click.option(
+    "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
+)
+@click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
 def report(
     store: str,
     output: str,
@@ -93,13 +97,16 @@ def report(
 ) -> None:
     """Write the result in STORE as one HTML page, on which to look, to mark images, and to export marks for apply."""
     from ..outputs.report import LIMIT, write_report
+    from ..outputs.terminal import describe_shown
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
-    from ..results.stored import stored_result
+    from ..results.stored import choose_stored, remember_shown
     from ..storage.store import Store
 
     keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
     opened = Store(absolute_store(store))
-    result = stored_result(opened, comparison, threshold)
+    chosen = choose_stored(opened, comparison, threshold)
+    result = chosen.collect()
     shown = write_report(opened, result, output, limit=LIMIT if limit is None else limit, rules=keep)
-    click.echo(f"{shown} clusters in {output}")
+    remember_shown(opened.url, chosen.settings)
+    click.echo(f"{shown} clusters in {output}: {describe_shown(result.value, chosen.shown_at)}")

@@ -109,7 +109,7 @@ def _summary(result: Result, clusters: list[dict[str, Any]], shown: int) -> dict
         "errors": len(result.errors),
         "folders": printable(", ".join(folders)),
         "measure": result.value.title,
-        "threshold": f"{result.settings['similarity_threshold']:g}",
+        "question": result.value.described,
     }
 
 

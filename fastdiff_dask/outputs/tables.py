@@ -63,7 +63,7 @@ class Tables:
 
     @classmethod
     def of_store(cls, url: str, comparison: str | None = None, threshold: float | None = None) -> Self:
-        """Make the tables from a store alone; its pictures need not be there. See `stored_result`."""
+        """Make the tables from a store alone; its pictures need not be there. See `choose_stored`."""
         store = Store(url)
         return cls(store, roots_of_store(store), lambda: stored_result(store, comparison, threshold))
 

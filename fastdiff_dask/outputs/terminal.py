@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -11,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import FastDiffError
-from ..kernels.pair_filters import PairFilters
 from ..results.clusters import Cluster
 from ..results.result import Result
+from ..results.values import PairValue
 from ..stages.estimate import Estimate
 from ..storage.comparisons import Comparison
 from ..storage.pending import answering, is_finished, unplanned, unread_blocks
@@ -30,6 +31,7 @@ __all__ = [
     "describe_estimate",
     "describe_ignored",
     "describe_journal",
+    "describe_shown",
     "describe_store",
     "print_merged",
     "print_outcomes",
@@ -248,18 +250,24 @@ def describe_store(url: str) -> str:
             lines.append(f"  answered by the finished comparison up to {other.settings.similarity_threshold:g}")
     if not comparisons:
         lines.append("Compare:    not begun")
+    shown = store.records.read_shown()
+    if shown is not None:
+        lines.append(f"Result:     {describe_shown(PairValue(shown.settings, settings), shown.at)}")
     return "\n".join(lines)
+
+
+def describe_shown(value: PairValue, at: datetime | None) -> str:
+    """Describe a result that a plan is made of: measure, threshold, options, and when it was shown, in local time."""
+    return value.described + ("" if at is None else f", as shown on {at.astimezone():%Y-%m-%d at %H:%M}")
 
 
 def _comparison_lines(comparison: Comparison) -> list[str]:
     plans = comparison.plans()
     counts = np.concatenate([np.zeros((0, 2), np.int64), *(plan.counts[:, :2] for plan in plans)])
     finished = counts[counts[:, 0] >= 0]
-    settings = comparison.settings
-    kind = ("with" if settings.rotations else "without") + " rotations" + (", mirrored" if settings.mirror else "")
-    kind += PairFilters.of(settings).shown
+    value = PairValue(comparison.settings, comparison.store.thumbnail_settings)
     lines = [
-        f"Compare:    {settings.measure_title} ≤ {settings.similarity_threshold:g} {kind}: "
+        f"Compare:    {value.described}: "
         f"{len(finished)} of {len(counts)} tiles are done; "
         f"{finished[:, 1].sum()} pairs of different thumbnails compared, {finished[:, 0].sum()} similar"
     ]

@@ -16,6 +16,7 @@ from ..kernels.pair_filters import PairFilters
 from ..outputs.progress_bar import show_line
 from ..results.collect import collect_result
 from ..results.result import Result
+from ..results.stored import remember_shown
 from ..runtime.faults import connected
 from ..runtime.memory import check_compare_memory, check_memory, check_tiles
 from ..runtime.signals import check
@@ -404,6 +405,8 @@ class Job:
     def result(self, similarity: float | None = None) -> Result:
         """Pairs, clusters, errors and figures of the comparison that was run.
 
+        The store records that this result was shown: the commands ``apply``, ``report`` and ``export`` take it.
+
         Parameters
         ----------
         similarity
@@ -418,10 +421,9 @@ class Job:
         UsageError
             If nothing was compared yet, or not up to this MSE.
         """
-        if self._comparison is None or self._threshold is None:
-            raise UsageError("nothing was compared yet; call second_loop_iteration() first")
-        compared = self._comparison.settings
-        threshold = self._threshold if similarity is None else similarity
+        comparison, threshold = self._compared()
+        compared = comparison.settings
+        threshold = threshold if similarity is None else similarity
         wanted = replace(compared, similarity_threshold=threshold).similarity_threshold
         if wanted > compared.similarity_threshold:
             raise UsageError(
@@ -433,10 +435,16 @@ class Job:
         store = self.store
         stats = {
             "images_read": self.images_read,
-            "tiles": sum(len(plan.tiles) for plan in self._comparison.plans()),
+            "tiles": sum(len(plan.tiles) for plan in comparison.plans()),
             "tiles_resumed": self._tiles_resumed,
             "seconds": self.seconds,
         }
-        result = collect_result(store, self.roots, self._comparison, wanted, stats)
+        result = collect_result(store, self.roots, comparison, wanted, stats)
+        remember_shown(self.saved_url, result.value.settings)
         self.seconds["results"] = round(time.monotonic() - start, 3)
         return result
+
+    def _compared(self) -> tuple[Comparison, float]:
+        if self._comparison is None or self._threshold is None:
+            raise UsageError("nothing was compared yet; call second_loop_iteration() first")
+        return self._comparison, self._threshold

@@ -270,11 +270,10 @@ class Project(Job):
         """
         from ..actions.apply import apply_plan
 
-        self.result()
-        assert self._comparison is not None
+        self._compared()
         if plan.apart:
             self._remember_apart(plan.apart)
-        settings = self._comparison.settings
+        settings = plan.value.settings
         return list(apply_plan(Store(self.saved_url), plan, settings, action, folder, keep_metadata=keep_metadata))
 
     def undo(self) -> "list[Outcome]":

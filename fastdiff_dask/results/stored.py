@@ -1,9 +1,13 @@
-"""The result of a comparison, from a store alone."""
+"""The result of a finished comparison, from a store alone; by default the one that was shown last."""
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
 
 from ..config import CompareSettings
-from ..errors import UsageError
+from ..errors import FastDiffError, UsageError
 from ..stages.roots import Root
 from ..storage.comparisons import Comparison
 from ..storage.pending import answering, is_finished
@@ -11,7 +15,30 @@ from ..storage.store import Store
 from .collect import collect_result
 from .result import Result
 
-__all__ = ["roots_of_store", "stored_comparison", "stored_result"]
+__all__ = ["StoredChoice", "choose_stored", "remember_shown", "roots_of_store", "stored_result"]
+
+
+class StoredChoice(NamedTuple):
+    """A result that a store has.
+
+    Attributes
+    ----------
+    comparison
+        The finished comparison.
+    settings
+        Its settings with the threshold of the result.
+    shown_at
+        Time at which the result was shown last, in UTC; None if it was chosen by its name or threshold.
+    """
+
+    comparison: Comparison
+    settings: CompareSettings
+    shown_at: datetime | None
+
+    def collect(self) -> Result:
+        """Collect the result."""
+        store = self.comparison.store
+        return collect_result(store, roots_of_store(store), self.comparison, self.settings.similarity_threshold)
 
 
 def roots_of_store(store: Store) -> list[Root]:
@@ -20,53 +47,89 @@ def roots_of_store(store: Store) -> list[Root]:
 
 
 def stored_result(store: Store, name: str | None = None, threshold: float | None = None) -> Result:
-    """Collect the result of a finished comparison from the store alone.
+    """Collect the result of a finished comparison from the store alone; arguments and errors as of `choose_stored`."""
+    return choose_stored(store, name, threshold).collect()
+
+
+def remember_shown(url: str, settings: CompareSettings) -> None:
+    """Record that a result is shown now. A store that cannot be written keeps its record."""
+    with contextlib.suppress(OSError, FastDiffError):
+        Store(url).records.write_shown(settings)
+
+
+def choose_stored(store: Store, name: str | None = None, threshold: float | None = None) -> StoredChoice:
+    """Choose a result of a store.
+
+    - A name means the comparison of this name, up to a threshold or up to its own.
+    - A threshold alone means the measure and the options of the result that was shown last.
+    - Neither means the result that was shown last.
+    - A store without a record of that has one result, or a name or threshold must be given.
 
     Parameters
     ----------
     store
         The store.
     name
-        Name of the comparison; needed if several differ in more than the threshold.
+        Name of the comparison.
     threshold
-        Largest MSE, or other value, of a pair; by default the highest threshold of the finished comparisons.
+        Largest MSE, or other value, of a pair.
 
     Returns
     -------
-    The result.
+    The comparison, and the settings of the result.
 
     Raises
     ------
     UsageError
-        If no finished comparison answers, or several of different kinds do.
+        If no finished comparison answers, or several of them would answer differently.
     """
-    chosen, limit = _choose(store, name, threshold)
-    return collect_result(store, roots_of_store(store), chosen, limit)
-
-
-def stored_comparison(store: Store, name: str | None = None, threshold: float | None = None) -> CompareSettings:
-    """Give the settings of the result that `stored_result` collects; arguments as there."""
-    chosen, limit = _choose(store, name, threshold)
-    return replace(chosen.settings, similarity_threshold=limit)
-
-
-def _choose(store: Store, name: str | None, threshold: float | None) -> tuple[Comparison, float]:
     begun = Comparison.all_in(store)
     if name is not None and name not in [one.name for one in begun]:
         known = ", ".join(one.name for one in begun) or "none"
         raise UsageError(f"no comparison {name!r} in the store, which has: {known}")
-    found = [one for one in begun if name in (None, one.name) and is_finished(one)]
-    if not found:
+    finished = [one for one in begun if name in (None, one.name) and is_finished(one)]
+    if not finished:
         raise UsageError(f"no finished comparison in the store {store.url}; finish one by find with this store=")
-    highest = max(one.settings.similarity_threshold for one in found)
+    shown = store.records.read_shown() if name is None else None
+    asked = _only_settings(finished, threshold) if shown is None else shown.settings
     if threshold is not None:
-        found = [one for one in found if one.settings.similarity_threshold >= threshold]
-        if not found:
-            raise UsageError(f"images were compared up to {highest:g}, not {threshold:g}; name a lower threshold")
-    if len({str(one.settings.to_json() | {"similarity_threshold": None}) for one in found}) > 1:
-        names = ", ".join(one.name for one in found)
-        raise UsageError(f"the store has comparisons of several kinds ({names}); name one by comparison=")
-    limit = highest if threshold is None else threshold
-    chosen = answering(found, replace(found[0].settings, similarity_threshold=limit))
-    assert chosen is not None  # all are of one kind, and one has a threshold as high
-    return chosen, limit
+        asked = replace(asked, similarity_threshold=threshold)
+    chosen = answering(finished, asked)
+    if chosen is None:
+        raise _no_answer(finished, asked, threshold)
+    return StoredChoice(chosen, asked, shown.at if shown is not None and threshold is None else None)
+
+
+def _only_settings(finished: Sequence[Comparison], threshold: float | None) -> CompareSettings:
+    """Give the settings of the only result, or with a threshold, those of the only kind."""
+    highest = max(finished, key=lambda one: one.settings.similarity_threshold)
+    if len({str(_kind(one.settings)) for one in finished}) > 1:
+        raise UsageError(f"the store has comparisons of several kinds ({_names(finished)}); name one by comparison=")
+    if threshold is None and len({_similar_pairs(one) for one in finished}) > 1:
+        raise UsageError(
+            f"the store has results that differ ({_names(finished)}); choose by threshold=, or by comparison="
+        )
+    return highest.settings
+
+
+def _kind(settings: CompareSettings) -> CompareSettings:
+    return replace(settings, similarity_threshold=0.0)
+
+
+def _similar_pairs(comparison: Comparison) -> int:
+    """Count the similar pairs of different thumbnails."""
+    return sum(int(plan.counts[:, 0].sum()) for plan in comparison.plans())
+
+
+def _names(comparisons: Sequence[Comparison]) -> str:
+    return ", ".join(one.name for one in comparisons)
+
+
+def _no_answer(finished: Sequence[Comparison], asked: CompareSettings, threshold: float | None) -> UsageError:
+    limits = [one.settings.similarity_threshold for one in finished if _kind(one.settings) == _kind(asked)]
+    if threshold is not None and limits:
+        return UsageError(f"images were compared up to {max(limits):g}, not {threshold:g}; name a lower threshold")
+    return UsageError(
+        f"the result that was shown last is not of all images any more; run find again, or name another comparison "
+        f"by comparison=: {_names(finished)}"
+    )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import CompareSettings, ThumbnailSettings
+from ..kernels.pair_filters import PairFilters
 
 __all__ = ["PairValue"]
 
@@ -33,6 +34,8 @@ class PairValue:
     ([1.0, 2.0, 2.015625], [True, True, False])
     >>> value.column, value.title, value.shown(2.015625)
     ('mse', 'MSE', '2.02')
+    >>> value.described
+    'MSE ≤ 2 with rotations'
     """
 
     settings: CompareSettings
@@ -57,6 +60,14 @@ class PairValue:
     def title(self) -> str:
         """Name of the measure for people."""
         return self.settings.measure_title
+
+    @property
+    def described(self) -> str:
+        """Measure, threshold and options in words."""
+        settings = self.settings
+        options = ("with" if settings.rotations else "without") + " rotations"
+        options += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
+        return f"{self.title} ≤ {settings.similarity_threshold:g} {options}"
 
     def numbers(self, stored: NDArray[np.int64]) -> NDArray[np.float64]:
         """Convert stored values: MSE is the correctly rounded quotient of the sum of squared errors and the pixels."""

@@ -1,16 +1,18 @@
-"""The small JSON files of a store: the last index run, the settings of the last run, decisions of people."""
+"""The small JSON files of a store: the last index run, settings, the last result shown, decisions of people."""
 
 import contextlib
 import json
 import re
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
+from ..config import CompareSettings
 from ..errors import FastDiffError
 from .files import Files
-from .schema import DECISIONS, INDEX, SETTINGS
+from .schema import DECISIONS, INDEX, SETTINGS, SHOWN
 from .validation import check_index
 
-__all__ = ["Records"]
+__all__ = ["Records", "Shown"]
 
 # A larger file has no settings.
 _LARGEST_SETTINGS = 1 << 22
@@ -18,6 +20,21 @@ _LARGEST_SETTINGS = 1 << 22
 
 def _is_digest(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+class Shown(NamedTuple):
+    """A result that was shown.
+
+    Attributes
+    ----------
+    settings
+        The measure, the options, and the threshold of the result.
+    at
+        Time at which it was shown, in UTC.
+    """
+
+    settings: CompareSettings
+    at: datetime
 
 
 class Records:
@@ -88,6 +105,20 @@ class Records:
             if self.read_settings() == values:
                 return
         self._files.write(SETTINGS, json.dumps(values).encode())
+
+    def read_shown(self) -> Shown | None:
+        """Read the settings of the result that was shown last; None if that is not recorded, or damaged."""
+        try:
+            values = json.loads(self._files.read(SHOWN, _LARGEST_SETTINGS))
+            at = datetime.fromisoformat(values["at"]).astimezone(UTC)
+            return Shown(CompareSettings.from_json(values["settings"]), at)
+        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return None
+
+    def write_shown(self, settings: CompareSettings) -> None:
+        """Record that a result is shown now."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._files.write(SHOWN, json.dumps({"at": at, "settings": settings.to_json()}).encode())
 
     def read_not_duplicates(self) -> list[tuple[str, str]]:
         """Read the pairs of contents that people said are no duplicates, sorted: SHA-256 of both files.

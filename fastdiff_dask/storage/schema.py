@@ -13,6 +13,7 @@
       index.json                              what the last index run left out: ignored files, other names of files
       decisions.json                          what people said are no duplicates, see `decisions`
       settings.json                           what the last run was asked for, see `options`
+      shown.json                              the result that was shown last, see `records`
       cleaned                                 thumbnails were removed after they were compared, see `cleanup`
       plots/                                  pictures of pairs, if no other folder was named, see `plots`
       writer.lock, writer.json                locked by the process that is writing; see `locks`
@@ -68,6 +69,7 @@ __all__ = [
     "READABLE_VERSIONS",
     "RUN",
     "SETTINGS",
+    "SHOWN",
     "SIGNATURES",
     "THUMBNAILS",
     "UNREAD",
@@ -75,7 +77,7 @@ __all__ = [
 
 # The files and folders of a store; its layout is in the docstring of `store`.
 ARRAYS, PARTITIONS, INDEX = "arrays.zarr", "images.parquet", "index.json"
-SETTINGS, DECISIONS, CLEANED = "settings.json", "decisions.json", "cleaned"
+SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, PLOTS = "activity", "plots"
 # The arrays with a row an image, and the group of the comparisons.

@@ -37,6 +37,7 @@ from .schema import (
     READABLE_VERSIONS,
     RUN,
     SETTINGS,
+    SHOWN,
     SIGNATURES,
     THUMBNAILS,
 )
@@ -46,8 +47,8 @@ __all__ = ["Store"]
 
 # Partitions that are read at the same time from afar; each is some 100 kB.
 _PARTITIONS_AT_ONCE = 128
-_LEFTOVER = re.compile(r"((index|writer|settings|decisions)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {ACTIVITY, ARRAYS, CLEANED, DECISIONS, INDEX, LEASE, LOCK, PARTITIONS, PLOTS, RUN, SETTINGS}
+_LEFTOVER = re.compile(r"((index|writer|settings|decisions|shown)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
+_OWN_NAMES = {ACTIVITY, ARRAYS, CLEANED, DECISIONS, INDEX, LEASE, LOCK, PARTITIONS, PLOTS, RUN, SETTINGS, SHOWN}
 _ARRAYS_OF_IMAGES = (THUMBNAILS, SIGNATURES, DIGESTS)
 
 

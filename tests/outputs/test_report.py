@@ -218,7 +218,7 @@ def test_limits_and_mistakes(tmp_path, found):
     with pytest.raises(fd.UsageError, match="cannot be written"):
         found.report(tmp_path / "none" / "report.html")
     done = CliRunner().invoke(commands, ["report", str(tmp_path / "store"), "-o", str(report), "--threshold", "0.001"])
-    assert (done.exit_code, done.output) == (0, f"0 clusters in {report}\n")
+    assert (done.exit_code, done.output) == (0, f"0 clusters in {report}: MSE ≤ 0.001 with rotations\n")
     text = report.read_text()
     assert "No similar images were found." in text
     # nothing of a name is markup, and nothing is asked for elsewhere

@@ -259,6 +259,9 @@ def test_values_of_another_measure(db, database, tmp_path, client):
         other.to_sql(database.url)
         values = {value for (value,) in database.query("SELECT value FROM pairs")}
         assert values == set(other.result().pairs.value)
+    sql.write_sql(Tables.of_store(str(tmp_path / "store")), database.url)
+    assert {value for (value,) in database.query("SELECT value FROM pairs")} == values
+    (tmp_path / "store" / "shown.json").unlink()
     with pytest.raises(
         fd.UsageError, match=r"several kinds \(hamming-10\.0-rotations, mse-50\.0-rotations\); name one"
     ):
