@@ -646,7 +646,7 @@ def test_the_commands(tmp_path, photos, client):
     assert "there is nothing to undo" in invoke("undo")[1]
     # a file that changed costs one line, and the exit code
     change_content(photos / "a small.png")
-    code, output = invoke("apply", store, "--trash", "--yes", "--protect", photos / "sub")
+    code, output = invoke("apply", store, "--threshold", 30, "--trash", "--yes", "--protect", photos / "sub")
     assert code == 1
     assert "a small.png stays: it has changed since it was compared" in output
     assert "it is in a protected folder" in output
