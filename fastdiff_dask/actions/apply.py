@@ -17,6 +17,7 @@ from ..urls import full_path, is_url
 from .disk import remove_leftovers
 from .file_moves import delete_files, move_files
 from .journal import History, Record, acting, new_journal
+from .leftovers import clear_leftovers
 from .links import link_files
 from .removal_plan import Chosen, RemovalPlan
 from .removals import Outcome, Removal, Seen
@@ -106,6 +107,7 @@ def _apply(
         return
     verifier = Verifier(store, removals, settings, keep_metadata)
     with acting():
+        clear_leftovers()
         verifier.history = History(folder=folder)
         record = Record(new_journal(store.url), verifier.digests)
         verifier.record = record

@@ -1,6 +1,7 @@
 """Steps on the disk that lose nothing: links, copies and replacements fail rather than overwrite."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -9,20 +10,26 @@ import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..urls import clamped
 from .removals import Seen, StaysError
 
 __all__ = [
     "copy_file",
+    "discard",
     "free_names",
     "has_attributes",
     "is_one_name",
+    "is_temporary",
     "is_there",
     "link_file",
     "remove_leftovers",
     "replace_content",
+    "set_owner",
+    "set_status",
     "status_as_seen",
+    "status_fields",
     "sync_folder",
     "temporary_path",
 ]
@@ -91,10 +98,24 @@ def replace_content(seen: Seen, content: bytes) -> Seen:
             raise StaysError(f"{path} has other names")
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
     sync_folder(path.parent)
     status = path.lstat()
     return Seen(seen.path, status.st_size, clamped(status.st_mtime_ns))
+
+
+def discard(path: Path) -> bool:
+    """Remove a file that is not needed any more; False if it is still there: an error changes nothing else."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def is_temporary(name: str) -> bool:
+    """Find whether a file has a name that `temporary_path` made up."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:
@@ -102,7 +123,7 @@ def remove_leftovers(folders: Iterable[str | os.PathLike[str]]) -> None:
     for folder in {os.fspath(folder) for folder in folders}:
         with contextlib.suppress(OSError):
             for entry in os.scandir(folder):
-                if _TEMPORARY.fullmatch(entry.name):
+                if is_temporary(entry.name):
                     Path(entry.path).unlink()
 
 
@@ -119,11 +140,45 @@ def has_attributes(path: Path) -> bool:
         return False
 
 
+def status_fields(path: Path) -> dict[str, Any]:
+    """Give owner, mode and extended attributes of a file, as fields of a journal."""
+    status = path.lstat()
+    fields: dict[str, Any] = {"mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
+    if has_attributes(path):
+        fields["attributes"] = {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
+    return fields
+
+
+def set_status(path: Path, fields: dict[str, Any]) -> None:
+    """Give a file the owner, mode and attributes of a journal, as far as this user and the file system can."""
+    set_owner(path, int(fields["uid"]), int(fields["gid"]))
+    for name, value in fields.get("attributes", {}).items():
+        with _as_far_as_possible():
+            os.setxattr(path, name, bytes.fromhex(value))
+    path.chmod(int(fields["mode"]))
+
+
+def set_owner(path: Path, user: int, group: int) -> None:
+    """Give a file an owner, if this user may do so; any other error, as of a full disk, is one."""
+    with _as_far_as_possible():
+        os.chown(path, user, group)
+
+
+@contextlib.contextmanager
+def _as_far_as_possible() -> Iterator[None]:
+    try:
+        yield
+    except AttributeError:  # this system has none
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
 def _copy_status(source: Path, target: Path) -> None:
     """Give a file the owner, mode, times and attributes of another file, as far as this user may."""
-    with contextlib.suppress(OSError, AttributeError):
-        status = source.lstat()
-        os.chown(target, status.st_uid, status.st_gid)
+    status = source.lstat()
+    set_owner(target, status.st_uid, status.st_gid)
     shutil.copystat(source, target)
 
 
@@ -154,11 +209,20 @@ def free_names(name: str) -> Iterator[str]:
 
 
 def link_file(
-    source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]]
+    source: Path,
+    folder: Path,
+    status: os.stat_result,
+    names: Callable[[str], Iterator[str]],
+    announce: Callable[[Path], None] = lambda path: None,
 ) -> tuple[Path, bool] | None:
-    """Give a file a second name; the name, and whether it is new. None if it cannot have one (another file system)."""
+    """Give a file a second name; the name, and whether it is new. None if it cannot have one (another file system).
+
+    `announce` is told a new name before it is there.
+    """
     for name in names(source.name):
         target = folder / name
+        if not os.path.lexists(target):
+            announce(target)
         try:
             os.link(source, target, follow_symlinks=False)
         except FileExistsError:
@@ -175,10 +239,18 @@ def link_file(
 
 
 def copy_file(
-    source: Path, folder: Path, status: os.stat_result, names: Callable[[str], Iterator[str]] = free_names
+    source: Path,
+    folder: Path,
+    status: os.stat_result,
+    names: Callable[[str], Iterator[str]] = free_names,
+    announce: Callable[[Path], None] = lambda path: None,
 ) -> Path:
-    """Copy a file under a free name, and give the name once the copy is safe on the disk."""
+    """Copy a file under a free name, and give the name once the copy is safe on the disk.
+
+    `announce` is told each new name before it is there.
+    """
     temporary = temporary_path(folder)
+    announce(temporary)
     try:
         with source.open("rb") as original, temporary.open("xb") as copy:
             if not os.path.samestat(os.fstat(original.fileno()), status):
@@ -195,6 +267,9 @@ def copy_file(
                 raise StaysError("its copy is not equal to it; check the disk of that folder")
         for name in names(source.name):
             target = folder / name
+            if os.path.lexists(target):
+                continue
+            announce(target)
             try:
                 os.link(temporary, target)
             except FileExistsError:
@@ -206,13 +281,10 @@ def copy_file(
                 except FileExistsError:
                     continue
                 temporary.replace(target)
-                return target
-            temporary.unlink()
             return target
         raise StaysError("its name is taken")
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        discard(temporary)
 
 
 def sync_folder(folder: Path) -> None:

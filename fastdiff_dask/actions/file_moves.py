@@ -5,6 +5,8 @@ A file goes only while the file that is kept for it exists. Both files are check
 - Both files are unchanged since they were compared.
 - The two paths are not two names of one file.
 - Neither file is a symbolic link.
+
+Where names and numbers do not tell whether the two paths are two files, `two_files` proves it.
 """
 
 import contextlib
@@ -13,9 +15,21 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .disk import copy_file, free_names, is_one_name, is_there, link_file, status_as_seen, sync_folder
+from ..urls import clamped
+from .disk import (
+    copy_file,
+    discard,
+    free_names,
+    is_one_name,
+    is_there,
+    link_file,
+    status_as_seen,
+    status_fields,
+    sync_folder,
+)
 from .journal import Record, place_of
 from .removals import Outcome, Removal, StaysError, Verify
+from .two_files import prove_two_files
 
 __all__ = [
     "act_on_each",
@@ -113,11 +127,14 @@ def act_on_each(
 def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
     path = removal.file.path
     try:
-        return Outcome(path, action(verify(removal)), None)
+        removal = verify(removal)
+        check_removal(removal)
+        prove_two_files(removal, record)
+        return Outcome(path, action(removal), None)
     except (StaysError, OSError) as error:
         reason = str(error) if isinstance(error, StaysError) else (error.strerror or str(error))
         with contextlib.suppress(OSError):  # the disk may be full; the outcome has the reason anyway
-            record.add("stay", path, reason=reason)
+            record.stay(path, reason)
         return Outcome(path, None, reason)
 
 
@@ -126,6 +143,7 @@ def _delete(removal: Removal, record: Record) -> None:
     record.add("delete", removal.file.path, **describe_removal(removal, record))
     check_removal(removal)
     Path(removal.file.path).unlink()
+    record.settle()
 
 
 def describe_removal(removal: Removal, record: Record) -> dict[str, Any]:
@@ -164,15 +182,18 @@ def move_file(
     if os.path.samestat(source.parent.stat(), folder.stat()):
         raise StaysError("it is in that folder already")
     names = free_names if names is None else names
-    target, made = link_file(source, folder, status, names) or (copy_file(source, folder, status, names), True)
+    target, made, was = _second_name(source, status, folder, names, record)
+    recorded = False
     try:
         sync_folder(folder)
         there = target.lstat()
         values: dict[str, Any] = {name: value(target) for name, value in more.items()}
-        values |= {} if made else {"before": True}
+        values |= ({} if made else {"before": True}) | was
         # file systems with coarser times round the time of modification
-        values |= {} if there.st_mtime_ns == removal.file.mtime_ns else {"to_mtime_ns": there.st_mtime_ns}
+        there_ns = clamped(there.st_mtime_ns)
+        values |= {} if there_ns == removal.file.mtime_ns else {"to_mtime_ns": there_ns}
         record.add(action, removal.file.path, to=str(target), **describe_removal(removal, record), **values)
+        recorded = True
         if not os.path.samestat(check_removal(removal), status):
             raise StaysError("it was replaced while it was moved")
         if not is_there(target, there):
@@ -182,7 +203,32 @@ def move_file(
         source.unlink()
     except BaseException:
         # the second name or copy may go only while the original is there
-        if made and is_there(source, status):
-            target.unlink(missing_ok=True)
+        original = is_there(source, status)
+        if recorded and not (original and (not made or discard(target))):
+            record.settle()  # undo takes the second name away, or brings the file back
+        elif original and made:
+            discard(target)
         raise
+    record.settle()
     return target
+
+
+def _second_name(
+    source: Path, status: os.stat_result, folder: Path, names: Callable[[str], Iterator[str]], record: Record
+) -> tuple[Path, bool, dict[str, Any]]:
+    """Give a file a second name, or a copy in another file system.
+
+    Returns
+    -------
+    The new path, whether it is new, and what the copy lacks of the original, as a field of the record.
+    """
+
+    def announce(path: Path) -> None:
+        record.add("temporary", str(path), of=str(source))
+
+    linked = link_file(source, folder, status, names, announce)
+    if linked is not None:
+        return *linked, {}
+    was = status_fields(source)
+    target = copy_file(source, folder, status, names, announce)
+    return target, True, {} if status_fields(target) == was else {"was": was}

@@ -11,7 +11,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -21,6 +21,7 @@ import platformdirs
 
 from ..errors import FastDiffError, UsageError
 from ..text import printable
+from ..urls import clamped
 from .disk import sync_folder
 from .removals import Removal
 
@@ -34,6 +35,7 @@ __all__ = [
     "new_journal",
     "place_of",
     "read_journal",
+    "unfinished_journals",
 ]
 
 # Fields of a line by its action, besides its path.
@@ -43,6 +45,7 @@ _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "link": (("kept", str), ("kind", str)),
     "delete": (("kept", str),),
     "metadata": (("before", str), ("sha256", str)),
+    "aside": (("to", str),),
 }
 _TRASH = re.compile(r"\.Trash(-\d+)?")
 
@@ -59,7 +62,11 @@ class Record:
     - "link": ``kept`` and ``kind``. For a file that was in the trash before, ``trashed``, its path there. For a file
       that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid`` and ``gid``.
     - "metadata": ``before`` and ``sha256``, the digests of a kept file that got another content.
-    - "stay": ``reason``; takes back the line before it of the same path.
+    - "stay": ``reason``; takes back the line before it of the same path, unless it has ``settled``.
+    - "aside": ``to``, the name of a file for a moment, see `two_files`.
+    - "temporary": ``path`` is a new file, which goes again; or a second name or copy ``of`` a file, until there is a
+      line with it as ``to``.
+    - "cleared": nothing of the lines "aside" and "temporary" before is left over.
     - "begin", the first line: ``path`` is the address of the store, ``command`` the action.
     - "undone": the file of this path is back.
 
@@ -77,15 +84,54 @@ class Record:
         self.path = Path(path)
         self.digests = digests
         self._file: BinaryIO | None = None
+        self._settled = False
+
+    @classmethod
+    def of(cls, journal: "Journal") -> "Record":
+        """Record that goes on in a journal that is there."""
+        record = cls(journal.path)
+        record._file = journal.path.open("ab", buffering=0)
+        if not journal.path.read_bytes().endswith(b"\n"):
+            record._file.write(b"\n")
+        return record
 
     def add(self, action: str, path: str, **values: Any) -> None:
-        """Write a line, and wait until it is on disk."""
+        """Write a line, and wait until it is on disk; after an error nothing of it is there."""
         if self._file is None:
-            self._file = self.path.open("xb")
+            self._file = self.path.open("xb", buffering=0)
             sync_folder(self.path.parent)
-        self._file.write(json.dumps({"action": action, "path": path, **values}).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        start = self._file.seek(0, os.SEEK_END)
+        rest = memoryview(json.dumps({"action": action, "path": path, **values}).encode() + b"\n")
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            if action != "temporary":  # what a power cut leaves of it is found in the folder
+                os.fsync(self._file.fileno())
+        except OSError:
+            self._take_back(start)
+            raise
+        self._settled = False
+
+    def _take_back(self, start: int) -> None:
+        assert self._file is not None
+        try:
+            self._file.truncate(start)
+        except OSError:
+            with contextlib.suppress(OSError):  # else the next line would be damaged as well
+                self._file.write(b"\n")
+
+    @property
+    def is_settled(self) -> bool:
+        """True if the action of the last line is done."""
+        return self._settled
+
+    def settle(self) -> None:
+        """Note that the action of the last line is done: whatever fails after it, the line stays true."""
+        self._settled = True
+
+    def stay(self, path: str, reason: str) -> None:
+        """Write that a file stays, which takes back the last line, unless its action is done."""
+        self.add("stay", path, reason=reason, **({"settled": True} if self._settled else {}))
 
     def close(self) -> None:
         """Close the file."""
@@ -107,12 +153,15 @@ class Journal(NamedTuple):
         Lines of actions that are not undone, see `Record`.
     damaged
         Number of lines that cannot be read. The last line may be cut off by a kill; its action did not begin.
+    unfinished
+        Lines of files that have another name, or are there, for a moment: left over if the process was killed then.
     """
 
     path: Path
     store: str
     lines: list[dict[str, Any]]
     damaged: int = 0
+    unfinished: Sequence[dict[str, Any]] = ()
 
     @property
     def actions(self) -> list[dict[str, Any]]:
@@ -133,7 +182,7 @@ def _may_come_back(line: dict[str, Any]) -> bool:
             return False
         # a file that has changed since it went is not moved back
         times = line["mtime_ns"], line.get("to_mtime_ns")
-        return (status.st_size, status.st_mtime_ns in times) == (line["size"], True)
+        return (status.st_size, clamped(status.st_mtime_ns) in times) == (line["size"], True)
     if "trashed" in line:  # the line for the trash counts
         return False
     try:
@@ -194,15 +243,18 @@ def new_journal(store: str) -> Path:
 
 def journals(store: str | None = None) -> list[Journal]:
     """Read the journals of this user, of one store or of all, that are not wholly undone; the oldest first."""
-    found = []
+    return [journal for journal in _all_journals() if store in (None, journal.store) and journal.lines]
+
+
+def unfinished_journals() -> list[Journal]:
+    """Read the journals of this user with lines of files that may be left over from a kill."""
+    return [journal for journal in _all_journals() if journal.unfinished]
+
+
+def _all_journals() -> Iterator[Journal]:
     for path in sorted(_folder().glob("*.jsonl")):
-        try:
-            journal = read_journal(path)
-        except OSError:  # a folder of that name, or one of another user
-            continue
-        if store in (None, journal.store) and journal.lines:
-            found.append(journal)
-    return found
+        with contextlib.suppress(OSError):  # a folder of that name, or one of another user
+            yield read_journal(path)
 
 
 def last_to_undo(store: str | None = None) -> tuple[Journal | None, list[Journal]]:
@@ -225,6 +277,7 @@ def read_journal(path: Path) -> Journal:
         If the file cannot be read.
     """
     lines: list[dict[str, Any]] = []
+    unfinished: list[dict[str, Any]] = []
     store, damaged = "", 0
     for text in path.read_bytes().split(b"\n"):
         if not text:
@@ -246,15 +299,21 @@ def read_journal(path: Path) -> Journal:
             case "stay":
                 # takes back the line of this file; if only a link was not made, the file is in the trash by the line
                 # before, and can come back
-                if lines and lines[-1]["path"] == name:
+                if lines and lines[-1]["path"] == name and not line.get("settled"):
                     lines.pop()
             case "undone":
                 lines = [one for one in lines if one["path"] != name]
             case "move" | "trash" | "link" | "delete" | "metadata":
                 lines.append(line)
+                if unfinished and unfinished[-1]["path"] == line.get("to"):
+                    unfinished.pop()
+            case "aside" | "temporary":
+                unfinished.append(line)
+            case "cleared":
+                unfinished.clear()
             case _:
                 damaged += 1
-    return Journal(path, store, lines, damaged)
+    return Journal(path, store, lines, damaged, unfinished)
 
 
 def place_of(path: str | os.PathLike[str]) -> str:

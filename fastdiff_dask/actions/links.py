@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from .disk import has_attributes, temporary_path
+from .disk import discard, has_attributes, temporary_path
 from .file_moves import act_on_each, check_removal, check_unchanged, describe_removal
 from .journal import Record
 from .removals import Outcome, Removal, StaysError, Verify
@@ -56,6 +56,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
             os.link(kept, place, follow_symlinks=False)
 
     temporary = temporary_path(source.parent)
+    record.add("temporary", str(temporary))
     try:
         link(temporary)  # fails before anything goes
         if digest and digest == kept_digest and not has_attributes(source):
@@ -70,10 +71,11 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
             if not os.path.samestat(check_removal(removal), status):
                 raise StaysError("it was replaced meanwhile")
             temporary.replace(source)
+            record.settle()
             return None
         target = trash_file(removal, record)
-        record.add("link", removal.file.path, kind=kind, trashed=str(target), **describe_removal(removal, record))
         try:
+            record.add("link", removal.file.path, kind=kind, trashed=str(target), **describe_removal(removal, record))
             # fails if another file has come there meanwhile
             if kind == "symlink":
                 link(source)
@@ -85,4 +87,4 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
             ) from None
         return str(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from .disk import free_names
+from .disk import discard, free_names
 from .file_moves import act_on_each, check_removal, check_unchanged, move_file
 from .journal import Record
 from .removals import Outcome, Removal, StaysError, Verify
@@ -43,14 +43,18 @@ def trash_file(removal: Removal, record: Record) -> Path:
     def names(name: str) -> Iterator[str]:
         for free in free_names(_shortened(name)):
             info = place / "info" / f"{free}.trashinfo"
+            if os.path.lexists(info):
+                continue
+            record.add("temporary", str(info))
             try:
                 # the process that makes this file has the name
+                reserved[free] = info
                 with info.open("x", encoding="ascii") as file:
                     now = time.strftime("%Y-%m-%dT%H:%M:%S")
                     file.write(f"[Trash Info]\nPath={quote(os.fsencode(path))}\nDeletionDate={now}\n")
             except FileExistsError:
+                del reserved[free]
                 continue
-            reserved[free] = info
             yield free
 
     used = ""
@@ -59,9 +63,11 @@ def trash_file(removal: Removal, record: Record) -> Path:
         used = target.name
         return target
     finally:
+        if not used and record.is_settled:  # it is there, whatever failed after that
+            reserved.popitem()
         for name, info in reserved.items():
             if name != used:
-                info.unlink(missing_ok=True)
+                discard(info)
 
 
 def _shortened(name: str) -> str:

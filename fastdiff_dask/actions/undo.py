@@ -3,7 +3,6 @@
 import contextlib
 import filecmp
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -12,11 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from ..urls import clamped
-from .disk import copy_file, is_one_name, link_file, remove_leftovers, status_as_seen, sync_folder, temporary_path
-from .journal import Journal, acting, read_journal
+from .disk import (
+    copy_file,
+    discard,
+    is_one_name,
+    link_file,
+    remove_leftovers,
+    set_owner,
+    set_status,
+    status_as_seen,
+    sync_folder,
+    temporary_path,
+)
+from .journal import Journal, Record, acting, read_journal
+from .leftovers import clear_leftovers
 from .removals import Outcome, Seen, StaysError
 
-__all__ = ["put_back", "undo"]
+__all__ = ["clear_away", "put_back", "undo"]
 
 
 def undo(journal: Journal) -> Iterator[Outcome]:
@@ -28,23 +39,36 @@ def undo(journal: Journal) -> Iterator[Outcome]:
         If another process is at work, see `journal.acting`.
     """
     with acting():
-        lines = read_journal(journal.path).actions  # another process may have brought some back meanwhile
+        clear_leftovers()
+        found = read_journal(journal.path)
+        lines = found.actions  # another process may have brought some back meanwhile
         places = [str(line[name]) for line in lines for name in ("path", "to") if name in line]
         remove_leftovers(os.path.dirname(place) for place in places)  # noqa: PTH120
-        with journal.path.open("ab") as file:
-            ended = journal.path.read_bytes().endswith(b"\n")
-            for outcome in put_back(lines):
+        record = Record.of(journal)
+        try:
+            for outcome in put_back(lines, record):
                 if outcome.reason is None:
-                    # an outcome names the file where it was in the trash, and where it is now
-                    line = json.dumps({"action": "undone", "path": outcome.to}).encode()
-                    file.write((b"" if ended else b"\n") + line + b"\n")
-                    ended = True
-                    file.flush()
-                    os.fsync(file.fileno())
+                    with contextlib.suppress(OSError):  # of a full disk: the file is back, as the next undo sees
+                        # an outcome names the file where it was in the trash, and where it is now
+                        record.add("undone", str(outcome.to))
                 yield outcome
+        finally:
+            record.close()
 
 
-def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
+def clear_away() -> int:
+    """Clear away what a kill has left, where there is nothing else to undo; give the number of files.
+
+    Raises
+    ------
+    FastDiffError
+        If another process is at work, see `journal.acting`.
+    """
+    with acting():
+        return clear_leftovers()
+
+
+def put_back(lines: list[dict[str, Any]], record: Record) -> Iterator[Outcome]:
     """Bring back the files of some lines of a `Record`, the last one first; nothing is overwritten.
 
     A file that is back already is no error, so that this can be done again after a kill at any moment.
@@ -53,6 +77,8 @@ def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
     ----------
     lines
         Lines of a record, without those that a "stay" or "undone" takes back.
+    record
+        Record that gets a line for each file that is there for a moment.
     """
     for line in reversed(lines):
         path = str(line["path"])
@@ -64,19 +90,19 @@ def put_back(lines: list[dict[str, Any]]) -> Iterator[Outcome]:
             if line["action"] == "link" and "sha256" not in line:
                 with contextlib.suppress(StaysError):  # the line of the file in the trash has the outcome
                     if _is_as_was(Path(line["trashed"]), line):
-                        _unlink(line)
+                        _unlink(line, record)
             elif line["action"] == "link":
-                _unlink(line)
+                _unlink(line, record)
                 yield Outcome(path, path, None)
             else:
-                yield Outcome(str(line["to"]), _return(line), None)
+                yield Outcome(str(line["to"]), _return(line, record), None)
         except (StaysError, OSError, KeyError, TypeError, ValueError) as error:
             # KeyError and the like come from damaged lines
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             yield Outcome(path, None, reason)
 
 
-def _unlink(line: dict[str, Any]) -> None:
+def _unlink(line: dict[str, Any], record: Record) -> None:
     """Remove a link. A file that was equal to the kept file is made a file of its own again."""
     path, kept = Path(line["path"]), Path(line["kept"])
     try:
@@ -96,19 +122,19 @@ def _unlink(line: dict[str, Any]) -> None:
         path.unlink()
         return
     temporary = temporary_path(path.parent)
+    record.add("temporary", str(temporary))
     try:
         shutil.copyfile(kept, temporary)
         with temporary.open("rb") as copy:
             os.fsync(copy.fileno())
             if hashlib.file_digest(copy, "sha256").hexdigest() != line["sha256"]:
                 raise StaysError("the image that was kept, and was equal to it, has changed since")
-        with contextlib.suppress(OSError, AttributeError):
-            os.chown(temporary, int(line.get("uid", -1)), int(line.get("gid", -1)))
+        set_owner(temporary, int(line.get("uid", -1)), int(line.get("gid", -1)))
         temporary.chmod(int(line["mode"]))
         os.utime(temporary, ns=(int(line["mtime_ns"]), int(line["mtime_ns"])))
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
 
 
 def _is_as_was(path: Path, line: dict[str, Any]) -> bool:
@@ -117,16 +143,31 @@ def _is_as_was(path: Path, line: dict[str, Any]) -> bool:
     except OSError:
         return False
     times = (line["mtime_ns"], line.get("to_mtime_ns", line["mtime_ns"]))
-    return stat.S_ISREG(status.st_mode) and status.st_size == line["size"] and status.st_mtime_ns in times
+    return stat.S_ISREG(status.st_mode) and status.st_size == line["size"] and clamped(status.st_mtime_ns) in times
 
 
-def _return(line: dict[str, Any]) -> str:
+def _return(line: dict[str, Any], record: Record) -> str:
     """Move a file back to where it was."""
     path, to = Path(line["path"]), Path(line["to"])
-    if not os.path.lexists(to):
-        if _is_as_was(path, line):
-            return str(line["path"])  # back already
+    if os.path.lexists(to):
+        _second_name(path, to, line, record)
+        if "was" in line:  # its copy in another file system had less
+            set_status(path, line["was"])
+        if clamped(path.lstat().st_mtime_ns) != line["mtime_ns"]:
+            os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
+        # a second name that the file had before it was moved stays
+        if not line.get("before") and not is_one_name(to, path):
+            to.unlink()
+    elif not _is_as_was(path, line):
         raise StaysError(f"{to} is not there any more")
+    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
+    if line.get("info") == str(info):  # no other file that a damaged journal may name
+        discard(info)
+    return str(line["path"])
+
+
+def _second_name(path: Path, to: Path, line: dict[str, Any], record: Record) -> None:
+    """Give a file its former name as well, if it has not got it yet."""
     if not _is_as_was(to, line):
         raise StaysError(f"{to} has changed since")
     if os.path.lexists(path):
@@ -135,27 +176,16 @@ def _return(line: dict[str, Any]) -> str:
         # stopped between the second name, or copy, and the end of the first one
         if not os.path.samestat(path.lstat(), to.lstat()) and not filecmp.cmp(path, to, shallow=False):
             raise StaysError("there is another file in its place")
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        seen = Seen(str(to), int(line["size"]), clamped(to.lstat().st_mtime_ns))
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
 
-        def name(_: str) -> Iterator[str]:
-            yield path.name
+    def name(_: str) -> Iterator[str]:
+        yield path.name
 
-        status = status_as_seen(seen, "it")
-        moved = link_file(to, path.parent, status, name)
-        if moved is None and not os.path.lexists(path):
-            copy_file(to, path.parent, status, name)
-        elif moved is None:
-            raise StaysError("there is another file in its place")
-        sync_folder(path.parent)
-    with contextlib.suppress(OSError):
-        if clamped(path.lstat().st_mtime_ns) != line["mtime_ns"]:
-            os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
-    # a second name that the file had before it was moved stays
-    if not line.get("before") and not is_one_name(to, path):
-        to.unlink()
-    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
-    if line.get("info") == str(info):  # no other file that a damaged journal may name
-        info.unlink(missing_ok=True)
-    return str(line["path"])
+    status = status_as_seen(Seen(str(to), int(line["size"]), clamped(to.lstat().st_mtime_ns)), "it")
+    moved = link_file(to, path.parent, status, name)
+    if moved is None and not os.path.lexists(path):
+        copy_file(to, path.parent, status, name, lambda made: record.add("temporary", str(made)))
+    elif moved is None:
+        raise StaysError("there is another file in its place")
+    sync_folder(path.parent)

@@ -144,7 +144,9 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
         for one in reversed(journals(url)):
             click.echo(describe_journal(one))
         return
-    found = _newest(store, url) if journal is None else _named(journal, url)
+    found = _newest(store, url, clear=yes) if journal is None else _named(journal, url)
+    if found is None:
+        return
     click.echo(describe_journal(found))
     if found.damaged:
         click.echo(f"{found.damaged} lines of it are damaged, and are left out")
@@ -155,14 +157,21 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
         click.echo("Nothing was done: --yes brings them back.")
 
 
-def _newest(store: str | None, url: str | None) -> "Journal":
-    """Find the newest journal of which something can be undone, and name those of which nothing can."""
+def _newest(store: str | None, url: str | None, *, clear: bool) -> "Journal | None":
+    """Find the newest journal of which something can be undone, and name those of which nothing can.
+
+    None if there is no such journal, but something that a kill has left was cleared away.
+    """
     from ..actions.journal import last_to_undo
+    from ..actions.undo import clear_away
     from ..outputs.terminal import describe_journal
 
     found, hopeless = last_to_undo(url)
     for one in hopeless:
         click.echo(f"{describe_journal(one)}: what went is gone from there, or has changed")
+    if found is None and clear and (count := clear_away()):
+        click.echo(f"{count} files that a killed apply had left half done were cleared away, or have their name again")
+        return None
     if found is None:
         where = "" if store is None else f" of {store}"
         raise UsageError(f"there is nothing to undo{where}; what was deleted, or is back already, is not counted")

@@ -279,9 +279,11 @@ class Project(Job):
     def undo(self) -> "list[Outcome]":
         """Bring back the files that the last `apply` to this store, in any process, has moved, trashed or linked."""
         from ..actions.journal import last_to_undo
-        from ..actions.undo import undo
+        from ..actions.undo import clear_away, undo
 
         found, _ = last_to_undo(self.saved_url)
+        if found is None and clear_away():
+            return []
         if found is None:
             raise UsageError(f"there is nothing to undo of {self.saved_url}; what was deleted cannot come back")
         return list(undo(found))
