@@ -18,7 +18,9 @@ __all__ = [
     "ReadSettings",
     "ThumbnailSettings",
     "aspect_factor",
+    "check_flag",
     "check_shift",
+    "check_threshold",
     "check_whole",
     "default_threshold",
 ]
@@ -34,22 +36,56 @@ PIXEL_LIMIT = 178_956_970
 _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
 
 
-def check_whole(name: str, value: object, lowest: int = 1) -> None:
-    """Refuse a value that is no whole number, or is below the lowest one.
+def check_whole(name: str, value: object, lowest: int = 1, highest: int | None = None, unit: str = "") -> None:
+    """Refuse a value that is no whole number, or is out of its range.
+
+    Parameters
+    ----------
+    name, value
+        The argument and its value.
+    lowest, highest
+        The range.
+    unit
+        Unit for the message, such as " of bits".
 
     Raises
     ------
     UsageError
         With the name and the value.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-        raise UsageError(f"{name} is {value!r}; it must be a whole number from {lowest}")
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or value < lowest or (highest is not None and value > highest):  # type: ignore[operator]
+        to = "" if highest is None else f" to {highest}"
+        raise UsageError(f"{name}={value!r} cannot be used; use a whole number{unit} from {lowest}{to}")
 
 
-def check_shift(amount: object) -> None:
+def check_shift(amount: object, name: str = "amount") -> None:
     """Refuse a shift, in bits, that leaves nothing of a byte."""
-    if isinstance(amount, bool) or not isinstance(amount, int) or not -7 <= amount <= 7:
-        raise UsageError(f"hash shift is {amount!r}; it must be a whole number of bits from -7 to 7")
+    check_whole(name, amount, -7, 7, " of bits")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse a value that is neither True nor False."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}={value!r} cannot be used; use True or False")
+
+
+def check_threshold(name: str, value: object, measure: str = "mse") -> float:
+    """Give a threshold as a number that an MSE, or a value of another measure, can be compared with.
+
+    Raises
+    ------
+    UsageError
+        With the name and the value.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    lowest = 0 if measure == "mse" else -math.inf
+    # also refuses NaN
+    if not number or not lowest <= value < math.inf or value == -math.inf:  # type: ignore[operator]
+        at_least = " from 0" if measure == "mse" else ""
+        usual = f", for example {DEFAULT_THRESHOLDS[measure]:g}" if measure in DEFAULT_THRESHOLDS else ""
+        raise UsageError(f"{name}={value!r} cannot be used; use a number{at_least}{usual}")
+    return float(value) + 0.0  # type: ignore[arg-type]  # −0.0 becomes 0.0
 
 
 def default_threshold(compare: object) -> float:
@@ -63,14 +99,10 @@ def default_threshold(compare: object) -> float:
     return DEFAULT_THRESHOLDS.get(compare if isinstance(compare, str) else "mse", DEFAULT_THRESHOLDS["mse"])
 
 
-def _integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UsageError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
-
-
 def _strings(name: str, value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"{name} is {value!r}; it must be a tuple of strings")
+        shown = list(value) if isinstance(value, tuple) else value
+        raise UsageError(f"{name}={shown!r} cannot be used; use a text or a list of texts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +134,9 @@ class IndexSettings:
             _strings(name, getattr(self, name))
         for extension in self.extensions:
             if not extension.startswith(".") or len(extension) < 2:
-                raise UsageError(f"extension {extension!r} does not start with a dot; write it as '.jpg'")
+                raise UsageError(
+                    f"extension {extension!r} in extensions= does not start with a dot; write it as '.jpg'"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +159,10 @@ class ThumbnailSettings:
     exact_decode: bool = False
 
     def __post_init__(self) -> None:
-        _integer("thumbnail width", self.width, 8, 1024)
-        _integer("thumbnail height", self.height, 8, 1024)
-        _integer("block_size", self.block_size, 1, 65_536)
-        if not isinstance(self.exact_decode, bool):
-            raise UsageError(f"exact_decode is {self.exact_decode!r}; it must be True or False")
+        check_whole("thumbnail_size_x", self.width, 8, 1024)
+        check_whole("thumbnail_size_y", self.height, 8, 1024)
+        check_whole("block_size", self.block_size, 1, 65_536)
+        check_flag("exact_decode", self.exact_decode)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -172,9 +205,9 @@ class ReadSettings:
     def __post_init__(self) -> None:
         limit = self.time_limit
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < 1e9:
-            raise UsageError(f"time limit is {limit!r}; it must be seconds for a file, or 0 for no limit")
+            raise UsageError(f"time_limit={limit!r} cannot be used; use seconds for a file, 0 for no limit, below 1e9")
         object.__setattr__(self, "time_limit", float(limit))
-        _integer("pixel limit", self.pixel_limit, 1, 2**62)
+        check_whole("pixel_limit", self.pixel_limit, 1, 2**62)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,27 +244,21 @@ class CompareSettings:
     hashes: str = ""
 
     def __post_init__(self) -> None:
-        threshold = self.similarity_threshold
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-            raise UsageError(f"similarity threshold {threshold!r} is not a number; use 0 or more, for example 200")
-        lowest = 0 if self.measure == "mse" else -math.inf
-        if not lowest <= threshold < math.inf or threshold == -math.inf:  # also refuses NaN
-            raise UsageError(f"similarity threshold {threshold} is out of range; use 0 or more, for example 200")
-        object.__setattr__(self, "similarity_threshold", float(threshold) + 0.0)  # −0.0 becomes 0.0
+        threshold = check_threshold("similarity_threshold", self.similarity_threshold, self.measure)
+        object.__setattr__(self, "similarity_threshold", threshold)
         factor = self.match_aspect_by
         if factor is not None:
             number = isinstance(factor, int | float) and not isinstance(factor, bool)
             if not number or not (factor == 0 or 1 <= factor < math.inf):
                 raise UsageError(
-                    f"match_aspect_by is {factor!r}; use 0 for the same size, 1 for the same aspect ratio, or a larger "
-                    f"number for ratios within this factor"
+                    f"match_aspect_by={factor!r} cannot be used; use 0 for the same size, 1 for the same aspect ratio, "
+                    f"or a larger number for ratios within this factor"
                 )
             object.__setattr__(self, "match_aspect_by", float(factor) + 0.0)
         for name in ("only_matching_hash", "skip_matching_hash"):
-            if not isinstance(getattr(self, name), bool):
-                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be True or False")
+            check_flag(name, getattr(self, name))
         if self.only_matching_hash and self.skip_matching_hash:
-            raise UsageError("only_matching_hash and skip_matching_hash leave no pairs; use one of them")
+            raise UsageError("only_matching_hash= and skip_matching_hash= leave no pairs together; use one of them")
 
     @property
     def measure_title(self) -> str:
@@ -281,8 +308,7 @@ def aspect_factor(only_matching_aspect: bool, match_aspect_by: float | None) -> 
     >>> aspect_factor(True, None), aspect_factor(False, 1.5)
     (1.0, 1.5)
     """
-    if not isinstance(only_matching_aspect, bool):
-        raise UsageError(f"only_matching_aspect is {only_matching_aspect!r}; it must be True or False")
+    check_flag("only_matching_aspect", only_matching_aspect)
     if not only_matching_aspect:
         return match_aspect_by
     if match_aspect_by not in (None, 1):

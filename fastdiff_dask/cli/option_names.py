@@ -1,4 +1,4 @@
-"""Names of options in messages: the library says ``store=``, the command line ``--store``."""
+"""Names of options in messages: the library says ``store=``, the command line ``--store``, or STORE."""
 
 import re
 
@@ -6,8 +6,8 @@ import click
 
 __all__ = ["with_options"]
 
-# An argument, and how its value begins: with nothing, a digit, or True, which an option does not repeat.
-_ARGUMENT = re.compile(r"(?<![\w/.=?&-])([a-z][a-z_]*)=(?:True\b|(?=(\d))|(?![\w/.\"'=]))")
+# An argument, and how its value begins: with nothing, a number, a text, or True, which an option does not repeat.
+_ARGUMENT = re.compile(r"(?<![\w/.=?&'\"-])([a-z][a-z_]*)=(?:True\b|(?=(-?(?:\d|inf\b|nan\b)|'))|(?![\w/.\"=]))")
 
 
 def with_options(message: str, group: click.Group, command: str | None) -> str:
@@ -32,20 +32,28 @@ def with_options(message: str, group: click.Group, command: str | None) -> str:
     >>> with_options("use block_size=512 or less, or another client=", several, "find")
     'use --block-size 512 or less, or another client='
     """
-    from .options import arguments_of
-
     names: dict[str, str] = {}
+    with_value: dict[str, str] = {}
     for name in sorted(group.commands, key=lambda name: name == command):
         if name == command or name != "difpy":  # its names are those of another program
             params = group.commands[name].get_params(click.Context(group.commands[name]))
-            options = [param for param in params if isinstance(param, click.Option)]
-            # of several options for one argument, the first one
-            names |= {
-                argument: max(option.opts, key=len) for option in options[::-1] for argument in arguments_of(option)
-            }
+            if name == command:
+                names |= {str(one.name): str(one.name).upper() for one in params if isinstance(one, click.Argument)}
+            names |= _names(params)
+            with_value |= _names([param for param in params if not getattr(param, "is_flag", False)])
 
     def named(match: re.Match[str]) -> str:
-        option = names.get(match[1])
-        return match[0] if option is None else f"{option} " if match[2] else option
+        name, value = match[1], match[2]
+        if name not in names:
+            return match[0]
+        return f"{with_value.get(name, names[name])} " if value else names[name]
 
     return _ARGUMENT.sub(named, message)
+
+
+def _names(params: list[click.Parameter]) -> dict[str, str]:
+    """Names on the command line by argument; of several options for one argument, the first one."""
+    from .options import arguments_of
+
+    options = [param for param in params if isinstance(param, click.Option)]
+    return {argument: max(one.opts, key=len) for one in options[::-1] for argument in arguments_of(one)}

@@ -67,8 +67,6 @@ def _declared(name: str, kind: Any, default: Any, option: Option) -> Callable[[]
         known = {"is_flag": True, "default": False}
     elif option.choices:
         known["type"] = click.Choice(option.choices)
-    elif option.lowest is not None:
-        known["type"] = click.IntRange(min=option.lowest)
     else:
         known["type"] = next((one for one in (float, int) if kind is one or one in get_args(kind)), str)
     text = (option.flag_help or option.help) + (f"  [default: {option.shown_default}]" if option.shown_default else "")
@@ -121,7 +119,7 @@ _OTHERS = {
     ),
     "gpu_tasks": _option(
         "--gpu-tasks",
-        type=click.IntRange(min=0),
+        type=int,
         metavar="N",
         group=RUN,
         fills=("sl_gpu_proc",),

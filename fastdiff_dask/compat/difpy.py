@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..actions.removals import Removal, Seen
+from ..config import check_whole
 from ..errors import UsageError
 from ..images.opening import image_extensions
 from ..project.locations import default_store
@@ -94,16 +95,11 @@ class DifPySettings:
                 raise UsageError(f"folder {first!r} is named twice; name it once")
         object.__setattr__(self, "directory", tuple(folders))
         cores = os.cpu_count() or 1
-        _between("px_size", self.px_size, *_PX_SIZES)
-        _between("processes", self.processes, 1, cores)
+        check_whole("px_size", self.px_size, *_PX_SIZES)
+        check_whole("processes", self.processes, 1, cores)
         if self.chunksize is not None:
-            _between("chunksize", self.chunksize, 1, 2**62)
+            check_whole("chunksize", self.chunksize, 1, 2**62)
         object.__setattr__(self, "similarity", _similarity(self.similarity))
-
-
-def _between(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"{name} is {value}; it must be a whole number from {low} to {high}")
 
 
 def _similarity(value: float | str) -> float:
@@ -114,7 +110,7 @@ def _similarity(value: float | str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < math.inf:
-        raise UsageError(f"similarity is {value!r}; use duplicates, similar, or an MSE from 0, for example 20")
+        raise UsageError(f"similarity={value!r} cannot be used; use duplicates, similar, or an MSE from 0, as 20")
     return number + 0.0  # −0.0 becomes 0.0
 
 

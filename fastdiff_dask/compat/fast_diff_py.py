@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ..config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
 from ..errors import UsageError
-from ..project.arguments import Directories, split_arguments
+from ..project.arguments import Directories, name_of, split_arguments
 from ..project.locations import checked_store
 from ..project.options import ClientOptions, Settings
 from ..project.project import Project
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["FastDifPy"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _under_the_name(name: str, method: _Method) -> _Method:
+    """Give a method another name, which Python's messages about wrong arguments have."""
+    assert isinstance(method, FunctionType)
+    copied = FunctionType(method.__code__, method.__globals__, name, method.__defaults__, method.__closure__)
+    copied.__kwdefaults__, copied.__doc__ = method.__kwdefaults__, method.__doc__
+    copied.__annotations__, copied.__module__ = method.__annotations__, __name__
+    copied.__qualname__ = f"FastDifPy.{name}"
+    return cast(_Method, copied)
 
 
 class FastDifPy(Project):
@@ -208,7 +221,7 @@ class FastDifPy(Project):
         for name in options:
             if name not in known:
                 raise UsageError(f"{name} is no option of from_config; write it into the file")
-        return cls.from_settings(read_settings(path), **options)
+        return cls.from_settings(read_settings(name_of("path", path)), **options)
 
     @classmethod
     def from_settings(
@@ -299,7 +312,7 @@ class FastDifPy(Project):
         indexed_dirs
         first_loop_done
         """
-        url = checked_store(os.fspath(store))
+        url = checked_store(name_of("store", store))
         settings, sources = recorded_settings(Store(url))
         settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
         return cls._of(
@@ -373,8 +386,10 @@ class FastDifPy(Project):
         >>> counts.new, len(clusters)
         (8, 4)
         """
-        settings = Settings(block_size=block_size, store=None if store is None else os.fspath(store), verbose=verbose)
-        sources = {"a": os.fspath(store_a), "b": os.fspath(store_b)}
+        settings = Settings(
+            block_size=block_size, store=None if store is None else name_of("store", store), verbose=verbose
+        )
+        sources = {"a": name_of("store_a", store_a), "b": name_of("store_b", store_b)}
         return cls._of(
             settings,
             ClientOptions(
@@ -394,9 +409,9 @@ class FastDifPy(Project):
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
-    index_the_dirs = Project.index
-    first_loop_iteration = Project.make_thumbnails
-    second_loop_iteration = Project.compare
+    index_the_dirs = _under_the_name("index_the_dirs", Project.index)
+    first_loop_iteration = _under_the_name("first_loop_iteration", Project.make_thumbnails)
+    second_loop_iteration = _under_the_name("second_loop_iteration", Project.compare)
 
     def estimate_disk_usage(self, print_results: bool = True) -> tuple[int, int]:
         """Bytes that the thumbnails of side a and of side b take in the store, before compression."""

@@ -136,13 +136,13 @@ class HashSettings:
         check_shift(self.amount)
         if self.function is not None and not callable(self.function):
             kind = type(self.function).__name__
-            raise UsageError(f"hash_function is of type {kind}; use a function of a thumbnail that gives str or bytes")
+            raise UsageError(f"hash_function= is of type {kind}; use a function of a thumbnail that gives str or bytes")
         known = ", ".join(repr(column.removesuffix("_hash")) for column in IMAGE_HASH_COLUMNS)
         if not isinstance(self.image_hashes, tuple):
-            raise UsageError(f"image_hashes is {self.image_hashes!r}; it must be a tuple of some of {known}")
+            raise UsageError(f"image_hashes={self.image_hashes!r} cannot be used; use a tuple of some of {known}")
         for name in self.image_hashes:
             if f"{name}_hash" not in IMAGE_HASH_COLUMNS:
-                raise UsageError(f"image_hashes has {name!r}; use some of {known}")
+                raise UsageError(f"image_hashes= has {name!r}; use some of {known}")
         if self.image_hashes:
             need("imagehash", "ImageHash", "hashes")
         if not self.name:

@@ -59,7 +59,7 @@ def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
     if not isinstance(compare, str) and not callable(compare):
         kind = type(compare).__name__
         raise UsageError(
-            f"compare is of type {kind}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images"
+            f"compare= is of type {kind}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images"
         )
     if compare == "ssim":
         need("skimage", "scikit-image", "ssim")
@@ -70,7 +70,9 @@ def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
     if isinstance(compare, str):
         if "." in compare:  # as `function_name` makes them
             raise UsageError(f"images were compared by the function {compare}; give it again, as compare=")
-        raise UsageError(f"compare is {compare!r}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images")
+        raise UsageError(
+            f"compare={compare!r} cannot be used; use 'mse', 'ssim', 'hamming' or a function of two chunks of images"
+        )
     return Measure(function_name(compare), compare)
 
 

@@ -1,7 +1,8 @@
 """Arguments of a project and of its stages, merged with its options."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,23 @@ from ..errors import UsageError
 from ..kernels.hashes import HashSettings
 from ..kernels.measures import Measure, resolve_measure
 from ..kernels.user_functions import check_sendable
-from .options import ClientOptions, Settings, declarations, excluded_by
+from .options import ClientOptions, Settings, declarations, excluded_by, renamed
 
-__all__ = ["Directories", "hash_settings", "merge_arguments", "merge_comparison", "names_of", "split_arguments"]
+__all__ = [
+    "Directories",
+    "hash_settings",
+    "merge_arguments",
+    "merge_comparison",
+    "name_of",
+    "names_of",
+    "split_arguments",
+]
 
 Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _CLIENT = declarations(ClientOptions)
+_ARGUMENTS = {name: option.argument for name, (_, option) in declarations(Settings).items() if option.argument}
+# Arguments with several texts that name no folders.
+_THINGS = {"extensions": "ending", "ignore_names": "pattern"}
 # Options that only stages have are no arguments of a project.
 _SETTINGS = {
     option.argument or name: name
@@ -24,8 +36,43 @@ _SETTINGS = {
 }
 
 
-def names_of(directories: Directories | None) -> tuple[str, ...]:
+@contextlib.contextmanager
+def _named_as_arguments() -> Iterator[None]:
+    """Name in errors the arguments, which the caller wrote, and not the settings."""
+    try:
+        yield
+    except UsageError as error:
+        raise type(error)(renamed(str(error), _ARGUMENTS)) from None
+
+
+def name_of(argument: str, value: object) -> str:
+    """Name of a file, a folder or another place, given as a text or a path.
+
+    Raises
+    ------
+    UsageError
+        If a value is no name; the message names the argument.
+    """
+    with contextlib.suppress(TypeError):
+        name = os.fspath(value)  # type: ignore[call-overload]
+        if isinstance(name, str):
+            return name
+    raise UsageError(f"{argument}={value!r} is no name; use a text or a Path")
+
+
+def names_of(directories: Directories | None, argument: str = "", what: str = "folder") -> tuple[str, ...]:
     """Names of one, several or no folders or other things, as a tuple.
+
+    Parameters
+    ----------
+    directories
+        The value of the argument.
+    argument, what
+        Name of the argument and of such a thing, for an error.
+
+    Returns
+    -------
+    The names.
 
     Raises
     ------
@@ -41,11 +88,12 @@ def names_of(directories: Directories | None) -> tuple[str, ...]:
             return names
     except TypeError:
         pass
-    raise UsageError(f"{directories!r} is no folder, nor a list of folders; name one by a text or a Path")
+    given = f"{argument}={directories!r}"
+    raise UsageError(f"{given} is no {what}, nor a list of {what}s; name one by a text or a Path")
 
 
 def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]:
-    """Split the arguments of `FastDifPy`, by name, into settings and the options of its client.
+    """Split the arguments of `FastDifPy` or `find_duplicates` into settings and the options of its client.
 
     Raises
     ------
@@ -57,21 +105,24 @@ def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]
     settings: dict[str, Any] = {}
     for name in arguments.keys() - _CLIENT.keys():
         if name not in _SETTINGS:
-            raise TypeError(f"got an unexpected keyword argument {name!r}")
+            raise TypeError(f"find_duplicates() got an unexpected keyword argument {name!r}")
         value, setting = arguments[name], _SETTINGS[name]
         if isinstance(getattr(Settings, setting), tuple):
-            value = names_of(value)
+            value = names_of(value, name, _THINGS.get(name, "folder"))
         elif isinstance(value, os.PathLike):
-            value = names_of(value)[0]
+            value = name_of(name, value)
         settings[setting] = value
-    return Settings(**settings), ClientOptions(**{name: arguments[name] for name in arguments.keys() & _CLIENT.keys()})
+    with _named_as_arguments():
+        options = Settings(**settings)
+    return options, ClientOptions(**{name: arguments[name] for name in arguments.keys() & _CLIENT.keys()})
 
 
 def merge_arguments(settings: Settings, defaults: Settings, **arguments: Any) -> Settings:
     """Merge arguments, by their names in `Settings`, into settings; the default counts for None."""
-    return replace(
-        settings, **{name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
-    )
+    with _named_as_arguments():
+        return replace(
+            settings, **{name: getattr(defaults, name) if value is None else value for name, value in arguments.items()}
+        )
 
 
 def hash_settings(

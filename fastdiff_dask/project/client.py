@@ -15,6 +15,7 @@ from ..runtime.connection import (
 from ..runtime.performance_report import PerformanceReport
 from ..runtime.workers import capacity, check_package, is_embedded
 from ..stages.sources import Origin
+from .arguments import name_of
 from .options import ClientOptions
 
 __all__ = ["ProjectClient"]
@@ -40,6 +41,9 @@ class ProjectClient:
     """
 
     def __init__(self, options: ClientOptions) -> None:
+        given = options.client
+        if given is not None and not isinstance(given, Client):
+            raise UsageError(f"client={given!r} is no Dask client; use Client('tcp://host:8786') of dask.distributed")
         for name, value in (("workers", options.workers), ("threads", options.threads)):
             if value is not None:
                 check_whole(name, value)
@@ -52,7 +56,7 @@ class ProjectClient:
         self.started: Client | None = None
         # begun by the first use, written by `close`
         path = options.performance_report
-        self._report = None if path is None else PerformanceReport(path)
+        self._report = None if path is None else PerformanceReport(name_of("performance_report", path))
 
     @property
     def own(self) -> Client | None:

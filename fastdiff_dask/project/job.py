@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ..config import check_threshold
 from ..errors import UsageError
 from ..kernels.cuda import check_gpu
 from ..kernels.hashes import HashSettings
@@ -151,7 +152,7 @@ class Job:
         UsageError
             If nothing was indexed yet.
         """
-        return Store(self.store_url)
+        return self._session.open()
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -402,8 +403,21 @@ class Job:
                 for drawn in draw_plots(store, self.client, result, folder, limit):
                     advance(drawn)
 
+    def _compared(self) -> tuple[Comparison, float]:
+        """The comparison that was run here, or the finished one that answers the settings; and the threshold asked."""
+        if self._comparison is not None and self._threshold is not None:
+            return self._comparison, self._threshold
+        asked = self.settings.comparison
+        chosen = choose_comparison(self.store, asked)
+        if not chosen.is_begun() or not is_finished(chosen):
+            begun = "the comparison is not finished" if chosen.is_begun() else "nothing was compared yet"
+            raise UsageError(f"{begun}; call second_loop_iteration() first")
+        return chosen, asked.similarity_threshold
+
     def result(self, similarity: float | None = None) -> Result:
-        """Pairs, clusters, errors and figures of the comparison that was run.
+        """Pairs, clusters, errors and figures of the comparison that was run here.
+
+        Without one, of the finished comparison in the store that answers the settings.
 
         The store records that this result was shown: the commands ``apply``, ``report`` and ``export`` take it.
 
@@ -423,7 +437,8 @@ class Job:
         """
         comparison, threshold = self._compared()
         compared = comparison.settings
-        threshold = threshold if similarity is None else similarity
+        if similarity is not None:
+            threshold = check_threshold("similarity", similarity, compared.measure)
         wanted = replace(compared, similarity_threshold=threshold).similarity_threshold
         if wanted > compared.similarity_threshold:
             raise UsageError(
@@ -443,8 +458,3 @@ class Job:
         remember_shown(self.saved_url, result.value.settings)
         self.seconds["results"] = round(time.monotonic() - start, 3)
         return result
-
-    def _compared(self) -> tuple[Comparison, float]:
-        if self._comparison is None or self._threshold is None:
-            raise UsageError("nothing was compared yet; call second_loop_iteration() first")
-        return self._comparison, self._threshold

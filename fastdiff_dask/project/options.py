@@ -9,6 +9,7 @@ pictures, ``sl_`` for the second, which compares them. No library of the work is
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import cached_property
@@ -25,6 +26,7 @@ from ..config import (
     ReadSettings,
     ThumbnailSettings,
     aspect_factor,
+    check_flag,
     check_shift,
     check_whole,
     default_threshold,
@@ -34,7 +36,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["GROUPS", "ClientOptions", "Option", "Settings", "declarations", "excluded_by"]
+__all__ = ["GROUPS", "ClientOptions", "Option", "Settings", "declarations", "excluded_by", "renamed"]
 
 # Headings of the options in --help.
 GROUPS = LOOK, COMPARE, WRITE, RUN = "What to look at", "How to compare", "What to write", "Where to run"
@@ -102,17 +104,18 @@ def declarations(kind: type) -> dict[str, tuple[Field[Any], Option]]:
 def _check_measure(name: str, value: object) -> None:
     # that of a function has a dot, as `user_functions.function_name` makes it
     if not isinstance(value, str) or (value not in DEFAULT_THRESHOLDS and "." not in value):
-        raise UsageError(f"{name} is {value!r}; use {', '.join(map(repr, DEFAULT_THRESHOLDS))}")
+        raise UsageError(f"{name}={value!r} cannot be used; use {', '.join(map(repr, DEFAULT_THRESHOLDS))}")
 
 
 def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UsageError(f"{name} is {value!r}; it must be seconds, more than 0")
+        raise UsageError(f"{name}={value!r} cannot be used; use seconds, more than 0")
 
 
 def _check_folders(name: str, value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
-        raise UsageError(f"{name} is {value!r}; it must be a folder or a list of folders")
+        shown = list(value) if isinstance(value, tuple) else value
+        raise UsageError(f"{name}={shown!r} cannot be used; use a folder or a list of folders")
 
 
 # as "200; 0.1 for ssim, 10 for hamming"
@@ -190,7 +193,7 @@ class Settings:
         flag="hash-shift",
         metavar="BITS",
         group=COMPARE,
-        check=lambda _, value: check_shift(value),
+        check=lambda name, value: check_shift(value, name),
     )
     fl_cpu_proc: int | None = _option(
         None,
@@ -443,6 +446,17 @@ class ClientOptions:
     )
 
 
+def renamed(message: str, names: dict[str, str]) -> str:
+    """Name arguments in a message otherwise: each as ``name=``.
+
+    Examples
+    --------
+    >>> renamed("sl_cpu_proc=0 cannot be used", {"sl_cpu_proc": "cpu_proc"})
+    'cpu_proc=0 cannot be used'
+    """
+    return re.sub(r"(?<![\w.])([a-z]\w*)(?==)", lambda match: names.get(match[1], match[1]), message)
+
+
 def excluded_by(given: dict[str, Any]) -> dict[str, Any]:
     """Values of other settings that turn these off where the given ones exclude them.
 
@@ -463,17 +477,17 @@ def _check(name: str, value: Any, declared: Field[Any], option: Option) -> None:
     kind = declared.type
     if option.check is not None:
         option.check(name, value)
-    if kind is bool and not isinstance(value, bool):
-        raise UsageError(f"{name} is {value!r}; it must be True or False")
-    if kind == bool | None and value not in (None, True, False):
-        raise UsageError(f"{name} is {value!r}; it must be True, False or None")
+    if kind is bool:
+        check_flag(name, value)
+    if kind == bool | None and value is not None:
+        check_flag(name, value)
     if option.lowest is not None and (value is not None or declared.default is not None):
         check_whole(name, value, option.lowest)
     if not option.place:
         return
     if not isinstance(value, tuple | str | None):
-        raise UsageError(f"{name} is {value!r}; it must be the name of a place")
+        raise UsageError(f"{name}={value!r} cannot be used; use the name of a place")
     for place in value if isinstance(value, tuple) else (value,):
         if isinstance(place, str) and (not place or "\0" in place):
             what = "with a zero character" if place else "that is empty"
-            raise UsageError(f"{name} has a name {what}; name a place, . is the current folder")
+            raise UsageError(f"{name}= has a name {what}; name a place, . is the current folder")

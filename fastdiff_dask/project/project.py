@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_SAMPLE
+from ..config import DEFAULT_SAMPLE, check_flag
 from ..errors import UsageError
 from ..results.collect import collect_errors
 from ..stages.estimate import Estimate, check_sample, estimate_job
@@ -13,7 +13,7 @@ from ..storage.cleanup import clean_store, print_left
 from ..storage.files import Files
 from ..storage.pending import check_read
 from ..storage.store import Store
-from .arguments import Directories, names_of
+from .arguments import Directories, name_of, names_of
 from .job import Job
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..actions.removals import Outcome
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
+    from ..results.keep_rules import KeepRules
 
 __all__ = ["Project"]
 
@@ -112,7 +113,7 @@ class Project(Job):
 
         store = self.store
         check_read(store)
-        return look_at_pair(store, self.roots, os.fspath(a), os.fspath(b), self.settings.comparison)
+        return look_at_pair(store, self.roots, name_of("a", a), name_of("b", b), self.settings.comparison)
 
     @property
     def errors(self) -> "pd.DataFrame":
@@ -160,7 +161,7 @@ class Project(Job):
         from ..outputs.export import write_export
 
         options: dict[str, Any] = {"table": table, "form": form, "password": password, "force": force}
-        return write_export(self._tables(similarity), os.fspath(target), **options)
+        return write_export(self._tables(similarity), name_of("target", target), **options)
 
     def _tables(self, similarity: float | None) -> "Tables":
         from ..outputs.tables import Tables
@@ -195,11 +196,10 @@ class Project(Job):
         Number of clusters that it shows.
         """
         from ..outputs.report import LIMIT, write_report
-        from ..results.keep_rules import KeepRules
 
-        rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
+        rules = _keep_rules(keep, prefer, protect)
         shown = LIMIT if limit is None else limit
-        return write_report(self.store, self.result(similarity), path, limit=shown, rules=rules)
+        return write_report(self.store, self.result(similarity), name_of("path", path), limit=shown, rules=rules)
 
     # -- what may go -------------------------------------------------------------------------------------------------
 
@@ -234,10 +234,9 @@ class Project(Job):
         from ..actions.decisions import Decisions, read_decisions
         from ..actions.journal import History
         from ..actions.removal_plan import plan_removals
-        from ..results.keep_rules import KeepRules
 
-        rules = KeepRules(rules=names_of(keep), prefer=names_of(prefer), protect=names_of(protect))
-        decided = Decisions() if decisions is None else read_decisions(self.store, decisions)
+        rules = _keep_rules(keep, prefer, protect)
+        decided = Decisions() if decisions is None else read_decisions(self.store, name_of("decisions", decisions))
         return plan_removals(self.store, self.result(similarity), rules, decided, history=History())
 
     def apply(
@@ -269,12 +268,17 @@ class Project(Job):
         The outcome for each file; of a file that stays, the reason.
         """
         from ..actions.apply import apply_plan
+        from ..actions.removal_plan import RemovalPlan
 
+        if not isinstance(plan, RemovalPlan):
+            raise UsageError(f"plan={plan!r} is no removal plan; plan() makes one")
         self._compared()
+        target = None if folder is None else name_of("folder", folder)
         if plan.apart:
             self._remember_apart(plan.apart)
-        settings = plan.value.settings
-        return list(apply_plan(Store(self.saved_url), plan, settings, action, folder, keep_metadata=keep_metadata))
+        return list(
+            apply_plan(Store(self.saved_url), plan, plan.value.settings, action, target, keep_metadata=keep_metadata)
+        )
 
     def undo(self) -> "list[Outcome]":
         """Bring back the files that the last `apply` to this store, in any process, has moved, trashed or linked."""
@@ -302,7 +306,12 @@ class Project(Job):
         """
         from ..actions.decisions import numbers_of_pairs
 
-        return self._remember_apart(numbers_of_pairs(self.result(), pairs))
+        named = list(pairs) if isinstance(pairs, Iterable) else [pairs]
+        for pair in named:
+            two = isinstance(pair, Sequence) and len(pair) == 2 and not isinstance(pair, str)
+            if not two or not all(isinstance(name, str) for name in pair):
+                raise UsageError(f"pairs={pairs!r} has {pair!r}, which is no pair; name two images by their paths")
+        return self._remember_apart(numbers_of_pairs(self.result(), named))
 
     def _remember_apart(self, numbers: list[tuple[int, int]]) -> int:
         from ..actions.decisions import remember_not_duplicates
@@ -333,9 +342,9 @@ class Project(Job):
             If there is no store.
         """
         for name, value in (("thumbs", thumbs), ("db", db), ("config", config)):
-            if not isinstance(value, bool):
-                raise UsageError(f"{name} is {value!r}; it must be True or False")
-        Store(self.saved_url)
+            check_flag(name, value)
+        if not Store.exists(self.saved_url):
+            raise UsageError(f"no store at {self.saved_url}; there is nothing to clean up")
         with self.writing():
             self._comparison = None if db else self._comparison
             others = clean_store(self.saved_url, thumbs=thumbs, db=db, config=config)
@@ -391,3 +400,11 @@ class Project(Job):
                 return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
             finally:
                 self._session.save()
+
+
+def _keep_rules(keep: Sequence[str], prefer: Directories, protect: Directories) -> "KeepRules":
+    from ..results.keep_rules import KeepRules
+
+    return KeepRules(
+        rules=names_of(keep, "keep", "rule"), prefer=names_of(prefer, "prefer"), protect=names_of(protect, "protect")
+    )

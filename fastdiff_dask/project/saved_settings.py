@@ -9,11 +9,17 @@ from ..errors import StoreMismatchError, UsageError
 from ..storage.local_files import replace_file
 from ..storage.store import Store
 from ..text import one_line
-from .options import Settings
+from .options import Settings, declarations, renamed
 
 __all__ = ["check_settings_file", "read_settings", "record_settings", "recorded_settings", "write_settings"]
 
 _LARGEST_FILE = 1 << 20
+# Settings by argument; an argument of two stages is of none.
+_SETTINGS = {
+    option.argument: name
+    for name, (_, option) in declarations(Settings).items()
+    if option.argument not in ("", "cpu_proc")
+}
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:
@@ -46,11 +52,14 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
     except UsageError:
         raise
     except ValueError as error:  # no TOML, or no UTF-8
-        raise UsageError(f"the settings in {path} are no TOML: {one_line(error)}") from None
+        raise UsageError(
+            f"the settings in {path} are no TOML: {one_line(error)}; write lines such as similarity_threshold = 200"
+        ) from None
     try:
         settings = Settings.from_values(values)
     except UsageError as error:
-        raise UsageError(f"in {path}: {error}") from None
+        text = renamed(str(error), _SETTINGS).replace("True or False", "true or false")
+        raise UsageError(f"in {path}: {text}") from None
     return settings.placed(file.absolute().parent)
 
 

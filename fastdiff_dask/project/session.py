@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from distributed import Client
 
-from ..errors import FastDiffError
+from ..errors import FastDiffError, UsageError
 from ..outputs.progress_bar import stage_bar
 from ..runtime.faults import connected
 from ..runtime.signals import is_asked, stoppable
@@ -52,6 +52,21 @@ class StoreSession:
         """Address of the newest state: `url`, once a store in memory was loaded, else `saved_url`."""
         return self.saved_url if self._copy is None else self.url
 
+    def open(self) -> Store:
+        """Open the newest state.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet.
+        """
+        try:
+            return Store(self.newest_url)
+        except UsageError:
+            if Store.exists(self.newest_url):
+                raise
+            raise UsageError(f"no store at {self.saved_url} yet; call index_the_dirs() first") from None
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the store for writing, if it is not held already."""
@@ -80,7 +95,7 @@ class StoreSession:
             This stage may make the store; for others it must be there.
         """
         if not first and self._copy is None:
-            Store(self.saved_url)  # that there is none is said before the lock makes its folder
+            self.open()  # that there is none is said before the lock makes its folder
         with connected(client), self.writing(), stoppable():
             self._held.check()
             try:

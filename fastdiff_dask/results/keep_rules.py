@@ -113,7 +113,7 @@ class KeepRules:
             for folder in folders:
                 there = not is_url(folder) and Path(os.path.expanduser(folder)).is_dir()  # noqa: PTH111 - Path raises without a home
                 if not there and not any(_in(place, folder) for place in places):
-                    raise UsageError(f"{name} names {printable(folder)}, which is no folder; name one that is there")
+                    raise UsageError(f"{name}= names {printable(folder)}, which is no folder; name one that is there")
 
 
 def _in(path: str, folder: str) -> bool:

@@ -89,7 +89,7 @@ def choose_stored(store: Store, name: str | None = None, threshold: float | None
         raise UsageError(f"no comparison {name!r} in the store, which has: {known}")
     finished = [one for one in begun if name in (None, one.name) and is_finished(one)]
     if not finished:
-        raise UsageError(f"no finished comparison in the store {store.url}; finish one by find with this store=")
+        raise UsageError(f"no finished comparison in the store {store.url}; the same find, run again, finishes one")
     shown = store.records.read_shown() if name is None else None
     asked = _only_settings(finished, threshold) if shown is None else shown.settings
     if threshold is not None:

@@ -234,15 +234,15 @@ def check_dashboard_address(address: str) -> None:
     UsageError
         If it is not ``host:port``, or the host is not this machine.
     """
-    host, _, port = address.rpartition(":")
     try:
+        host, _, port = address.rpartition(":")
         with socket.socket() as probe:
             probe.bind((socket.gethostbyname(host) if host else "", 0))
         valid = 0 <= int(port) < 65_536
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # the last one: it is no text
         valid = False
     if not valid:
-        raise UsageError(f"dashboard address {address!r} cannot be used; name an address of this machine, {_HOST}:8787")
+        raise UsageError(f"dashboard_address={address!r} cannot be used; name an address of this machine, {_HOST}:8787")
 
 
 def _is_free(port: int) -> bool:

@@ -87,11 +87,8 @@ def check_tiles(tile_side: int | None, sub_block: int | None) -> None:
     """
     for name, value in (("tile_side", tile_side), ("sub_block", sub_block)):
         if value is not None:
-            check_whole(name, value)
-    if sub_block is not None and sub_block > LARGEST_SUB_BLOCK:
-        raise UsageError(
-            f"sub_block is {sub_block}; all pairs of two are compared at once, use up to {LARGEST_SUB_BLOCK}"
-        )
+            # all pairs of two sub-blocks are compared at once
+            check_whole(name, value, highest=LARGEST_SUB_BLOCK if name == "sub_block" else None)
 
 
 def check_planned_memory(plans: list[Plan], settings: ThumbnailSettings, bytes_per_task: int) -> None:

@@ -78,6 +78,8 @@ def upload_package(client: Client) -> None:
     ...     upload_package(client)
     ...     check_package(client)
     """
+    if not isinstance(client, Client):
+        raise UsageError(f"client={client!r} is no Dask client; use Client('tcp://host:8786') of dask.distributed")
     if is_embedded(client):
         return  # they would import it anew, beside what this process uses
     package = Path(__file__).parents[1]

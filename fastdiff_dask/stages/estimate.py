@@ -15,8 +15,7 @@ import pandas as pd
 from distributed import Client
 from numpy.typing import NDArray
 
-from ..config import DEFAULT_SAMPLE, CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings
-from ..errors import UsageError
+from ..config import DEFAULT_SAMPLE, CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings, check_whole
 from ..images.decoder_pool import close_readers, reader
 from ..images.decoder_process import ListedFile, Request
 from ..kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
@@ -123,8 +122,7 @@ def check_sample(sample: int) -> None:
     UsageError
         If it is no whole number from 1.
     """
-    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
-        raise UsageError(f"sample is {sample!r}; it must be a whole number of files from 1")
+    check_whole("sample", sample, unit=" of files")
 
 
 def estimate_job(

@@ -1,5 +1,6 @@
 """Cleanup: only files of the store are removed; a file that no store writes stays."""
 
+import contextlib
 import re
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from ..errors import UsageError
 from ..text import printable
 from ..urls import is_url
 from .files import Files
-from .schema import CLEANED, LEASE, PLOTS
+from .schema import CLEANED, LEASE, LOCK, PLOTS
 from .store import Store
 
 __all__ = ["clean_store", "print_left"]
@@ -72,7 +73,10 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
             files.remove(name)
     if files.local:
         if thumbs and db:
-            files.remove(LEASE)  # the lock itself stays: another process may have it open
+            files.remove(LEASE)
+        if list(files.tree()) == [LOCK]:
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                files.remove(LOCK)  # a process that waits for it sees that it has gone, and makes another
         files.remove_empty_folders()
     known = (_THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS, _OTHERS)
     return sorted(name for name in files.tree() if not any(pattern.fullmatch(name) for pattern in known))

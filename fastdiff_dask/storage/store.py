@@ -302,7 +302,7 @@ def _read_attributes(files: Files) -> dict[str, Any]:
                 f"a worker on {socket.gethostname()} does not see the store at {url}; mount it there under the same "
                 f"path"
             )
-        raise UsageError(f"no store at {url}; find with store= makes one")
+        raise UsageError(f"no store at {url}; name one that find has made")
     try:
         attributes = group_attributes(files.read(f"{ARRAYS}/zarr.json"))
     except StoreMismatchError:
@@ -316,11 +316,18 @@ def _read_attributes(files: Files) -> dict[str, Any]:
         raise StoreMismatchError(f"the store at {url} cannot be read ({one_line(error)}); {remedy}") from None
     found = (attributes.get("format"), attributes.get("format_version"))
     if found[0] != FORMAT or found[1] not in READABLE_VERSIONS:
-        raise StoreMismatchError(
-            f"the store at {url} has format {one_line(f'{found[0]} {found[1]}', 50)}, this program reads {FORMAT} "
-            f"{FORMAT_VERSION}; name another store=, or delete it and start again"
-        )
+        raise StoreMismatchError(_other_format(url, *found))
     return attributes
+
+
+def _other_format(url: str, name: object, version: object) -> str:
+    """Message about a store that this program does not read."""
+    if name != FORMAT or not isinstance(version, int):
+        return f"the Zarr group at {url} is none of {FORMAT}; name another store="
+    is_newer = version > FORMAT_VERSION
+    remedy = "update fastdiff_dask to go on" if is_newer else "name another store=, or delete it and start again"
+    age, readable = "newer" if is_newer else "former", " and ".join(map(str, sorted(READABLE_VERSIONS)))
+    return f"the store at {url} has format {version} of a {age} fastdiff_dask, this one reads {readable}; {remedy}"
 
 
 def _is_store(files: Files) -> bool:

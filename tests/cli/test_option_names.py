@@ -13,7 +13,7 @@ from fastdiff_dask.cli.option_names import with_options
     ("command", "message", "named"),
     [
         ("find", "use block_size=512 or less", "use --block-size 512 or less"),
-        ("status", "wait for it to end, or name another store=", "wait for it to end, or name another --store"),
+        ("status", "wait for it to end, or name another store=", "wait for it to end, or name another STORE"),
         ("find", "leave out gpu_proc=, or compare=", "leave out --gpu, or --compare"),
         ("export", "replace it with force=True", "replace it with --force"),
         ("export", "leave out table= and form=", "leave out --what and --format"),
@@ -21,6 +21,13 @@ from fastdiff_dask.cli.option_names import with_options
         ("find", "no folder /photos/store=/x, s3://b/k?store=1", "no folder /photos/store=/x, s3://b/k?store=1"),
         ("find", "no setting 'store='", "no setting 'store='"),
         ("find", "it has a == b", "it has a == b"),
+        ("report", "no such place, name another store=", "no such place, name another STORE"),
+        ("export", "target= is none", "TARGET is none"),
+        ("find", "block_size=0 cannot be used", "--block-size 0 cannot be used"),
+        ("find", "similarity_threshold=nan cannot be used", "--threshold nan cannot be used"),
+        ("find", "time_limit=-3.0 cannot be used", "--time-limit -3.0 cannot be used"),
+        ("find", "sl_gpu_proc=-2 cannot be used", "--gpu-tasks -2 cannot be used"),
+        ("find", "dashboard_address='x' cannot be used", "--dashboard-address 'x' cannot be used"),
         ("difpy", "nothing but delete=", "nothing but --delete"),
     ],
 )

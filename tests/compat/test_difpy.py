@@ -138,10 +138,10 @@ def test_deleting_asks_first(photos, tmp_path, arguments, answer, goes):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-s", "near"), "similarity is 'near'; use duplicates, similar, or an MSE"),
-        (("-px", "5"), "px_size is 5; it must be a whole number from 10 to 1024"),
-        (("-proc", "0"), "processes is 0; it must be a whole number from 1"),
-        (("-ch", "0"), "chunksize is 0"),
+        (("-s", "near"), "--similarity 'near' cannot be used; use duplicates, similar, or an MSE"),
+        (("-px", "5"), "--px_size 5 cannot be used; use a whole number from 10 to 1024"),
+        (("-proc", "0"), "--processes 0 cannot be used; use a whole number from 1"),
+        (("-ch", "0"), "--chunksize 0 cannot"),
         (("-d", "true", "-mv", "there"), "--move_to and --delete exclude each other"),
         (("-mv", "{photos}"), "is the one to move to, or in it"),
         (("-la", "true"), "-la / --lazy is -dim / --same_dim"),

@@ -198,8 +198,8 @@ def quick_hash(thumbnail: NDArray[np.uint8]) -> bytes:
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
 def test_numbers_of_tasks_are_checked(tmp_path, simulated, client, value):
     with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client) as db:
-        for loop, name in ((db.first_loop_iteration, "fl"), (db.second_loop_iteration, "sl")):
-            with pytest.raises(fd.UsageError, match=f"{name}_cpu_proc is {value!r}; it must be a whole number from 1"):
+        for loop in (db.first_loop_iteration, db.second_loop_iteration):
+            with pytest.raises(fd.UsageError, match=f"^cpu_proc={value!r} cannot be used; use a whole number from 1"):
                 loop(cpu_proc=value)
 
 
@@ -267,13 +267,13 @@ def test_clean_up_everything(tmp_path, simulated, client, capsys):
     db.mse(persist=True)
     assert (tmp_path / "s.toml").exists()
     db.clean_up()
-    assert files_of(tmp_path / "store") <= {"writer.lock"}
+    assert not (tmp_path / "store").exists()
     assert not (tmp_path / "s.toml").exists()
     assert len(list((tmp_path / "photos").iterdir())) == 17
     assert capsys.readouterr().err == ""
-    with pytest.raises(fd.UsageError, match="nothing was compared yet"):
+    with pytest.raises(fd.UsageError, match=r"no store at .* yet; call index_the_dirs\(\) first"):
         db.result()
-    with pytest.raises(fd.UsageError, match="no store at"):
+    with pytest.raises(fd.UsageError, match="there is nothing to clean up"):
         db.clean_up()
     # and it can be done again
     again = finished(tmp_path, client)
@@ -333,7 +333,7 @@ def test_clean_up_settings_alone(tmp_path, simulated, client):
     db.clean_up(thumbs=False, db=False)
     assert before - files_of(tmp_path / "store") == {"settings.json"}
     db.clean_up(thumbs=False, db=False, config=False)
-    with pytest.raises(fd.UsageError, match="thumbs is 1; it must be True or False"):
+    with pytest.raises(fd.UsageError, match="thumbs=1 cannot be used; use True or False"):
         db.clean_up(thumbs=1)
 
 

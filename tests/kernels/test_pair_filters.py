@@ -285,13 +285,16 @@ def test_what_cannot_be_asked_for(tmp_path, client):
         db.first_loop_iteration()
         for options, line in (
             ({"only_matching_hash": True}, r"not all images have hashes of one kind; call first_loop_iteration\(comp"),
-            ({"only_matching_hash": True, "skip_matching_hash": True}, "leave no pairs; use one of them"),
-            ({"match_aspect_by": 0.5}, "match_aspect_by is 0.5; use 0 for the same size, 1 for the same aspect"),
-            ({"match_aspect_by": True}, "match_aspect_by is True"),
-            ({"match_aspect_by": float("nan")}, "match_aspect_by is nan"),
+            ({"only_matching_hash": True, "skip_matching_hash": True}, "leave no pairs together; use one of them"),
+            (
+                {"match_aspect_by": 0.5},
+                "match_aspect_by=0.5 cannot be used; use 0 for the same size, 1 for the same",
+            ),
+            ({"match_aspect_by": True}, "match_aspect_by=True"),
+            ({"match_aspect_by": float("nan")}, "match_aspect_by=nan"),
             ({"only_matching_aspect": True, "match_aspect_by": 2}, "only_matching_aspect= means match_aspect_by=1"),
-            ({"only_matching_aspect": 1}, "only_matching_aspect is 1; it must be True or False"),
-            ({"skip_matching_hash": "yes"}, "skip_matching_hash is 'yes'; it must be True or False"),
+            ({"only_matching_aspect": 1}, "only_matching_aspect=1 cannot be used; use True or False"),
+            ({"skip_matching_hash": "yes"}, "skip_matching_hash='yes' cannot be used; use True or False"),
         ):
             with pytest.raises(fd.UsageError, match=line):
                 db.second_loop_iteration(THRESHOLD, **options)
@@ -327,10 +330,13 @@ def test_on_the_command_line(tmp_path, client, case):
 
 
 MISTAKES = {
-    "factor": (("--match-aspect-by", "0.9"), "match_aspect_by is 0.9"),
+    "factor": (("--match-aspect-by", "0.9"), "--match-aspect-by 0.9 cannot"),
     "both": (("--only-matching-hash", "--skip-matching-hash"), "use one of them"),
     "two shapes": (("--only-matching-aspect", "--match-aspect-by", "2"), "use one of them"),
-    "shift": (("--only-matching-hash", "--hash-shift", "9"), "hash shift is 9"),
+    "shift": (
+        ("--only-matching-hash", "--hash-shift", "9"),
+        "--hash-shift 9 cannot be used",
+    ),
     "shift of nothing": (("--hash-shift", "3"), "--hash-shift is for"),
 }
 

@@ -39,8 +39,8 @@ def test_one_is_started_once_and_ended(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("workers", "threads", "message"),
     [
-        (0, None, "workers is 0; it must"),
-        (None, True, "threads is True; it must"),
+        (0, None, "workers=0 cannot"),
+        (None, True, "threads=True cannot"),
         (None, 2, "threads is for a client"),
     ],
 )

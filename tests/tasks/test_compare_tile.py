@@ -59,7 +59,7 @@ def test_a_few_new_images_beside_many_old_ones_make_few_tiles(db, tmp_path):
 
 
 def test_sub_blocks_that_make_huge_products_are_refused(db):
-    with pytest.raises(UsageError, match="sub_block is 60000"):
+    with pytest.raises(UsageError, match="sub_block=60000"):
         db.second_loop_iteration(sub_block=60_000)
 
 
