@@ -155,7 +155,11 @@ ERRORS = {
     "report no folder": (["find", "{tmp}/photos", "--performance-report", "{tmp}/no/x.html"], 2, "make it first"),
     "report is a folder": (["find", "{tmp}/photos", "--performance-report", "{tmp}"], 2, "is a folder"),
     "gpu tasks": (["find", "{tmp}/photos", "--gpu-tasks", "-1"], 2, "--gpu-tasks -1 cannot be used"),
-    "plot limit": (["find", "{tmp}/photos", "--plot-limit", "0"], 2, "--plot-limit 0 cannot be used"),
+    "plot limit": (
+        ["find", "{tmp}/photos", "--diff-plots", "{tmp}/d", "--plot-limit", "0"],
+        2,
+        "--plot-limit 0 cannot be used",
+    ),
     "estimate no folder": (["estimate", "{tmp}/nothing"], 2, "no folder"),
     "estimate no argument": (["estimate"], 2, "Missing argument 'DIR...'"),
     "estimate sample": (["estimate", "{tmp}/photos", "--sample", "0"], 2, "--sample 0 cannot be used"),

@@ -278,7 +278,7 @@ def test_images_need_no_comparison(run, store, tmp_path, client):
         assert run("export", tmp_path / "new", tmp_path / "x.csv", "--what", "images")[0] == 0
         code, _, err = run("export", tmp_path / "new", tmp_path / "y.csv")
         assert code == 2
-        assert f"no finished comparison in the store {tmp_path / 'new'}; finish one by find with this --store" in err
+        assert f"no finished comparison in the store {tmp_path / 'new'}; the same find, run again, finishes one" in err
         assert not (tmp_path / "y.csv").exists()
 
 
