@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,16 @@ from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import one_line, printable
 
-__all__ = ["FORMAT", "Decisions", "numbers_of_pairs", "read_decisions", "remember_not_duplicates"]
+__all__ = [
+    "FORMAT",
+    "Apart",
+    "Decisions",
+    "forget_not_duplicates",
+    "list_not_duplicates",
+    "numbers_of_pairs",
+    "read_decisions",
+    "remember_not_duplicates",
+]
 
 FORMAT = "fastdiff_dask decisions 1"
 _LARGEST = 1 << 28
@@ -37,6 +46,21 @@ class Decisions:
 
     marks: dict[int, str] | None = None
     not_duplicates: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Apart(NamedTuple):
+    """Two contents that people said are no duplicates.
+
+    Attributes
+    ----------
+    contents
+        SHA-256 of both files.
+    paths
+        Paths of the images with each content, sorted; empty where the store has none any more.
+    """
+
+    contents: tuple[str, str]
+    paths: tuple[list[str], list[str]]
 
 
 def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
@@ -158,3 +182,26 @@ def remember_not_duplicates(store: Store, pairs: Iterable[tuple[int, int]]) -> i
     if after != before:
         store.records.write_not_duplicates(after)
     return len(after) - len(before)
+
+
+def list_not_duplicates(store: Store) -> list[Apart]:
+    """List the pairs of contents that people said are no duplicates, in the order in which the store has them."""
+    pairs = store.records.read_not_duplicates()
+    wanted = {content for pair in pairs for content in pair}
+    roots = roots_of_store(store)
+    paths: dict[str, list[str]] = {}
+    for block in range(store.blocks if pairs else 0):
+        frame = store.read_partition(block, ["side", *FILE_NAME, "current", "content_hash"])
+        frame = frame[frame.current & frame.content_hash.isin(wanted)]
+        for content, path in zip(frame.content_hash, shown_paths(frame, roots), strict=True):
+            paths.setdefault(content, []).append(path)
+    return [Apart((a, b), (sorted(paths.get(a, ())), sorted(paths.get(b, ())))) for a, b in pairs]
+
+
+def forget_not_duplicates(store: Store, pairs: Iterable[tuple[str, str]]) -> int:
+    """Take pairs of contents out of the record of a store, which is locked for writing; gives their number."""
+    before, taken = store.records.read_not_duplicates(), set(pairs)
+    after = [pair for pair in before if pair not in taken]
+    if after != before:
+        store.records.write_not_duplicates(after)
+    return len(before) - len(after)

@@ -1,7 +1,6 @@
 """The removal plan: images that may go, each for a kept image to which it is similar."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from ..text import printable
 from ..urls import full_path, is_url
 from .decisions import Decisions
 from .journal import History, place_of
+from .neighbours import Neighbours
 
 __all__ = ["Chosen", "RemovalPlan", "Skipped", "plan_removals"]
 
@@ -40,6 +40,8 @@ class Chosen(NamedTuple):
         Size of this image's file in bytes.
     kept_is_protected
         True if the kept image lies in a protected folder: nothing is written into its file.
+    same_file
+        True if both files have the same bytes.
     """
 
     image: int
@@ -50,6 +52,7 @@ class Chosen(NamedTuple):
     value: float
     size: int
     kept_is_protected: bool = False
+    same_file: bool = False
 
 
 class Skipped(NamedTuple):
@@ -101,6 +104,7 @@ def plan_removals(
     decisions: Decisions | None = None,
     *,
     history: History | None = None,
+    only_identical: bool = False,
 ) -> RemovalPlan:
     """Choose the images of a result that may go.
 
@@ -109,6 +113,7 @@ def plan_removals(
     - In a chain a, b, c with similar pairs (a, b) and (b, c) only, b goes for a, and c stays.
     - With marks, only images marked "remove" go, each for a kept image. Images marked "keep" come first.
     - Images known as duplicates by their hash alone were not compared; they stay.
+    - Between two sides, a is the reference: nothing of it goes, unless the rules say so.
 
     Time and memory grow with the images in pairs, and with the pairs of different thumbnails (100 bytes a pair).
 
@@ -123,6 +128,8 @@ def plan_removals(
     history
         Record of earlier calls. An image moved or trashed by them is neither kept nor removed; an image for which
         another one went stays. By default, there were no earlier calls.
+    only_identical
+        Choose only images whose file has the same bytes as the file of the image that is kept.
 
     Returns
     -------
@@ -137,7 +144,7 @@ def plan_removals(
     candidates = _Candidates(store, result, rules, History([]) if history is None else history)
     if decisions.not_duplicates:
         result = _without(result, candidates.numbers, decisions.not_duplicates)
-    choice = _Choice(result, rules, candidates)
+    choice = _Choice(result, rules, candidates, only_identical)
     if decisions.marks is None:
         choice.by_rules()
     else:
@@ -184,8 +191,12 @@ class _Candidates:
         self.keys = [rules.key(row) for row in self.rows]
         self.protected = [rules.is_protected(row.place) for row in self.rows]
         self.aside = [history.is_aside(row.place) for row in self.rows]
+        reference = "a" if store.two_sides and not rules.both_sides else None
         self.why_stays = [
-            "it is in a protected folder" if closed else links.get(row.place) or history.is_target(row.place)
+            ("it is in a protected folder" if closed else None)
+            or ("it is in A, the reference" if row.side == reference else None)
+            or links.get(row.place)
+            or history.is_target(row.place)
             for row, closed in zip(self.rows, self.protected, strict=True)
         ]
         self.why_needed = [history.why_needed(row.place, row.content_hash) for row in self.rows]
@@ -204,11 +215,12 @@ class _Choice:
         As in `RemovalPlan`, but not sorted.
     """
 
-    def __init__(self, result: Result, rules: KeepRules, candidates: _Candidates) -> None:
+    def __init__(self, result: Result, rules: KeepRules, candidates: _Candidates, only_identical: bool) -> None:
         self.chosen: list[Chosen] = []
         self.skipped: list[Skipped] = []
         self._result, self._rules, self._candidates = result, rules, candidates
-        self._near = _Neighbours(result)
+        self._near = Neighbours(result)
+        self._only_identical = only_identical
         # group of equal thumbnails → (rank, row) of its best kept image
         self._kept: dict[int, tuple[int, int]] = {}
         # content hash → row of the first kept image
@@ -264,55 +276,35 @@ class _Choice:
 
     def _keep(self, row: int, rank: int) -> None:
         group = self._near.group(row)
-        self._equal.setdefault(self._candidates.rows[row].content_hash, row)
+        content = self._candidates.rows[row].content_hash
+        if content:
+            self._equal.setdefault(content, row)
         self._kept[group] = min(self._kept.get(group, (rank, row)), (rank, row))
 
     def _best_kept(self, row: int) -> int | None:
-        """Find the best kept image that is similar to an image."""
+        """Find the best kept image that is similar to an image, or only one with the same bytes."""
+        if self._only_identical:
+            twin = self._equal.get(self._candidates.rows[row].content_hash)
+            return twin if twin is not None and len(self._values(row, twin)) else None
         near = (self._kept[group] for group in self._near.groups(row) if group in self._kept)
         return min(near, default=(0, None))[1]
 
     def _remove(self, row: int, other: int, why: str) -> None:
-        result, candidates = self._result, self._candidates
-        (value,) = result.value.numbers(result.groups.between(row, np.array([other], np.int64)).values[:1])
+        candidates = self._candidates
+        (value,) = self._result.value.numbers(self._values(row, other)[:1])
         this, kept = candidates.rows[row], candidates.rows[other]
         numbers = candidates.numbers[row], candidates.numbers[other]
         protected = candidates.protected[other]
-        self.chosen.append(Chosen(*numbers, this.path, kept.path, why, float(value), int(this.size), protected))
+        same_file = this.content_hash == kept.content_hash != ""
+        size = int(this.size)
+        self.chosen.append(Chosen(*numbers, this.path, kept.path, why, float(value), size, protected, same_file))
+
+    def _values(self, row: int, other: int) -> NDArray[np.int64]:
+        """Give the stored value of a pair; none if the two are not similar."""
+        return self._result.groups.between(row, np.array([other], np.int64)).values
 
     def _skip(self, row: int, reason: str) -> None:
         self.skipped.append(Skipped(self._candidates.rows[row].path, reason))
-
-
-class _Neighbours:
-    """The groups of equal thumbnails to which an image is similar."""
-
-    def __init__(self, result: Result) -> None:
-        groups = result.groups
-        self._own = groups.makes_own_pairs
-        of = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
-        self._group = dict(zip(groups.members.tolist(), of.tolist(), strict=True))
-        ends: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
-        ends += [np.stack([chunk.first, chunk.second], axis=1) for chunk in groups.group_pairs()]
-        both = np.concatenate(ends)
-        both = both[both[:, 0] != both[:, 1]]
-        both = np.concatenate([both, both[:, ::-1]])
-        both = both[np.argsort(both[:, 0], kind="stable")]
-        self._others = both[:, 1]
-        self._starts = np.searchsorted(both[:, 0], np.arange(len(groups.starts)))
-
-    def group(self, row: int) -> int:
-        """The group of an image; a group of its own for an image in no pair of thumbnails."""
-        return self._group.get(row, -1 - row)
-
-    def groups(self, row: int) -> Iterator[int]:
-        """All groups whose images are similar to an image."""
-        group = self._group.get(row)
-        if group is None:
-            return
-        if self._own:
-            yield group
-        yield from self._others[self._starts[group] : self._starts[group + 1]].tolist()
 
 
 def _described(store: Store, result: Result) -> pd.DataFrame:

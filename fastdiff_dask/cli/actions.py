@@ -1,5 +1,6 @@
-"""The commands ``apply`` and ``undo``: a table of what would happen, which ``--yes`` does."""
+"""The commands ``apply`` and ``undo``: a table of what would happen, which ``--yes`` does; and ``decisions``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,11 @@ from ..text import printable
 
 if TYPE_CHECKING:
     from ..actions.journal import Journal
+    from ..actions.removal_plan import RemovalPlan
+    from ..actions.removals import Outcome
+    from ..storage.store import Store
 
-__all__ = ["apply", "undo"]
+__all__ = ["apply", "decisions", "undo"]
 
 _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 
@@ -43,7 +47,10 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
     "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
 )
 @click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
+@click.option("--only-identical", is_flag=True, help="Take only files that are byte for byte the same as one kept.")
+@click.option("--both-sides", is_flag=True, help="Of A against B, take images of A as well; else A is kept whole.")
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
+@click.option("--yes-really", is_flag=True, help="Do it, even if that is most of the images or a whole folder.")
 def apply(
     store: str,
     decisions: str | None,
@@ -54,7 +61,10 @@ def apply(
     keep_metadata: bool,
     threshold: float | None,
     comparison: str | None,
+    only_identical: bool,
+    both_sides: bool,
     yes: bool,
+    yes_really: bool,
     **flags: bool,
 ) -> None:
     """Remove the duplicates that were found in STORE. For each, an image that is similar to it is kept.
@@ -62,9 +72,9 @@ def apply(
     Both are read and compared again right before; a file that has changed stays. Moved, trashed and linked files can be
     brought back by undo. Without --yes nothing happens.
     """
-    from ..actions.apply import apply_plan
     from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
     from ..actions.journal import History, journals
+    from ..actions.limits import limits_passed
     from ..actions.removal_plan import plan_removals
     from ..outputs.terminal import describe_shown, print_merged, print_outcomes, print_removal_plan
     from ..project.locations import absolute_store
@@ -73,32 +83,70 @@ def apply(
     from ..storage.store import Store
 
     action = _named_action(flags, move)
+    yes = yes or yes_really
     if yes and action is None and decisions is None:
         raise UsageError(f"nothing is said to be done; use {_ACTIONS}")
-    keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
+    keep = KeepRules(rules=rules, prefer=prefer, protect=protect, both_sides=both_sides)
     opened = Store(absolute_store(store))
     if decisions is not None and (rules or prefer):
         raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
     decided = Decisions() if decisions is None else read_decisions(opened, decisions)
+    chosen = choose_stored(opened, comparison, threshold)
+    history = History(folder=move)
+    plan = plan_removals(opened, chosen.collect(), keep, decided, history=history, only_identical=only_identical)
+    print_removal_plan(plan, "--only-identical")
+    click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
+    if opened.two_sides and not both_sides:
+        click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
+    remember_shown(opened.url, chosen.settings)
+    passed = limits_passed(opened, plan)
+    for limit in passed:
+        click.echo(f"Look again: {limit}.")
+    if yes and action is not None and passed and not yes_really:
+        _ask_again(len(plan.chosen))
     if decided.not_duplicates and yes:
         with Store.lock(opened.url):
             new = remember_not_duplicates(opened, decided.not_duplicates)
         click.echo(f"{new} pairs are remembered as no duplicates")
-    chosen = choose_stored(opened, comparison, threshold)
-    plan = plan_removals(opened, chosen.collect(), keep, decided, history=History(folder=move))
-    print_removal_plan(plan)
-    click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
-    remember_shown(opened.url, chosen.settings)
     if action is None or not yes:
-        _say_what_would_happen(action, yes, keep_metadata)
+        _say_what_would_happen(action, yes, keep_metadata, bool(passed))
         return
     if action == "delete":
         click.echo("What is deleted cannot be brought back.")
-    done = list(apply_plan(opened, plan, chosen.settings, action, move, keep_metadata=keep_metadata))
+    done = _carry_out(opened, plan, action, move, keep_metadata)
     if keep_metadata:
         for one in journals(opened.url)[-1:]:
             print_merged(one)
     print_outcomes(done, action)
+
+
+def _carry_out(
+    store: "Store", plan: "RemovalPlan", action: str, folder: str | None, keep_metadata: bool
+) -> "list[Outcome]":
+    """Carry a plan out under a progress bar."""
+    from ..actions.apply import apply_plan
+    from ..outputs.progress_bar import stage_bar
+
+    done = []
+    with stage_bar("apply", len(plan.chosen), "files") as advance:
+        for outcome in apply_plan(store, plan, plan.value.settings, action, folder, keep_metadata=keep_metadata):
+            done.append(outcome)
+            advance(1)
+    return done
+
+
+def _ask_again(number: int) -> None:
+    """Ask on a terminal for the number of files that go; elsewhere, refuse."""
+    if not _on_terminal():
+        raise UsageError(f"nothing was done: the plan takes {number} files, see above; --yes-really does it")
+    if click.prompt(f"Type the number of files that go ({number}) to do it", default="", show_default=False) != str(
+        number
+    ):
+        raise UsageError(f"nothing was done: that is not the number of files, {number}")
+
+
+def _on_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
@@ -111,7 +159,7 @@ def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
     return named[0] if named else None
 
 
-def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool) -> None:
+def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool, beyond: bool) -> None:
     if keep_metadata:
         click.echo(
             "Before, date and GPS of a JPEG that goes are copied into the one that is kept, where it has none. "
@@ -119,7 +167,7 @@ def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool) -
         )
     did = "No file was touched" if yes else "Nothing was done"
     what = _ACTIONS if action is None else f"--{action}"
-    click.echo(f"{did}: this is what would happen. {what} and --yes does it.")
+    click.echo(f"{did}: this is what would happen. {what} and {'--yes-really' if beyond else '--yes'} does it.")
     if action == "delete":
         click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
 
@@ -185,3 +233,30 @@ def _named(name: str, url: str | None) -> "Journal":
         if journal.path.name == Path(name).name:
             return journal
     raise UsageError(f"{printable(name)} is no journal of something to undo; undo --list shows them")
+
+
+@click.command()
+@click.argument("store")
+@click.option("--forget", metavar="N", type=int, multiple=True, help="Take this one of the list back; may be repeated.")
+@click.option("--forget-all", is_flag=True, help="Take all of them back.")
+def decisions(store: str, forget: tuple[int, ...], forget_all: bool) -> None:
+    """List the pairs of STORE that were decided to be no duplicates, and take such decisions back."""
+    from ..actions.decisions import forget_not_duplicates, list_not_duplicates
+    from ..outputs.terminal import describe_apart
+    from ..project.locations import absolute_store
+    from ..storage.store import Store
+
+    opened = Store(absolute_store(store))
+    if not forget and not forget_all:
+        for line in describe_apart(list_not_duplicates(opened)) if opened.records.read_not_duplicates() else ["none"]:
+            click.echo(line)
+        return
+    with Store.lock(opened.url):
+        pairs = opened.records.read_not_duplicates()
+        wrong = [number for number in forget if not 1 <= number <= len(pairs)]
+        if wrong:
+            raise UsageError(
+                f"no decision {wrong[0]} in the list, which has {len(pairs)}; without --forget it is shown"
+            )
+        taken = pairs if forget_all else [pairs[number - 1] for number in forget]
+        click.echo(f"{forget_not_duplicates(opened, taken)} decisions were taken back")

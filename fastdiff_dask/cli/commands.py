@@ -12,7 +12,7 @@ import click
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
-from .actions import apply, undo
+from .actions import apply, decisions, undo
 from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import guide
@@ -39,7 +39,7 @@ def commands() -> None:
     """Find duplicate and similar images by comparing all with all, exactly."""
 
 
-for command in (find, compare, estimate, status, dashboard, report, export, apply, undo, difpy, guide):
+for command in (find, compare, estimate, status, dashboard, report, export, apply, undo, decisions, difpy, guide):
     commands.add_command(command)
 
 

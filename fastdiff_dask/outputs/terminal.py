@@ -23,11 +23,13 @@ from ..storage.store import Store
 from ..text import printable, with_unit
 
 if TYPE_CHECKING:
+    from ..actions.decisions import Apart
     from ..actions.journal import Journal
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
 
 __all__ = [
+    "describe_apart",
     "describe_estimate",
     "describe_ignored",
     "describe_journal",
@@ -250,6 +252,9 @@ def describe_store(url: str) -> str:
             lines.append(f"  answered by the finished comparison up to {other.settings.similarity_threshold:g}")
     if not comparisons:
         lines.append("Compare:    not begun")
+    apart = len(store.records.read_not_duplicates())
+    if apart:
+        lines.append(f"Decisions:  {_number(apart, 'pair')} decided to be no duplicates")
     shown = store.records.read_shown()
     if shown is not None:
         lines.append(f"Result:     {describe_shown(PairValue(shown.settings, settings), shown.at)}")
@@ -298,8 +303,8 @@ def _tile_map(plan: Plan) -> list[str]:
 # -- removal plans and their outcomes ----------------------------------------------------------------------------------
 
 
-def print_removal_plan(plan: "RemovalPlan") -> None:
-    """Print the images that may go, and the duplicates that stay."""
+def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
+    """Print the images that may go, and the duplicates that stay; `identical` is the option for equal files alone."""
     console = _console()
     if plan.chosen:
         table = Table(box=box.SIMPLE_HEAD)
@@ -322,6 +327,18 @@ def print_removal_plan(plan: "RemovalPlan") -> None:
     for line in lines:
         console.print(Text(line))
     console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
+    same = sum(one.same_file for one in plan.chosen)
+    if 0 < same < len(plan.chosen):
+        console.print(
+            f"{same} of them are byte for byte the same as the image that is kept: {identical} takes only these"
+        )
+
+
+def describe_apart(apart: "list[Apart]") -> Iterator[str]:
+    """Describe the pairs that were decided to be no duplicates, a numbered line each."""
+    for number, one in enumerate(apart, 1):
+        names = [printable(", ".join(paths)) if paths else "a file that is not there any more" for paths in one.paths]
+        yield f"{number}: {names[0]} and {names[1]}"
 
 
 def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +212,8 @@ class Project(Job):
         protect: Directories = (),
         decisions: str | os.PathLike[str] | None = None,
         similarity: float | None = None,
+        both_sides: bool = False,
+        only_identical: bool = False,
     ) -> "RemovalPlan":
         """List the images that may go, each with the image to keep, which is similar to it. No file is touched.
 
@@ -226,6 +229,10 @@ class Project(Job):
             duplicate of it. `apply` records these pairs in the store.
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
+        both_sides
+            Of A against B, take images of A as well; by default A is the reference, in which nothing goes.
+        only_identical
+            Take only files that are byte for byte the same as one that is kept.
 
         Returns
         -------
@@ -235,9 +242,12 @@ class Project(Job):
         from ..actions.journal import History
         from ..actions.removal_plan import plan_removals
 
-        rules = _keep_rules(keep, prefer, protect)
+        check_flag("both_sides", both_sides)
+        check_flag("only_identical", only_identical)
+        rules = replace(_keep_rules(keep, prefer, protect), both_sides=both_sides)
         decided = Decisions() if decisions is None else read_decisions(self.store, name_of("decisions", decisions))
-        return plan_removals(self.store, self.result(similarity), rules, decided, history=History())
+        result = self.result(similarity)
+        return plan_removals(self.store, result, rules, decided, history=History(), only_identical=only_identical)
 
     def apply(
         self,

@@ -24,17 +24,18 @@ RULES = {
     "shortest-path": "longer path",
 }
 _PREFERRED, _PATH = "in a later preferred folder, or in none", "path sorts later"
+_REFERENCE = "the other one is in A, the reference"
 
 
 def keep_order(width: int, height: int, size: int, path: str, side: str) -> tuple[Any, ...]:
-    """Sort key that puts the image to keep first: most pixels, then the largest file, then the path, then side a.
+    """Sort key that puts the image to keep first: side a, then most pixels, then the largest file, then the path.
 
     Examples
     --------
-    >>> min([(10, 10, 5, "b", "a"), (10, 10, 5, "a", "a"), (9, 9, 99, "c", "a")], key=lambda image: keep_order(*image))
+    >>> min([(10, 10, 5, "b", "a"), (10, 10, 5, "a", "a"), (99, 9, 9, "c", "b")], key=lambda image: keep_order(*image))
     (10, 10, 5, 'a', 'a')
     """
-    return -width * height, -size, path, side
+    return side, -width * height, -size, path
 
 
 def best_first(images: Iterable[Any]) -> list[Any]:
@@ -54,6 +55,8 @@ class KeepRules:
         Folders whose images are preferred, the first folder most.
     protect
         Folders from which no image goes.
+    both_sides
+        Between two sides, images of side a may go as well; otherwise it is the reference, which is kept whole.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class KeepRules:
     rules: tuple[str, ...] = ()
     prefer: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
+    both_sides: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rules", "prefer", "protect"):
@@ -88,12 +92,13 @@ class KeepRules:
             "shortest-path": len(image.path),
         }
         rules = (values[rule] for rule in self.rules)
-        return place, *rules, *keep_order(image.width, image.height, image.size, image.path, image.side)
+        side, *order = keep_order(image.width, image.height, image.size, image.path, image.side)
+        return "" if self.both_sides else side, place, *rules, *order, side
 
     def reason(self, key: Sequence[Any], better: Sequence[Any]) -> str:
         """Reason why an image goes, by its key and the key of the better image."""
         rules = (RULES[rule] for rule in (*self.rules, "most-pixels", "largest"))
-        reasons = zip(key, better, (_PREFERRED, *rules, _PATH, _PATH), strict=True)
+        reasons = zip(key, better, (_REFERENCE, _PREFERRED, *rules, _PATH, _PATH), strict=True)
         return next(reason for one, other, reason in reasons if one != other)
 
     def is_protected(self, place: str) -> bool:

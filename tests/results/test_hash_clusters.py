@@ -75,7 +75,7 @@ def brute_force(tmp_path: Path, amount: int) -> list[fd.Cluster]:
             pixels = np.asarray(picture) >> amount
             area = picture.width * picture.height
         key = min(np.rot90(pixels, turns).tobytes() for turns in range(4))
-        groups[key].append((-area, -path.stat().st_size, str(path)))
+        groups[key].append((path.parent.name, -area, -path.stat().st_size, str(path)))
     two_sides = (tmp_path / "b").exists()
     clusters = []
     for group in groups.values():
@@ -156,7 +156,7 @@ def test_what_to_keep_is_chosen_as_elsewhere(tmp_path, client, rng):
         db.second_loop_iteration(0)
         assert by_hash == db.get_duplicates()
     assert [Path(cluster.keep).name for cluster in by_hash[0]] == ["large.png", "small.bmp"]
-    assert keep_order(9, 9, 1, "b", "b") < keep_order(8, 8, 2, "a", "a")
+    assert keep_order(9, 9, 1, "b", "a") < keep_order(8, 8, 2, "a", "a") < keep_order(9, 9, 1, "b", "b")
 
 
 def test_only_current_images_that_can_be_read(tmp_path, client, rng):
