@@ -184,7 +184,7 @@ class _Candidates:
 
     def __init__(self, store: Store, result: Result, rules: KeepRules, history: History) -> None:
         images = _described(store, result)
-        rules.check_folders(images.place)
+        rules.check_folders(images.place, lambda: _all_places(store))
         links = _symbolic_links(store)
         self.rows = list(images.itertuples(index=False))
         self.numbers: list[int] = images.image.tolist()
@@ -319,6 +319,13 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
         place=pd.Series([name if is_url(name) else place_of(name) for name in names], dtype=object),
         content_hash=listed.content_hash.fillna("").astype(object),
     )
+
+
+def _all_places(store: Store) -> Iterator[str]:
+    """Give the absolute paths of all images of a store."""
+    for block in range(store.blocks):
+        for row in store.read_partition(block, FILE_NAME).itertuples():
+            yield full_path(row.root, row.path, row.path_bytes)
 
 
 def _symbolic_links(store: Store) -> dict[str, str]:

@@ -8,11 +8,11 @@ import filecmp
 import hashlib
 import os
 import re
-import unicodedata
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..stages.mounts import NUMBERED, folded_name, type_of_mount
 from ..urls import clamped
 from .removals import Removal, StaysError
 
@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["prove_two_files", "return_set_aside"]
 
 _ASIDE = re.compile(r"\.fastdiff-[0-9a-f]{32}\.aside")
-# File systems of one machine whose inode numbers are those on the disk: two numbers are two files.
-_NUMBERED = frozenset(("apfs", "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "hfs", "hfsplus", "jfs", "nilfs2"))
-_NUMBERED |= {"ntfs3", "ramfs", "reiserfs", "tmpfs", "udf", "ufs", "xfs", "zfs"}
-_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def prove_two_files(removal: Removal, record: "Record") -> None:
     """Prove that the file that goes and the file that is kept are two files, or refuse the removal.
 
-    Different contents, and different numbers on file systems of `_NUMBERED`, prove it at no cost. Otherwise the file
+    Different contents, and different numbers on file systems of `NUMBERED`, prove it at no cost. Otherwise the file
     that goes gets another name for a moment; `record` has both names before, so that `return_set_aside` gives it its
     name again after a kill.
 
@@ -67,41 +63,19 @@ def return_set_aside(line: dict[str, Any]) -> None:
 
 
 def _may_be_one(path: Path, kept: Path) -> bool:
-    if _folded_name(os.path.realpath(path)) == _folded_name(os.path.realpath(kept)):
+    if folded_name(os.path.realpath(path)) == folded_name(os.path.realpath(kept)):
         return True
-    types = _type_of_mount(path), _type_of_mount(kept)
+    types = type_of_mount(path), type_of_mount(kept)
     if path.lstat().st_dev == kept.lstat().st_dev:
         # numbers of one overlay are those of its layers
-        return not _NUMBERED.issuperset({kind for kind in types if kind not in ("", "overlay")})
-    return not _NUMBERED.issuperset(types)
-
-
-def _folded_name(name: str) -> str:
-    """Give a name in the form that all its spellings share, whatever a file system takes for equal."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def _type_of_mount(path: Path) -> str:
-    """Name the type of the file system of a path; empty if this system does not tell."""
-    try:
-        lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
-    except OSError:
-        return ""
-    around = os.path.realpath(path.parent)
-    best, found = "", ""
-    for line in lines:
-        mount, _, system = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount.split(" ")[4])
-        # of two mounts on one point, the later one is seen
-        if len(point) >= len(best) and (around + "/").startswith(point.rstrip("/") + "/"):
-            best, found = point, system.split(" ")[0]
-    return found
+        return not NUMBERED.issuperset({kind for kind in types if kind not in ("", "overlay")})
+    return not NUMBERED.issuperset(types)
 
 
 def _check_kept(removal: Removal, aside: Path, kept: Path, digest: str) -> None:
     """See that the file to keep is there and whole, while the other one has another name."""
     another_folder = os.path.realpath(kept.parent) != os.path.realpath(aside.parent)
-    one_name = _folded_name(kept.name) == _folded_name(os.path.basename(removal.file.path))  # noqa: PTH119
+    one_name = folded_name(kept.name) == folded_name(os.path.basename(removal.file.path))  # noqa: PTH119
     # this name was never looked up before: no cache of a mount answers for it
     if another_folder and one_name and os.path.lexists(kept.with_name(aside.name)):
         raise StaysError(f"it is the same file as the one to keep, {kept}, seen in another place")

@@ -4,14 +4,14 @@ Clusters use the order alone, removal plans the rules as well: both lie in a lay
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from ..errors import UsageError
+from ..stages.named_folders import NamedFolder
 from ..text import printable
-from ..urls import is_url, is_within
 
 __all__ = ["RULES", "KeepRules", "best_first", "keep_order"]
 
@@ -78,12 +78,21 @@ class KeepRules:
             if rule not in RULES:
                 raise UsageError(f"no rule {rule!r}; use {', '.join(RULES)}")
 
+    # looked at when they are first asked for
+    @cached_property
+    def _preferred(self) -> list[NamedFolder]:
+        return [NamedFolder(name) for name in self.prefer]
+
+    @cached_property
+    def _protected(self) -> list[NamedFolder]:
+        return [NamedFolder(name) for name in self.protect]
+
     def key(self, image: Any) -> tuple[Any, ...]:
         """Sort key that puts the image to keep first.
 
         `image` has path, place (the absolute path), side, width, height, size and mtime_ns.
         """
-        place = next((n for n, folder in enumerate(self.prefer) if _in(image.place, folder)), len(self.prefer))
+        place = next((n for n, folder in enumerate(self._preferred) if folder.holds(image.place)), len(self.prefer))
         values = {
             "most-pixels": -image.width * image.height,
             "largest": -image.size,
@@ -103,10 +112,17 @@ class KeepRules:
 
     def is_protected(self, place: str) -> bool:
         """Find whether an image, by its absolute path, lies in a protected folder."""
-        return any(_in(place, folder) for folder in self.protect)
+        return any(folder.holds(place) for folder in self._protected)
 
-    def check_folders(self, places: Iterable[str]) -> None:
-        """Refuse a folder that neither exists nor has any of the images: a slip of the pen would protect nothing.
+    def check_folders(self, places: Iterable[str], all_places: Callable[[], Iterable[str]]) -> None:
+        """Refuse a folder that has none of the images: a slip of the pen would protect nothing.
+
+        Parameters
+        ----------
+        places
+            Absolute paths of the images of a result.
+        all_places
+            Gives those of all images that were found; asked only if a folder has none of the first ones.
 
         Raises
         ------
@@ -114,16 +130,14 @@ class KeepRules:
             If there is such a folder.
         """
         places = list(places)
-        for name, folders in (("protect", self.protect), ("prefer", self.prefer)):
+        for name, folders in (("protect", self._protected), ("prefer", self._preferred)):
             for folder in folders:
-                there = not is_url(folder) and Path(os.path.expanduser(folder)).is_dir()  # noqa: PTH111 - Path raises without a home
-                if not there and not any(_in(place, folder) for place in places):
-                    raise UsageError(f"{name}= names {printable(folder)}, which is no folder; name one that is there")
-
-
-def _in(path: str, folder: str) -> bool:
-    if "://" in path or "://" in folder:
-        return is_within(path, folder)
-    # by the names, or with links followed
-    place, around = Path(path).absolute(), Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111
-    return place.is_relative_to(around) or (place.parent.resolve() / place.name).is_relative_to(around.resolve())
+                if any(map(folder.holds, places)) or any(map(folder.holds, all_places())):
+                    continue
+                shown = f"{name}= names {printable(folder.name)}"
+                if not folder.is_there:
+                    raise UsageError(f"{shown}, which is no folder; name one that is there")
+                raise UsageError(
+                    f"{shown}, in which none of the images lies; name the folder as it was named to find them, "
+                    "or leave it out"
+                )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..config import IndexSettings
 from ..images.opening import image_extensions
 from ..urls import clamped, is_within
+from .named_folders import NamedFolder
 from .roots import Root
 
 __all__ = ["IGNORED_NAME", "IGNORED_PATH", "NO_IMAGE", "Link", "ListedImage", "Walk", "has_extension", "ignored_names"]
@@ -99,6 +100,8 @@ class Walk:
         self._names = ignored_names(settings)
         paths = [Path(os.path.expanduser(path)) for path in settings.ignore_paths]  # noqa: PTH111
         self._paths = {str(form): IGNORED_PATH for path in paths for form in (path.absolute(), path.resolve())}
+        self._shown_in = [NamedFolder(path) for path in settings.ignore_paths]
+        self._shown_here: list[NamedFolder] = []
         if own is not None:
             self._paths[own] = _STORE
         # links may lead to a folder under another path
@@ -140,6 +143,7 @@ class Walk:
                 self._fail(root, folder, f"folder cannot be read: {error.strerror}")
                 continue
             below: list[str] = []
+            self._shown_here = [ignored for ignored in self._shown_in if ignored.may_show(folder)]
             for entry in entries:
                 try:
                     self._entry(root, entry, below)
@@ -161,6 +165,8 @@ class Walk:
             self._symbolic.append((root, entry.path))
         elif not self._is_image(entry.name):
             self.ignored[NO_IMAGE] += 1
+        elif any(ignored.shows(entry.path) for ignored in self._shown_here):
+            self.ignored[IGNORED_PATH] += 1
         else:
             status = entry.stat(follow_symlinks=False)
             # Windows gives the inode only with `os.stat`

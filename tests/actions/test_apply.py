@@ -130,6 +130,13 @@ def test_preferred_and_protected_folders(tmp_path, client, monkeypatch):
     with pytest.raises(fd.UsageError, match="prefer names x, which is no folder"):
         kept(prefer=["x"])
     (tmp_path / "photos" / "tw").mkdir()
+    for name in ("protect", "prefer"):
+        with pytest.raises(fd.UsageError, match=f"{name}= names photos/tw, in which none of the images lies; name the"):
+            kept(**{name: ["photos/tw"]})
+    save(tmp_path / "photos" / "tw" / "alone.png", picture(3))
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration(30.0)
     assert kept(protect=["photos/tw"]) == ({"one"}, set())
     # protected images are not better for that
     assert kept(protect=["photos/two"], keep=["most-pixels"])[0] == {"one"}

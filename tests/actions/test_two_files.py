@@ -14,6 +14,7 @@ from fastdiff_dask.actions.file_moves import delete_files
 from fastdiff_dask.actions.journal import Record, acting, unfinished_journals
 from fastdiff_dask.actions.leftovers import clear_leftovers
 from fastdiff_dask.actions.removals import Removal, StaysError
+from fastdiff_dask.stages.mounts import NUMBERED, type_of_mount
 
 ACT = """
 import json, sys
@@ -89,7 +90,7 @@ def test_names_that_fold_to_the_same_are_looked_at(tmp_path, record):
 
 
 def test_a_file_system_of_this_machine_costs_nothing(tmp_path, record):
-    if two_files._type_of_mount(tmp_path / "x") not in two_files._NUMBERED:
+    if type_of_mount(tmp_path / "x") not in NUMBERED:
         pytest.skip("inode numbers of this file system are not known to be those on the disk")
     for name in ("one.png", "two.png"):
         (tmp_path / name).write_bytes(b"equal")
@@ -114,7 +115,7 @@ def record(tmp_path):
 @pytest.fixture
 def doubtful(tmp_path, monkeypatch):
     """Two equal files on a file system that is not known."""
-    monkeypatch.setattr(two_files, "_type_of_mount", lambda path: "fuse")
+    monkeypatch.setattr(two_files, "type_of_mount", lambda path: "fuse")
     for name in ("one.png", "two.png"):
         (tmp_path / name).write_bytes(b"equal")
     return Removal(seen(tmp_path / "one.png"), seen(tmp_path / "two.png"))
