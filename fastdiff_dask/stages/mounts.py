@@ -18,7 +18,7 @@ def folded_name(name: str) -> str:
 
     Examples
     --------
-    >>> folded_name("Caf\u00c9.JPG") == folded_name("cafe\u0301.jpg")
+    >>> folded_name("\u00c9.JPG") == folded_name("e\u0301.jpg")
     True
     """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

@@ -86,8 +86,8 @@ def test_names_and_links(tmp_path, pictures, monkeypatch):
 
 def test_a_file_system_that_takes_spellings_for_equal(tmp_path, pictures, monkeypatch):
     """Simulated: any spelling leads to the folder there is."""
-    (pictures / "Caf\u00e9").mkdir()
-    (pictures / "Caf\u00e9" / "z.png").write_bytes(b"z")
+    (pictures / "\u00e9").mkdir()
+    (pictures / "\u00e9" / "z.png").write_bytes(b"z")
     status = named_folders._status
 
     def any_spelling(path):
@@ -99,7 +99,7 @@ def test_a_file_system_that_takes_spellings_for_equal(tmp_path, pictures, monkey
     monkeypatch.setattr(named_folders, "_status", any_spelling)
     for name in ("ALBUM", "Album"):
         assert NamedFolder(str(pictures / name)).holds(str(pictures / "album" / "in" / "y.png"))
-    assert NamedFolder(str(pictures / "cafe\u0301")).holds(str(pictures / "Caf\u00e9" / "z.png"))
+    assert NamedFolder(str(pictures / "e\u0301")).holds(str(pictures / "\u00e9" / "z.png"))
     assert not NamedFolder(str(pictures / "Album")).holds(str(pictures / "album2" / "x.png"))
 
 
