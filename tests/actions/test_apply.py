@@ -125,9 +125,9 @@ def test_preferred_and_protected_folders(tmp_path, client, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "photos" / "two" / "in")
     assert kept(prefer="link") == ({"two/in"}, set())
     assert kept(protect=tmp_path / "photos" / "two") == ({"one"}, {"two", "two/in"})
-    with pytest.raises(fd.UsageError, match="protect names photos/tw, which is no folder"):
+    with pytest.raises(fd.UsageError, match="protect= names photos/tw, which is no folder"):
         kept(protect=["photos/tw"])
-    with pytest.raises(fd.UsageError, match="prefer names x, which is no folder"):
+    with pytest.raises(fd.UsageError, match="prefer= names x, which is no folder"):
         kept(prefer=["x"])
     (tmp_path / "photos" / "tw").mkdir()
     for name in ("protect", "prefer"):

@@ -591,7 +591,7 @@ def test_extended_attributes_are_not_lost(tmp_path, photos, client):
 
 def test_users_that_there_are_not(tmp_path, photos, client):
     db = project(tmp_path, client)
-    with pytest.raises(fd.UsageError, match="protect names ~nosuch/x, which is no folder"):
+    with pytest.raises(fd.UsageError, match="protect= names ~nosuch/x, which is no folder"):
         db.plan(protect="~nosuch/x")
     (tmp_path / "s.toml").write_text('p_root_dir_a = ["~nosuch/photos"]\nignore_paths = ["~nosuch"]')
     with pytest.raises(fd.UsageError, match="~nosuch"):
