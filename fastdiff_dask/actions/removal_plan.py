@@ -1,6 +1,7 @@
 """The removal plan: images that may go, each for a kept image to which it is similar."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
