@@ -6,8 +6,8 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `compat`: the names of two other programs, fast_diff_py (`FastDifPy`) and difPy.
 - `project`: one project; its options, its client, its stages one after the other.
 - `outputs`: terminal, progress bars, report, plots, tables, JSON, SQL.
-- `actions`: the image to keep, the images that may go; removal and undo.
-- `results`: similar pairs, groups of equal thumbnails, clusters.
+- `actions`: the images that may go; removal and undo.
+- `results`: similar pairs, groups of equal thumbnails, clusters, the image to keep.
 - `stages`: index, thumbnails, comparison, as a client submits them; its docstring tells the journey of an image.
   `dashboard`, beside it: the live page of a store.
 - `tasks`: the functions that run on workers, a module for each bar of Dask's dashboard.

@@ -1,4 +1,4 @@
-"""What import-linter cannot see of the house; its contracts are in pyproject.toml, and CI runs them."""
+"""Rules of the house that import-linter cannot see; its contracts are in pyproject.toml, and CI runs them."""
 
 import ast
 import re
@@ -14,7 +14,8 @@ import yaml
 import fastdiff_dask
 
 PACKAGE = Path(fastdiff_dask.__file__).parent
-ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 WINGS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 # Plain tables, which may be as long as they are.
@@ -64,8 +65,13 @@ def test_docstrings_begin_with_a_noun_or_an_imperative():
     classes = [
         (name, node) for name, tree in MODULES.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
     ]
-    texts = [(name, ast.get_docstring(node)) for name, node in [*MODULES.items(), *classes, *FUNCTIONS]]
-    begun = re.compile(r"(What|Whether|Which|That|Where|So|Who)\b")
+    named = [*MODULES.items(), *classes, *FUNCTIONS]
+    for path in sorted(TESTS.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        with_texts = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        named += [(str(path.relative_to(TESTS)), node) for node in ast.walk(tree) if isinstance(node, with_texts)]
+    texts = [(name, ast.get_docstring(node)) for name, node in named]
+    begun = re.compile(r"(What|Whether|Which|That|Where|So|Who|How|When|Why)\b")
     assert [(name, text.splitlines()[0]) for name, text in texts if text and begun.match(text)] == []
 
 
@@ -84,7 +90,7 @@ def test_every_public_name_is_there():
 
 
 def test_the_installed_command_starts():
-    """What pip makes of the entry point: the wing's door has no `main`."""
+    """The entry point is as pip makes it: the wing's door has no `main`."""
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts
     for name, value in scripts.items():

@@ -118,7 +118,7 @@ class Place:
 
     def __init__(self, folder: Path, text: str) -> None:
         self.folder = folder
-        self.names = {"/mnt/camera": str(folder / "camera")}
+        self.names = {"/mnt/camera": str(folder / "camera"), "FOLDER": str(folder / "Pictures" / "trip")}
         self.namespace: dict[str, Any] = {"__name__": "block"}
         self._make_pictures()
         for name, place in (("STORE", "Pictures"), ("STORE_A", "Archive"), ("STORE_B", "camera")):
@@ -131,7 +131,7 @@ class Place:
         Path("decisions.json").write_text(json.dumps({"format": FORMAT, "marks": [], "not_duplicates": []}))
 
     def _make_pictures(self) -> None:
-        for place, images, duplicates in (("Pictures", 4, 3), ("Pictures/album", 2, 2), ("Archive", 3, 2)):
+        for place, images, duplicates in (("Pictures", 4, 3), ("Pictures/trip", 2, 2), ("Archive", 3, 2)):
             seed = len(place)
             simulate_images(self.folder / place, images=images, duplicates=duplicates, size=(96, 64), seed=seed)
         shutil.copytree(self.folder / "Archive", self.folder / "camera")

@@ -189,8 +189,11 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
 
     url = None if store is None else absolute_store(store)
     if listed:
-        for one in reversed(journals(url)):
+        known = journals(url)
+        for one in reversed(known):
             click.echo(describe_journal(one))
+        if not known:
+            click.echo(f"There is nothing to undo{'' if store is None else f' of {store}'}.")
         return
     found = _newest(store, url, clear=yes) if journal is None else _named(journal, url)
     if found is None:

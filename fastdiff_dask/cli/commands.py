@@ -84,7 +84,7 @@ def main() -> NoReturn:
     except FastDiffError as error:
         _fail(str(error), 1)
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        _fail(f"{error.format_message().rstrip('.')}{_help_of(error)}", 2)
     except BrokenPipeError:
         os._exit(1)  # the reader of our output has gone; flushing to it at exit would only fail again
     except (OSError, MemoryError) as error:
@@ -96,6 +96,13 @@ def main() -> NoReturn:
             raise
         _fail(f"{type(error).__name__}: {error}; finished work is kept, the same command goes on", 1)
     sys.exit(0)
+
+
+def _help_of(error: click.ClickException) -> str:
+    """Give the way out of an error of click."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    command = f" {ctx.info_name}" if ctx is not None and ctx.parent is not None else ""
+    return f"; fastdiff-dask{command} --help shows how"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -51,7 +51,7 @@ def find(directories: tuple[str, ...], config: str | None, json_path: str | None
     from .options import asked_settings
 
     if not directories and config is None:
-        raise click.UsageError("Missing argument 'DIR...'.")
+        raise click.UsageError("Missing argument 'DIR...'.", click.get_current_context())
     settings = asked_settings(config, **({"p_root_dir_a": directories} if directories else {}))
     _check_output(json_path)
     if settings.sl_gpu_proc and options["scheduler"] is None and options["scheduler_file"] is None:

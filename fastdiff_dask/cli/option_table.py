@@ -2,8 +2,8 @@
 
 import click
 
-from ..compat.run_state import NEEDLESS, RunState
-from ..project.options import Option, Settings, declarations
+from ..compat.run_state import RunState
+from ..project.options import NEEDLESS, Option, Settings, declarations
 from .find import find
 
 __all__ = ["option_table"]

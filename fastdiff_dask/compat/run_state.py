@@ -6,22 +6,14 @@ from typing import Any
 
 from ..errors import UsageError
 from ..images.display import project_html
-from ..project.options import Settings
+from ..project.options import NEEDLESS, Settings
 from ..storage.comparisons import Comparison
 from ..storage.pending import choose_comparison, is_finished, pairs_left, unread_blocks
 from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
 from ..text import printable, with_unit
 
-__all__ = ["NEEDLESS", "RunState", "show_state"]
-
-# Options of fast_diff_py that have no use here, and why.
-NEEDLESS = {
-    "sl_use_special_b_algo": "one plan of tiles is for one side and for two",
-    "sl_base_a": "one plan of tiles is for one side and for two",
-    "max_queue_size": "tasks are submitted in waves, some for each thread",
-    "retry_limit": "thumbnails are rows of an array, not files that need names",
-}
+__all__ = ["RunState", "show_state"]
 
 
 class RunState:

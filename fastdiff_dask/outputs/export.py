@@ -59,6 +59,12 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
                 raise UsageError(f"{target} is no file; name another one")
             if path.exists() and not force and not _is_own_file(path):
                 raise UsageError(f"{target} is no export; name another file, or replace it with force=True")
+        elif path.suffix and not path.exists() and not target.endswith(("/", os.sep)):
+            known = ", ".join(f".{ending}" for ending in FORMATS)
+            raise UsageError(
+                f"{target} ends in {path.suffix}, which is no format of a file; use {known}, or for a folder a name "
+                f"without an ending, or one that ends in /"
+            )
         elif path.exists() and not _is_own_folder(path):
             # force does not help: a folder may have anything in it
             endings = ", ".join(f".{ending}" for ending in FORMATS)

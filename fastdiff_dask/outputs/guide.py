@@ -5,8 +5,9 @@ import re
 from functools import cached_property
 from importlib import resources
 
-from rich.console import Console
-from rich.markdown import Markdown
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import Markdown, TableElement
+from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError
@@ -21,6 +22,21 @@ _PAGE_LINK = re.compile(r"\]\((\w+)\.md\)")
 _PICTURE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n+", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
+
+
+class _WholeTable(TableElement):
+    """A table that folds its cells where it is too wide, and cuts none."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in super().__rich_console__(console, options):
+            if isinstance(table, Table):
+                for column in table.columns:
+                    column.overflow = "fold"
+            yield table
+
+
+class _Page(Markdown):
+    elements = Markdown.elements | {"table_open": _WholeTable}
 
 
 class Page:
@@ -77,8 +93,8 @@ def find_page(subject: str) -> Page:
     if name in pages:
         return pages[name]
     near = [known for known in pages if name and name in known] or difflib.get_close_matches(name, pages, 3, 0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(pages)}"
-    raise UsageError(f"the guide has no page {printable(subject)!r}; {hint}")
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UsageError(f"the guide has no page {printable(subject)!r}; {hint}there are {', '.join(pages)}")
 
 
 def print_subjects() -> None:
@@ -97,7 +113,7 @@ def print_page(page: Page) -> None:
     if not console.is_terminal:
         print(page.text, end="")
         return
-    console.print(Markdown(_RELATIVE_LINK.sub(r"\1", _PICTURE.sub("", page.text))))
+    console.print(_Page(_RELATIVE_LINK.sub(r"\1", _PICTURE.sub("", page.text))))
 
 
 def _console() -> Console:

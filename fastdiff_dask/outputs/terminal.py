@@ -111,7 +111,7 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     else:
         summary = f"{_number(compared, 'image')} found: nothing to compare"
     if errors:
-        summary += f"; {len(errors)} files could not be compared"
+        summary += f"; {_number(len(errors), 'file')} could not be compared"
     console.print(summary)
     console.print(
         f"{_number(result.files['found'], 'file')} below the folders: {compared} compared, "

@@ -28,6 +28,8 @@ class ProjectClient:
     ----------
     options
         The client to use, or how to start one, see `connection.embedded_client`.
+    in_memory
+        The store is in the memory of this process.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class ProjectClient:
         If an option cannot be used, or is for a client that is started here, and another one was given.
     """
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, options: ClientOptions, in_memory: bool = False) -> None:
         given = options.client
         if given is not None and not isinstance(given, Client):
             raise UsageError(f"client={given!r} is no Dask client; use Client('tcp://host:8786') of dask.distributed")
@@ -49,6 +51,9 @@ class ProjectClient:
                 check_whole(name, value)
                 if options.client is not None:
                     raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
+        if in_memory and (options.workers is not None or (given is not None and not is_embedded(given))):
+            cluster = "a client= of other processes" if options.workers is None else "workers="
+            raise UsageError(f"workers in other processes see no store in memory; leave out in_memory= or {cluster}")
         if options.dashboard_address is not None:
             check_dashboard_address(options.dashboard_address)
         self._options = options

@@ -85,7 +85,7 @@ class Job:
     def __init__(
         self, settings: Settings, client: ClientOptions | None = None, sources: dict[str, str] | None = None
     ) -> None:
-        self._client = ProjectClient(client or ClientOptions())
+        self._client = ProjectClient(client or ClientOptions(), settings.in_memory)
         opened = open_two_stores(sources, settings) if sources else open_folders(settings)
         self._origin, self.roots = opened.origin, opened.origin.roots
         self._defaults = self.settings = opened.settings

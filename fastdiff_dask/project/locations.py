@@ -1,5 +1,6 @@
 """Places of the store and of the plots: as named, or by default, and never among the pictures."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -59,15 +60,26 @@ def default_store_of_two(stores: dict[str, str]) -> str:
 
 
 def _cache_place(first: str, identity: str) -> str:
-    import platformdirs
-
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in Path(first).name)[:40] or "root"
     digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+    return str(Path(_cache_folder(), f"{name}-{digest}"))
+
+
+def _cache_folder() -> str:
+    """Folder of all default stores."""
+    import platformdirs
+
     try:
-        cache = platformdirs.user_cache_dir("fastdiff_dask")
+        return str(Path(platformdirs.user_cache_dir("fastdiff_dask"), "stores"))
     except RuntimeError:
         raise UsageError("this user has no home folder; name a folder for the work with store=") from None
-    return str(Path(cache, "stores", f"{name}-{digest}"))
+
+
+def _is_default(place: str) -> bool:
+    """Tell whether a place is among the default stores, which may lie below the pictures: the index skips them."""
+    with contextlib.suppress(UsageError):
+        return is_within(place, str(Path(_cache_folder()).resolve()))
+    return False
 
 
 def absolute_store(store: str) -> str:
@@ -90,7 +102,7 @@ def checked_store(store: str, roots: Sequence[Root] = ()) -> str:
     files = Files(store)
     place = str(Path(files.root).resolve()) if files.local else store
     for root in roots:
-        if is_within(place, root.absolute):
+        if is_within(place, root.absolute) and not (files.local and _is_default(place)):
             raise UsageError(f"the store {store} is inside the photo folder {root.given}; name another place")
     if files.local:
         return str(Path(files.root).absolute())
@@ -114,8 +126,8 @@ def plot_folder(folder: str | None, store: str, roots: Sequence[Root]) -> str:
     return folder
 
 
-def check_outside(folder: str, roots: Sequence[Root]) -> None:
-    """Refuse a folder for plots that is inside one of the folders of pictures.
+def check_outside(folder: str, roots: Sequence[Root], what: str = "plots") -> None:
+    """Refuse a folder for plots, or another place to write to, that is inside one of the folders of pictures.
 
     Raises
     ------
@@ -126,7 +138,8 @@ def check_outside(folder: str, roots: Sequence[Root]) -> None:
     for root in roots:
         if place.is_relative_to(root.absolute):
             raise UsageError(
-                f"plots in {printable(folder)} would be pictures of {printable(root.given)}; name a folder outside"
+                f"{what} in {printable(folder)} would be among the pictures of {printable(root.given)}; name a place "
+                f"outside"
             )
 
 
@@ -149,6 +162,8 @@ def open_folders(settings: Settings) -> Opened:
     roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
     if not any(root.side == "a" for root in roots):
         raise UsageError("no folder to search; name at least one")
+    if settings.retain_config:
+        check_outside(str(settings.cfg_path), roots, "settings")
     store_url = default_store(roots) if settings.store is None else checked_store(settings.store, roots)
     if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
         check_outside(settings.sl_plot_output_dir, roots)

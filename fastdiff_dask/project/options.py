@@ -36,11 +36,37 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["GROUPS", "ClientOptions", "Option", "Settings", "declarations", "excluded_by", "renamed"]
+__all__ = [
+    "GROUPS",
+    "NEEDLESS",
+    "RECORDED",
+    "ClientOptions",
+    "Option",
+    "Settings",
+    "declarations",
+    "excluded_by",
+    "renamed",
+]
 
 # Headings of the options in --help.
 GROUPS = LOOK, COMPARE, WRITE, RUN = "What to look at", "How to compare", "What to write", "Where to run"
 
+
+# Options of fast_diff_py that have no use here, and why.
+NEEDLESS = {
+    "sl_use_special_b_algo": "one plan of tiles is for one side and for two",
+    "sl_base_a": "one plan of tiles is for one side and for two",
+    "max_queue_size": "tasks are submitted in waves, some for each thread",
+    "retry_limit": "thumbnails are rows of an array, not files that need names",
+}
+# Values of its configuration that are read from the store.
+RECORDED = frozenset(
+    (
+        *("state", "database", "retain_db", "less_optimized", "cli_args", "has_dir_b", "thumb_dir_a", "thumb_dir_b"),
+        *("enough_images_to_compare", "fl_errors", "fl_inserted_counter", "fl_use_workers", "sl_use_workers"),
+        *("sl_has_thumb", "sl_queue_status"),
+    )
+)
 
 # Two settings that exclude each other, and the value that turns the second one off.
 _EXCLUSIVE = (
@@ -379,6 +405,10 @@ class Settings:
 
         known = [one.name for one in fields(cls)]
         for name in values:
+            if name in NEEDLESS:
+                raise UsageError(f"{name} is of no use here: {NEEDLESS[name]}; leave it out")
+            if name in RECORDED:
+                raise UsageError(f"{name} is no setting: it is read from the store, as db.config.{name}; leave it out")
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"

@@ -134,4 +134,4 @@ Origin = Folders | TwoStores
 
 def _check_no_memory(urls: list[str]) -> None:
     if any(url.startswith("memory:") for url in urls):
-        raise UsageError("workers in other processes cannot see a store in memory; name a folder as the store")
+        raise UsageError("workers in other processes cannot see a store in memory; leave out in_memory=True or them")

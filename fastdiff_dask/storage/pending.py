@@ -52,7 +52,7 @@ def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:
 
 
 def hashing_of(store: Store) -> str:
-    """How the hashes of all images were made: function and shift.
+    """Function and shift by which the hashes of all images were made.
 
     Raises
     ------

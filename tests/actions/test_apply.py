@@ -1,4 +1,4 @@
-"""What may go, and that nothing is lost when it goes: every guarantee with a test that tries to break it."""
+"""Images that may go, and nothing is lost when they go: every guarantee with a test that tries to break it."""
 
 import itertools
 import json

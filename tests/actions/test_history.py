@@ -1,4 +1,4 @@
-"""What earlier calls of apply mean for later ones, and journals in every state: nothing is lost over several calls."""
+"""Earlier calls of apply before later ones, and journals in every state: nothing is lost over several calls."""
 
 import itertools
 import json
@@ -152,7 +152,7 @@ def test_a_chain_over_two_calls(tmp_path, client):
 
 
 def test_what_is_equal_byte_by_byte_may_follow(tmp_path, client):
-    """What went was equal to b: whatever is similar to b is similar to it."""
+    """The file that went was equal to b: images that are similar to b are similar to it."""
     folder = tmp_path / "photos"
     save(folder / "b.png", picture(2, 3))
     shutil.copy2(folder / "b.png", folder / "b 2.png")

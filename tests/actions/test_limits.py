@@ -1,4 +1,4 @@
-"""What takes most of the images, or a whole folder, is asked again; what is only the same bytes goes first."""
+"""A plan that takes most of the images, or a whole folder, is asked again; files of the same bytes go first."""
 
 import hashlib
 import re

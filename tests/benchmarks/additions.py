@@ -1,4 +1,4 @@
-"""What new pictures cost: the second run against the first, a table beside the bar.
+"""Cost of new pictures: the second run against the first, a table beside the bar.
 
     python tests/benchmarks/additions.py FOLDER
     python tests/benchmarks/additions.py FOLDER --images 2000 --new 20 --rounds 1     # a try

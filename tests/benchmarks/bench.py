@@ -1,4 +1,4 @@
-"""What the benchmarks share: a folder that keeps data and environments, measurements in processes of their own."""
+"""Shared parts of the benchmarks: a folder that keeps data and environments, measurements in processes of their own."""
 
 import argparse
 import contextlib
@@ -36,7 +36,7 @@ def make_parser(description: str, parts: list[str], peers: list[str]) -> argpars
 
 
 class Bench:
-    """What the measurements of one benchmark share.
+    """Shared parts of the measurements of one benchmark.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Bench:
         return result
 
     def log(self) -> Any:
-        """Where the peers may write what they like."""
+        """Folder in which the peers may write what they like."""
         return (self.folder / "log.txt").open("a")
 
     def ours(self, *arguments: object, script: str = "ours.py", threads: int | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What scheduling, committing and watching cost: a table beside the bars.
+"""Costs of scheduling, committing and watching: a table beside the bars.
 
     python tests/benchmarks/cluster.py FOLDER
     python tests/benchmarks/cluster.py FOLDER --images 2000 --rounds 1     # a try

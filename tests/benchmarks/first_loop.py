@@ -1,4 +1,4 @@
-"""How fast pictures are read, and how exactly, against a bare loop of Pillow and the peers; how fast they are listed.
+"""Speed and exactness of reading against a bare loop of Pillow and the peers; speed of listing.
 
     python tests/benchmarks/first_loop.py FOLDER --photos PHOTOS         # everything: about ten minutes
     python tests/benchmarks/first_loop.py FOLDER --only photos --images 300 --rounds 1       # a try

@@ -1,4 +1,4 @@
-"""Which files of a folder a command opens, in all its Python processes."""
+"""Files of a folder that a command opens, in all its Python processes."""
 
 import os
 import subprocess

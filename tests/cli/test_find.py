@@ -78,7 +78,7 @@ def test_unreadable_images_are_listed_and_not_fatal(run, tmp_path, simulated):
     code, out, _ = run("find", tmp_path / "photos", "--json", tmp_path / "out.json")
     assert code == 0
     assert "bad\\x1b[31m\\n.jpg: UnidentifiedImageError" in out
-    assert "1 files could not be compared" in out
+    assert "1 file could not be compared" in out
     assert json_of(tmp_path / "out.json")["errors"][0]["path"].endswith("bad\x1b[31m\n.jpg")
 
 

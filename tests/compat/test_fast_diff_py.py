@@ -1,4 +1,4 @@
-"""What users of fast_diff_py and difPy know: the example, the figures, the way of doing things."""
+"""Ways that users of fast_diff_py and difPy know: the example, the figures, the way of doing things."""
 
 import os
 import subprocess

@@ -41,6 +41,18 @@ def test_the_default_of_an_argument_is_that_of_its_option(name):
         assert default == field.default
 
 
+def test_the_defaults_of_find_duplicates_are_those_of_the_settings():
+    for name, parameter in inspect.signature(fd.find_duplicates).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if name == "similarity_threshold":
+                assert parameter.default == Settings().comparison.similarity_threshold
+            else:
+                found = [
+                    one for one, option in declarations(Settings).values() if (option.argument or one.name) == name
+                ]
+                assert [parameter.default] == [one.default for one in found], name
+
+
 def test_every_argument_is_declared():
     declared = {option.argument or name for name, (_, option) in declarations(Settings).items()}
     arguments = set(inspect.signature(fd.FastDifPy).parameters)

@@ -1,4 +1,4 @@
-"""What is seen of a store from outside equals what is in it, whatever state it is in, and costs little."""
+"""A store seen from outside equals its contents, whatever state it is in, and looking costs little."""
 
 import json
 import shutil

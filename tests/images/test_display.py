@@ -1,4 +1,4 @@
-"""What notebooks show: bars of progress, the project, clusters and pairs."""
+"""Display in notebooks: bars of progress, the project, clusters and pairs."""
 
 import base64
 import io

@@ -206,7 +206,7 @@ def test_on_the_command_line(tmp_path, photos, client):
 
 @pytest.mark.parametrize("how", ["other names", "protected", "read only"])
 def test_a_file_that_must_not_be_written(tmp_path, photos, client, how):
-    """What has nothing to give goes; what has stays, and so does the file."""
+    """A file with nothing to give goes; one that has something stays."""
     kept = photos / "kept.jpg"
     if how == "other names":
         os.link(kept, tmp_path / "other name.jpg")

@@ -304,7 +304,7 @@ def press_profile():
 
 
 def lab_is_signed():
-    """Whether Pillow keeps a* and b* of LAB as signed bytes: white has none of either."""
+    """Tell whether Pillow keeps a* and b* of LAB as signed bytes: white has none of either."""
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     (white,) = ImageCms.applyTransform(Image.new("RGB", (1, 1), "white"), to_lab).get_flattened_data()
     return white[1] < 64

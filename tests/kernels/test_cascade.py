@@ -288,7 +288,7 @@ def test_pictures_that_come_later(tmp_path, clients, sides):
 
 
 class Stopped(Exception):  # noqa: N818 - no error
-    """What a tile raises when enough of them were committed."""
+    """Error of a tile when enough of them were committed."""
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, tiles: int) -> list[int]:
@@ -308,7 +308,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, tiles: int) -> list[int]:
 
 
 def times_of(store: Path, tiles: list[int]) -> dict[Path, int]:
-    """When the files of some tiles were written."""
+    """Times at which the files of some tiles were written."""
     (folder,) = (store / "arrays.zarr" / "comparisons").glob("*/generations-*")
     paths = [path for tile in tiles for path in folder.glob(f"pairs-{tile}/**/*") if path.is_file()]
     paths += [folder / "compared" / f"c.{tile}.0" for tile in tiles]

@@ -1,4 +1,4 @@
-"""What can be known of CuPy's part without a GPU: that the names it uses are there, that its kernel compiles and works.
+"""CuPy's part without a GPU: the names that it uses are there, and its kernel compiles and works.
 
 The tests marked ``gpu``, in `test_device`, run it.
 """

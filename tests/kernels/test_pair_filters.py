@@ -458,7 +458,7 @@ def keys_of(some: list[tuple[int, int, str]]) -> np.ndarray:
 
 
 def matrix(rows: list, columns: list, filters: PairFilters) -> np.ndarray:
-    """Which pairs are wanted, by two loops and fractions."""
+    """Pairs that are wanted, by two loops and fractions."""
     wanted = np.ones((len(rows), len(columns)), bool)
     for (i, a), (j, b) in product(enumerate(rows), enumerate(columns)):
         if filters.aspect is not None:

@@ -65,6 +65,16 @@ def test_each_page_on_a_terminal(page, terminal, capsys):
     assert "report.png" not in text
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("page", guide_pages(), ids=lambda page: page.subject)
+def test_no_table_is_cut(page, width, monkeypatch, capsys):
+    console = Console(force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(guide, "Console", lambda **_: console)
+    print_page(page)
+    assert "…" not in page.text
+    assert "…" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -245,7 +245,7 @@ def test_between_two_sides_with_suggestions(tmp_path, client):
 
 
 def test_marks_say_one_thing(tmp_path, found, page):
-    """What is exported is what is shown, and a suggestion changes no mark."""
+    """The export has the marks that are shown, and a suggestion changes no mark."""
     report = tmp_path / "report.html"
     found.report(report)
     opened(page, report)

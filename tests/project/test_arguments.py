@@ -1,4 +1,4 @@
-"""What a stage is asked for: what is given counts, then the defaults; the threshold belongs to the measure."""
+"""Arguments of a stage: the given ones count, then the defaults; the threshold belongs to the measure."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a result says: pairs in full and in short, clusters, names as the user gave them, and the JSON file."""
+"""Contents of a result: pairs in full and in short, clusters, names as the user gave them, and the JSON file."""
 
 import json
 import math

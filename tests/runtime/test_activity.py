@@ -1,4 +1,4 @@
-"""What tasks tell of themselves, in the store and on Dask's own pages."""
+"""Activity of tasks, in the store and on Dask's own pages."""
 
 import json
 import threading

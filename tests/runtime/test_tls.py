@@ -91,7 +91,7 @@ def result_of(path):
 
 @pytest.fixture(scope="module")
 def local(folder):
-    """What a run without a cluster finds."""
+    """Result of a run without a cluster."""
     options = ["--threads", "1", "--dashboard-address", "127.0.0.1:0", "--quiet", "--json", str(folder / "local.json")]
     assert run(["find", str(folder / "photos"), "--store", str(folder / "local"), *options])[0] == 0
     return result_of(folder / "local.json")

@@ -1,4 +1,4 @@
-"""What workers lack is said before any work: the package, its version, the store, the pictures."""
+"""Lacks of workers are said before any work: the package, its version, the store, the pictures."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Which files are images, and what the store knows of them over time."""
+"""Files that are images, and their rows in the store over time."""
 
 import contextlib
 import os

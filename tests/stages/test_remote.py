@@ -594,7 +594,7 @@ def test_errors_are_one_line(bucket, s3_environment):
 
 
 def test_a_server_that_goes_away(bucket, tmp_path):
-    """What was finished stays; the error is one line."""
+    """Finished work stays; the error is one line."""
     bucket.put("a.png", picture(1))
     down = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     done = subprocess.run(

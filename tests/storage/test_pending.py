@@ -1,4 +1,4 @@
-"""What is left, and which comparison answers a question: decided once, so that all who ask are told the same."""
+"""Work that is left, and the comparison that answers a question: decided once, the same for all who ask."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def open_job(folder: Path, client) -> fd.FastDifPy:
 
 
 def state_at(db: fd.FastDifPy, threshold: float) -> RunState:
-    """How far the job is for somebody who asks for another threshold."""
+    """State of the job for somebody who asks for another threshold."""
     return RunState(replace(db.settings, similarity_threshold=threshold), db.store_url)
 
 

@@ -86,7 +86,7 @@ _kernel = cache(_Kernel)
 
 
 def _aligned(array):
-    """Where CuPy has its arrays, memory begins at multiples of 512 bytes."""
+    """The memory of an array of CuPy begins at multiples of 512 bytes."""
     space = np.empty(array.nbytes + 512, np.uint8)
     start = -space.ctypes.data % 512
     copy = space[start : start + array.nbytes].view(array.dtype).reshape(array.shape)

@@ -159,7 +159,7 @@ def result(out: Path) -> tuple[str, dict[str, Any]]:
 
 
 class Progress:
-    """What of a store was finished at a moment, to be compared with what a later run did."""
+    """The finished work of a store at a moment, to be compared with what a later run did."""
 
     def __init__(self, store: Path, images: int) -> None:
         self.blocks, self.tiles, self._chunks = finished(str(store))

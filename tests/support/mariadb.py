@@ -18,7 +18,7 @@ USER, PASSWORD = "diff", "ge:he/im@1%"
 
 
 def missing() -> str | None:
-    """What is not installed, if anything."""
+    """Name of the part that is not installed, if any."""
     return next((name for name in ("mariadb-install-db", "mariadbd") if shutil.which(name, path=PATH) is None), None)
 
 
