@@ -254,7 +254,29 @@ def peer_rows(collection: Collection, gpu: bool, searched: int, matrix: int, rou
         yield [f"{name}, {images} images{wrong}", f"{images**2 / seconds:.3g}", f"{seconds:.3g}"]
 
 
-def main() -> None:
+def card_of() -> tuple[str, float]:
+    """Name of the card with its driver, and instructions that it begins in a second."""
+    import cupy
+
+    card = cupy.cuda.runtime.getDeviceProperties(0)
+    attributes = cupy.cuda.Device(0).attributes
+    lanes = attributes["MultiProcessorCount"] * 128 * attributes["ClockRate"] * 1e3
+    return f"{card['name'].decode()}, driver {cupy.cuda.runtime.driverGetVersion()}, CuPy {cupy.__version__}", lanes
+
+
+def check_dense(few, device, products) -> None:
+    """See that the dense product is right to the bit: wrong results are not timed."""
+    there = device.to_device(few)
+    exact = mean_squared_errors(few, few, TRANSFORMS)
+    assert np.array_equal(device.to_host(mean_squared_errors_gpu(there, there, TRANSFORMS, products)), exact)
+
+
+def row(what: str, *figures: str) -> None:
+    """Print a row at once, as whatever comes later may fail."""
+    print(f"{what:70}" + "".join(f"{figure:>12}" for figure in figures), flush=True)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--dense", type=int, default=20_000)
@@ -262,7 +284,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-images", type=int, default=50_000, help="images that other programs search")
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     gpu = options.device == "gpu"
     start = time.perf_counter()
     everything = Collection(max(options.images, options.dense))
@@ -275,21 +301,10 @@ def main() -> None:
 
     device = CuPyDevice() if gpu else AsDevice()
     products = int8_products if gpu else integer_products
-    name = "the processor, with NumPy"
-    if gpu:
-        import cupy
-
-        card = cupy.cuda.runtime.getDeviceProperties(0)
-        attributes = cupy.cuda.Device(0).attributes
-        lanes = attributes["MultiProcessorCount"] * 128 * attributes["ClockRate"] * 1e3
-        name = f"{card['name'].decode()}, driver {cupy.cuda.runtime.driverGetVersion()}, CuPy {cupy.__version__}"
+    name, lanes = card_of() if gpu else ("the processor, with NumPy", 0.0)
     print(f"on {name}, {time.strftime('%Y-%m-%d')}", flush=True)
 
-    # checked first: what is wrong is not timed
-    few = everything.thumbnails[:300]
-    exact = mean_squared_errors(few, few, TRANSFORMS)
-    there = device.to_device(few)
-    assert np.array_equal(device.to_host(mean_squared_errors_gpu(there, there, TRANSFORMS, products)), exact)
+    check_dense(everything.thumbnails[:300], device, products)
     copies = {(copy.original, copy.copy) for copy in known_copies(options.images)}
     assert copies <= {(a, b) for a, b, _ in wanted}, "known copies are missing"
     all_tiles = tiles(options.images, options.side)
@@ -301,10 +316,6 @@ def main() -> None:
     def cold() -> None:
         device.free()
         search(collection, device, all_tiles)
-
-    def row(what: str, *figures: str) -> None:
-        # at once, as whatever comes later may fail
-        print(f"{what:70}" + "".join(f"{figure:>12}" for figure in figures), flush=True)
 
     def timed(what: str, entries: float, seconds: float) -> None:
         ratio = entries / seconds / (pairs / by_processor)

@@ -202,10 +202,10 @@ def test_no_thumbnails_have_no_hashes():
     ("options", "line"),
     [
         ({"amount": 8}, "amount=8 cannot be used"),
-        ({"function": "md5"}, "hash_function is of type str"),
-        ({"image_hashes": ("average", "colour")}, "image_hashes has 'colour'; use some of 'average', 'difference'"),
-        ({"image_hashes": "average"}, "must be a tuple"),
-        ({"image_hashes": ("",)}, "image_hashes has ''"),
+        ({"function": "md5"}, "hash_function= is of type str"),
+        ({"image_hashes": ("average", "colour")}, "image_hashes= has 'colour'; use some of 'average', 'difference'"),
+        ({"image_hashes": "average"}, "use a tuple"),
+        ({"image_hashes": ("",)}, "image_hashes= has ''"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(options, line):

@@ -213,7 +213,7 @@ def test_limits_and_mistakes(tmp_path, found):
     assert found.report(report, limit=2) == 2
     assert "only the first 2 clusters are shown, 3 are left out" in report.read_text()
     for limit in (0, True, "3"):
-        with pytest.raises(fd.UsageError, match="limit is"):
+        with pytest.raises(fd.UsageError, match="limit="):
             write_report(found.store, found.result(), report, limit=limit)
     with pytest.raises(fd.UsageError, match="cannot be written"):
         found.report(tmp_path / "none" / "report.html")
