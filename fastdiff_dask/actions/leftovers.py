@@ -22,7 +22,7 @@ def clear_leftovers() -> int:
     count = 0
     for journal in unfinished_journals():
         try:
-            for line in journal.unfinished:
+            for line in reversed(journal.unfinished):  # a description goes after its file
                 if line["action"] == "aside":
                     count += os.path.lexists(line["to"])
                     return_set_aside(line)

@@ -149,6 +149,10 @@ def _is_as_was(path: Path, line: dict[str, Any]) -> bool:
 def _return(line: dict[str, Any], record: Record) -> str:
     """Move a file back to where it was."""
     path, to = Path(line["path"]), Path(line["to"])
+    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
+    described = line.get("info") == str(info)  # no other file that a damaged journal may name
+    if described:
+        record.add("temporary", str(info))
     if os.path.lexists(to):
         _second_name(path, to, line, record)
         if "was" in line:  # its copy in another file system had less
@@ -160,8 +164,7 @@ def _return(line: dict[str, Any], record: Record) -> str:
             to.unlink()
     elif not _is_as_was(path, line):
         raise StaysError(f"{to} is not there any more")
-    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
-    if line.get("info") == str(info):  # no other file that a damaged journal may name
+    if described:
         discard(info)
     return str(line["path"])
 
