@@ -18,6 +18,7 @@ from .find import compare, estimate, find
 from .guide import guide
 from .option_names import with_options
 from .store import dashboard, export, report, status
+from .streams import check_output, keep_on_writing
 
 __all__ = ["commands", "main"]
 
@@ -68,8 +69,10 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than Unicode
+    keep_on_writing()
     try:
         commands.main(standalone_mode=False)
+        check_output()
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
