@@ -27,6 +27,7 @@ _COMPARISON = (
     "sl_matching_hash",
     "sl_skip_matching_hash",
     "fl_shift_amount",
+    *("verify", "verify_limit", "verify_size"),
 )
 _CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
 _FIND = (
@@ -182,6 +183,8 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
         by_hash = settings.sl_matching_hash or settings.sl_skip_matching_hash
         project.make_thumbnails(compute_hash=settings.fl_compute_hash or by_hash)
         project.compare()
+        if settings.verify:
+            project.verify()
         result = project.result()
         seconds = sum(project.seconds.values())
     if json_path is not None:

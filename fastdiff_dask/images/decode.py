@@ -23,16 +23,22 @@ from .resize import reduce_picture
 from .tiff_pages import read_pages
 
 __all__ = [
+    "SIDEWAYS",
+    "UPRIGHT",
     "ImageRecord",
     "changed_record",
+    "failed_record",
     "open_file",
+    "read_content",
+    "read_exif",
     "read_image",
     "read_opened",
+    "state_of",
     "unopened_record",
 ]
 
 # EXIF orientation → the transposition that shows the image upright (EXIF 2.3, tag 0x0112).
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -41,7 +47,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = {5, 6, 7, 8}
+SIDEWAYS = {5, 6, 7, 8}
 # Least size of a decoded JPEG picture, in sizes of the thumbnail: at twice the size, every hundredth photo is off by an
 # MSE of 83 or more, at four times by 8.5 (7.8 by the reduction of `resize` alone).
 _DRAFT = 4
@@ -181,9 +187,9 @@ def read_opened(
             # Pillow itself checks inner pictures of a file, and only warns between the limit and twice the limit
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             try:
-                if listed is not None and _state(file) != listed:
+                if listed is not None and state_of(file) != listed:
                     return changed_record(), None
-                source, content_hash = _content(file)
+                source, content_hash = read_content(file)
                 with source:
                     found = _decode_any(source, (width, height), exact_decode, pixel_limit)
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -191,15 +197,15 @@ def read_opened(
                 return ImageRecord(error=error, pixel_limit=pixel_limit, content_hash=content_hash), None
             finally:
                 complaints = "; ".join(dict.fromkeys(printable(str(item.message)) for item in caught))[:_TEXT]
-        if listed is not None and _state(file) != listed:
+        if listed is not None and state_of(file) != listed:
             return changed_record(), None
     except Exception as error:  # decoders raise nearly every type for broken input; one bad file costs one row
-        return _failed_record(error)._replace(warnings=complaints, content_hash=content_hash), None
+        return failed_record(error)._replace(warnings=complaints, content_hash=content_hash), None
     record, thumbnail = found
     return record._replace(warnings=complaints, content_hash=content_hash), thumbnail
 
 
-def _failed_record(error: Exception) -> ImageRecord:
+def failed_record(error: Exception) -> ImageRecord:
     """Describe a file that could not be decoded, and say if the next run tries again."""
     if isinstance(error, MissingDecoderError):
         return ImageRecord(error=str(error), retry=True)
@@ -218,14 +224,15 @@ def changed_record() -> ImageRecord:
     return ImageRecord(error="the file changed after it was listed; run again", retry=True)
 
 
-def _state(file: io.FileIO | bytes) -> tuple[int, int] | None:
+def state_of(file: io.FileIO | bytes) -> tuple[int, int] | None:
+    """Size and time of modification of an open file, in nanoseconds; None of a content, or of no regular file."""
     if isinstance(file, bytes):
         return None
     status = os.fstat(file.fileno())
     return (status.st_size, clamped(status.st_mtime_ns)) if stat.S_ISREG(status.st_mode) else None
 
 
-def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
+def read_content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
     """Content for the decoder, and its SHA-256 (FIPS 180-4; most processors have instructions for it)."""
     if isinstance(file, bytes):
         return io.BytesIO(file), hashlib.sha256(file).hexdigest()
@@ -237,8 +244,8 @@ def _content(file: io.FileIO | bytes) -> tuple[BinaryIO, str]:
     return os.fdopen(os.dup(file.fileno()), "rb"), digest
 
 
-def _exif(image: Image.Image) -> tuple[int, str, str]:
-    """Orientation, camera and capture date."""
+def read_exif(image: Image.Image) -> tuple[int, str, str]:
+    """Orientation, camera and capture date of a picture by its EXIF data."""
     try:
         exif = image.getexif()
         orientation = int(exif.get(ExifTags.Base.Orientation, 1))
@@ -295,17 +302,17 @@ def _decode(
             image.draft(None, (_DRAFT * max(size), _DRAFT * max(size)))
         drafted = image.size != shown
         scale_transparency(image)
-        # before `_exif`: only as it loads, Pillow turns a TIFF upright and finds the EXIF data of some PNG files
+        # before `read_exif`: only as it loads, Pillow turns a TIFF upright and finds the EXIF data of some PNG files
         image.load()
         if not drafted:
             shown = image.size
-        orientation, camera, captured = _exif(image)
-        sideways = orientation in _SIDEWAYS
+        orientation, camera, captured = read_exif(image)
+        sideways = orientation in SIDEWAYS
         thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
         extras = extras_of(image, source, pages)
         frames = frames_of(image, pages)
-    if orientation in _UPRIGHT:
-        thumbnail = thumbnail.transpose(_UPRIGHT[orientation])
+    if orientation in UPRIGHT:
+        thumbnail = thumbnail.transpose(UPRIGHT[orientation])
     width, height = shown[::-1] if sideways else shown
     record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured)
     record = record._replace(frames=frames, extras=extras)

@@ -49,12 +49,15 @@ class ListedFile(NamedTuple):
         As they were listed.
     content
         Its content, or the record of a failure, if it was read already.
+    look
+        Width and height of its frames for a second look, see `look.look_at`; None for a thumbnail.
     """
 
     path: bytes
     size: int
     mtime_ns: int
     content: bytes | ImageRecord | None = None
+    look: tuple[int, int] | None = None
 
 
 class Request(NamedTuple):
@@ -93,7 +96,8 @@ class Answer(NamedTuple):
     records
         One for each file.
     thumbnails
-        Those of the records without an error, one after the other: (height, width, 3) uint8 each.
+        Those of the records without an error, one after the other: (height, width, 3) uint8 each. For a second look
+        the frames, as `look.look_at` gives them.
     """
 
     records: list[ImageRecord]
@@ -178,11 +182,15 @@ def _limit_memory(pixel_limit: int) -> None:
 def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRecord, bytes]:
     if isinstance(file, ImageRecord):
         return file, b""
-    content = isinstance(file, bytes)
+    state = None if isinstance(file, bytes) else (listed.size, listed.mtime_ns)
     with nullcontext() if isinstance(file, bytes) else file:
+        if listed.look is not None:
+            from .look import look_at
+
+            return look_at(file, state, listed.look, request.pixel_limit)
         record, thumbnail = read_opened(
             file,
-            None if content else (listed.size, listed.mtime_ns),
+            state,
             request.width,
             request.height,
             exact_decode=request.exact_decode,

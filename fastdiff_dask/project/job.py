@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..config import check_threshold
 from ..errors import UsageError
 from ..kernels.cuda import check_gpu
@@ -18,6 +21,7 @@ from ..outputs.progress_bar import show_line
 from ..results.collect import collect_result
 from ..results.result import Result
 from ..results.stored import remember_shown
+from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
 from ..runtime.memory import check_compare_memory, check_memory, check_tiles
 from ..runtime.signals import check
@@ -25,6 +29,7 @@ from ..runtime.workers import capacity, check_visible, gpu_workers
 from ..stages.compare import compare_tiles, plan_comparison
 from ..stages.index import IndexCounts
 from ..stages.thumbnails import hash_blocks
+from ..stages.verify import verify_pairs
 from ..storage.comparisons import Comparison
 from ..storage.pending import (
     check_read,
@@ -35,6 +40,7 @@ from ..storage.pending import (
     unread_blocks,
 )
 from ..storage.store import Store
+from ..storage.verdicts import read_verdicts
 from .arguments import hash_settings, merge_arguments, merge_comparison
 from .client import ProjectClient
 from .locations import open_folders, open_two_stores, plot_folder
@@ -413,6 +419,60 @@ class Job:
             begun = "the comparison is not finished" if chosen.is_begun() else "nothing was compared yet"
             raise UsageError(f"{begun}; call second_loop_iteration() first")
         return chosen, asked.similarity_threshold
+
+    def verify(self, *, limit: int | None = None, size: int | None = None, cpu_proc: int | None = None) -> int:
+        """Look at the similar pairs that decide something once more, at both files, as far as that is not done yet.
+
+        These are the pairs with the image to keep of each cluster, and the most similar ones that connect its images.
+        Where the files show different pictures, clusters are parted, and each part is looked at in the same way.
+
+        An argument that is not given is as in the settings.
+
+        Parameters
+        ----------
+        limit
+            Pairs to look at in this call, at most, the most similar ones first; 100,000 by default.
+        size
+            Pixels of the longer side of a picture, at most; 512 by default.
+        cpu_proc
+            Tasks that run at once, at most.
+
+        Returns
+        -------
+        Pairs that were looked at.
+
+        Raises
+        ------
+        UsageError
+            If nothing was compared yet, or an argument cannot be used.
+        """
+        self.settings = settings = merge_arguments(
+            self.settings, self._defaults, verify_limit=limit, verify_size=size, sl_cpu_proc=cpu_proc
+        )
+        result, done = self.result(), 0
+        if self._origin.stores:  # their pictures need not be there
+            return 0
+        with self._stage("verify"):
+            while left := settings.verify_limit - done:
+                pairs = pairs_to_look_at(result.parting.pairs, result.verdicts, settings.verify_size)[:left]
+                known = len(result.verdicts.verdicts)
+                if not len(pairs):
+                    break
+                self._look(pairs)
+                done += len(pairs)
+                result = result.with_verdicts(read_verdicts(self.store))
+                if len(result.verdicts.verdicts) == known:
+                    break  # no file is as it was compared
+        return done
+
+    def _look(self, pairs: NDArray[np.int64]) -> None:
+        store, settings = self.store, self.settings
+        self._origin.check_visible(self.client, store)
+        with self._bar("verify", len(pairs), "pairs") as advance:
+            for some in verify_pairs(
+                store, self.client, pairs, settings.verify_size, settings.reading, settings.sl_cpu_proc
+            ):
+                advance(some)
 
     def result(self, similarity: float | None = None) -> Result:
         """Pairs, clusters, errors and figures of the comparison that was run here.

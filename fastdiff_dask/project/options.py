@@ -312,6 +312,29 @@ class Settings:
     sl_plot_limit: int = _option(
         1000, "Draw so many at most.", argument="plot_limit", flag="plot-limit", metavar="N", group=WRITE, lowest=1
     )
+    verify: bool = _option(
+        True,
+        "Look at similar pairs once more, at both files.",
+        flag="no-verify",
+        flag_help="Do not look at similar pairs once more.",
+        group=COMPARE,
+    )
+    verify_limit: int = _option(
+        100_000,
+        "Look at so many pairs at most.",
+        flag="verify-limit",
+        metavar="N",
+        group=COMPARE,
+        lowest=0,
+    )
+    verify_size: int = _option(
+        512,
+        "Pixels of the longer side for that look, at most.",
+        flag="verify-size",
+        metavar="N",
+        group=COMPARE,
+        lowest=16,
+    )
     store: str | None = _option(
         None,
         "Folder for the work.",

@@ -18,12 +18,14 @@ from ..storage.comparisons import Comparison
 from ..storage.schema import FILE_NAME
 from ..storage.selection import Images, count_wanted, current_images, hash_partners, read_keys
 from ..storage.store import Store
+from ..storage.verdicts import read_verdicts
 from ..urls import full_path
 from .equal_thumbnails import equal_thumbnails, make_groups
 from .found_pairs import FoundPairs
 from .not_duplicates import without_pairs
 from .result import Result, objects
 from .values import PairValue
+from .verdicts import PairVerdicts
 
 __all__ = ["collect_errors", "collect_result", "shown_paths"]
 
@@ -180,7 +182,7 @@ def collect_result(
         same_hash = hash_partners(filtered, wanted, store.two_sides)
     numbers = [side.members for side in sides] + ([] if same_hash is None else [same_hash.numbers])
     not_duplicates = store.records.read_not_duplicates()
-    scan = _scan(store, roots, np.unique(np.concatenate(numbers)), ["content_hash"] if not_duplicates else [])
+    scan = _scan(store, roots, np.unique(np.concatenate(numbers)), ["content_hash"])
     names = _name_images(scan.images, roots)
     groups = make_groups(sides, found, names.of_number, store.two_sides, not wanted.skip_matching_hash)
     if not_duplicates:
@@ -195,9 +197,12 @@ def collect_result(
     compared = scan.pairs(store.two_sides) if filtered is None else count_wanted(filtered, wanted, store.two_sides)
     images = sum(scan.compared) + len(scan.errors)
     index = store.records.read_index()
+    images_in_pairs = _image_rows(scan.images, names, used.tolist())
+    contents = scan.images.content_hash.iloc[[names.rows[name] for name in used.tolist()]]
     return Result(
         groups=groups,
-        images=_image_rows(scan.images, names, used.tolist()),
+        images=images_in_pairs,
+        verdicts=PairVerdicts(read_verdicts(store), images_in_pairs.image.to_numpy(np.int64), _codes(contents)),
         errors=scan.errors,
         files=scan.file_counts(index["ignored"]),
         links=_collect_links(index["links"], roots),
@@ -206,6 +211,14 @@ def collect_result(
         stats={"images": images, "pairs_compared": compared, **(stats or {}), "pairs": groups.count()},
         same_hash=np.searchsorted(used, hash_pairs),
     )
+
+
+def _codes(contents: pd.Series) -> NDArray[np.int64]:
+    """Number the contents of files by their digests; a file without a digest is equal to no other."""
+    codes = np.array(pd.factorize(contents)[0], np.int64)
+    unknown = np.flatnonzero(codes < 0)
+    codes[unknown] = -1 - unknown
+    return codes
 
 
 def _image_rows(images: pd.DataFrame, names: _Names, used: list[int]) -> pd.DataFrame:

@@ -34,6 +34,20 @@ class PairChunk(NamedTuple):
     values: NDArray[np.int64]
     masks: NDArray[np.uint8]
 
+    def at(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> "PairChunk":
+        """Give the pairs at some places."""
+        return PairChunk(self.a[places], self.b[places], self.values[places], self.masks[places])
+
+    def joined(self, *others: "PairChunk") -> "PairChunk":
+        """Put the pairs of others behind these."""
+        every = (self, *others)
+        return PairChunk(
+            np.concatenate([one.a for one in every]),
+            np.concatenate([one.b for one in every]),
+            np.concatenate([one.values for one in every]),
+            np.concatenate([one.masks for one in every]),
+        )
+
 
 class GroupPairs(NamedTuple):
     """Some pairs of groups of images.
@@ -204,6 +218,29 @@ class Groups:
                 wanted = (first[pair] != second[pair]) | (row < column)
                 pair, row, column = pair[wanted], row[wanted], column[wanted]
                 yield self._pairs(chunk, pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
+
+    def pairs_of(self, names: NDArray[np.int64]) -> Iterator[PairChunk]:
+        """Give all pairs of some images with any others, some at a time, in no particular order.
+
+        Memory and time grow with these pairs; a pair of two of the images may come twice.
+        """
+        places = np.flatnonzero(np.isin(self.members, names))
+        of = np.searchsorted(self.starts, places, side="right") - 1
+        counts = np.bincount(of, minlength=len(self.sizes))
+        begins = np.cumsum(counts) - counts
+        for chunk in self._chunks():
+            for mine, theirs in ((chunk.first, chunk.second), (chunk.second, chunk.first)):
+                wanted = np.flatnonzero(counts[mine])
+                if mine is chunk.second:  # a group with itself comes once
+                    wanted = wanted[mine[wanted] != theirs[wanted]]
+                pair = np.repeat(wanted, counts[mine[wanted]] * self.sizes[theirs[wanted]])
+                row, column = np.divmod(
+                    count_within(counts[mine[wanted]] * self.sizes[theirs[wanted]]), self.sizes[theirs[pair]]
+                )
+                x, y = places[begins[mine[pair]] + row], self.starts[theirs[pair]] + column
+                pair, x, y = pair[x != y], x[x != y], y[x != y]
+                if len(pair):
+                    yield self._pairs(chunk, pair, *((x, y) if mine is chunk.first else (y, x)))
 
     def stars(self) -> PairChunk:
         """Give few pairs that connect the same images as all pairs.

@@ -10,11 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..kernels.transforms import lowest_transforms
+from ..storage.verdicts import Verdicts
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
 from .external_sort import sorted_chunks
 from .groups import Groups, PairChunk
+from .keep_rules import keep_order
 from .values import PairValue
+from .verdicts import PairVerdicts, Parting, part_clusters, spanning_forest
 
 __all__ = ["Result", "objects"]
 
@@ -48,6 +51,8 @@ class Result:
         are ignored, so that no file is the duplicate of itself.
     value
         The measure of the pairs.
+    verdicts
+        What a second look at both files found.
     settings, stats
         The settings, and the figures of the run, as in the JSON file.
     same_hash
@@ -61,6 +66,7 @@ class Result:
     files: dict[str, Any]
     links: pd.DataFrame
     value: PairValue
+    verdicts: PairVerdicts
     settings: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
     same_hash: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
@@ -89,7 +95,9 @@ class Result:
         - a, b: the paths; within one side, a sorts first;
         - mse, or value of another measure;
         - rotation: degrees counter-clockwise by which a is turned to look like b;
-        - mirrored: a is mirrored left and right before.
+        - mirrored: a is mirrored left and right before;
+        - verdict: "same file" (equal byte by byte), "same pixels", "same picture" (resized, compressed, converted),
+          "similar" (the thumbnails are, the pictures differ) or "not looked at", see `stages.verify`.
 
         If there are more than a million pairs, not all are listed: `pairs_complete` is False, `pair_count` is the
         number of all pairs, and `iter_pairs` gives them. Of images with equal thumbnails, only the first one by path is
@@ -159,6 +167,7 @@ class Result:
                 self.value.column: self.value.numbers(chunk.values[order]),
                 "rotation": rotation,
                 "mirrored": mirrored,
+                "verdict": objects(self.verdicts.names(chunk.a[order], chunk.b[order])),
                 **ends,
             }
         )
@@ -177,7 +186,36 @@ class Result:
         return sorted(make_cluster((rows[i] for i in part), self.groups.two_sides) for part in self.connected())
 
     def connected(self) -> list[NDArray[np.int64]]:
-        """Give the rows of `images` of each cluster, in no particular order."""
+        """Give the rows of `images` of each cluster, in no particular order.
+
+        Clusters are parted where a second look found different pictures.
+        """
+        if not len(self.verdicts.verdicts):
+            return self._components()
+        labels = self.parting.labels
+        order = np.argsort(labels, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        return [part for part in parts if len(part) > 1]
+
+    def with_verdicts(self, verdicts: Verdicts) -> "Result":
+        """Give the same result with newer verdicts."""
+        newer = replace(self, verdicts=replace(self.verdicts, verdicts=verdicts))
+        newer.__dict__["_forest"] = self._forest  # it depends on the pairs alone
+        return newer
+
+    @cached_property
+    def parting(self) -> Parting:
+        """The pairs that a second look decides by, and the clusters that it leaves."""
+        rows = [(row.width, row.height, row.size, row.Index, row.side) for row in self.images.itertuples()]
+        ranks = np.empty(len(rows), np.int64)
+        ranks[sorted(range(len(rows)), key=lambda row: keep_order(*rows[row]))] = np.arange(len(rows))
+        return part_clusters(self.groups, self._forest, self.verdicts, ranks, self.same_hash)
+
+    @cached_property
+    def _forest(self) -> PairChunk:
+        return spanning_forest(self.groups, len(self.images))
+
+    def _components(self) -> list[NDArray[np.int64]]:
         parts = self.groups.connected()
         if not len(self.same_hash):
             return parts

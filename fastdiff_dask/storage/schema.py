@@ -10,6 +10,7 @@
         digests                               (image, turn, byte) uint8, one chunk per block
         comparisons/<comparison>/             see `comparisons`
         mse[-rotations][-mirror]/             (image, image) float64, see `matrix`; if it was asked for
+      verdicts.parquet/                       pairs of images that were looked at again, see `verdicts`
       index.json                              what the last index run left out: ignored files, other names of files
       decisions.json                          what people said are no duplicates, see `decisions`
       settings.json                           what the last run was asked for, see `options`
@@ -73,13 +74,14 @@ __all__ = [
     "SIGNATURES",
     "THUMBNAILS",
     "UNREAD",
+    "VERDICTS",
 ]
 
 # The files and folders of a store; its layout is in the docstring of `store`.
 ARRAYS, PARTITIONS, INDEX = "arrays.zarr", "images.parquet", "index.json"
 SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
-ACTIVITY, PLOTS = "activity", "plots"
+ACTIVITY, PLOTS, VERDICTS = "activity", "plots", "verdicts.parquet"
 # The arrays with a row an image, and the group of the comparisons.
 THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "digests", "comparisons"
 # Columns of an image: the name of its file, its hashes, and the same with their origin.

@@ -40,6 +40,7 @@ from .schema import (
     SHOWN,
     SIGNATURES,
     THUMBNAILS,
+    VERDICTS,
 )
 from .validation import MOST_BLOCKS, check_generations, check_roots, group_attributes
 
@@ -48,7 +49,7 @@ __all__ = ["Store"]
 # Partitions that are read at the same time from afar; each is some 100 kB.
 _PARTITIONS_AT_ONCE = 128
 _LEFTOVER = re.compile(r"((index|writer|settings|decisions|shown)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {ACTIVITY, ARRAYS, CLEANED, DECISIONS, INDEX, LEASE, LOCK, PARTITIONS, PLOTS, RUN, SETTINGS, SHOWN}
+_OWN_NAMES = {ACTIVITY, ARRAYS, CLEANED, DECISIONS, INDEX, LEASE, LOCK, PARTITIONS, PLOTS, RUN, SETTINGS, SHOWN, VERDICTS}
 _ARRAYS_OF_IMAGES = (THUMBNAILS, SIGNATURES, DIGESTS)
 
 
@@ -182,7 +183,7 @@ class Store:
                 # of a process that was killed while it wrote
                 folder = Path(files.root)
                 leftovers = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
-                for name in (ARRAYS, PARTITIONS):
+                for name in (ARRAYS, PARTITIONS, VERDICTS):
                     leftovers += (folder / name).rglob("*.partial")
                 for leftover in leftovers:
                     leftover.unlink(missing_ok=True)

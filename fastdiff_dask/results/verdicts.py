@@ -1,0 +1,174 @@
+"""Verdicts of the pairs of a result, the pairs that decide something, and the clusters that these leave."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES, Verdicts
+from .components import Components
+from .groups import Groups, PairChunk
+
+__all__ = ["PairVerdicts", "Parting", "part_clusters", "spanning_forest"]
+
+# After clusters were parted, each part has an image to keep of its own, whose pairs are looked at in the next round.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class PairVerdicts:
+    """Verdicts of pairs of images, by their rows in `Result.images`.
+
+    Attributes
+    ----------
+    verdicts
+        The verdicts of a store.
+    numbers
+        (n,) int64: numbers of the images in the store.
+    contents
+        (n,) int64: equal for files that are equal byte by byte.
+    """
+
+    verdicts: Verdicts
+    numbers: NDArray[np.int64]
+    contents: NDArray[np.int64]
+
+    def codes(self, a: NDArray[np.int64], b: NDArray[np.int64], size: int = 0) -> NDArray[np.int8]:
+        """Give the verdict of each pair, (k,) int8; see `storage.verdicts`."""
+        found = self.verdicts.codes(self.numbers[a], self.numbers[b], size)
+        found[self.contents[a] == self.contents[b]] = SAME_FILE
+        return found
+
+    def names(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.object_]:
+        """Give the verdict of each pair in words, (k,)."""
+        return np.array(VERDICT_NAMES, object)[self.codes(a, b)]
+
+
+class Parting(NamedTuple):
+    """Clusters after a second look.
+
+    Attributes
+    ----------
+    pairs
+        The pairs that decide: those of a spanning forest, most similar first, and those with the images to keep.
+    labels
+        (n,) int64: for each row of `Result.images` the lowest row of its cluster.
+    """
+
+    pairs: PairChunk
+    labels: NDArray[np.int64]
+
+
+def pairs_to_look_at(pairs: PairChunk, verdicts: PairVerdicts, size: int) -> NDArray[np.int64]:
+    """Choose the pairs that were not looked at yet, at this size.
+
+    Parameters
+    ----------
+    pairs, verdicts
+        Pairs that decide, and what is known of them.
+    size
+        Pixels of the longer side.
+
+    Returns
+    -------
+    (k, 3) int64: numbers of the images a and b and the transforms of a, as `tasks.look_at_pairs` needs them; the most
+    similar ones first, and among those of equal value the pairs of one image one after the other.
+    """
+    left = pairs.at(verdicts.codes(pairs.a, pairs.b, size) == NOT_LOOKED_AT)
+    left = left.at(np.lexsort((left.b, left.a, left.values)))
+    return np.stack([verdicts.numbers[left.a], verdicts.numbers[left.b], left.masks.astype(np.int64)], axis=1)
+
+
+def spanning_forest(groups: Groups, images: int) -> PairChunk:
+    """Choose the most similar pairs that connect the same images as all pairs (a minimum spanning forest).
+
+    Pairs come a part at a time, and each part is merged with the forest so far (Kruskal, *Proc. AMS* 7, 1956, by
+    SciPy). Equal values are ordered by the images, so that the forest does not depend on the parts.
+
+    Memory: 40 bytes an image, and about 200 for each pair of a part.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    none = np.zeros(0, np.int64)
+    forest = PairChunk(none, none, none, np.zeros(0, np.uint8))
+    for chunk in groups.iter_stars():
+        both = forest.joined(chunk)
+        low, high = np.minimum(both.a, both.b), np.maximum(both.a, both.b)
+        order = np.lexsort((high, low, both.values))
+        _, first = np.unique(low[order] * images + high[order], return_index=True)
+        order = order[np.sort(first)]
+        # distinct weights, as zeros are no edges to SciPy and equal ones leave it a choice
+        edges = coo_array((np.arange(1, len(order) + 1), (low[order], high[order])), shape=(images, images))
+        chosen = order[np.sort(minimum_spanning_tree(edges.tocsr()).data.astype(np.int64)) - 1]
+        forest = both.at(chosen)
+    return forest
+
+
+def part_clusters(
+    groups: Groups, forest: PairChunk, verdicts: PairVerdicts, ranks: NDArray[np.int64], extra: NDArray[np.int64]
+) -> Parting:
+    """Part clusters where the second look found different pictures.
+
+    - Images of a pair of the forest stay together unless their verdict is "similar".
+    - Images of a pair with an image to keep stay together if they are the same picture.
+
+    The most similar pair between two parts is in the forest: if it is no copy, none of the others is taken for one.
+
+    Parameters
+    ----------
+    groups, forest
+        All similar pairs, and their `spanning_forest`.
+    verdicts
+        What was found so far; further pairs may come after these were looked at.
+    ranks
+        (n,) int64: places of the images in the order of keeping.
+    extra
+        (k, 2) int64: further pairs of images that stay together.
+
+    Returns
+    -------
+    The pairs that decide, and the clusters.
+    """
+    components = Components(len(ranks))
+    pairs: list[PairChunk] = []
+    together = verdicts.codes(forest.a, forest.b) != SIMILAR
+    components.add(forest.a[together], forest.b[together])
+    components.add(extra[:, 0], extra[:, 1])
+    whole = Components(len(ranks))
+    whole.add(forest.a, forest.b)
+    labels = np.asarray(whole.labels(), np.int64)
+    known: NDArray[np.int64] = np.zeros(0, np.int64)
+    for _ in range(_ROUNDS):
+        keep = np.setdiff1d(_best(labels, ranks), known)
+        known = np.union1d(known, keep)
+        found = list(_within(groups.pairs_of(keep), labels))
+        if not found:
+            break
+        pairs += found
+        for chunk in found:
+            codes = verdicts.codes(chunk.a, chunk.b)
+            same = (codes != SIMILAR) & (codes != NOT_LOOKED_AT)
+            components.add(chunk.a[same], chunk.b[same])
+        labels = np.asarray(components.labels(), np.int64)
+    every = forest.joined(*pairs)
+    _, first = np.unique(np.minimum(every.a, every.b) * len(ranks) + np.maximum(every.a, every.b), return_index=True)
+    return Parting(every.at(first), np.asarray(components.labels(), np.int64))
+
+
+def _best(labels: NDArray[np.int64], ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the image to keep of each cluster of two images or more."""
+    order = np.lexsort((ranks, labels))
+    starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    return np.sort(order[starts[sizes > 1]])
+
+
+def _within(chunks: Iterator[PairChunk], labels: NDArray[np.int64]) -> Iterator[PairChunk]:
+    """Give the pairs within a cluster."""
+    for chunk in chunks:
+        inside = labels[chunk.a] == labels[chunk.b]
+        if inside.any():
+            yield chunk.at(inside)

@@ -1,0 +1,117 @@
+"""Verdicts of the second look in a store: a Parquet file for each task that looked at pairs of images."""
+
+import io
+import uuid
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .schema import VERDICTS
+from .store import Store
+from .validation import is_plain
+
+__all__ = [
+    "NOT_LOOKED_AT",
+    "SAME_FILE",
+    "SAME_PICTURE",
+    "SAME_PIXELS",
+    "SIMILAR",
+    "VERDICT_NAMES",
+    "Verdicts",
+    "read_verdicts",
+    "write_verdicts",
+]
+
+# Codes of verdicts, which are places in `VERDICT_NAMES`. Only the last three are kept in a store.
+NOT_LOOKED_AT, SAME_FILE, SAME_PIXELS, SAME_PICTURE, SIMILAR = range(5)
+VERDICT_NAMES = ("not looked at", "same file", "same pixels", "same picture", "similar")
+_SCHEMA = pa.schema(
+    [
+        ("a", pa.int64()),  # numbers of the images, a < b
+        ("b", pa.int64()),
+        ("verdict", pa.int8()),
+        ("block", pa.float32()),  # largest difference of a block, in levels, see `kernels.second_look`
+        ("size", pa.int32()),  # pixels of the longer side at which they were compared, at most
+    ]
+)
+
+
+class Verdicts:
+    """Verdicts of pairs of images, found by the numbers of the images.
+
+    Memory: 20 bytes a pair.
+
+    Parameters
+    ----------
+    frame
+        Pairs with columns a, b, verdict, block and size; of a pair that is there several times, the look at the largest
+        size counts.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        frame = frame.sort_values(["a", "b", "size"], kind="stable").drop_duplicates(["a", "b"], keep="last")
+        self._keys = _keys(frame.a.to_numpy(np.int64), frame.b.to_numpy(np.int64))
+        self._codes = frame.verdict.to_numpy(np.int8)
+        self._blocks = frame.block.to_numpy(np.float32)
+        self._sizes = frame["size"].to_numpy(np.int32)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def codes(self, a: NDArray[np.int64], b: NDArray[np.int64], size: int = 0) -> NDArray[np.int8]:
+        """Give the verdict of each pair, (k,) int8; `NOT_LOOKED_AT` if it was looked at below a size."""
+        places, there = self._find(a, b)
+        there[there] = self._sizes[places[there]] >= size
+        found = np.full(len(places), NOT_LOOKED_AT, np.int8)
+        found[there] = self._codes[places[there]]
+        return found
+
+    def blocks(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Give the largest difference of a block of each pair, (k,) float32, in levels; NaN if it is not known."""
+        places, there = self._find(a, b)
+        found = np.full(len(places), np.nan, np.float32)
+        found[there] = self._blocks[places[there]]
+        return found
+
+    def _find(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        keys = _keys(np.minimum(a, b), np.maximum(a, b))
+        places = np.searchsorted(self._keys, keys)
+        there = places < len(self._keys)
+        there[there] = self._keys[places[there]] == keys[there]
+        return places, there
+
+
+def _keys(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (a << 31) | b  # a store has at most 2³¹ images
+
+
+def read_verdicts(store: Store) -> Verdicts:
+    """Read all verdicts of a store.
+
+    Raises
+    ------
+    FastDiffError
+        If a file is damaged.
+    """
+    names = [f"{VERDICTS}/{name}" for name in sorted(store.files.names(VERDICTS)) if name.endswith(".parquet")]
+    tables = [_SCHEMA.empty_table()]
+    with store.files.reading(VERDICTS):
+        for content in store.files.read_several(names):
+            file = pq.ParquetFile(io.BytesIO(content))
+            if not is_plain(file.schema_arrow, _SCHEMA):
+                raise ValueError("its columns are others")
+            tables.append(file.read())
+    frame = pa.concat_tables(tables).to_pandas()
+    valid = frame.verdict.between(SAME_PIXELS, SIMILAR) & (frame.a >= 0) & (frame.a < frame.b) & (frame.b < 1 << 31)
+    return Verdicts(frame[valid])
+
+
+def write_verdicts(store: Store, frame: pd.DataFrame) -> None:
+    """Commit the verdicts of some pairs, columns as in `Verdicts`, as one file."""
+    sink = io.BytesIO()
+    table = pa.Table.from_pandas(frame, schema=_SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
+    store.files.write(f"{VERDICTS}/{uuid.uuid4().hex}.parquet", sink.getvalue())

@@ -1,0 +1,161 @@
+"""Look at pairs of images once more: both files are decoded to hundreds of pixels and compared block by block."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..config import ReadSettings
+from ..images.decode import ImageRecord
+from ..images.decoder_pool import ImageReader, reader
+from ..images.decoder_process import ListedFile, Request
+from ..images.look import PIXELS, frame_size
+from ..kernels.second_look import difference, is_same_picture
+from ..kernels.transforms import Transform, apply_transform
+from ..runtime.activity import recorded
+from ..runtime.blas import SINGLE_THREADED_BLAS
+from ..runtime.faults import retried
+from ..storage.schema import FILE_NAME
+from ..storage.store import Store
+from ..storage.verdicts import SAME_PICTURE, SAME_PIXELS, SIMILAR, write_verdicts
+from ..urls import full_path
+
+__all__ = ["look_at_pairs", "looked_at"]
+
+_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash")
+# Frames of one picture that are held for the next pair, which often has the same image to keep.
+_HELD = 2
+
+
+class _Frames(NamedTuple):
+    """The frames of a picture, (frames, grounds, h, w, 3) uint8; None if they are too many."""
+
+    pixels: NDArray[np.uint8] | None
+
+
+@retried
+def look_at_pairs(url: str, pairs: NDArray[np.int64], size: int, limits: ReadSettings, run: str) -> int:
+    """Look at some pairs, and commit their verdicts.
+
+    Parameters
+    ----------
+    url, run
+        The store, and the run that `activity.stage` gave.
+    pairs
+        (k, 3) int64: numbers of the images a and b, and the transforms of a that are best, as a bit mask.
+    size
+        Pixels of the longer side of a picture, at most.
+    limits
+        Limits of reading a file.
+
+    Returns
+    -------
+    Number of pairs.
+    """
+    store = Store(url, run)
+    with recorded(store.files, run, "verify", pairs=len(pairs)) as amounts:
+        write_verdicts(store, looked_at(store, pairs, size, limits))
+        amounts.pairs = len(pairs)
+    return len(pairs)
+
+
+def looked_at(store: Store, pairs: NDArray[np.int64], size: int, limits: ReadSettings) -> pd.DataFrame:
+    """Look at some pairs; gives a row for each pair whose files are as they were compared, see `Verdicts`."""
+    numbers = np.unique(pairs[:, :2])
+    images = store.image_rows(numbers, list(_COLUMNS)).set_axis(numbers)
+    rows = {row.Index: row for row in images.itertuples()}
+    found = []
+    with reader() as decoder:
+        looking = _Looking(decoder, rows, limits)
+        for a, b, mask in pairs.tolist():
+            verdict = looking.pair(a, b, mask, size)
+            if verdict is not None:
+                found.append((min(a, b), max(a, b), *verdict, size))
+    return pd.DataFrame(found, columns=["a", "b", "verdict", "block", "size"])
+
+
+class _Looking:
+    """Decodes and compares pairs, one after the other."""
+
+    def __init__(self, decoder: ImageReader, rows: dict[Any, Any], limits: ReadSettings) -> None:
+        self._decoder, self._rows, self._limits = decoder, rows, limits
+        self._held: dict[tuple[int, tuple[int, int]], _Frames] = {}
+
+    def pair(self, a: int, b: int, mask: int, size: int) -> tuple[int, float] | None:
+        """Look at a pair: its verdict, and the largest difference of a block; None if a file is not as it was."""
+        best: tuple[int, float] | None = None
+        for transform in _transforms(mask):
+            shape = self._shape(a, b, transform, size)
+            one = self._read(a, shape[::-1] if transform.swaps_sides else shape)
+            other = self._read(b, shape)
+            if one is None or other is None:
+                return None
+            verdict, block = _verdict(one.pixels, other.pixels, transform)
+            if verdict == SAME_PICTURE and block == 0 and self._have_equal_pixels(a, b, transform):
+                verdict = SAME_PIXELS
+            if best is None or (verdict, block) < best:
+                best = verdict, block
+        return best
+
+    def _shape(self, a: int, b: int, transform: Transform, size: int) -> tuple[int, int]:
+        """Width and height of the smaller picture, as b is turned, at most `size` a side."""
+        one, other = self._rows[a], self._rows[b]
+        mine = (one.height, one.width) if transform.swaps_sides else (one.width, one.height)
+        width, height = min(mine, (other.width, other.height), key=lambda shape: shape[0] * shape[1])
+        share = min(1.0, size / max(width, height))
+        return max(1, round(width * share)), max(1, round(height * share))
+
+    def _read(self, image: int, shape: tuple[int, int]) -> _Frames | None:
+        """Decode a picture; None if its file is not as it was."""
+        held = self._held.pop((image, shape), None)
+        if held is None:
+            record, content = self._decode(image, shape)
+            if record.error or record.content_hash != self._rows[image].content_hash:
+                return None
+            held = _Frames(_as_frames(record.frames, content, shape))
+        while len(self._held) >= _HELD:
+            del self._held[next(iter(self._held))]
+        self._held[image, shape] = held
+        return held
+
+    def _decode(self, image: int, shape: tuple[int, int]) -> tuple[ImageRecord, bytes]:
+        row, limits = self._rows[image], self._limits
+        path = os.fsencode(full_path(row.root, row.path, row.path_bytes))
+        listed = ListedFile(path, row.size, row.mtime_ns, look=shape)
+        (answer,) = self._decoder.read(Request([listed], 0, 0, False, limits.pixel_limit, limits.time_limit))
+        return answer.records[0], bytes(answer.thumbnails)
+
+    def _have_equal_pixels(self, a: int, b: int, transform: Transform) -> bool:
+        one, other = self._rows[a], self._rows[b]
+        if transform or (one.width, one.height) != (other.width, other.height):
+            return False
+        digests = [self._decode(image, PIXELS)[1] for image in (a, b)]
+        return bool(digests[0]) and digests[0] == digests[1]
+
+
+def _transforms(mask: int) -> Iterator[Transform]:
+    return (Transform(number) for number in range(8) if mask >> number & 1)
+
+
+def _as_frames(frames: int, content: bytes, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+    width, height = frame_size(frames, shape)
+    return np.frombuffer(content, np.uint8).reshape(frames, -1, height, width, 3) if content else None
+
+
+def _verdict(a: NDArray[np.uint8] | None, b: NDArray[np.uint8] | None, transform: Transform) -> tuple[int, float]:
+    """Compare all frames on all grounds: the verdict, and the largest difference of a block."""
+    if a is None or b is None or len(a) != len(b):
+        return SIMILAR, float("inf")
+    a = apply_transform(a, transform, rows_axis=2)
+    worst = 0.0
+    for one, other in zip(a, b, strict=True):
+        for ground in range(max(len(one), len(other))):  # what is opaque looks the same on any ground
+            with SINGLE_THREADED_BLAS:
+                found = difference(np.ascontiguousarray(one[ground % len(one)]), other[ground % len(other)])
+            worst = max(worst, found.block)
+            if not is_same_picture(found):
+                return SIMILAR, worst
+    return SAME_PICTURE, worst
