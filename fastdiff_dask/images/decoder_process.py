@@ -50,7 +50,7 @@ class ListedFile(NamedTuple):
     content
         Its content, or the record of a failure, if it was read already.
     look
-        Width and height of its frames for a second look, see `look.look_at`; None for a thumbnail.
+        Width and height of its frames for a second look, see `frames.look_at`; None for a thumbnail.
     """
 
     path: bytes
@@ -97,7 +97,7 @@ class Answer(NamedTuple):
         One for each file.
     thumbnails
         Those of the records without an error, one after the other: (height, width, 3) uint8 each. For a second look
-        the frames, as `look.look_at` gives them.
+        the frames, as `frames.look_at` gives them.
     """
 
     records: list[ImageRecord]
@@ -185,7 +185,7 @@ def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRec
     state = None if isinstance(file, bytes) else (listed.size, listed.mtime_ns)
     with nullcontext() if isinstance(file, bytes) else file:
         if listed.look is not None:
-            from .look import look_at
+            from .frames import look_at
 
             return look_at(file, state, listed.look, request.pixel_limit)
         record, thumbnail = read_opened(

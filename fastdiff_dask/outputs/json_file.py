@@ -55,6 +55,7 @@ def _cluster_json(cluster: Cluster) -> dict[str, Any]:
 def _json_texts(result: Result) -> Iterator[str]:
     """Make the JSON text in pieces, as `json.dumps` with an indent of 1 would make it at once."""
     columns = ["a", "b", result.value.column, "rotation"] + (["mirrored"] if result.settings.get("mirror") else [])
+    columns.append("verdict")
     content = {
         "format": 1,
         "settings": result.settings,

@@ -35,6 +35,8 @@ LIMIT = 10_000
 _IMAGES = 60
 _BINS = 40
 _QUALITY = 82
+# Verdicts, the most certain first.
+_CERTAINTY = ("same file", "same pixels", "same picture", "not looked at", "similar")
 # The template marks a report by this line.
 _MADE = b'<meta name="generator" content="fastdiff_dask report">'
 
@@ -44,7 +46,8 @@ def write_report(
 ) -> int:
     """Write a report of a result; give the number of clusters shown.
 
-    Clusters are sorted by certainty: by the largest value between the image to keep and another image, lowest first.
+    Clusters are sorted by certainty: by the least certain verdict between the image to keep and another image, then by
+    the largest value, lowest first.
     The report needs no other file; a thumbnail takes 2 kB. Names of files are data in the page, never markup. Memory:
     some hundred bytes for each image in a pair.
 
@@ -164,19 +167,28 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
                 "more": max(0, len(images) - _IMAGES),
             }
         )
-    return sorted(found, key=lambda one: (one["worst"] is None, one["worst"] or 0.0, one["images"][0]["p"]))
+    return sorted(
+        found,
+        key=lambda one: (_doubt(one["pairs"]), one["worst"] is None, one["worst"] or 0.0, one["images"][0]["p"]),
+    )
 
 
-def _pairs_with(result: Result, first: int, others: list[int]) -> dict[int, tuple[float, int, bool]]:
-    """Give the value of the pair and the turn of the image, for each image similar to the first one of a cluster."""
+def _doubt(pairs: list[tuple[float, int, bool, str] | None]) -> int:
+    """Rank a cluster by the least certain verdict against its first image."""
+    return max((_CERTAINTY.index("not looked at" if pair is None else pair[3]) for pair in pairs), default=0)
+
+
+def _pairs_with(result: Result, first: int, others: list[int]) -> dict[int, tuple[float, int, bool, str]]:
+    """Give the value of the pair, the turn of the image and the verdict, for each image similar to the first one."""
     chunk = result.groups.between(first, np.array(others, np.int64))
     degrees, mirrored = lowest_transforms(chunk.masks)
-    columns = (chunk.a, chunk.b, result.value.numbers(chunk.values), degrees, mirrored)
+    verdicts = result.verdicts.names(chunk.a, chunk.b)
+    columns = (chunk.a, chunk.b, result.value.numbers(chunk.values), degrees, mirrored, verdicts)
     pairs = {}
-    for a, b, value, turned, is_mirrored in zip(*(column.tolist() for column in columns), strict=True):
+    for a, b, value, turned, is_mirrored, verdict in zip(*(column.tolist() for column in columns), strict=True):
         transform = Transform.of(turned, is_mirrored)  # turns a so that it looks like b
         other, of_other = (b, transform.inverse) if a == first else (a, transform)
-        pairs[other] = value, of_other.degrees, of_other.mirrored
+        pairs[other] = value, of_other.degrees, of_other.mirrored, verdict
     return pairs
 
 

@@ -3,7 +3,7 @@
 ::
 
     images          image (key), side, path, path_bytes, size, width, ...: every image, also those with errors
-    pairs           a, b (key, → images), mse or value, rotation, mirrored
+    pairs           a, b (key, → images), mse or value, rotation, mirrored, verdict
     clusters        image (key, → images), cluster, position (0: the best), keep
     errors          image (key, → images), error
     fastdiff_dask   name (key), value: what wrote the others, and the settings of the comparison
@@ -236,7 +236,7 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
     options = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
     kinds = {"int64": sa.BigInteger, "int32": sa.Integer, "int16": sa.SmallInteger, "int8": sa.SmallInteger}
     kinds |= {"string": sa.Text, "binary": sa.LargeBinary, "bool": sa.Boolean, "double": sa.Double}
-    short = {"side": 1, "format": 64, "mode": 64, "content_hash": 64}
+    short = {"side": 1, "verdict": 16, "format": 64, "mode": 64, "content_hash": 64}
 
     def column(table: str, name: str, *more: Any, **rest: Any) -> "sa.Column[Any]":
         kind = kinds[str(tables.schema(table).field(name).type)]
@@ -263,7 +263,7 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
             "pairs",
             number("a"),
             number("b"),
-            *(column("pairs", name, nullable=False) for name in (value, "rotation", "mirrored")),
+            *(column("pairs", name, nullable=False) for name in (value, "rotation", "mirrored", "verdict")),
             sa.Index("pairs_b", "b"),
             sa.Index(f"pairs_{value}", value),
             sqlite_with_rowid=False,

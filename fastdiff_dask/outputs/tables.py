@@ -80,7 +80,8 @@ class Tables:
         if table == "pairs":
             value = self.result.value.column
             kinds = {"a": pa.string(), "b": pa.string(), value: pa.float64(), "rotation": pa.int16()}
-            return pa.schema(kinds | {"mirrored": pa.bool_(), "a_image": pa.int64(), "b_image": pa.int64()})
+            kinds |= {"mirrored": pa.bool_(), "verdict": pa.string()}
+            return pa.schema(kinds | {"a_image": pa.int64(), "b_image": pa.int64()})
         if table == "clusters":
             numbers = {name: pa.int64() for name in ("cluster", "position")}
             return pa.schema(numbers | {"path": pa.string(), "keep": pa.bool_(), "image": pa.int64()})

@@ -127,6 +127,7 @@ def _clusters_table(result: Result) -> Table:
     table.add_column("image", overflow="fold")
     for heading in ("pixels", "bytes", result.value.title, "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     clusters = result.clusters[:_SHOWN_CLUSTERS]
     named = result.among([path for one in clusters for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])])
     for cluster in clusters:
@@ -141,9 +142,9 @@ def _add_cluster(table: Table, result: Result, cluster: Cluster) -> None:
     for row in result.similar_to(cluster.keep, shown).itertuples():
         turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
         number = getattr(row, result.value.column)
-        similar[row.b if row.a == cluster.keep else row.a] = result.value.shown(number), turned
+        similar[row.b if row.a == cluster.keep else row.a] = result.value.shown(number), turned, row.verdict
     # a chain of similar pairs may lead to the image to keep without being similar to it
-    by_chain = ("by others" if not len(result.same_hash) else "by hash or others", "")
+    by_chain = ("by others" if not len(result.same_hash) else "by hash or others", "", "")
     for place, path in enumerate((cluster.keep, *shown)):
         sides = [cluster.sides[place]] if result.groups.two_sides else []
         image = result.images.loc[path]
@@ -155,7 +156,7 @@ def _add_cluster(table: Table, result: Result, cluster: Cluster) -> None:
             Text(printable(path)),
             f"{image['width']}×{image['height']}",
             with_unit(image["size"]),
-            *(("", "") if place == 0 else similar.get(path, by_chain)),
+            *(("", "", "") if place == 0 else similar.get(path, by_chain)),
             style="bold" if place == 0 else None,
         )
     if len(cluster.low_quality) > len(shown):

@@ -34,7 +34,7 @@ def find_duplicates(
     only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
         Rules for the pairs that are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if needed.
     **options
-        As for `FastDifPy`.
+        As for `FastDifPy`; and ``verify``, False by default: look at similar pairs once more, see `Project.verify`.
 
     Returns
     -------
@@ -54,9 +54,12 @@ def find_duplicates(
         "skip_matching_hash": skip_matching_hash,
     }
     CompareSettings(**comparison)
+    verify = options.pop("verify", False)
     arguments = {"directory_a": directory_a, "directory_b": directory_b, **options}
     with Project(*split_arguments(arguments)) as project, project.writing():
         project.index()
         project.make_thumbnails(compute_hash=only_matching_hash or skip_matching_hash)
         project.compare(**comparison)
+        if verify:
+            project.verify()
         return project.result()

@@ -322,6 +322,7 @@ class Settings:
     verify_limit: int = _option(
         100_000,
         "Look at so many pairs at most.",
+        argument="limit",
         flag="verify-limit",
         metavar="N",
         group=COMPARE,
@@ -330,6 +331,7 @@ class Settings:
     verify_size: int = _option(
         512,
         "Pixels of the longer side for that look, at most.",
+        argument="size",
         flag="verify-size",
         metavar="N",
         group=COMPARE,

@@ -12,8 +12,8 @@ from ..runtime.faults import connected
 from ..runtime.signals import is_asked, stoppable
 from ..storage.files import check_store_address
 from ..storage.locks import Held
-from ..storage.saved_copy import SavedCopy
 from ..storage.store import Store
+from .saved_copy import SavedCopy
 
 __all__ = ["StoreSession"]
 

@@ -33,7 +33,7 @@ _SCHEMA = pa.schema(
         ("a", pa.int64()),  # numbers of the images, a < b
         ("b", pa.int64()),
         ("verdict", pa.int8()),
-        ("block", pa.float32()),  # largest difference of a block, in levels, see `kernels.second_look`
+        ("block", pa.float32()),  # largest difference of a block, in levels, see `images.second_look`
         ("size", pa.int32()),  # pixels of the longer side at which they were compared, at most
     ]
 )

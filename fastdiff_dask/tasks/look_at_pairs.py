@@ -12,8 +12,8 @@ from ..config import ReadSettings
 from ..images.decode import ImageRecord
 from ..images.decoder_pool import ImageReader, reader
 from ..images.decoder_process import ListedFile, Request
-from ..images.look import PIXELS, frame_size
-from ..kernels.second_look import difference, is_same_picture
+from ..images.frames import PIXELS, frame_size
+from ..images.second_look import difference, is_same_picture
 from ..kernels.transforms import Transform, apply_transform
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS

@@ -42,7 +42,8 @@ def test_the_files_are_what_was_found(db, tmp_path, form):
     result = db.result()
     text = shown if form != "json" else str
     pairs = [(row["a"], row["b"], float(row["mse"]), int(row["rotation"])) for row in found["pairs"]]
-    assert pairs == [(text(a), text(b), *rest) for a, b, *rest, _ in result.pairs.itertuples(index=False, name=None)]
+    assert pairs == [(text(a), text(b), *rest) for a, b, *rest, _, _ in result.pairs.itertuples(index=False, name=None)]
+    assert [row["verdict"] for row in found["pairs"]] == result.pairs.verdict.to_list()
     assert [(row["path"], row["error"]) for row in found["errors"]] == [
         tuple(row) for row in result.errors.itertuples(index=False)
     ]

@@ -74,7 +74,7 @@ def test_the_tables_are_what_was_found(db, database):
     assert counts == {"images": 8, "pairs": 4, "clusters": 5, "errors": 2}
     # the joins that the guide has
     pairs = database.query(
-        "SELECT x.path, y.path, mse, rotation, mirrored FROM pairs"
+        "SELECT x.path, y.path, mse, rotation, mirrored, verdict FROM pairs"
         " JOIN images x ON x.image = a JOIN images y ON y.image = b ORDER BY x.path, y.path"
     )
     wanted = [(shown(a), shown(b), *rest) for a, b, *rest in result.pairs.itertuples(index=False, name=None)]

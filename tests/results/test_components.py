@@ -104,7 +104,7 @@ def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatc
     write_json(result, str(tmp_path / "out.json"))
     wanted = (tmp_path / "out.json").read_text()
     assert json.dumps(json.loads(wanted), indent=1) + "\n" == wanted
-    assert json.loads(wanted)["pairs"] == result.pairs[["a", "b", "mse", "rotation"]].to_dict("records")
+    assert json.loads(wanted)["pairs"] == result.pairs[["a", "b", "mse", "rotation", "verdict"]].to_dict("records")
     monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", held)
     monkeypatch.setattr("fastdiff_dask.results.result._PART", 2)
     folder = tmp_path / "temporary"

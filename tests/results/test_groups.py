@@ -172,7 +172,7 @@ def reference(first: list[Path], second: list[Path], threshold: float, transform
 
 
 def listed(frame: pd.DataFrame):
-    return list(frame.itertuples(index=False, name=None))
+    return list(frame.drop(columns="verdict", errors="ignore").itertuples(index=False, name=None))
 
 
 class Folder:

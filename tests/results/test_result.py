@@ -29,7 +29,7 @@ def named(folder: Path, *names: str) -> list[str]:
 def test_pairs_are_sorted_and_the_first_of_two_is_turned(tmp_path, client, turned):
     result = find(tmp_path, client, similarity_threshold=4.0, mirror=True)
     a, bx, c, e, m, y, z = named(turned, "a", "b/x", "c", "e", "m", "y", "z")
-    assert list(result.pairs.columns) == ["a", "b", "mse", "rotation", "mirrored"]
+    assert list(result.pairs.columns) == ["a", "b", "mse", "rotation", "mirrored", "verdict"]
     speck = [(a, other, 16**2 / 64, 0, False) for other in (bx, e, y)]
     blank = [(bx, e, 0.0, 0, False), (bx, y, 0.0, 0, False), (e, y, 0.0, 0, False)]
     # c is m turned by 90°, so c turned by 270° is m; z is m mirrored
@@ -189,7 +189,7 @@ def test_no_pairs_at_all(tmp_path, client, rng):
     for number in range(3):
         save(tmp_path / "photos" / f"{number}.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
     result = find(tmp_path, client, similarity_threshold=1.0)
-    assert list(result.pairs.columns) == ["a", "b", "mse", "rotation", "mirrored"]
+    assert list(result.pairs.columns) == ["a", "b", "mse", "rotation", "mirrored", "verdict"]
     assert (len(result.pairs), result.pair_count, result.pairs_complete) == (0, 0, True)
     assert (result.clusters, result.low_quality, list(result.iter_pairs())) == ([], [], [])
     write_json(result, str(tmp_path / "out.json"))
@@ -203,8 +203,9 @@ def test_json_has_the_pairs_clusters_and_errors(tmp_path, client, turned):
     write_json(result, str(out))
     content = json.loads(out.read_text())
     assert list(content) == ["format", "settings", "pairs", "clusters", "errors", "files", "links", "stats"]
-    assert [tuple(pair.values()) for pair in content["pairs"]] == [row[:4] for row in rows_of(result.pairs)]
-    assert {tuple(pair) for pair in content["pairs"]} == {("a", "b", "mse", "rotation")}
+    assert [tuple(pair.values())[:4] for pair in content["pairs"]] == [row[:4] for row in rows_of(result.pairs)]
+    assert [pair["verdict"] for pair in content["pairs"]] == result.pairs.verdict.to_list()
+    assert {tuple(pair) for pair in content["pairs"]} == {("a", "b", "mse", "rotation", "verdict")}
     assert [(part["keep"], part["low_quality"]) for part in content["clusters"]] == [one[:2] for one in result.clusters]
     assert [error["path"] for error in content["errors"]] == [str(turned / "bad.png")]
     assert content["stats"]["pairs"] == 7
@@ -291,7 +292,7 @@ def test_values_of_a_measure_are_floats_by_their_own_name(tmp_path, client, turn
         db.first_loop_iteration()
         pairs = db.find_pairs(-0.9, compare=thirds)
         result = db.result()
-    assert list(pairs.columns) == ["a", "b", "value", "rotation", "mirrored"]
+    assert list(pairs.columns) == ["a", "b", "value", "rotation", "mirrored", "verdict"]
     assert result.pixels is None
     assert (pairs.value == -1.0).sum() == 6  # three blank pages, and three forms of a picture
     assert math.isclose(pairs.value.max(), 16 / 192 / 3 - 1)

@@ -15,7 +15,8 @@ def find(folder: Path, client, *roots: Path, **options) -> fd.Result:
 
 
 def rows_of(pairs: pd.DataFrame) -> list[tuple]:
-    return list(pairs.itertuples(index=False, name=None))
+    """Pairs without their verdicts."""
+    return list(pairs.drop(columns="verdict", errors="ignore").itertuples(index=False, name=None))
 
 
 def as_bytes(result: fd.Result, folder: Path) -> bytes:

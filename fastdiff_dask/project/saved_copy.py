@@ -10,7 +10,7 @@ The copy is a valid store at every moment: data marked as finished in the copy a
 import re
 import time
 
-from .files import Files
+from ..storage.files import Files
 
 __all__ = ["SavedCopy"]
 

@@ -115,14 +115,16 @@ def _local_deviation(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     padded = np.pad(luma - luma.mean(), _AROUND // 2, mode="edge")
     area = np.float32(_AROUND * _AROUND)
     mean, square = _sums(padded, _AROUND) / area, _sums(padded * padded, _AROUND) / area
-    deviation: NDArray[np.float32] = np.sqrt(np.maximum(square - mean * mean, np.float32(0)))
+    deviation: NDArray[np.float32] = np.sqrt(np.maximum(square - mean * mean, 0))
     return deviation
 
 
 def _block_means(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Magnitude of the mean of each block of pixels, at all places; of one block if the picture is smaller."""
     side = min(side, *values.shape)
-    return np.abs(_sums(values, side)) / np.float32(side * side)
+    means: NDArray[np.float32] = np.abs(_sums(values, side))
+    means /= side * side
+    return means
 
 
 def _at_blocks(detail: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

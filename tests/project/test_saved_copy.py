@@ -12,8 +12,8 @@ from distributed import LocalCluster
 
 import fastdiff_dask as fd
 from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.project.saved_copy import SavedCopy
 from fastdiff_dask.storage.files import Files
-from fastdiff_dask.storage.saved_copy import SavedCopy
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
