@@ -13,6 +13,7 @@ __all__ = [
     "DEFAULT_THRESHOLDS",
     "PIXEL_LIMIT",
     "TIME_LIMIT",
+    "VERIFY_SIZE",
     "CompareSettings",
     "IndexSettings",
     "ReadSettings",
@@ -33,6 +34,8 @@ DEFAULT_THRESHOLDS = {"mse": 200.0, "ssim": 0.1, "hamming": 10.0}
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
 TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
+# Pixels of the longer side at which pictures are looked at again.
+VERIFY_SIZE = 512
 _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
 
 

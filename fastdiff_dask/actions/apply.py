@@ -19,7 +19,8 @@ from .file_moves import delete_files, move_files
 from .journal import History, Record, acting, new_journal
 from .leftovers import clear_leftovers
 from .links import link_files
-from .removal_plan import Chosen, RemovalPlan
+from .choice import Chosen
+from .removal_plan import RemovalPlan
 from .removals import Outcome, Removal, Seen
 from .trash import trash_files
 from .verify import Verifier

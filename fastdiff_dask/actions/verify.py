@@ -21,7 +21,7 @@ from ..storage.store import Store
 from .disk import replace_content
 from .file_moves import check_removal
 from .journal import History, Record, place_of
-from .removal_plan import Chosen
+from .choice import Chosen
 from .removals import Removal, Seen, StaysError
 
 __all__ = ["Verifier"]

@@ -49,6 +49,19 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 @click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
 @click.option("--only-identical", is_flag=True, help="Take only files that are byte for byte the same as one kept.")
 @click.option("--both-sides", is_flag=True, help="Of A against B, take images of A as well; else A is kept whole.")
+@click.option(
+    "--include",
+    type=click.Choice(["similar"]),
+    help="Take images as well that a second look at both files did not find to be the same picture.",
+)
+@click.option(
+    "--give-up",
+    type=click.Choice(
+        ["transparency", "more than 8 bits", "colour profile", "motion picture", "sound", "depth map", "layers"]
+    ),
+    multiple=True,
+    help="Take images that have this, for one that lacks it.",
+)
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
 @click.option("--yes-really", is_flag=True, help="Do it, even if that is most of the images or a whole folder.")
 def apply(
@@ -63,6 +76,8 @@ def apply(
     comparison: str | None,
     only_identical: bool,
     both_sides: bool,
+    include: str | None,
+    give_up: tuple[str, ...],
     yes: bool,
     yes_really: bool,
     **flags: bool,
@@ -76,6 +91,8 @@ def apply(
     from ..actions.journal import History, journals
     from ..actions.limits import limits_passed
     from ..actions.removal_plan import plan_removals
+    from ..results.second_look import look_again
+    from ..config import VERIFY_SIZE
     from ..outputs.terminal import describe_shown, print_merged, print_outcomes, print_removal_plan
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
@@ -93,8 +110,19 @@ def apply(
     decided = Decisions() if decisions is None else read_decisions(opened, decisions)
     chosen = choose_stored(opened, comparison, threshold)
     history = History(folder=move)
-    plan = plan_removals(opened, chosen.collect(), keep, decided, history=history, only_identical=only_identical)
+    plan = plan_removals(
+        opened,
+        chosen.collect(),
+        keep,
+        decided,
+        history=history,
+        only_identical=only_identical,
+        look=lambda result, ends: look_again(opened, result, ends, VERIFY_SIZE),
+        include_similar=include == "similar",
+        give_up=give_up,
+    )
     print_removal_plan(plan, "--only-identical")
+    _say_of_similar(len(plan.only_similar))
     click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
     if opened.two_sides and not both_sides:
         click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
@@ -157,6 +185,11 @@ def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
     if move == "":
         raise UsageError("--move has no name of a folder; name one")
     return named[0] if named else None
+
+
+def _say_of_similar(number: int) -> None:
+    if number:
+        click.echo("--include similar takes them as well: look at them before, in the report.")
 
 
 def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool, beyond: bool) -> None:

@@ -115,7 +115,7 @@ def _numbers(image: Image.Image, pages: list[Page]) -> list[int]:
 
 def _upright(image: Image.Image, frames: list[int]) -> Iterator[tuple[Image.Image, int]]:
     """Give each frame, loaded, and its orientation."""
-    for number in frames or [None]:
+    for number in frames or (None,):
         if number is not None:
             image.seek(number)
         scale_transparency(image)

@@ -313,9 +313,10 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
             table.add_column(name, overflow="fold")
         for name in (plan.value.title, "bytes"):
             table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
         for one in plan.chosen[:_SHOWN_FILES]:
             names = (Text(printable(name)) for name in (one.path, one.kept))
-            table.add_row(*names, one.why, plan.value.shown(one.value), with_unit(one.size))
+            table.add_row(*names, one.why, plan.value.shown(one.value), with_unit(one.size), one.verdict)
         console.print(table)
     if len(plan.chosen) > _SHOWN_FILES:
         console.print(f"… and {len(plan.chosen) - _SHOWN_FILES} more")
@@ -327,6 +328,15 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
     )
     for line in lines:
         console.print(Text(line))
+    if plan.only_similar:
+        worst = max(plan.only_similar, key=lambda one: one.value)
+        console.print(
+            Text(
+                f"{_number(len(plan.only_similar), 'image')} more are only similar and stay, at worst "
+                f"{printable(worst.path)} and {printable(worst.kept)} ({plan.value.title} "
+                f"{plan.value.shown(worst.value)}, {worst.verdict})"
+            )
+        )
     console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
     same = sum(one.same_file for one in plan.chosen)
     if 0 < same < len(plan.chosen):

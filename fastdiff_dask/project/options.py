@@ -21,6 +21,7 @@ from ..config import (
     DEFAULT_THRESHOLDS,
     PIXEL_LIMIT,
     TIME_LIMIT,
+    VERIFY_SIZE,
     CompareSettings,
     IndexSettings,
     ReadSettings,
@@ -329,7 +330,7 @@ class Settings:
         lowest=0,
     )
     verify_size: int = _option(
-        512,
+        VERIFY_SIZE,
         "Pixels of the longer side for that look, at most.",
         argument="size",
         flag="verify-size",

@@ -214,6 +214,8 @@ class Project(Job):
         similarity: float | None = None,
         both_sides: bool = False,
         only_identical: bool = False,
+        include_similar: bool = False,
+        give_up: Sequence[str] = (),
     ) -> "RemovalPlan":
         """List the images that may go, each with the image to keep, which is similar to it. No file is touched.
 
@@ -233,6 +235,11 @@ class Project(Job):
             Of A against B, take images of A as well; by default A is the reference, in which nothing goes.
         only_identical
             Take only files that are byte for byte the same as one that is kept.
+        include_similar
+            List images as well for which a second look at both files found no equal picture.
+        give_up
+            Parts that an image may have and the kept one lacks: "transparency", "more than 8 bits", "colour profile",
+            "motion picture", "sound", "depth map", "layers".
 
         Returns
         -------
@@ -241,13 +248,25 @@ class Project(Job):
         from ..actions.decisions import Decisions, read_decisions
         from ..actions.journal import History
         from ..actions.removal_plan import plan_removals
+        from ..results.second_look import look_again
 
         check_flag("both_sides", both_sides)
         check_flag("only_identical", only_identical)
         rules = replace(_keep_rules(keep, prefer, protect), both_sides=both_sides)
         decided = Decisions() if decisions is None else read_decisions(self.store, name_of("decisions", decisions))
         result = self.result(similarity)
-        return plan_removals(self.store, result, rules, decided, history=History(), only_identical=only_identical)
+        store, size = self.store, self.settings.verify_size
+        return plan_removals(
+            store,
+            result,
+            rules,
+            decided,
+            history=History(),
+            only_identical=only_identical,
+            look=lambda result, ends: look_again(store, result, ends, size),
+            include_similar=include_similar,
+            give_up=give_up,
+        )
 
     def apply(
         self,

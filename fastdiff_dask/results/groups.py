@@ -34,6 +34,12 @@ class PairChunk(NamedTuple):
     values: NDArray[np.int64]
     masks: NDArray[np.uint8]
 
+    @classmethod
+    def none(cls) -> "PairChunk":
+        """Give no pair."""
+        numbers = np.zeros(0, np.int64)
+        return cls(numbers, numbers, numbers, np.zeros(0, np.uint8))
+
     def at(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> "PairChunk":
         """Give the pairs at some places."""
         return PairChunk(self.a[places], self.b[places], self.values[places], self.masks[places])

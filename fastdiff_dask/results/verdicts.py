@@ -92,8 +92,7 @@ def spanning_forest(groups: Groups, images: int) -> PairChunk:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    none = np.zeros(0, np.int64)
-    forest = PairChunk(none, none, none, np.zeros(0, np.uint8))
+    forest = PairChunk.none()
     for chunk in groups.iter_stars():
         both = forest.joined(chunk)
         low, high = np.minimum(both.a, both.b), np.maximum(both.a, both.b)

@@ -21,7 +21,8 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
     for pattern in (
         rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}",
         rf"arrays\.zarr/digests/{_CHUNK}",
-        rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})|shown\.json",
+        rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})|shown\.json"
+        r"|verdicts\.parquet/[0-9a-f]+\.parquet",
         r"arrays\.zarr/zarr\.json",
         r"arrays\.zarr/(thumbnails|signatures|digests)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
         r"|index\.json|run|cleaned",

@@ -69,6 +69,11 @@ class Verdicts:
         found[there] = self._codes[places[there]]
         return found
 
+    def same(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the numbers of the images of all pairs that are the same picture: (k,) int64 each."""
+        keys = self._keys[self._codes != SIMILAR]
+        return keys >> 31, keys & (1 << 31) - 1
+
     def blocks(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give the largest difference of a block of each pair, (k,) float32, in levels; NaN if it is not known."""
         places, there = self._find(a, b)
@@ -88,8 +93,8 @@ def _keys(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     return (a << 31) | b  # a store has at most 2³¹ images
 
 
-def read_verdicts(store: Store) -> Verdicts:
-    """Read all verdicts of a store.
+def read_verdicts(store: Store, more: pd.DataFrame | None = None) -> Verdicts:
+    """Read all verdicts of a store, and put others to them, columns as in `Verdicts`.
 
     Raises
     ------
@@ -104,7 +109,7 @@ def read_verdicts(store: Store) -> Verdicts:
             if not is_plain(file.schema_arrow, _SCHEMA):
                 raise ValueError("its columns are others")
             tables.append(file.read())
-    frame = pa.concat_tables(tables).to_pandas()
+    frame = pd.concat([pa.concat_tables(tables).to_pandas(), *([] if more is None else [more])], ignore_index=True)
     valid = frame.verdict.between(SAME_PIXELS, SIMILAR) & (frame.a >= 0) & (frame.a < frame.b) & (frame.b < 1 << 31)
     return Verdicts(frame[valid])
 

@@ -41,7 +41,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     assert second.pop("stats")["tiles_resumed"] == first.pop("stats")["tiles"] == 6
     assert json.dumps(first) == json.dumps(second)
     assert list(first) == ["format", "settings", "pairs", "clusters", "errors", "files", "links"]
-    assert list(first["pairs"][0]) == ["a", "b", "mse", "rotation"]
+    assert list(first["pairs"][0]) == ["a", "b", "mse", "rotation", "verdict"]
     assert list(first["clusters"][0]) == ["keep", "low_quality"]
     assert first["pairs"][0]["a"].startswith("photos/")
 
@@ -233,7 +233,7 @@ def test_compare(run, tmp_path, simulated, measure, threshold):
     pytest.importorskip({"ssim": "skimage", "hamming": "imagehash"}[measure])
     result = found(run, tmp_path, "--compare", measure, "--threshold", threshold)
     assert result["settings"]["measure"] == measure
-    assert list(result["pairs"][0]) == ["a", "b", "value", "rotation"]
+    assert list(result["pairs"][0]) == ["a", "b", "value", "rotation", "verdict"]
     assert len(result["pairs"]) == 5
 
 
@@ -256,7 +256,7 @@ def test_rotations_and_mirror(run, tmp_path):
         picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photos" / "turned.png")
         picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(tmp_path / "photos" / "mirrored.png")
     (pair,) = found(run, tmp_path)["pairs"]
-    assert pair["rotation"] == 90
+    assert pair["rotation", "verdict"] == 90
     assert "mirrored" not in pair
     assert found(run, tmp_path, "--no-rotations")["pairs"] == []
     pairs = found(run, tmp_path, "--mirror")["pairs"]
@@ -422,7 +422,7 @@ def test_scheduler(run, tmp_path, simulated):
         assert "5 similar pairs" in out
         assert "Dashboard" not in err
         done = client.run_on_scheduler(lambda dask_scheduler: sorted(dask_scheduler.task_prefixes))
-    assert done == ["commit", "compare", "plan", "thumbnail"]
+    assert done == ["commit", "compare", "plan", "thumbnail", "verify"]
 
 
 def test_estimate(run, tmp_path, simulated):

@@ -1,0 +1,96 @@
+"""Candidates for removal: the images of a result, and for each the reasons why it must stay."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ..results.keep_rules import KeepRules
+from ..results.result import Result
+from ..storage.schema import FILE_NAME
+from ..storage.store import Store
+from ..text import printable
+from ..urls import full_path, is_url
+from .journal import History, place_of
+
+__all__ = ["Candidates"]
+
+
+class Candidates:
+    """The images of a result, and for each image the reasons why it must stay.
+
+    Attributes
+    ----------
+    rows
+        Path, place, side, width, height, size, mtime_ns and content_hash of each image.
+    numbers
+        Numbers of the images in the store.
+    keys
+        Sort keys of the images by the rules.
+    aside
+        True for an image that was moved or trashed.
+    extras
+        Parts of each image that a plain copy would lack, see `images.contents`.
+    why_stays
+        Reason why each image stays in any case, or None.
+    why_needed
+        Reason why each image stays unless another file with the same bytes stays, or None.
+    """
+
+    def __init__(self, store: Store, result: Result, rules: KeepRules, history: History) -> None:
+        images = _described(store, result)
+        rules.check_folders(images.place, lambda: _all_places(store))
+        links = _symbolic_links(store)
+        self.rows = list(images.itertuples(index=False))
+        self.numbers: list[int] = images.image.tolist()
+        self.keys = [rules.key(row) for row in self.rows]
+        self.protected = [rules.is_protected(row.place) for row in self.rows]
+        self.aside = [history.is_aside(row.place) for row in self.rows]
+        reference = "a" if store.two_sides and not rules.both_sides else None
+        self.why_stays = [
+            ("it is in a protected folder" if closed else None)
+            or ("it is in A, the reference" if row.side == reference else None)
+            or links.get(row.place)
+            or history.is_target(row.place)
+            for row, closed in zip(self.rows, self.protected, strict=True)
+        ]
+        self.extras = [frozenset(row.extras.split(", ")) if row.extras else frozenset() for row in self.rows]
+        self.why_needed = [history.why_needed(row.place, row.content_hash) for row in self.rows]
+
+    def best_first(self) -> list[int]:
+        """Rows of the images that were neither moved nor trashed."""
+        return [row for row in sorted(range(len(self.rows)), key=self.keys.__getitem__) if not self.aside[row]]
+
+
+def _described(store: Store, result: Result) -> pd.DataFrame:
+    """The images of a result with their paths, places (absolute paths), times of modification and contents."""
+    frame = result.images[["image", "side", "width", "height", "size"]].copy()
+    frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
+    columns = [*FILE_NAME, "mtime_ns", "content_hash", "extras"]
+    listed = store.image_rows(frame["image"].to_numpy(np.int64), columns)
+    names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
+    return frame.reset_index(drop=True).assign(
+        mtime_ns=listed.mtime_ns,
+        place=pd.Series([name if is_url(name) else place_of(name) for name in names], dtype=object),
+        content_hash=listed.content_hash.fillna("").astype(object),
+        extras=listed.extras.fillna("").astype(object),
+    )
+
+
+def _symbolic_links(store: Store) -> dict[str, str]:
+    """Find the images to which symbolic links lead: place of the image → reason why it stays."""
+    found = {}
+    for _, root, path, _, same_root, same in store.records.read_index()["links"]:
+        name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable
+        if not is_url(root) and os.path.islink(name):  # noqa: PTH114
+            place = place_of(os.path.join(same_root, same))  # noqa: PTH118
+            found[place] = f"the symbolic link {printable(name)} leads to it"
+    return found
+
+
+def _all_places(store: Store) -> Iterator[str]:
+    """Give the absolute paths of all images of a store."""
+    for block in range(store.blocks):
+        for row in store.read_partition(block, FILE_NAME).itertuples():
+            yield full_path(row.root, row.path, row.path_bytes)

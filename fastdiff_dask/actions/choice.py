@@ -1,0 +1,297 @@
+"""Images that are kept and images that go, chosen one after the other, best first."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results.keep_rules import KeepRules
+from ..results.result import Result
+from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES
+from ..text import printable
+from .candidates import Candidates
+
+__all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", "choose_looked_at"]
+
+# Looks at pairs, (k, 2) rows of `Result.images`, and gives the result with their verdicts.
+Look = Callable[[Result, NDArray[np.int64]], Result]
+# Kept images of a group that are tried for an image, and rounds of looking at pairs that were chosen.
+_TRIED, _ROUNDS = 8, 4
+_RAW = "raw data"
+
+
+class Chosen(NamedTuple):
+    """An image that may go.
+
+    Attributes
+    ----------
+    image, kept_image
+        Numbers of this image and of the image that is kept for it.
+    path, kept
+        Paths of the two images.
+    why
+        Reason why this image goes rather than the other one.
+    value
+        MSE, or another measure, of the pair.
+    size
+        Size of this image's file in bytes.
+    kept_is_protected
+        True if the kept image lies in a protected folder: nothing is written into its file.
+    verdict
+        Verdict of the pair, see `Result.pairs`.
+    """
+
+    image: int
+    kept_image: int
+    path: str
+    kept: str
+    why: str
+    value: float
+    size: int
+    kept_is_protected: bool = False
+    verdict: str = VERDICT_NAMES[NOT_LOOKED_AT]
+
+    @property
+    def same_file(self) -> bool:
+        """True if both files have the same bytes."""
+        return self.verdict == VERDICT_NAMES[SAME_FILE]
+    same_file: bool = False
+
+
+class Skipped(NamedTuple):
+    """An image that stays although it is a duplicate, or was marked to go, with the reason."""
+
+    path: str
+    reason: str
+
+
+class Demands(NamedTuple):
+    """Demands on the image that is kept for another one.
+
+    Attributes
+    ----------
+    any_verdict
+        A similar image is enough.
+    unknown
+        An image that was not looked at yet is enough.
+    same_file
+        It must have the same bytes.
+    give_up
+        Parts that it may lack.
+    """
+
+    any_verdict: bool = False
+    unknown: bool = False
+    same_file: bool = False
+    give_up: frozenset[str] = frozenset()
+
+
+def choose_by_rules(result: Result, rules: KeepRules, candidates: Candidates, demands: Demands) -> "Choice":
+    """Choose the images that go by rules, without marks."""
+    choice = Choice(result, rules, candidates, demands)
+    choice.by_rules()
+    return choice
+
+
+def choose_looked_at(
+    result: Result, rules: KeepRules, candidates: Candidates, look: Look | None, give_up: frozenset[str]
+) -> "Choice":
+    """Choose by rules, looking at the chosen pairs that were not looked at; each round may find others to choose."""
+    for _ in range(_ROUNDS):
+        choice = choose_by_rules(result, rules, candidates, Demands(unknown=True, give_up=give_up))
+        ends = np.array(choice.ends, np.int64).reshape(-1, 2)
+        unknown = ends[result.verdicts.codes(*ends.T) == NOT_LOOKED_AT]
+        if look is None or not len(unknown):
+            return choice
+        result = look(result, unknown)
+        if (result.verdicts.codes(*unknown.T) == NOT_LOOKED_AT).all():
+            break  # their files are not as they were compared
+    return choose_by_rules(result, rules, candidates, Demands(give_up=give_up))
+
+
+class Choice:
+    """Images that are kept and images that go, chosen one after the other.
+
+    Attributes
+    ----------
+    chosen, skipped
+        As in `RemovalPlan`, but not sorted.
+    ends
+        Rows of `Result.images` of each chosen image and the image that is kept for it.
+    """
+
+    def __init__(self, result: Result, rules: KeepRules, candidates: Candidates, demands: Demands) -> None:
+        self.chosen: list[Chosen] = []
+        self.skipped: list[Skipped] = []
+        self.ends: list[tuple[int, int]] = []
+        self._result, self._rules, self._candidates, self._demands = result, rules, candidates, demands
+        self._near = _Neighbours(result)
+        self._cluster = None if demands.any_verdict else _clusters(result)
+        self._same = {} if demands.any_verdict else _same_pictures(result)
+        self._ranks: dict[int, int] = {}
+        # group of equal thumbnails, and cluster → (rank, row) of its best kept images
+        self._kept: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        # content hash → row of the first kept image
+        self._equal: dict[str, int] = {}
+
+    def by_rules(self) -> None:
+        """Keep each image unless a better similar image is kept."""
+        candidates = self._candidates
+        for rank, row in enumerate(candidates.best_first()):
+            other, why_not = self._best_kept(row), candidates.why_stays[row]
+            if why_not is None and candidates.why_needed[row] is not None:
+                twin = self._equal.get(candidates.rows[row].content_hash)
+                other, why_not = (other, candidates.why_needed[row]) if twin is None else (twin, None)
+            if other is not None and why_not is None:
+                why_not = self._why_needed_for(row, other)
+            if other is not None and why_not is None:
+                self._remove(row, other, self._rules.reason(candidates.keys[row], candidates.keys[other]))
+                continue
+            self._keep(row, rank)
+            if other is not None and why_not is not None:
+                self._skip(row, why_not)
+
+    def by_marks(self, marks: dict[int, str]) -> None:
+        """Keep all images except those that are marked "remove" and may go."""
+        candidates = self._candidates
+        order = candidates.best_first()
+        marked = [marks.get(number) for number in candidates.numbers]
+        staying = {
+            candidates.rows[row].content_hash
+            for row in order
+            if marked[row] != "remove" or candidates.why_stays[row] is not None
+        }
+        going = []
+        for rank, row in enumerate(order):
+            why_not = candidates.why_stays[row]
+            if why_not is None and candidates.rows[row].content_hash not in staying:
+                why_not = candidates.why_needed[row]
+            if marked[row] == "remove" and why_not is None:
+                going.append(row)
+                continue
+            self._keep(row, rank if marked[row] == "keep" else rank + len(order))
+            if marked[row] == "remove" and why_not is not None:
+                self._skip(row, why_not)
+        for row in going:
+            other = self._best_kept(row)
+            if other is None:
+                self._skip(row, "no image that is kept is similar to it")
+            elif candidates.why_needed[row] is not None:
+                self._remove(row, self._equal[candidates.rows[row].content_hash], "as decided")
+            else:
+                self._remove(row, other, "as decided")
+        unknown = len(set(marks) - set(candidates.numbers))
+        if unknown:
+            self.skipped.append(Skipped(f"{unknown} decided images", "they are in no similar pair any more"))
+
+    def _keep(self, row: int, rank: int) -> None:
+        content = self._candidates.rows[row].content_hash
+        if content:
+            self._equal.setdefault(content, row)
+        self._ranks[row] = rank
+        kept = self._kept.setdefault((self._near.group(row), self._cluster_of(row)), [])
+        kept.append((rank, row))
+        kept.sort()
+        del kept[1 if self._demands.any_verdict else _TRIED :]
+
+    def _best_kept(self, row: int) -> int | None:
+        """Find the best kept image that is similar to an image, and does as is demanded."""
+        if self._demands.same_file:
+            twin = self._equal.get(self._candidates.rows[row].content_hash)
+            return twin if twin is not None and len(self._values(row, twin)) else None
+        cluster, groups = self._cluster_of(row), set(self._near.groups(row))
+        near = [one for group in groups for one in self._kept.get((group, cluster), ())]
+        if self._demands.any_verdict:
+            return min(near, default=(0, None))[1]
+        same = [one for one in self._same.get(row, ()) if one in self._ranks and self._near.group(one) in groups]
+        tried = sorted({*near, *((self._ranks[other], other) for other in same)})
+        others = np.array([other for _, other in tried], np.int64)
+        codes = self._result.verdicts.codes(np.full(len(others), row), others)
+        good = (codes != SIMILAR) & ((codes != NOT_LOOKED_AT) | self._demands.unknown)
+        return min(others[good].tolist(), key=lambda other: bool(self._lacks(row, other)), default=None)
+
+    def _cluster_of(self, row: int) -> int:
+        return 0 if self._cluster is None else int(self._cluster[row])
+
+    def _lacks(self, row: int, other: int) -> frozenset[str]:
+        """Parts of an image that the other one lacks."""
+        mine, theirs = (self._candidates.extras[one] for one in (row, other))
+        same_file = self._candidates.rows[row].content_hash == self._candidates.rows[other].content_hash != ""
+        return frozenset() if same_file else mine - theirs - self._demands.give_up | mine & {_RAW}
+
+    def _why_needed_for(self, row: int, other: int) -> str | None:
+        """Reason why an image stays although the other one shows the same picture, or None."""
+        lacks = sorted(self._lacks(row, other))
+        if _RAW in lacks:
+            return "it is a raw file, which nothing replaces"
+        path = self._candidates.rows[other].path
+        return f"it has what {printable(path)} lacks: {', '.join(lacks)}" if lacks else None
+
+    def _remove(self, row: int, other: int, why: str) -> None:
+        candidates = self._candidates
+        (value,) = self._result.value.numbers(self._values(row, other)[:1])
+        this, kept = candidates.rows[row], candidates.rows[other]
+        numbers = candidates.numbers[row], candidates.numbers[other]
+        protected = candidates.protected[other]
+        (verdict,) = self._result.verdicts.names(np.array([row]), np.array([other]))
+        size = int(this.size)
+        self.chosen.append(Chosen(*numbers, this.path, kept.path, why, float(value), size, protected, str(verdict)))
+        self.ends.append((row, other))
+
+    def _values(self, row: int, other: int) -> NDArray[np.int64]:
+        """Give the stored value of a pair; none if the two are not similar."""
+        return self._result.groups.between(row, np.array([other], np.int64)).values
+
+    def _skip(self, row: int, reason: str) -> None:
+        self.skipped.append(Skipped(self._candidates.rows[row].path, reason))
+
+
+class _Neighbours:
+    """The groups of equal thumbnails to which an image is similar."""
+
+    def __init__(self, result: Result) -> None:
+        groups = result.groups
+        self._own = groups.makes_own_pairs
+        of = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
+        self._group = dict(zip(groups.members.tolist(), of.tolist(), strict=True))
+        ends: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
+        ends += [np.stack([chunk.first, chunk.second], axis=1) for chunk in groups.group_pairs()]
+        both = np.concatenate(ends)
+        both = both[both[:, 0] != both[:, 1]]
+        both = np.concatenate([both, both[:, ::-1]])
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        self._others = both[:, 1]
+        self._starts = np.searchsorted(both[:, 0], np.arange(len(groups.starts)))
+
+    def group(self, row: int) -> int:
+        """The group of an image; a group of its own for an image in no pair of thumbnails."""
+        return self._group.get(row, -1 - row)
+
+    def groups(self, row: int) -> Iterator[int]:
+        """All groups whose images are similar to an image."""
+        group = self._group.get(row)
+        if group is None:
+            return
+        if self._own:
+            yield group
+        yield from self._others[self._starts[group] : self._starts[group + 1]].tolist()
+
+
+def _clusters(result: Result) -> NDArray[np.int64]:
+    """Number the clusters, (n,): those that a second look has parted have different numbers."""
+    numbers = np.full(len(result.images), -1, np.int64)
+    for number, part in enumerate(result.connected()):
+        numbers[part] = number
+    return numbers
+
+
+def _same_pictures(result: Result) -> dict[int, list[int]]:
+    """For each image the others that a second look called the same picture."""
+    rows = {number: row for row, number in enumerate(result.verdicts.numbers.tolist())}
+    found: dict[int, list[int]] = {}
+    for a, b in zip(*(numbers.tolist() for numbers in result.verdicts.verdicts.same()), strict=True):
+        if a in rows and b in rows:
+            found.setdefault(rows[a], []).append(rows[b])
+            found.setdefault(rows[b], []).append(rows[a])
+    return found
