@@ -49,7 +49,21 @@ __all__ = ["Store"]
 # Partitions that are read at the same time from afar; each is some 100 kB.
 _PARTITIONS_AT_ONCE = 128
 _LEFTOVER = re.compile(r"((index|writer|settings|decisions|shown)\.json|run|cleaned)\.[0-9a-f]{32}\.partial")
-_OWN_NAMES = {ACTIVITY, ARRAYS, CLEANED, DECISIONS, INDEX, LEASE, LOCK, PARTITIONS, PLOTS, RUN, SETTINGS, SHOWN, VERDICTS}
+_OWN_NAMES = {
+    ACTIVITY,
+    ARRAYS,
+    CLEANED,
+    DECISIONS,
+    INDEX,
+    LEASE,
+    LOCK,
+    PARTITIONS,
+    PLOTS,
+    RUN,
+    SETTINGS,
+    SHOWN,
+    VERDICTS,
+}
 _ARRAYS_OF_IMAGES = (THUMBNAILS, SIGNATURES, DIGESTS)
 
 
