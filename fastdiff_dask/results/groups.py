@@ -248,6 +248,10 @@ class Groups:
                 if len(pair):
                     yield self._pairs(chunk, pair, *((x, y) if mine is chunk.first else (y, x)))
 
+    def star_count(self) -> int:
+        """Count the pairs of `stars`, or a few more."""
+        return len(self.members) + sum(len(chunk.first) for chunk in self._chunks())
+
     def stars(self) -> PairChunk:
         """Give few pairs that connect the same images as all pairs.
 

@@ -13,7 +13,6 @@ from ..kernels.transforms import lowest_transforms
 from ..storage.verdicts import Verdicts
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
-from .external_sort import sorted_chunks
 from .groups import Groups, PairChunk
 from .keep_rules import keep_order
 from .values import PairValue
@@ -100,32 +99,29 @@ class Result:
           "similar" (the thumbnails are, the pictures differ) or "not looked at", see `stages.verify`.
 
         If there are more than a million pairs, not all are listed: `pairs_complete` is False, `pair_count` is the
-        number of all pairs, and `iter_pairs` gives them. Of images with equal thumbnails, only the first one by path is
-        paired with similar images, and with the others of its group; between two sides, each of the others is paired
-        with one similar image. The clusters are the same.
+        number of all pairs, and `iter_pairs` gives them. The listed ones connect the same images. Of images with equal
+        thumbnails, the first one by path is paired with similar images, and with the others of its group; between two
+        sides, each of the others is paired with one similar image. If these are more than a million as well, each
+        cluster has the pairs with its image to keep, and the most similar ones that connect its images.
         """
-        return self._frame(self._listed())
+        return self._frame(self._listed)
 
     def numbered_pairs(self) -> pd.DataFrame:
         """Give `pairs` with the columns a_image and b_image, the numbers of the images in the store."""
-        return self._frame(self._listed(), numbered=True)
+        return self._frame(self._listed, numbered=True)
 
+    @cached_property
     def _listed(self) -> PairChunk:
-        chunks = list(self.groups.pairs(_LISTED_PAIRS)) if self.pairs_complete else []
-        chunks = chunks or [self.groups.stars()]
-        return PairChunk(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
+        if self.pairs_complete:
+            return PairChunk.none().joined(*self.groups.pairs(_LISTED_PAIRS))
+        return self.groups.stars() if self.groups.star_count() <= _LISTED_PAIRS else self.parting.pairs
 
     def sorted_pairs(self) -> Iterator[pd.DataFrame]:
-        """Give `pairs` a part at a time. Pairs that are not held in memory take 25 bytes each in temporary files."""
-        if self.pairs_complete or self.groups.stored is None:
-            chunk = self._listed()
-            order = np.lexsort((chunk.b, chunk.a))
-            for start in range(0, len(order), _PART):
-                some = order[start : start + _PART]
-                yield self._frame(PairChunk(chunk.a[some], chunk.b[some], chunk.values[some], chunk.masks[some]))
-        else:
-            for chunk in sorted_chunks(self.groups.iter_stars, len(self.images), _PART):
-                yield self._frame(chunk)
+        """Give `pairs` a part at a time."""
+        chunk = self._listed
+        order = np.lexsort((chunk.b, chunk.a))
+        for start in range(0, len(order), _PART):
+            yield self._frame(chunk.at(order[start : start + _PART]))
 
     def iter_pairs(self, at_once: int = _PART, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
         """Give all similar pairs, each once, in parts of at most `at_once`; a part is sorted.

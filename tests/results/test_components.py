@@ -14,8 +14,7 @@ from support.results import find, rows_of
 
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.components import Components
-from fastdiff_dask.results.external_sort import sorted_chunks
-from fastdiff_dask.results.groups import GroupPairs, PairChunk
+from fastdiff_dask.results.groups import GroupPairs
 
 
 def lowest_of(nodes: int, a: np.ndarray, b: np.ndarray) -> list[int]:
@@ -78,23 +77,6 @@ def test_pairs_that_are_not_held_give_the_same(case, part):
         assert sorted_pairs([parted.among(names).between(one, names)]) == sorted_pairs([held.between(one, names)])
 
 
-@given(st.integers(1, 30), st.integers(0, 200), st.integers(1, 50), st.integers(1, 60), st.integers(0, 10**6))
-@settings(max_examples=100, deadline=None)
-def test_pairs_are_sorted_by_way_of_files(names, pairs, part, at_once, seed):
-    rng = np.random.default_rng(seed)
-    # more of the low ones, so that some a have more pairs than go at once
-    places = np.unique((names * names * rng.random(pairs) ** 3).astype(np.int64))
-    chunk = PairChunk(*np.divmod(places, names), rng.integers(-(2**62), 2**62, len(places)), places.astype(np.uint8))
-    shuffled = rng.permutation(len(places))
-    parts = [shuffled[start : start + part] for start in range(0, len(places), part)]
-    found = list(sorted_chunks(lambda: (PairChunk(*(one[some] for one in chunk)) for some in parts), names, at_once))
-    whole = [np.concatenate(one) for one in zip(*found, strict=True)] if found else [np.zeros(0)] * 4
-    order = np.lexsort((chunk.b, chunk.a))
-    for one, wanted in zip(whole, chunk, strict=True):
-        assert one.tolist() == wanted[order].tolist()
-    assert all(len(one.a) <= at_once or len(set(one.a.tolist())) == 1 for one in found)
-
-
 @pytest.mark.parametrize("listed", [1, 10**6])
 @pytest.mark.parametrize("held", [0, 10**6])
 def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatch, listed, held):
@@ -107,15 +89,11 @@ def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatc
     assert json.loads(wanted)["pairs"] == result.pairs[["a", "b", "mse", "rotation", "verdict"]].to_dict("records")
     monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", held)
     monkeypatch.setattr("fastdiff_dask.results.result._PART", 2)
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
     again = find(tmp_path, client, similarity_threshold=190_000.0)
     assert (again.groups.stored is None) == bool(held)
     assert len(list(again.sorted_pairs())) > 2
     write_json(again, str(tmp_path / "out.json"))
     assert (tmp_path / "out.json").read_text().partition('"stats"')[0] == wanted.partition('"stats"')[0]
-    assert not list(folder.iterdir())
 
 
 def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):
