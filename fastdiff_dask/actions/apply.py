@@ -14,12 +14,12 @@ from ..images.exif_merge import check_merging
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path, is_url
+from .choice import Chosen
 from .disk import remove_leftovers
 from .file_moves import delete_files, move_files
 from .journal import History, Record, acting, new_journal
 from .leftovers import clear_leftovers
 from .links import link_files
-from .choice import Chosen
 from .removal_plan import RemovalPlan
 from .removals import Outcome, Removal, Seen
 from .trash import trash_files

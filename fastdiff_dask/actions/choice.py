@@ -56,7 +56,6 @@ class Chosen(NamedTuple):
     def same_file(self) -> bool:
         """True if both files have the same bytes."""
         return self.verdict == VERDICT_NAMES[SAME_FILE]
-    same_file: bool = False
 
 
 class Skipped(NamedTuple):

@@ -18,10 +18,10 @@ from ..kernels.squared_errors import transformed_squared_errors
 from ..kernels.transforms import available_transforms
 from ..results.values import PairValue
 from ..storage.store import Store
+from .choice import Chosen
 from .disk import replace_content
 from .file_moves import check_removal
 from .journal import History, Record, place_of
-from .choice import Chosen
 from .removals import Removal, Seen, StaysError
 
 __all__ = ["Verifier"]

@@ -91,11 +91,11 @@ def apply(
     from ..actions.journal import History, journals
     from ..actions.limits import limits_passed
     from ..actions.removal_plan import plan_removals
-    from ..results.second_look import look_again
     from ..config import VERIFY_SIZE
     from ..outputs.terminal import describe_shown, print_merged, print_outcomes, print_removal_plan
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
+    from ..results.second_look import look_again
     from ..results.stored import choose_stored, remember_shown
     from ..storage.store import Store
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ..config import ReadSettings
 from ..errors import FastDiffError
 from ..images.decoder_pool import close_readers
-from .groups import PairChunk
-from .result import Result
-from .verdicts import pairs_to_look_at
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts, write_verdicts
 from ..tasks.look_at_pairs import looked_at
+from .groups import PairChunk
+from .result import Result
+from .verdicts import pairs_to_look_at
 
 __all__ = ["look_again"]
 
