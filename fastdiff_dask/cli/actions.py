@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,12 @@ from ..errors import UsageError
 from ..text import printable
 
 if TYPE_CHECKING:
+    from ..actions.decisions import Decisions
     from ..actions.journal import Journal
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
+    from ..results.keep_rules import KeepRules
+    from ..results.stored import StoredChoice
     from ..storage.store import Store
 
 __all__ = ["apply", "decisions", "undo"]
@@ -88,14 +91,10 @@ def apply(
     brought back by undo. Without --yes nothing happens.
     """
     from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
-    from ..actions.journal import History, journals
-    from ..actions.limits import limits_passed
-    from ..actions.removal_plan import plan_removals
-    from ..config import VERIFY_SIZE
-    from ..outputs.terminal import describe_shown, print_merged, print_outcomes, print_removal_plan
+    from ..actions.journal import journals
+    from ..outputs.terminal import print_merged, print_outcomes
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
-    from ..results.second_look import look_again
     from ..results.stored import choose_stored, remember_shown
     from ..storage.store import Store
 
@@ -109,27 +108,17 @@ def apply(
         raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
     decided = Decisions() if decisions is None else read_decisions(opened, decisions)
     chosen = choose_stored(opened, comparison, threshold)
-    history = History(folder=move)
-    plan = plan_removals(
+    plan, passed = _print_plan(
         opened,
-        chosen.collect(),
+        chosen,
         keep,
         decided,
-        history=history,
+        folder=move,
         only_identical=only_identical,
-        look=lambda result, ends: look_again(opened, result, ends, VERIFY_SIZE),
         include_similar=include == "similar",
         give_up=give_up,
     )
-    print_removal_plan(plan, "--only-identical")
-    _say_of_similar(len(plan.only_similar))
-    click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
-    if opened.two_sides and not both_sides:
-        click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
     remember_shown(opened.url, chosen.settings)
-    passed = limits_passed(opened, plan)
-    for limit in passed:
-        click.echo(f"Look again: {limit}.")
     if yes and action is not None and passed and not yes_really:
         _ask_again(len(plan.chosen))
     if decided.not_duplicates and yes:
@@ -146,6 +135,43 @@ def apply(
         for one in journals(opened.url)[-1:]:
             print_merged(one)
     print_outcomes(done, action)
+
+
+def _print_plan(
+    store: "Store",
+    chosen: "StoredChoice",
+    keep: "KeepRules",
+    decided: "Decisions",
+    *,
+    folder: str | None,
+    **options: Any,
+) -> "tuple[RemovalPlan, list[str]]":
+    """Make the removal plan and print it; gives it with the limits that it passes."""
+    from ..actions.journal import History
+    from ..actions.limits import limits_passed
+    from ..actions.removal_plan import plan_removals
+    from ..config import VERIFY_SIZE
+    from ..outputs.terminal import describe_shown, print_removal_plan
+    from ..results.second_look import look_again
+
+    plan = plan_removals(
+        store,
+        chosen.collect(),
+        keep,
+        decided,
+        history=History(folder=folder),
+        look=lambda result, ends: look_again(store, result, ends, VERIFY_SIZE),
+        **options,
+    )
+    print_removal_plan(plan, "--only-identical")
+    _say_of_similar(len(plan.only_similar))
+    click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
+    if store.two_sides and not keep.both_sides:
+        click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
+    passed = limits_passed(store, plan)
+    for limit in passed:
+        click.echo(f"Look again: {limit}.")
+    return plan, passed
 
 
 def _carry_out(
