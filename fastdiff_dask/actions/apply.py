@@ -22,6 +22,7 @@ from .leftovers import clear_leftovers
 from .links import link_files
 from .removal_plan import RemovalPlan
 from .removals import Outcome, Removal, Seen
+from .sidecars import CHOICES, Companions
 from .trash import trash_files
 from .verify import Verifier
 
@@ -38,6 +39,7 @@ def apply_plan(
     folder: str | os.PathLike[str] | None = None,
     *,
     keep_metadata: bool = False,
+    sidecars: str = "leave",
 ) -> Iterator[Outcome]:
     """Carry out a removal plan, a file at a time; a file that cannot go has the reason in its outcome.
 
@@ -61,10 +63,12 @@ def apply_plan(
     keep_metadata
         Before a JPEG file goes, copy its capture date and GPS position into the image that is kept, if this is a JPEG
         file without them, see `exif_merge.merged`. Its thumbnail must stay the same. `undo` does not take it back.
+    sidecars
+        "leave" the sidecars of a file that goes, or "move" them with it, see `sidecars.Companions`.
 
     Returns
     -------
-    Outcome of each file, as it goes.
+    Outcome of each file, as it goes, and of each sidecar after its file.
 
     Raises
     ------
@@ -75,6 +79,8 @@ def apply_plan(
     """
     if action not in ACTIONS:
         raise UsageError(f"no action {action!r}; use {', '.join(ACTIONS)}")
+    if sidecars not in CHOICES:
+        raise UsageError(f"sidecars={sidecars!r} is not known; use {' or '.join(CHOICES)}")
     if (folder is None) == (action == "move"):
         raise UsageError("name a folder to move to" if folder is None else f"{action} needs no folder; leave it out")
     for one in plan.chosen:
@@ -92,7 +98,7 @@ def apply_plan(
         check_merging()
     removals = _removals(store, plan)
     names = {removal.file.path: one.path for removal, one in removals.items()}
-    return _apply(store, removals, names, settings, action, folder, keep_metadata)
+    return _apply(store, removals, names, settings, action, folder, keep_metadata, sidecars == "move")
 
 
 def _apply(
@@ -103,6 +109,7 @@ def _apply(
     action: str,
     folder: str | os.PathLike[str] | None,
     keep_metadata: bool,
+    with_sidecars: bool,
 ) -> Iterator[Outcome]:
     if not removals:
         return
@@ -116,7 +123,10 @@ def _apply(
         remove_leftovers([os.path.dirname(path) for path in places] + ([] if folder is None else [folder]))  # noqa: PTH120
         with Store.lock(store.url) if keep_metadata else contextlib.nullcontext():
             try:
-                for outcome in _act(store, removals, verifier, record, action, folder):
+                companions = (
+                    Companions(action, None if folder is None else str(folder), record) if with_sidecars else None
+                )
+                for outcome in _act(store, removals, verifier, record, action, folder, companions):
                     # users know the names as they gave them
                     yield outcome._replace(path=names.get(outcome.path, outcome.path))
             finally:
@@ -131,7 +141,9 @@ def _act(
     record: Record,
     action: str,
     folder: str | os.PathLike[str] | None,
+    companions: Companions | None,
 ) -> Iterator[Outcome]:
+    by_path = {removal.file.path: removal for removal in removals}
     try:
         record.add("begin", store.url, command=action)
         if action == "move":
@@ -144,7 +156,10 @@ def _act(
             # a link has the content that its file has at that moment
             verifier.merge_all()
             outcomes = link_files(removals, action, record, verifier.verify, verifier.digests)
-        yield from outcomes
+        for outcome in outcomes:
+            yield outcome
+            if companions is not None and outcome.reason is None:
+                yield from companions.follow(verifier.as_it_is_now(by_path[outcome.path]), outcome.to)
     finally:
         record.close()
         close_readers()

@@ -33,8 +33,10 @@ from .two_files import prove_two_files
 
 __all__ = [
     "act_on_each",
+    "attempt",
     "check_removal",
     "check_unchanged",
+    "delete_file",
     "delete_files",
     "describe_removal",
     "move_file",
@@ -105,7 +107,7 @@ def move_files(
 
 def delete_files(removals: Iterable[Removal], record: Record, verify: Verify = check_unchanged) -> Iterator[Outcome]:
     """Delete files, one at a time; parameters as for `move_files`."""
-    return act_on_each(removals, record, verify, lambda removal: _delete(removal, record))
+    return act_on_each(removals, record, verify, lambda removal: delete_file(removal, record))
 
 
 def act_on_each(
@@ -121,10 +123,11 @@ def act_on_each(
         if removal in stay:
             yield Outcome(removal.file.path, None, stay[removal])
         else:
-            yield _attempt(removal, record, verify, action)
+            yield attempt(removal, record, verify, action)
 
 
-def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
+def attempt(removal: Removal, record: Record, verify: Verify, action: Callable[[Removal], str | None]) -> Outcome:
+    """Do an action on a file, if it may go; parameters as for `act_on_each`."""
     path = removal.file.path
     try:
         removal = verify(removal)
@@ -138,9 +141,10 @@ def _attempt(removal: Removal, record: Record, verify: Verify, action: Callable[
         return Outcome(path, None, reason)
 
 
-def _delete(removal: Removal, record: Record) -> None:
+def delete_file(removal: Removal, record: Record, **more: str) -> None:
+    """Delete a file; more fields for its line may be named."""
     check_removal(removal)
-    record.add("delete", removal.file.path, **describe_removal(removal, record))
+    record.add("delete", removal.file.path, **describe_removal(removal, record), **more)
     check_removal(removal)
     Path(removal.file.path).unlink()
     record.settle()

@@ -57,7 +57,8 @@ class Record:
 
     - "move", "trash": ``to``, ``size``, ``mtime_ns``, and ``kept``, the file that is kept for it. If they apply:
       ``info``, the description in the trash; ``before``, the file had its second name already; ``equal``, it equals
-      the kept file byte by byte; ``kept_sha256``; ``to_mtime_ns``, the time of modification if it changed.
+      the kept file byte by byte; ``kept_sha256``; ``to_mtime_ns``, the time of modification if it changed; ``was``,
+      owner, mode and attributes that a copy lacks; ``sidecar_of``, the picture with which a sidecar goes.
     - "delete": the same without ``to``.
     - "link": ``kept`` and ``kind``. For a file that was in the trash before, ``trashed``, its path there. For a file
       that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid`` and ``gid``.
@@ -349,6 +350,8 @@ class History:
             for line in journal.lines:
                 if line["action"] == "metadata":
                     changed.append((line["before"], line["sha256"]))
+                    continue
+                if "sidecar_of" in line:
                     continue
                 if line["action"] in ("move", "trash"):
                     self._moved.add(place_of(line["to"]))

@@ -44,11 +44,14 @@ class Outcome(NamedTuple):
         The path now; None if the file was deleted or stays.
     reason
         Reason why the file stays; None if it went.
+    sidecar_of
+        The picture with which a sidecar went, or was to go; None for a picture.
     """
 
     path: str
     to: str | None
     reason: str | None
+    sidecar_of: str | None = None
 
 
 class StaysError(Exception):

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,14 +29,14 @@ def trash_files(removals: Iterable[Removal], record: Record, verify: Verify = ch
     return act_on_each(removals, record, verify, lambda removal: str(trash_file(removal, record)))
 
 
-def trash_file(removal: Removal, record: Record) -> Path:
-    """Move a file to the trash; gives its new path."""
+def trash_file(removal: Removal, record: Record, **more: Callable[[Path], str]) -> Path:
+    """Move a file to the trash; gives its new path. More fields for its line may be named, as for `move_file`."""
     source, status = Path(removal.file.path), check_removal(removal)
     if sys.platform == "win32":
         raise StaysError("there is no trash that it could be brought back from on Windows; move it instead")
     if sys.platform == "darwin":
         folder = Path.home() / ".Trash"
-        return move_file(removal, folder, record, action="trash")
+        return move_file(removal, folder, record, action="trash", **more)
     place, path = _trash_folder(source, status)
     reserved: dict[str, Path] = {}
 
@@ -59,7 +59,9 @@ def trash_file(removal: Removal, record: Record) -> Path:
 
     used = ""
     try:
-        target = move_file(removal, place / "files", record, names, "trash", info=lambda to: str(reserved[to.name]))
+        target = move_file(
+            removal, place / "files", record, names, "trash", info=lambda to: str(reserved[to.name]), **more
+        )
         used = target.name
         return target
     finally:

@@ -58,8 +58,14 @@ class Verifier:
 
     def digests(self, removal: Removal) -> tuple[str, str]:
         """Give the SHA-256 of both files, which `verify` has just confirmed."""
-        one = self._chosen[removal.file.path]
+        one = self._chosen.get(removal.file.path)
+        if one is None:  # a sidecar
+            return "", ""
         return self._hashes[one.image], self._hashes[one.kept_image]
+
+    def as_it_is_now(self, removal: Removal) -> Removal:
+        """Give a removal with the present state of the kept file, into which a date may have been copied."""
+        return removal._replace(kept=self._kept.get(self._chosen[removal.file.path].kept_image, removal.kept))
 
     def verify(self, removal: Removal) -> Removal:
         """Check that both files are unchanged and similar; give the removal with the present state of the kept file.
@@ -70,7 +76,7 @@ class Verifier:
             If the file must stay.
         """
         one = self._chosen[removal.file.path]
-        removal = removal._replace(kept=self._kept.get(one.kept_image, removal.kept))
+        removal = self.as_it_is_now(removal)
         check_removal(removal)
         place, kept = (place_of(seen.path) for seen in removal)
         if self.history.is_aside(kept):

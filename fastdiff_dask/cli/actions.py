@@ -8,6 +8,7 @@ import click
 
 from ..errors import UsageError
 from ..text import printable
+from .sidecars import say_sidecars
 
 if TYPE_CHECKING:
     from ..actions.decisions import Decisions
@@ -50,6 +51,12 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
     "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
 )
 @click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
+@click.option(
+    "--sidecars",
+    type=click.Choice(["leave", "move"]),
+    default="leave",
+    help="move: .xmp, .aae, .json, .mov and the like go with their image; leave: they stay.  [default: leave]",
+)
 @click.option("--only-identical", is_flag=True, help="Take only files that are byte for byte the same as one kept.")
 @click.option("--both-sides", is_flag=True, help="Of A against B, take images of A as well; else A is kept whole.")
 @click.option(
@@ -77,6 +84,7 @@ def apply(
     keep_metadata: bool,
     threshold: float | None,
     comparison: str | None,
+    sidecars: str,
     only_identical: bool,
     both_sides: bool,
     include: str | None,
@@ -119,6 +127,7 @@ def apply(
         give_up=give_up,
     )
     remember_shown(opened.url, chosen.settings)
+    say_sidecars([one.path for one in plan.chosen], action, sidecars)
     if yes and action is not None and passed and not yes_really:
         _ask_again(len(plan.chosen))
     if decided.not_duplicates and yes:
@@ -130,7 +139,7 @@ def apply(
         return
     if action == "delete":
         click.echo("What is deleted cannot be brought back.")
-    done = _carry_out(opened, plan, action, move, keep_metadata)
+    done = _carry_out(opened, plan, action, move, {"keep_metadata": keep_metadata, "sidecars": sidecars})
     if keep_metadata:
         for one in journals(opened.url)[-1:]:
             print_merged(one)
@@ -175,7 +184,7 @@ def _print_plan(
 
 
 def _carry_out(
-    store: "Store", plan: "RemovalPlan", action: str, folder: str | None, keep_metadata: bool
+    store: "Store", plan: "RemovalPlan", action: str, folder: str | None, options: dict[str, Any]
 ) -> "list[Outcome]":
     """Carry a plan out under a progress bar."""
     from ..actions.apply import apply_plan
@@ -183,9 +192,9 @@ def _carry_out(
 
     done = []
     with stage_bar("apply", len(plan.chosen), "files") as advance:
-        for outcome in apply_plan(store, plan, plan.value.settings, action, folder, keep_metadata=keep_metadata):
+        for outcome in apply_plan(store, plan, plan.value.settings, action, folder, **options):
             done.append(outcome)
-            advance(1)
+            advance(outcome.sidecar_of is None)
     return done
 
 

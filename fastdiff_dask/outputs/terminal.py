@@ -365,7 +365,11 @@ def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
         stays, _SHOWN_FILES, lambda one: f"{printable(one.path)} stays: {printable(str(one.reason))}"
     ):
         print(line)
-    print(f"{len(outcomes) - len(stays)} files were {_BECAME[action]}")
+    sidecars = [one for one in outcomes if one.sidecar_of is not None]
+    went = sum(one.reason is None for one in sidecars)
+    print(f"{len(outcomes) - len(stays) - went} files were {_BECAME[action]}")
+    if sidecars:
+        print(f"{went} sidecars went with them")
     if stays:
         raise FastDiffError(f"{len(stays)} of {len(outcomes)} files stay as they are")
 

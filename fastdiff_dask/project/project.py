@@ -275,6 +275,7 @@ class Project(Job):
         folder: str | os.PathLike[str] | None = None,
         *,
         keep_metadata: bool = False,
+        sidecars: str = "leave",
     ) -> "list[Outcome]":
         """Remove the images of a plan. Each is read and compared again right before, and nothing is overwritten.
 
@@ -291,6 +292,9 @@ class Project(Job):
             Copy capture date and GPS position of a JPEG file that goes into the file that is kept, where it has none;
             the picture stays as it is. `undo` does not take that back. Needs piexif
             (``pip install 'fastdiff_dask[metadata]'``).
+        sidecars
+            "leave" files like ``IMG_1.xmp`` and ``IMG_1.jpg.json`` beside an image that goes, or "move" them with it:
+            to the same place; to the trash where a link takes the place of the image; deleted with it.
 
         Returns
         -------
@@ -305,9 +309,8 @@ class Project(Job):
         target = None if folder is None else name_of("folder", folder)
         if plan.apart:
             self._remember_apart(plan.apart)
-        return list(
-            apply_plan(Store(self.saved_url), plan, plan.value.settings, action, target, keep_metadata=keep_metadata)
-        )
+        options: Any = {"keep_metadata": keep_metadata, "sidecars": sidecars}
+        return list(apply_plan(Store(self.saved_url), plan, plan.value.settings, action, target, **options))
 
     def undo(self) -> "list[Outcome]":
         """Bring back the files that the last `apply` to this store, in any process, has moved, trashed or linked."""
