@@ -66,6 +66,7 @@ def main() -> NoReturn:
         if signal.getsignal(number) != signal.SIG_IGN:  # as SIGINT is of jobs in the background of a script
             signal.signal(number, _stopped)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # noise about single files, whose errors are listed
+    warnings.filterwarnings("ignore", "resource_tracker: process died")  # as workers did, which has its own line
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows less than Unicode

@@ -2,11 +2,14 @@
 
 import json
 import logging
+import multiprocessing.util
 import os
 import socket
 import warnings
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from distributed import Client, LocalCluster, default_client
 from distributed.comm import CommClosedError
@@ -180,6 +183,8 @@ def embedded_client(
     if dashboard_address is None:
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
     _silence_logs()
+    if processes:
+        _silence_resource_tracker()
     try:
         with warnings.catch_warnings():
             # another process took the port just now: Dask takes another one, which is printed, and leaves a socket open
@@ -224,6 +229,25 @@ def _silence_logs() -> None:
             if isinstance(handler, logging.StreamHandler) and handler not in _levels:
                 _levels[handler] = handler.level
                 handler.setLevel(logging.CRITICAL)
+
+
+def _silence_resource_tracker() -> None:
+    """Keep the process that removes semaphores of `multiprocessing` off the terminal.
+
+    If it is killed beside the workers, the next one knows nothing of the semaphores of before: a traceback for each.
+    """
+    spawn = multiprocessing.util.spawnv_passfds
+    if getattr(spawn, "is_silent", False):
+        return
+
+    def silent(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+        *others, code = args
+        if "multiprocessing.resource_tracker import main" in str(code):
+            code = f"import os; os.dup2(os.open(os.devnull, os.O_WRONLY), 2); {code}"
+        return int(spawn(path, [*others, code], passfds))
+
+    silent.is_silent = True  # type: ignore[attr-defined]
+    multiprocessing.util.spawnv_passfds = silent
 
 
 def check_dashboard_address(address: str) -> None:

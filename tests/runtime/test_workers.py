@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 
+import psutil
 import pytest
 from distributed import Client, LocalCluster
+from support.removals import picture, save
 
 import fastdiff_dask as fd
 from fastdiff_dask.runtime import workers
@@ -185,3 +188,23 @@ def test_a_worker_that_is_killed_while_it_is_asked():
         Client(local, set_as_default=False) as client,
     ):
         assert workers._on_all(client, os._exit, 1) == {}
+
+
+def test_workers_that_are_killed_while_they_start_are_one_line(tmp_path):
+    """Beside them the resource tracker of multiprocessing is killed, whose successor knows no semaphore."""
+    save(tmp_path / "photos" / "a.png", picture(1))
+    command = [sys.executable, "-m", "fastdiff_dask", "find", str(tmp_path / "photos"), "--workers", "2", "--quiet"]
+    command += ["--store", str(tmp_path / "store")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        parent, end = psutil.Process(process.pid), time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(psutil.Error):
+                for child in parent.children(recursive=True):
+                    if time.time() - child.create_time() > 0.5:
+                        child.kill()
+            time.sleep(0.02)
+        process.terminate()
+        out, error = process.communicate()
+    assert (process.returncode, out) == (1, "")
+    (line,) = error.splitlines()
+    assert line.startswith("fastdiff-dask: no Dask cluster could be started here")
