@@ -1,6 +1,7 @@
 """Images that are kept and images that go, chosen one after the other, best first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -114,14 +115,14 @@ class Choice:
 
     Attributes
     ----------
-    chosen, skipped
+    skipped
         As in `RemovalPlan`, but not sorted.
     ends
         Rows of `Result.images` of each chosen image and the image that is kept for it.
     """
 
     def __init__(self, result: Result, rules: KeepRules, candidates: Candidates, demands: Demands) -> None:
-        self.chosen: list[Chosen] = []
+        self._reasons: list[str] = []
         self.skipped: list[Skipped] = []
         self.ends: list[tuple[int, int]] = []
         self._result, self._rules, self._candidates, self._demands = result, rules, candidates, demands
@@ -129,8 +130,8 @@ class Choice:
         self._cluster = None if demands.any_verdict else _clusters(result)
         self._same = {} if demands.any_verdict else _same_pictures(result)
         self._ranks: dict[int, int] = {}
-        # group of equal thumbnails, and cluster → (rank, row) of its best kept images
-        self._kept: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        # cluster → group of equal thumbnails → (rank, row) of its best kept images
+        self._kept: dict[int, dict[int, list[tuple[int, int]]]] = {}
         # content hash → row of the first kept image
         self._equal: dict[str, int] = {}
 
@@ -189,7 +190,7 @@ class Choice:
         if content:
             self._equal.setdefault(content, row)
         self._ranks[row] = rank
-        kept = self._kept.setdefault((self._near.group(row), self._cluster_of(row)), [])
+        kept = self._kept.setdefault(self._cluster_of(row), {}).setdefault(self._near.group(row), [])
         kept.append((rank, row))
         kept.sort()
         del kept[1 if self._demands.any_verdict else _TRIED :]
@@ -198,12 +199,15 @@ class Choice:
         """Find the best kept image that is similar to an image, and does as is demanded."""
         if self._demands.same_file:
             twin = self._equal.get(self._candidates.rows[row].content_hash)
-            return twin if twin is not None and len(self._values(row, twin)) else None
-        cluster, groups = self._cluster_of(row), set(self._near.groups(row))
-        near = [one for group in groups for one in self._kept.get((group, cluster), ())]
+            return twin if twin is not None and self._near.are_near(row, [self._near.group(twin)]).all() else None
+        kept = self._kept.get(self._cluster_of(row), {})
+        groups = [group for group, near in zip(kept, self._near.are_near(row, list(kept)), strict=True) if near]
+        near = [one for group in groups for one in kept[group]]
         if self._demands.any_verdict:
             return min(near, default=(0, None))[1]
-        same = [one for one in self._same.get(row, ()) if one in self._ranks and self._near.group(one) in groups]
+        same = [one for one in self._same.get(row, ()) if one in self._ranks]
+        are_near = self._near.are_near(row, [self._near.group(one) for one in same])
+        same = [one for one, is_near in zip(same, are_near, strict=True) if is_near]
         tried = sorted({*near, *((self._ranks[other], other) for other in same)})
         others = np.array([other for _, other in tried], np.int64)
         codes = self._result.verdicts.codes(np.full(len(others), row), others)
@@ -228,19 +232,24 @@ class Choice:
         return f"it has what {printable(path)} lacks: {', '.join(lacks)}" if lacks else None
 
     def _remove(self, row: int, other: int, why: str) -> None:
-        candidates = self._candidates
-        (value,) = self._result.value.numbers(self._values(row, other)[:1])
-        this, kept = candidates.rows[row], candidates.rows[other]
-        numbers = candidates.numbers[row], candidates.numbers[other]
-        protected = candidates.protected[other]
-        (verdict,) = self._result.verdicts.names(np.array([row]), np.array([other]))
-        size = int(this.size)
-        self.chosen.append(Chosen(*numbers, this.path, kept.path, why, float(value), size, protected, str(verdict)))
         self.ends.append((row, other))
+        self._reasons.append(why)
 
-    def _values(self, row: int, other: int) -> NDArray[np.int64]:
-        """Give the stored value of a pair; none if the two are not similar."""
-        return self._result.groups.between(row, np.array([other], np.int64)).values
+    @cached_property
+    def chosen(self) -> list[Chosen]:
+        """The images that go, not sorted; made at the end, as the values of all pairs are found at once."""
+        ends = np.array(self.ends, np.int64).reshape(-1, 2)
+        found = self._result.groups.exactly(*ends.T)
+        values = self._result.value.numbers(found.values).tolist()
+        of = dict(zip(zip(found.a.tolist(), found.b.tolist(), strict=True), values, strict=True))
+        verdicts = self._result.verdicts.names(*ends.T)
+        candidates, chosen = self._candidates, []
+        for (row, other), why, verdict in zip(self.ends, self._reasons, verdicts.tolist(), strict=True):
+            value = of[row, other] if (row, other) in of else of[other, row]
+            this, kept = candidates.rows[row], candidates.rows[other]
+            numbers, protected = (candidates.numbers[row], candidates.numbers[other]), candidates.protected[other]
+            chosen.append(Chosen(*numbers, this.path, kept.path, why, value, int(this.size), protected, verdict))
+        return chosen
 
     def _skip(self, row: int, reason: str) -> None:
         self.skipped.append(Skipped(self._candidates.rows[row].path, reason))
@@ -259,7 +268,7 @@ class _Neighbours:
         both = np.concatenate(ends)
         both = both[both[:, 0] != both[:, 1]]
         both = np.concatenate([both, both[:, ::-1]])
-        both = both[np.argsort(both[:, 0], kind="stable")]
+        both = both[np.lexsort((both[:, 1], both[:, 0]))]
         self._others = both[:, 1]
         self._starts = np.searchsorted(both[:, 0], np.arange(len(groups.starts)))
 
@@ -267,19 +276,20 @@ class _Neighbours:
         """The group of an image; a group of its own for an image in no pair of thumbnails."""
         return self._group.get(row, -1 - row)
 
-    def groups(self, row: int) -> Iterator[int]:
-        """All groups whose images are similar to an image."""
-        group = self._group.get(row)
-        if group is None:
-            return
-        if self._own:
-            yield group
-        yield from self._others[self._starts[group] : self._starts[group + 1]].tolist()
+    def are_near(self, row: int, groups: list[int]) -> NDArray[np.bool_]:
+        """Tell of each group whether its images are similar to an image."""
+        mine, asked = self._group.get(row), np.array(groups, np.int64)
+        if mine is None:
+            return np.zeros(len(asked), bool)
+        near = self._others[self._starts[mine] : self._starts[mine + 1]]
+        at = np.searchsorted(near, asked).clip(max=max(len(near) - 1, 0))
+        found = near[at] == asked if len(near) else np.zeros(len(asked), bool)
+        return found | (asked == mine) & self._own
 
 
 def _clusters(result: Result) -> NDArray[np.int64]:
     """Number the clusters, (n,): those that a second look has parted have different numbers."""
-    numbers = np.full(len(result.images), -1, np.int64)
+    numbers = -1 - np.arange(len(result.images), dtype=np.int64)
     for number, part in enumerate(result.connected()):
         numbers[part] = number
     return numbers

@@ -225,6 +225,30 @@ class Groups:
                 pair, row, column = pair[wanted], row[wanted], column[wanted]
                 yield self._pairs(chunk, pair, self.starts[first[pair]] + row, self.starts[second[pair]] + column)
 
+    def exactly(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> PairChunk:
+        """Give the pairs of these images, (k,) names each; images that are not similar have none.
+
+        Time grows with the pairs of groups, and memory with a part of them: pairs of images are not made.
+        """
+        order = np.argsort(self.members)
+        ends = [order[np.searchsorted(self.members[order], names).clip(max=len(order) - 1)] for names in (a, b)]
+        there = np.logical_and(*(self.members[end] == names for end, names in zip(ends, (a, b), strict=True)))
+        x, y = (end[there] for end in ends)
+        group_x, group_y = (np.searchsorted(self.starts, end, side="right") - 1 for end in (x, y))
+        found, groups = PairChunk.none(), len(self.sizes)
+        for chunk in self._chunks():
+            keys = chunk.first * groups + chunk.second
+            sort = np.argsort(keys)
+            for mine, theirs, p, q in ((group_x, group_y, x, y), (group_y, group_x, y, x)):
+                wanted = mine * groups + theirs
+                at = np.searchsorted(keys[sort], wanted)
+                hit = at < len(sort)
+                hit[hit] = keys[sort[at[hit]]] == wanted[hit]
+                if mine is group_y:  # a group with itself comes once
+                    hit &= mine != theirs
+                found = found.joined(self._pairs(chunk, sort[at[hit]], p[hit], q[hit]))
+        return found
+
     def pairs_of(self, names: NDArray[np.int64]) -> Iterator[PairChunk]:
         """Give all pairs of some images with any others, some at a time, in no particular order.
 

@@ -14,7 +14,6 @@ from ..images.decoder_pool import close_readers
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts, write_verdicts
 from ..tasks.look_at_pairs import looked_at
-from .groups import PairChunk
 from .result import Result
 from .verdicts import pairs_to_look_at
 
@@ -39,7 +38,7 @@ def look_again(store: Store, result: Result, ends: NDArray[np.int64], size: int)
     -------
     The result with the new verdicts.
     """
-    pairs = pairs_to_look_at(_exactly(result, ends), result.verdicts, size)
+    pairs = pairs_to_look_at(result.groups.exactly(*ends.T), result.verdicts, size)
     if not len(pairs):
         return result
     parts = [pairs[start : start + _AT_ONCE] for start in range(0, len(pairs), _AT_ONCE)]
@@ -52,12 +51,3 @@ def look_again(store: Store, result: Result, ends: NDArray[np.int64], size: int)
     with contextlib.suppress(FastDiffError), Store.lock(store.url):  # another process writes now, or nobody may
         write_verdicts(store, frame)
     return result.with_verdicts(read_verdicts(store, frame))
-
-
-def _exactly(result: Result, ends: NDArray[np.int64]) -> PairChunk:
-    """Give the pairs of a result with these ends."""
-    images = len(result.images)
-    wanted = np.minimum(*ends.T) * images + np.maximum(*ends.T)
-    found = PairChunk.none().joined(*result.groups.pairs_of(np.unique(ends[:, 1])))
-    keys, first = np.unique(np.minimum(found.a, found.b) * images + np.maximum(found.a, found.b), return_index=True)
-    return found.at(first[np.isin(keys, wanted)])
