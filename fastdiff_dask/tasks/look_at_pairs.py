@@ -26,8 +26,8 @@ from ..urls import full_path
 __all__ = ["look_at_pairs", "looked_at"]
 
 _COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash")
-# Frames of one picture that are held for the next pair, which often has the same image to keep.
-_HELD = 2
+# Pictures whose frames are held: both of a pair, upright and sideways, and the next pair often has one of them.
+_HELD = 4
 
 
 class _Frames(NamedTuple):
@@ -98,6 +98,8 @@ class _Looking:
                 verdict = SAME_PIXELS
             if best is None or (verdict, block) < best:
                 best = verdict, block
+            if verdict != SIMILAR:
+                break
         return best
 
     def _shape(self, a: int, b: int, transform: Transform, size: int) -> tuple[int, int]:
