@@ -1,11 +1,13 @@
 """Candidates for removal: the images of a result, and for each the reasons why it must stay."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..results.keep_order import real_pixels
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.schema import FILE_NAME
@@ -23,7 +25,7 @@ class Candidates:
     Attributes
     ----------
     rows
-        Path, place, side, width, height, size, mtime_ns and content_hash of each image.
+        Path, place, content_hash, extras and the columns `KEEP_COLUMNS` of each image.
     numbers
         Numbers of the images in the store.
     keys
@@ -44,7 +46,7 @@ class Candidates:
         links = _symbolic_links(store)
         self.rows = list(images.itertuples(index=False))
         self.numbers: list[int] = images.image.tolist()
-        self.keys = [rules.key(row) for row in self.rows]
+        self.keys = [rules.key(row, pixels) for row, pixels in zip(self.rows, _pixels(result, self.rows), strict=True)]
         self.protected = [rules.is_protected(row.place) for row in self.rows]
         self.aside = [history.is_aside(row.place) for row in self.rows]
         reference = "a" if store.two_sides and not rules.both_sides else None
@@ -65,17 +67,25 @@ class Candidates:
 
 def _described(store: Store, result: Result) -> pd.DataFrame:
     """The images of a result with their paths, places (absolute paths), times of modification and contents."""
-    frame = result.images[["image", "side", "width", "height", "size"]].copy()
+    frame = result.images.copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
-    columns = [*FILE_NAME, "mtime_ns", "content_hash", "extras"]
+    columns = [*FILE_NAME, "content_hash", "extras"]
     listed = store.image_rows(frame["image"].to_numpy(np.int64), columns)
     names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
     return frame.reset_index(drop=True).assign(
-        mtime_ns=listed.mtime_ns,
         place=pd.Series([name if is_url(name) else place_of(name) for name in names], dtype=object),
         content_hash=listed.content_hash.fillna("").astype(object),
         extras=listed.extras.fillna("").astype(object),
     )
+
+
+def _pixels(result: Result, rows: Sequence[Any]) -> list[int]:
+    """Count the pixels of each image as its cluster has them, see `real_pixels`."""
+    pixels = [row.width * row.height for row in rows]
+    for part in result.connected():
+        for place, number in zip(part.tolist(), real_pixels([rows[place] for place in part]), strict=True):
+            pixels[place] = number
+    return pixels
 
 
 def _symbolic_links(store: Store) -> dict[str, str]:

@@ -19,6 +19,7 @@ from ..urls import clamped
 from .contents import extras_of, frames_of
 from .opening import MissingDecoderError, open_main
 from .png_chunks import PNG_START, scale_transparency, without_bad_chunks
+from .provenance import signs_of_original
 from .resize import reduce_picture
 from .tiff_pages import read_pages
 
@@ -83,6 +84,8 @@ class ImageRecord(NamedTuple):
         Frames of an animation, or pages of a document; 1 of a single picture, 0 if the file could not be read.
     extras
         Parts that a plain 8-bit copy would lack, joined by ", "; empty if there are none.
+    signs
+        Signs of an original, see `provenance.signs_of_original`.
     """
 
     width: int = 0
@@ -99,6 +102,7 @@ class ImageRecord(NamedTuple):
     captured: str = ""
     frames: int = 0
     extras: str = ""
+    signs: int = 0
 
 
 def _reason(error: Exception) -> str:
@@ -311,9 +315,10 @@ def _decode(
         thumbnail = reduce_picture(image, size[::-1] if sideways else size, exact=exact)
         extras = extras_of(image, source, pages)
         frames = frames_of(image, pages)
+        signs = signs_of_original(image)
     if orientation in UPRIGHT:
         thumbnail = thumbnail.transpose(UPRIGHT[orientation])
     width, height = shown[::-1] if sideways else shown
     record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured)
-    record = record._replace(frames=frames, extras=extras)
+    record = record._replace(frames=frames, extras=extras, signs=signs)
     return record, np.asarray(thumbnail)

@@ -21,7 +21,8 @@ from ..actions.removal_plan import plan_removals
 from ..config import check_whole
 from ..errors import UsageError
 from ..kernels.transforms import Transform, lowest_transforms
-from ..results.keep_rules import KeepRules, best_first
+from ..results.keep_order import best_first
+from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.local_files import replaced_file
 from ..storage.store import Store

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ..results.collect import shown_paths
-from ..results.keep_rules import best_first
+from ..results.keep_order import best_first
 from ..results.result import Result
 from ..results.stored import roots_of_store, stored_result
 from ..stages.roots import Root

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .keep_rules import best_first
+from .keep_order import best_first
 
 __all__ = ["Cluster", "low_quality_of", "make_cluster"]
 

@@ -15,7 +15,7 @@ from ..kernels.pair_filters import PairFilters
 from ..stages.roots import Root
 from ..stages.walk_local import Link
 from ..storage.comparisons import Comparison
-from ..storage.schema import FILE_NAME
+from ..storage.schema import FILE_NAME, KEEP_COLUMNS
 from ..storage.selection import Images, count_wanted, current_images, hash_partners, read_keys
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
@@ -29,7 +29,7 @@ from .verdicts import PairVerdicts
 
 __all__ = ["collect_errors", "collect_result", "shown_paths"]
 
-_COLUMNS = ["image", "side", *FILE_NAME, "size", "current", "width", "height"]
+_COLUMNS = ["image", *FILE_NAME, "current", *KEEP_COLUMNS]
 
 
 def shown_paths(frame: pd.DataFrame, roots: list[Root]) -> list[str]:
@@ -223,7 +223,7 @@ def _codes(contents: pd.Series) -> NDArray[np.int64]:
 
 def _image_rows(images: pd.DataFrame, names: _Names, used: list[int]) -> pd.DataFrame:
     """Rows of `Result.images` for some names."""
-    rows = images[["width", "height", "size", "image", "side"]].iloc[[names.rows[name] for name in used]]
+    rows = images[["image", *KEEP_COLUMNS]].iloc[[names.rows[name] for name in used]]
     return rows.set_axis(pd.Index([names.paths[name] for name in used], dtype=object, name="path"))
 
 

@@ -8,7 +8,7 @@ from distributed import Client
 from ..errors import UsageError
 from ..runtime.waves import run_in_waves
 from ..stages.roots import Root
-from ..storage.schema import FILE_NAME, HASH_KEY, HASHED_BY
+from ..storage.schema import FILE_NAME, HASH_KEY, HASHED_BY, KEEP_COLUMNS
 from ..storage.store import Store
 from .clusters import Cluster, make_cluster
 from .collect import shown_paths
@@ -16,7 +16,7 @@ from .dask_collections import images_frame
 
 __all__ = ["collect_hash_clusters"]
 
-_COLUMNS = ["side", *FILE_NAME, "size", "width", "height", "error", HASH_KEY]
+_COLUMNS = [*FILE_NAME, *KEEP_COLUMNS, "error", HASH_KEY]
 # Images whose metadata one task reads: a block takes milliseconds, hardly more than a task costs by itself.
 _ROWS_AT_ONCE = 65_536
 # Keys that one task counts, about 100 bytes each.

@@ -12,8 +12,9 @@ from typing import Any
 from ..errors import UsageError
 from ..stages.named_folders import NamedFolder
 from ..text import printable
+from .keep_order import keep_order, reason
 
-__all__ = ["RULES", "KeepRules", "best_first", "keep_order"]
+__all__ = ["RULES", "KeepRules"]
 
 # Rules, named for the kept image, and the reason why the other image goes.
 RULES = {
@@ -23,24 +24,7 @@ RULES = {
     "newest": "older file",
     "shortest-path": "longer path",
 }
-_PREFERRED, _PATH = "in a later preferred folder, or in none", "path sorts later"
-_REFERENCE = "the other one is in A, the reference"
-
-
-def keep_order(width: int, height: int, size: int, path: str, side: str) -> tuple[Any, ...]:
-    """Sort key that puts the image to keep first: side a, then most pixels, then the largest file, then the path.
-
-    Examples
-    --------
-    >>> min([(10, 10, 5, "b", "a"), (10, 10, 5, "a", "a"), (99, 9, 9, "c", "b")], key=lambda image: keep_order(*image))
-    (10, 10, 5, 'a', 'a')
-    """
-    return side, -width * height, -size, path
-
-
-def best_first(images: Iterable[Any]) -> list[Any]:
-    """Sort images by `keep_order`: rows with the path as ``Index``, side, width, height and size."""
-    return sorted(images, key=lambda row: keep_order(row.width, row.height, row.size, row.Index, row.side))
+_PREFERRED = "in a later preferred folder, or in none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +71,10 @@ class KeepRules:
     def _protected(self) -> list[NamedFolder]:
         return [NamedFolder(name) for name in self.protect]
 
-    def key(self, image: Any) -> tuple[Any, ...]:
+    def key(self, image: Any, pixels: int) -> tuple[Any, ...]:
         """Sort key that puts the image to keep first.
 
-        `image` has path, place (the absolute path), side, width, height, size and mtime_ns.
+        `image` has path, place (the absolute path) and the columns `KEEP_COLUMNS`; `pixels` is of `real_pixels`.
         """
         place = next((n for n, folder in enumerate(self._preferred) if folder.holds(image.place)), len(self.prefer))
         values = {
@@ -101,14 +85,16 @@ class KeepRules:
             "shortest-path": len(image.path),
         }
         rules = (values[rule] for rule in self.rules)
-        side, *order = keep_order(image.width, image.height, image.size, image.path, image.side)
+        side, *order = keep_order(image, image.path, pixels)
         return "" if self.both_sides else side, place, *rules, *order, side
 
     def reason(self, key: Sequence[Any], better: Sequence[Any]) -> str:
         """Reason why an image goes, by its key and the key of the better image."""
-        rules = (RULES[rule] for rule in (*self.rules, "most-pixels", "largest"))
-        reasons = zip(key, better, (_REFERENCE, _PREFERRED, *rules, _PATH, _PATH), strict=True)
-        return next(reason for one, other, reason in reasons if one != other)
+        place = next(place for place, (one, other) in enumerate(zip(key, better, strict=True)) if one != other)
+        before = 2 + len(self.rules)
+        if 0 < place < before:
+            return _PREFERRED if place == 1 else RULES[self.rules[place - 2]]
+        return reason((key[0], *key[before:]), max(0, place - before + 1))
 
     def is_protected(self, place: str) -> bool:
         """Find whether an image, by its absolute path, lies in a protected folder."""

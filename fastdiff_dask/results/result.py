@@ -14,7 +14,7 @@ from ..storage.verdicts import Verdicts
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
 from .groups import Groups, PairChunk
-from .keep_rules import keep_order
+from .keep_order import keep_order, real_pixels
 from .values import PairValue
 from .verdicts import PairVerdicts, Parting, part_clusters, spanning_forest
 
@@ -39,7 +39,8 @@ class Result:
     groups
         The similar pairs in a short form; images are named by their row in `images`.
     images
-        A row for each image in a pair, indexed and sorted by path: width, height, size in bytes, number, side.
+        A row for each image in a pair, indexed and sorted by path: number, and the columns `KEEP_COLUMNS`: side, width,
+        height, size in bytes, time of modification, format, camera, time of capture, signs of an original.
     errors
         A row for each file that could not be compared, sorted by path: path, error.
     files
@@ -202,9 +203,13 @@ class Result:
     @cached_property
     def parting(self) -> Parting:
         """The pairs that a second look decides by, and the clusters that it leaves."""
-        rows = [(row.width, row.height, row.size, row.Index, row.side) for row in self.images.itertuples()]
+        rows = list(self.images.itertuples())
+        keys = [keep_order(row, str(row.Index), row.width * row.height) for row in rows]
+        for part in self.groups.connected():
+            for place, pixels in zip(part.tolist(), real_pixels([rows[place] for place in part]), strict=True):
+                keys[place] = keep_order(rows[place], str(rows[place].Index), pixels)
         ranks = np.empty(len(rows), np.int64)
-        ranks[sorted(range(len(rows)), key=lambda row: keep_order(*rows[row]))] = np.arange(len(rows))
+        ranks[sorted(range(len(rows)), key=keys.__getitem__)] = np.arange(len(rows))
         return part_clusters(self.groups, self._forest, self.verdicts, ranks, self.same_hash)
 
     @cached_property

@@ -63,6 +63,7 @@ __all__ = [
     "HASH_VALUES",
     "IMAGE_SCHEMA",
     "INDEX",
+    "KEEP_COLUMNS",
     "LEASE",
     "LOCK",
     "PARTITIONS",
@@ -88,6 +89,8 @@ THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "dige
 FILE_NAME = ("root", "path", "path_bytes")
 HASH_VALUES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)
 HASHES = (*HASH_VALUES, *HASHED_BY)
+# Columns by which the image to keep is chosen, see `results.keep_rules`.
+KEEP_COLUMNS = ("side", "width", "height", "size", "mtime_ns", "format", "camera", "captured", "signs")
 FORMAT_VERSION = 6
 # Earlier formats that are read: their images lack the columns `ADDED`.
 READABLE_VERSIONS = (5, 6)
@@ -121,6 +124,7 @@ IMAGE_SCHEMA = pa.schema(
         ("captured", pa.string()),  # when it was taken, by the EXIF data: ISO 8601, no time zone; null if not known
         ("frames", pa.int32()),  # frames of an animation, or pages of a document; 0 while not known
         ("extras", pa.string()),  # what a plain 8-bit copy would lack, see `images.contents`; null if nothing
+        ("signs", pa.int8()),  # signs of an original, see `images.provenance`; -1 for a lossless copy of a JPEG
         # its number in the store that it was copied from; -1 if its file is read, see `transfer`
         ("source", pa.int64()),
         ("hash_function", pa.string()),  # what made the hashes; null if nothing
@@ -129,11 +133,12 @@ IMAGE_SCHEMA = pa.schema(
     ]
 )
 # Columns that stores of `READABLE_VERSIONS` may lack, and the value that stands for them.
-ADDED: dict[str, Any] = {"changed_ns": 0, "frames": 0, "extras": None}
+ADDED: dict[str, Any] = {"changed_ns": 0, "frames": 0, "extras": None, "signs": 0}
 # What is known of an image before it is read.
 UNREAD: dict[str, Any] = {
     **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
     "frames": 0,
+    "signs": 0,
     **dict.fromkeys(("warnings", "content_hash", "camera", "captured", "extras", *HASHES)),
     "hash_shift": 0,
     "source": -1,

@@ -13,7 +13,6 @@ from PIL import Image
 from support.pictures import save
 
 import fastdiff_dask as fd
-from fastdiff_dask.results.keep_rules import keep_order
 
 SIZE = 8
 
@@ -156,7 +155,6 @@ def test_what_to_keep_is_chosen_as_elsewhere(tmp_path, client, rng):
         db.second_loop_iteration(0)
         assert by_hash == db.get_duplicates()
     assert [Path(cluster.keep).name for cluster in by_hash[0]] == ["large.png", "small.bmp"]
-    assert keep_order(9, 9, 1, "b", "a") < keep_order(8, 8, 2, "a", "a") < keep_order(9, 9, 1, "b", "b")
 
 
 def test_only_current_images_that_can_be_read(tmp_path, client, rng):
