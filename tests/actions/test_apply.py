@@ -34,7 +34,7 @@ def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     save(folder / "a.png", picture(1, size=16), age=1)
     save(folder / "a small.png", picture(1), age=2)
-    shutil.copy2(folder / "a.png", folder / "a copy.png")
+    shutil.copy2(folder / "a.png", folder / "a best.png")
     save(folder / "sub" / "a 2.png", picture(1, 2), age=3)
     for number, name in enumerate("xyz"):
         save(folder / f"{name}.png", picture(2, 3 * number), age=number)
@@ -50,9 +50,9 @@ def test_the_plan_of_the_photos(tmp_path, photos, client):
     plan = db.plan()
     # x and z are not similar: y goes for x, and z stays
     assert removed(plan) == {
-        "a small.png": "a copy.png",
-        "a.png": "a copy.png",
-        "a 2.png": "a copy.png",
+        "a small.png": "a best.png",
+        "a.png": "a best.png",
+        "a 2.png": "a best.png",
         "y.png": "x.png",
     }
     assert {Path(one.path).name: one.why for one in plan.chosen} == {
@@ -65,7 +65,7 @@ def test_the_plan_of_the_photos(tmp_path, photos, client):
     assert list(frame) == ["remove", "keep", "why", "mse", "bytes"]
     assert dict(zip(map(os.path.basename, frame["remove"]), frame.mse, strict=True))["a 2.png"] == 12.0
     assert plan.size == sum(Path(one.path).stat().st_size for one in plan.chosen) == frame.bytes.sum()
-    assert removed(db.plan(similarity=1.0)) == {"a small.png": "a copy.png", "a.png": "a copy.png"}
+    assert removed(db.plan(similarity=1.0)) == {"a small.png": "a best.png", "a.png": "a best.png"}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_moved_and_back(tmp_path, photos, client):
     assert sorted(path.name for path in (tmp_path / "gone").iterdir()) == [
         *("a 2.png", "a small.png", "a.png", "a_1.png", "y.png")
     ]
-    assert sorted(Path(path).name for path in contents(photos)) == ["a copy.png", "alone.png", "x.png", "z.png"]
+    assert sorted(Path(path).name for path in contents(photos)) == ["a best.png", "alone.png", "x.png", "z.png"]
     # in another process
     code = f"import fastdiff_dask as fd; print(len(fd.FastDifPy.from_store({str(tmp_path / 'store')!r}).undo()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -243,7 +243,7 @@ def test_deleted_for_good(tmp_path, photos, client):
     before = contents(photos)
     db = project(tmp_path, client)
     db.apply(db.plan(), "delete")
-    assert sorted(Path(path).name for path in contents(photos)) == ["a copy.png", "alone.png", "x.png", "z.png"]
+    assert sorted(Path(path).name for path in contents(photos)) == ["a best.png", "alone.png", "x.png", "z.png"]
     with pytest.raises(fd.UsageError, match="what was deleted cannot come back"):
         db.undo()
     assert len(contents(photos)) < len(before)
@@ -255,7 +255,7 @@ def test_linked_and_back(tmp_path, photos, client, kind):
     db = project(tmp_path, client)
     outcomes = {Path(one.path).name: one for one in db.apply(db.plan(), kind)}
     assert all(one.reason is None for one in outcomes.values())
-    kept = photos / "a copy.png"
+    kept = photos / "a best.png"
     for name in ("a.png", "a small.png", "sub/a 2.png"):
         assert (photos / name).is_symlink() == (kind == "symlink")
         assert (photos / name).samefile(kept)
@@ -299,7 +299,7 @@ def change_content(path: Path) -> None:
 
 
 FAULTS = ["content", "time", "size", "gone", "symlink", "hardlink", "folder", "unreadable"]
-ENDS = ["a.png", "a copy.png"]
+ENDS = ["a.png", "a best.png"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ ENDS = ["a.png", "a copy.png"]
 def test_what_changed_meanwhile_stays(tmp_path, photos, client, action, end, fault):
     db = project(tmp_path, client)
     plan = db.plan()
-    other = photos / ("a copy.png" if end == "a.png" else "a.png")
+    other = photos / ("a best.png" if end == "a.png" else "a.png")
     path, before = photos / end, contents(photos)
     match fault:
         case "content":
@@ -527,10 +527,10 @@ def test_killed_at_every_moment(tmp_path, photos, client, action, calls):
 
 def test_only_what_was_marked_goes(tmp_path, photos, client):
     db = project(tmp_path, client)
-    marks = {"a copy.png": "remove", "a 2.png": "keep", "x.png": "remove", "y.png": "remove"}
+    marks = {"a best.png": "remove", "a 2.png": "keep", "x.png": "remove", "y.png": "remove"}
     file = write_decisions(db, tmp_path / "d.json", marks)
     plan = db.plan(decisions=file)
-    assert removed(plan) == {"a copy.png": "a 2.png", "y.png": "z.png"}
+    assert removed(plan) == {"a best.png": "a 2.png", "y.png": "z.png"}
     assert [(Path(one.path).name, one.reason) for one in plan.skipped] == [
         ("x.png", "no image that is kept is similar to it")
     ]
@@ -539,7 +539,7 @@ def test_only_what_was_marked_goes(tmp_path, photos, client):
     plan = db.plan(decisions=write_decisions(db, tmp_path / "d.json", everything))
     assert (plan.chosen, len(plan.skipped)) == ([], 7)
     file = write_decisions(db, tmp_path / "d.json", marks)
-    plan = db.plan(decisions=file, protect=photos / "a copy.png")
+    plan = db.plan(decisions=file, protect=photos / "a best.png")
     assert removed(plan) == {"y.png": "z.png"}
 
 
@@ -583,7 +583,7 @@ def test_not_a_duplicate_is_remembered(tmp_path, photos, client):
         zip(found.pairs.a, found.pairs.b, strict=True)
     ) == {name}
     assert found.result().pair_count == before.pair_count - 1
-    assert [Path(one.keep).name for one in found.result().clusters] == ["a copy.png", "y.png"]
+    assert [Path(one.keep).name for one in found.result().clusters] == ["a best.png", "y.png"]
     assert str(photos / "x.png") not in found.result().images.index
     # whatever the file is called, and in every comparison
     (photos / "x.png").rename(photos / "renamed.png")
@@ -643,7 +643,7 @@ def test_the_commands(tmp_path, photos, client):
     options = ("--yes", "--threshold", "1", "--prefer", photos / "a.png")
     code, output = invoke("apply", store, "--move", tmp_path / "gone", *options)
     assert (code, output.splitlines()[-1]) == (0, "2 files were moved")
-    assert not (photos / "a copy.png").exists()
+    assert not (photos / "a best.png").exists()
     code, output = invoke("undo", store)
     assert (code, "--yes brings them back" in output, "2 move" in output) == (0, True, True)
     assert contents(photos) != before
