@@ -38,7 +38,7 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
     metavar="RULE",
     multiple=True,
     help="Keep most-pixels, largest, oldest, newest or shortest-path; of several, the first counts most.  "
-    "[default: most-pixels, largest, then by path]",
+    "[default: with a date, most real pixels, least processed]",
 )
 @click.option("--prefer", metavar="DIR", multiple=True, help="Keep what is in this folder; of several, in this order.")
 @click.option("--protect", metavar="DIR", multiple=True, help="Touch nothing in this folder.")

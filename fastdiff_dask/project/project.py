@@ -223,7 +223,7 @@ class Project(Job):
         ----------
         keep
             Rules, the first one counts most: "most-pixels", "largest", "oldest", "newest", "shortest-path"; by default
-            most pixels, then the largest file, then the path.
+            the order of `keep_order`: a date, more real pixels, signs of an original, less compression.
         prefer, protect
             Folders whose images are kept rather than others, in this order; folders in which nothing goes.
         decisions

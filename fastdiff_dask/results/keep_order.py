@@ -26,7 +26,7 @@ _WAS_JPEG = "a lossless copy of a JPEG"
 _LOSSLESS = {"PNG", "BMP", "TIFF", "PPM", "TGA"}
 # "x copy", "Kopie von x", "x (1)", "x-edited", "x_1", as file managers and editors name what they write.
 _COPY = re.compile(
-    r"(?<![a-z])(copy|copie|copia|cópia|kopie|kopia|kopi|edit(ed)?|bearbeitet|resized)(?![a-z])|\(\d+\)|[ _-]\d$", re.I
+    r"(?<![a-z])(copy|copi[ea]|cópia|kopi[ea]?|edit(ed)?|bearbeitet|resized)(?![a-z])|\(\d+\)|[ _]\d$", re.I
 )
 _MINUTE_NS = 60 * 10**9
 

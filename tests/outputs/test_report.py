@@ -241,7 +241,7 @@ def test_between_two_sides_with_suggestions(tmp_path, client):
     assert time.monotonic() - start < 20
     data = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "r.html").read_text())[1])
     for cluster in data["clusters"]:
-        assert [(image["d"], image["g"]) for image in cluster["images"]] == [("b", 2), ("a", 1)]
+        assert [(image["d"], image["g"]) for image in cluster["images"]] == [("a", 2), ("b", 1)]
 
 
 def test_marks_say_one_thing(tmp_path, found, page):

@@ -49,7 +49,9 @@ def make_pictures(folder: Path, images: int, rng: np.random.Generator, known: li
             pixels = np.rot90(known[rng.integers(len(known))], rng.integers(4)) + np.uint8(rng.integers(2))
         known.append(pixels)
         ending = rng.choice(["png", "bmp"])
-        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{rng.integers(1000):03d}-{number}.{ending}")
+        path = folder / f"{rng.integers(1000):03d}-{number}.{ending}"
+        Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+        os.utime(path, (10**9, 10**9))
 
 
 def project(tmp_path: Path, client, **options) -> fd.FastDifPy:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask.results.keep_rules import RULES, KeepRules, best_first
+from fastdiff_dask.results.keep_order import best_first
+from fastdiff_dask.results.keep_rules import RULES, KeepRules
 
 
 class Row(NamedTuple):
@@ -16,6 +17,10 @@ class Row(NamedTuple):
     height: int
     size: int
     mtime_ns: int
+    format: str = "JPEG"
+    camera: str | None = None
+    captured: str | float = float("nan")
+    signs: int = 0
 
     @property
     def path(self) -> str:
@@ -32,11 +37,15 @@ IMAGES = [
 ]
 
 
+def key(rules: KeepRules, image: Row) -> tuple:
+    return rules.key(image, image.width * image.height)
+
+
 def test_without_rules_the_order_is_that_of_the_clusters():
     first, *_, last = best_first(reversed(IMAGES))
     assert first[:5] == ("a/long name", "a", 9, 10, 2)
     assert last[:5] == ("b/x", "b", 8, 10, 1)
-    assert sorted(IMAGES, key=KeepRules().key) == best_first(IMAGES)
+    assert sorted(IMAGES, key=lambda image: key(KeepRules(), image)) == best_first(IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +60,11 @@ def test_without_rules_the_order_is_that_of_the_clusters():
 )
 def test_a_rule_comes_before_the_order_and_names_the_reason(rule, best):
     rules = KeepRules(rules=rule)
-    assert min(IMAGES, key=rules.key) == best
-    others = {rules.key(image) for image in IMAGES} - {rules.key(best)}
-    assert RULES[rule] in {rules.reason(other, rules.key(best)) for other in others}
+    assert min(IMAGES, key=lambda image: key(rules, image)) == best
+    others = {key(rules, image) for image in IMAGES} - {key(rules, best)}
+    assert RULES[rule] in {rules.reason(other, key(rules, best)) for other in others}
     preferring = KeepRules(rules=rule, prefer="/photos/b")
-    assert min(IMAGES, key=preferring.key).path == "b/x"
+    assert min(IMAGES, key=lambda image: key(preferring, image)).path == "b/x"
 
 
 def test_all_rules_are_known():
