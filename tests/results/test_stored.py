@@ -29,7 +29,7 @@ def find(db: fd.FastDifPy, threshold: float, **options: bool) -> None:
 
 
 def going(store, *options) -> int:
-    code, output = invoke("apply", store, *options)
+    code, output = invoke("apply", store, "--include", "similar", *options)
     assert code == 0
     return int(output.split(" images may go")[0].splitlines()[-1])
 
