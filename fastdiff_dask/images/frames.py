@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..config import PIXEL_LIMIT
@@ -155,15 +154,13 @@ def _digest(image: Image.Image, frames: list[int]) -> bytes:
     """SHA-256 of the upright pixels of all frames, with their sizes."""
     digest = hashlib.sha256()
     for frame, orientation in _upright(image, frames):
-        pixels: NDArray[np.generic]
-        if frame.mode.startswith("I;16") or frame.mode in ("I", "F"):
-            pixels = np.asarray(frame)
-        else:
+        shown = frame
+        if not frame.mode.startswith("I;16") and frame.mode not in ("I", "F"):
             opaque = not frame.has_transparency_data
             shown = frame.convert("RGB" if opaque else "RGBA")
             if not opaque and shown.getchannel("A").getextrema() == (255, 255):
                 shown = shown.convert("RGB")
-            pixels = np.asarray(shown.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else shown)
+        pixels = np.asarray(shown.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else shown)
         digest.update(f"{pixels.shape} {pixels.dtype}".encode())
         digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.digest()

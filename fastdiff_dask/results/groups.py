@@ -280,13 +280,14 @@ class Groups:
         """Give few pairs that connect the same images as all pairs.
 
         - The first image of a group is paired with the other members, and with the first image of similar groups.
-        - Where the members of a group make no pairs, they are paired with the first image of one similar group.
+        - Where the members of a group make no pairs, they are paired with the first image of the most similar group.
         """
         return PairChunk(*(np.concatenate(parts) for parts in zip(*self.iter_stars(), strict=True)))
 
     def iter_stars(self) -> Iterator[PairChunk]:
         """Give the pairs of `stars` some at a time."""
-        sizes, done = self.sizes, np.zeros((2, len(self.sizes)), bool)
+        sizes = self.sizes
+        nearest: list[GroupPairs | None] = [None, None]
         for chunk in self._chunks():
             first, second, _, _ = chunk
             pairs = np.arange(len(first))
@@ -298,19 +299,24 @@ class Groups:
                 y = np.concatenate([y, self.starts[second[~own]]])
                 yield self._pairs(chunk, np.concatenate([others, pairs[~own]]), x, y)
                 continue
-            rows, columns, used = [self.starts[first]], [self.starts[second]], [pairs]
-            for end, mine, theirs, here, there in (
-                (0, first, second, rows, columns),
-                (1, second, first, columns, rows),
-            ):
-                groups, places = np.unique(mine, return_index=True)
-                groups, places = groups[~done[end, groups]], places[~done[end, groups]]
-                done[end, groups] = True
-                others = sizes[groups] - 1
-                here.append(np.repeat(self.starts[groups], others) + count_within(others) + 1)
-                there.append(np.repeat(self.starts[theirs[places]], others))
-                used.append(np.repeat(places, others))
-            yield self._pairs(chunk, np.concatenate(used), np.concatenate(rows), np.concatenate(columns))
+            yield self._pairs(chunk, pairs, self.starts[first], self.starts[second])
+            nearest = [self._nearest(chunk, end, before) for end, before in enumerate(nearest)]
+        for end, chunk in enumerate(filter(None, nearest)):
+            others = sizes[chunk[end]] - 1
+            pair = np.repeat(np.arange(len(others)), others)
+            x, y = (self.starts[groups[pair]] for groups in (chunk.first, chunk.second))
+            (y if end else x)[:] += count_within(others) + 1
+            yield self._pairs(chunk, pair, x, y)
+
+    def _nearest(self, chunk: GroupPairs, end: int, before: GroupPairs | None) -> GroupPairs:
+        """Choose the most similar group for each group at one end of the pairs, if it has several members."""
+        several = self.sizes[chunk[end]] > 1
+        found = GroupPairs(*(values[several] for values in chunk))
+        if before is not None:
+            found = GroupPairs(*(np.concatenate(both) for both in zip(before, found, strict=True)))
+        order = np.lexsort((found[1 - end], found.values))
+        _, places = np.unique(found[end][order], return_index=True)
+        return GroupPairs(*(values[order[places]] for values in found))
 
     def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
         """Give the pairs of one image with some others; images that are not similar to it have none."""
