@@ -287,7 +287,7 @@ class Groups:
     def iter_stars(self) -> Iterator[PairChunk]:
         """Give the pairs of `stars` some at a time."""
         sizes = self.sizes
-        nearest: list[GroupPairs | None] = [None, None]
+        nearest: list[list[NDArray[Any]]] = [[], []]
         for chunk in self._chunks():
             first, second, _, _ = chunk
             pairs = np.arange(len(first))
@@ -301,22 +301,23 @@ class Groups:
                 continue
             yield self._pairs(chunk, pairs, self.starts[first], self.starts[second])
             nearest = [self._nearest(chunk, end, before) for end, before in enumerate(nearest)]
-        for end, chunk in enumerate(filter(None, nearest)):
+        for end, found in enumerate(filter(None, nearest)):
+            chunk = GroupPairs(*found)
             others = sizes[chunk[end]] - 1
             pair = np.repeat(np.arange(len(others)), others)
             x, y = (self.starts[groups[pair]] for groups in (chunk.first, chunk.second))
             (y if end else x)[:] += count_within(others) + 1
             yield self._pairs(chunk, pair, x, y)
 
-    def _nearest(self, chunk: GroupPairs, end: int, before: GroupPairs | None) -> GroupPairs:
+    def _nearest(self, chunk: GroupPairs, end: int, before: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """Choose the most similar group for each group at one end of the pairs, if it has several members."""
         several = self.sizes[chunk[end]] > 1
-        found = GroupPairs(*(values[several] for values in chunk))
-        if before is not None:
-            found = GroupPairs(*(np.concatenate(both) for both in zip(before, found, strict=True)))
-        order = np.lexsort((found[1 - end], found.values))
+        found: list[NDArray[Any]] = [values[several] for values in chunk]
+        if before:
+            found = [np.concatenate(both) for both in zip(before, found, strict=True)]
+        order = np.lexsort((found[1 - end], found[2]))
         _, places = np.unique(found[end][order], return_index=True)
-        return GroupPairs(*(values[order[places]] for values in found))
+        return [values[order[places]] for values in found]
 
     def between(self, a: int, others: NDArray[np.int64]) -> PairChunk:
         """Give the pairs of one image with some others; images that are not similar to it have none."""
