@@ -215,6 +215,7 @@ def test_the_command_is_killed_and_goes_on(collection, tmp_path):
         db.index_the_dirs()
         db.first_loop_iteration()
         db.second_loop_iteration()
+        assert db.verify() > 0
         write_json(db.result(), str(here))
     local = json.loads(here.read_text())
     del local["stats"]
