@@ -59,10 +59,12 @@ def look_at(
 
     Parameters
     ----------
-    file, listed, pixel_limit
+    file, listed
         As for `decode.read_opened`.
     size
         Width and height of a frame of the result, which has the shape of the upright picture; or `PIXELS`.
+    pixel_limit
+        Pictures of more pixels are errors.
 
     Returns
     -------

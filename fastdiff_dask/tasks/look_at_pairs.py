@@ -42,14 +42,16 @@ def look_at_pairs(url: str, pairs: NDArray[np.int64], size: int, limits: ReadSet
 
     Parameters
     ----------
-    url, run
-        The store, and the run that `activity.stage` gave.
+    url
+        The store.
     pairs
         (k, 3) int64: numbers of the images a and b, and the transforms of a that are best, as a bit mask.
     size
         Pixels of the longer side of a picture, at most.
     limits
         Limits of reading a file.
+    run
+        The run that `activity.stage` gave.
 
     Returns
     -------

@@ -378,7 +378,7 @@ def test_the_command(tmp_path, client):
     for options, message in {
         ("--scheduler", "x", "--scheduler-file", "y"): "two ways to name one cluster",
         ("--scheduler-file", "nowhere", "--threads", "1"): "are for a cluster started here",
-        ("--workers", "0"): "workers is 0",
+        ("--workers", "0"): "--workers 0 cannot be used",
         ("--dashboard-address", "nowhere"): "--dashboard-address 'nowhere' cannot be used",
         ("--compare", "mse", "--threshold", "-1"): "threshold",
     }.items():
