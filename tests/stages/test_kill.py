@@ -36,6 +36,7 @@ def test_killed_at_many_moments_of_all_stages(tmp_path):
         assert report["resumed"] == 0, report
         assert report["bytes equal"], report
         assert not report["redone"], report
+        assert not report["looked twice"], report
         stats = report["stats"]
         rows_done = sum(min(BLOCK_SIZE, IMAGES - block * BLOCK_SIZE) for block in report["blocks"])
         assert stats["images_read"] == IMAGES - rows_done, report
@@ -45,3 +46,4 @@ def test_killed_at_many_moments_of_all_stages(tmp_path):
     assert any(0 < len(report["blocks"]) < 7 for report in reports)
     assert any(0 < report["tiles"] < all_tiles for report in reports)
     assert reports[-1]["tiles"] == all_tiles
+    assert any(0 < report["looked"] < max(one["looked"] for one in reports) for report in reports)

@@ -16,12 +16,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.images.opening import image_extensions
 from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.stages import verify
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
 
 BLOCK_SIZE = 8
@@ -34,6 +38,7 @@ def job(photos: str, store: str, out: str) -> None:
         db.index_the_dirs()
         db.first_loop_iteration(compute_hash=True)
         db.second_loop_iteration(sub_block=8, tile_side=1)
+        db.verify()
         write_json(db.result(), out)
 
 
@@ -49,6 +54,7 @@ def import_all() -> None:
         "scipy.sparse.csgraph",
     ):
         importlib.import_module(module)
+    verify._SMALLEST = 1  # a task, and so a commit, for each pair
     image_extensions()  # Pillow's formats and its plugins
 
 
@@ -121,6 +127,12 @@ def finished(store: str) -> tuple[list[int], int, dict[str, int]]:
     return sorted(blocks), len(tiles), chunks
 
 
+def verdicts(store: str) -> list[tuple[int, int]]:
+    """Pairs of images that were looked at, as often as they were."""
+    files = sorted(Path(store).glob(f"{VERDICTS}/*.parquet"))
+    return [pair for path in files for pair in pd.read_parquet(path)[["a", "b"]].itertuples(index=False, name=None)]
+
+
 def main() -> None:
     photos, folder, moments = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     import_all()
@@ -138,6 +150,7 @@ def main() -> None:
 
         status = in_child(killed)
         blocks, tiles, chunks = finished(store)
+        looked = verdicts(store)
         resumed = in_child(lambda: job(photos, store, out))
         result = json.loads(Path(out).read_text())
         stats = result.pop("stats")
@@ -148,6 +161,8 @@ def main() -> None:
             "resumed": resumed,
             "blocks": blocks,
             "tiles": tiles,
+            "looked": len(looked),
+            "looked twice": len(verdicts(store)) - len(set(verdicts(store))),
             "redone": [path for path, time in chunks.items() if Path(path).stat().st_mtime_ns != time],
             "stats": stats,
             "bytes equal": json.dumps(result) == json.dumps({k: v for k, v in whole.items() if k != "stats"}),
