@@ -98,14 +98,15 @@ def apply_plan(
         check_merging()
     removals = _removals(store, plan)
     names = {removal.file.path: one.path for removal, one in removals.items()}
-    return _apply(store, removals, names, settings, action, folder, keep_metadata, sidecars == "move")
+    verifier = Verifier(store, removals, settings, keep_metadata, plan.give_up)
+    return _apply(store, removals, names, verifier, action, folder, keep_metadata, sidecars == "move")
 
 
 def _apply(
     store: Store,
     removals: "dict[Removal, Chosen]",
     names: dict[str, str],
-    settings: CompareSettings,
+    verifier: Verifier,
     action: str,
     folder: str | os.PathLike[str] | None,
     keep_metadata: bool,
@@ -113,7 +114,6 @@ def _apply(
 ) -> Iterator[Outcome]:
     if not removals:
         return
-    verifier = Verifier(store, removals, settings, keep_metadata)
     with acting():
         clear_leftovers()
         verifier.history = History(folder=folder)

@@ -32,6 +32,8 @@ class Candidates:
         Sort keys of the images by the rules.
     aside
         True for an image that was moved or trashed.
+    frames
+        Frames or pages of each image; 0 where that is not known.
     extras
         Parts of each image that a plain copy would lack, see `images.contents`.
     why_stays
@@ -57,6 +59,7 @@ class Candidates:
             or history.is_target(row.place)
             for row, closed in zip(self.rows, self.protected, strict=True)
         ]
+        self.frames: list[int] = images.frames.tolist()
         self.extras = [frozenset(row.extras.split(", ")) if row.extras else frozenset() for row in self.rows]
         self.why_needed = [history.why_needed(row.place, row.content_hash) for row in self.rows]
 
@@ -69,13 +72,14 @@ def _described(store: Store, result: Result) -> pd.DataFrame:
     """The images of a result with their paths, places (absolute paths), times of modification and contents."""
     frame = result.images.copy()
     frame.insert(0, "path", pd.Series(list(result.images.index), frame.index, dtype=object))
-    columns = [*FILE_NAME, "content_hash", "extras"]
+    columns = [*FILE_NAME, "content_hash", "extras", "frames"]
     listed = store.image_rows(frame["image"].to_numpy(np.int64), columns)
     names = [full_path(row.root, row.path, row.path_bytes) for row in listed.itertuples()]
     return frame.reset_index(drop=True).assign(
         place=pd.Series([name if is_url(name) else place_of(name) for name in names], dtype=object),
         content_hash=listed.content_hash.fillna("").astype(object),
         extras=listed.extras.fillna("").astype(object),
+        frames=listed.frames,
     )
 
 

@@ -228,8 +228,13 @@ class Choice:
         lacks = sorted(self._lacks(row, other))
         if _RAW in lacks:
             return "it is a raw file, which nothing replaces"
-        path = self._candidates.rows[other].path
-        return f"it has what {printable(path)} lacks: {', '.join(lacks)}" if lacks else None
+        path, frames = printable(self._candidates.rows[other].path), self._candidates.frames[row]
+        if lacks:
+            return f"it has what {path} lacks: {', '.join(lacks)}"
+        (code,) = self._result.verdicts.codes(np.array([row]), np.array([other]))
+        if frames > 1 and (code in (SIMILAR, NOT_LOOKED_AT) and not self._demands.unknown):
+            return f"it has {frames} frames or pages, and {path} does not show the same"
+        return None
 
     def _remove(self, row: int, other: int, why: str) -> None:
         self.ends.append((row, other))

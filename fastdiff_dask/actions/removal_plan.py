@@ -34,6 +34,8 @@ class RemovalPlan:
         Pairs of image numbers that were decided to be no duplicates; `apply` records them in the store.
     only_similar
         Images that would go as well if similar ones may: a second look found another picture, or could not look.
+    give_up
+        Parts that an image may have and the kept one lacks; None if people decided each image.
     value
         The measure of the pairs.
     """
@@ -42,6 +44,7 @@ class RemovalPlan:
     skipped: list[Skipped] = field(default_factory=list)
     apart: list[tuple[int, int]] = field(default_factory=list)
     only_similar: list[Chosen] = field(default_factory=list)
+    give_up: frozenset[str] | None = frozenset()
     value: PairValue = field(kw_only=True)
 
     @property
@@ -132,7 +135,9 @@ def plan_removals(
         reason = "they lie in a trash, or where apply moved them to: they are neither kept nor removed"
         choice.skipped.append(Skipped(f"{sum(candidates.aside)} images", reason))
     chosen = sorted(choice.chosen, key=lambda one: (one.kept, one.path))
-    return RemovalPlan(chosen, sorted(choice.skipped), list(decisions.not_duplicates), loose, value=result.value)
+    given_up = None if decisions.marks is not None else frozenset(give_up)
+    apart = list(decisions.not_duplicates)
+    return RemovalPlan(chosen, sorted(choice.skipped), apart, loose, given_up, value=result.value)
 
 
 def _without(result: Result, numbers: list[int], pairs: list[tuple[int, int]]) -> Result:

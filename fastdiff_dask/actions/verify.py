@@ -40,12 +40,19 @@ class Verifier:
         The settings of the comparison.
     keep_metadata
         True to copy the date and the geographic place from a removed JPEG file into the kept file.
+    give_up
+        Parts that a removed file may have and the kept one lacks; None for any.
     """
 
     def __init__(
-        self, store: Store, removals: "dict[Removal, Chosen]", settings: CompareSettings, keep_metadata: bool
+        self,
+        store: Store,
+        removals: "dict[Removal, Chosen]",
+        settings: CompareSettings,
+        keep_metadata: bool,
+        give_up: frozenset[str] | None = None,
     ) -> None:
-        self._store, self._settings, self._keep_metadata = store, settings, keep_metadata
+        self._store, self._settings, self._keep_metadata, self._give_up = store, settings, keep_metadata, give_up
         # the key is the path alone: size and time of a kept file change when a date is copied into it
         self._chosen = {removal.file.path: one for removal, one in removals.items()}
         self._removals, self._kept = list(removals), dict[int, Seen]()
@@ -91,13 +98,18 @@ class Verifier:
             reason = self.history.why_needed(place, mine)
         if reason is not None:
             raise StaysError(reason)
-        thumbnails = []
+        thumbnails, parts = [], []
         for seen, number in zip(removal, (one.image, one.kept_image), strict=True):
             name = "it" if number == one.image else f"the file to keep, {one.kept},"
-            content_hash, thumbnail = self._read(seen, name)
-            if content_hash != self._hashes[number]:
+            record, thumbnail = self._read(seen, name)
+            if record.content_hash != self._hashes[number]:
                 raise StaysError(f"{name} has changed since it was compared")
             thumbnails.append(thumbnail)
+            parts.append(set(record.extras.split(", ")) - {""})
+        # stores of earlier versions do not know the parts of a file
+        lacks = set() if self._give_up is None or mine == other else parts[0] - parts[1] - self._give_up
+        if lacks:
+            raise StaysError(f"it has what {one.kept} lacks: {', '.join(sorted(lacks))}")
         if not self._is_similar(*thumbnails):
             raise StaysError(f"it is not similar to {one.kept} when both are read now")
         return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
@@ -108,12 +120,12 @@ class Verifier:
             with contextlib.suppress(StaysError, OSError):  # the later outcome of this removal names the reason
                 self.verify(removal)
 
-    def _read(self, seen: Seen, name: str) -> tuple[str, Any]:
-        """Read the SHA-256 and the thumbnail (1, h, w, 3) of a file."""
+    def _read(self, seen: Seen, name: str) -> tuple[ImageRecord, Any]:
+        """Read the record and the thumbnail (1, h, w, 3) of a file."""
         record, content = self._decoded(ListedFile(os.fsencode(seen.path), seen.size, seen.mtime_ns))
         if record.error:
             raise StaysError(f"{name} cannot be read now ({record.error})")
-        return record.content_hash, np.frombuffer(content, np.uint8).reshape(1, *self._store.thumbnail_settings.shape)
+        return record, np.frombuffer(content, np.uint8).reshape(1, *self._store.thumbnail_settings.shape)
 
     def _decoded(self, listed: ListedFile) -> tuple[ImageRecord, bytes]:
         """Decode a file, or bytes in memory, as the store does; give the metadata and the bytes of the thumbnail."""

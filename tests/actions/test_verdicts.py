@@ -170,6 +170,24 @@ def test_an_animation_and_a_still_do_not_stand_for_each_other(client, tmp_path, 
         assert len(db.pairs) == 1
         assert removed(db.plan(["most-pixels"])) == {}
         assert removed(db.plan(["largest"])) == {}
+        # whatever the verdict
+        assert f"moving.{form}" not in removed(db.plan(["most-pixels"], include_similar=True))
+
+
+def test_a_store_that_does_not_know_the_parts_of_a_file_loses_none(client, tmp_path):
+    folder = tmp_path / "photos"
+    save(folder / "large.png", picture(4, (320, 240)))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    save(folder / "small.png", picture(4), icc_profile=profile)
+    with project(tmp_path, client) as db:
+        frame = db.store.read_partition(0)
+        assert frame.extras.notna().sum() == 1
+        db.store.write_partition(0, frame.assign(extras=None, frames=0))  # as in a store of an earlier version
+        plan = db.plan(["most-pixels"])
+        assert removed(plan) == {"small.png": "large.png"}
+        (outcome,) = db.apply(plan, "trash")
+        assert "colour profile" in outcome.reason
+        assert (folder / "small.png").exists()
 
 
 def test_an_animation_goes_only_for_one_of_the_same_frames(client, tmp_path):

@@ -692,7 +692,7 @@ def test_pictures_in_memory(tmp_path, client):
         Client(cluster) as other,
     ):
         for root, where in ((f"memory://{folder}", str(tmp_path / "store")), (str(tmp_path), store)):
-            with pytest.raises(UsageError, match="in memory; (name a folder|leave out in_memory)"):
+            with pytest.raises(UsageError, match=r"in memory; (name a folder|leave out in_memory)"):
                 _ = FastDifPy(root, store=where, client=other, verbose=False).client
 
 
