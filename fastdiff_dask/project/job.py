@@ -515,6 +515,7 @@ class Job:
             "seconds": self.seconds,
         }
         result = collect_result(store, self.roots, comparison, wanted, stats)
-        remember_shown(self.saved_url, result.value.settings)
+        for url in dict.fromkeys((self.store_url, self.saved_url)):  # a store in memory, and its copy
+            remember_shown(url, result.value.settings)
         self.seconds["results"] = round(time.monotonic() - start, 3)
         return result

@@ -235,7 +235,7 @@ def test_arrays_that_may_not_be_written_are_compared(rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "limit"), [("block", 18.0), ("outlier", 5.5), ("colour", 16.0), ("share", 0.2), ("brightness", 4.0)]
+    ("name", "limit"), [("block", 13.0), ("outlier", 5.5), ("colour", 16.0), ("share", 0.2), ("brightness", 4.0)]
 )
 def test_each_limit_decides_alone(name, limit):
     at = Difference(block=1, outlier=1, colour=1, share=0.01, noise=3, brightness=0, contrast=10)
