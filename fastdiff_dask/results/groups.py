@@ -273,8 +273,11 @@ class Groups:
                     yield self._pairs(chunk, pair, *((x, y) if mine is chunk.first else (y, x)))
 
     def star_count(self) -> int:
-        """Count the pairs of `stars`, or a few more."""
-        return len(self.members) + sum(len(chunk.first) for chunk in self._chunks())
+        """Count the pairs of `stars`; between two sides, or a few more."""
+        if not self.makes_own_pairs:
+            return len(self.members) + sum(len(chunk.first) for chunk in self._chunks())
+        own = self.sizes - 1
+        return sum(int(np.where(one.first == one.second, own[one.first], 1).sum()) for one in self._chunks())
 
     def stars(self) -> PairChunk:
         """Give few pairs that connect the same images as all pairs.

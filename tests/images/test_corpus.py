@@ -174,8 +174,8 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
         (tmp_path / "sitecustomize.py").write_text(
             "import os, sys\n"
             "if 'fastdiff_dask.images.decoder_process' in ' '.join(sys.orig_argv):\n"
-            "    import fastdiff_dask.images.decoder_process, fastdiff_dask.images.decode\n"
-            "    fastdiff_dask.images.decode.image_extensions()\n"
+            "    import fastdiff_dask.images.decoder_process, fastdiff_dask.images.opening\n"
+            "    fastdiff_dask.images.opening.image_extensions()\n"
             "    os.seteuid(65534)\n"
         )
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))

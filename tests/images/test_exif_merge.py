@@ -12,14 +12,25 @@ import pytest
 from PIL import ExifTags, Image
 from support.command_line import invoke
 from support.removals import contents
+from support.verdicts import let_thumbnails_decide
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions import apply, verify
+from fastdiff_dask.cli.actions import apply as apply_command
 from fastdiff_dask.images.exif_merge import NotMergedError, merged
 from fastdiff_dask.testing import simulate_photo
 
 DATE = {36867: b"2019:02:03 04:05:06", 37521: b"78", 36881: b"+02:00"}
 GPS = {0: (2, 3, 0, 0), 1: b"N", 2: ((47, 1), (22, 1), (0, 1)), 3: b"E", 4: ((8, 1), (32, 1), (0, 1))}
+
+
+@pytest.fixture(autouse=True)
+def _pixels_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image with a date would be kept otherwise, and nothing were to be copied."""
+    let_thumbnails_decide(monkeypatch)
+    monkeypatch.setattr(fd.FastDifPy.plan, "__defaults__", (("most-pixels",),))
+    (option,) = [one for one in apply_command.params if one.name == "rules"]
+    monkeypatch.setattr(option, "default", ("most-pixels",))
 
 
 PICTURE = Image.fromarray(simulate_photo(np.random.default_rng(0), 120, 90))
@@ -199,7 +210,7 @@ def test_on_the_command_line(tmp_path, photos, client):
     code, output = invoke("apply", tmp_path / "store", "--trash", "--keep-metadata")
     assert (code, "undo does not take that back; where it cannot be done, both stay" in output) == (0, True)
     assert (photos / "kept.jpg").read_bytes() == before
-    code, output = invoke("apply", tmp_path / "store", "--trash", "--keep-metadata", "--yes")
+    code, output = invoke("apply", tmp_path / "store", "--trash", "--keep-metadata", "--yes-really")
     assert (code, "kept.jpg got date or place of another one" in output) == (0, True)
     assert exif(photos / "kept.jpg") == (DATE, GPS)
 

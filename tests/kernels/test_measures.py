@@ -94,8 +94,8 @@ def photos(tmp_path, rng) -> Photos:
 
 
 def rows_of(pairs: pd.DataFrame) -> list[tuple]:
-    assert list(pairs.columns) == ["a", "b", "value", "rotation", "mirrored"]
-    return list(pairs.itertuples(index=False, name=None))
+    assert list(pairs.columns) == ["a", "b", "value", "rotation", "mirrored", "verdict"]
+    return list(pairs.drop(columns="verdict").itertuples(index=False, name=None))
 
 
 def largest_difference(a, b):
@@ -655,6 +655,7 @@ def test_json_of_a_measure_has_values(photos, monkeypatch, capfd):
     wanted = photos.expected(ssim_dissimilarity, 0.01, rotations=True)
     assert len(wanted) == 3
     for pair, (a, b, value, degrees, _) in zip(content["pairs"], wanted, strict=True):
+        assert pair.pop("verdict")
         assert pair == {"a": a, "b": b, "value": pytest.approx(value, abs=1e-12), "rotation": degrees}
     assert re.search(r"bytes +ssim +turned", shown)
     assert "MSE" not in shown

@@ -8,12 +8,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.removals import picture, project, save
+from support.verdicts import let_thumbnails_decide
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions.decisions import Decisions
 from fastdiff_dask.actions.removal_plan import plan_removals
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.keep_rules import KeepRules
+
+
+@pytest.fixture(autouse=True)
+def _thumbnails_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_thumbnails_decide(monkeypatch)
 
 
 def pairs_of_clusters(clusters: list[dict]) -> dict[str, str]:

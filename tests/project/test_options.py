@@ -538,10 +538,10 @@ def test_measures_that_there_are_not(value):
 
 def test_plots_are_no_photos(tmp_path, simulated, client, finished):
     inside = tmp_path / "photos" / "plots"
-    with pytest.raises(fd.UsageError, match="would be pictures of"):
+    with pytest.raises(fd.UsageError, match="would be among the pictures of"):
         finished.second_loop_iteration(make_diff_plots=True, diff_location=inside)
     done = CliRunner().invoke(commands, ["find", str(tmp_path / "photos"), "--diff-plots", str(inside)])
-    assert "would be pictures of" in str(done.exception)
+    assert "would be among the pictures of" in str(done.exception)
     assert not inside.exists() or not list(inside.iterdir())
 
 

@@ -147,9 +147,12 @@ def test_threads_of_processes_share_the_cores():
 
 
 @pytest.mark.parametrize("option", ["workers", "threads"])
-def test_workers_of_our_own_beside_a_client_of_another(option, tmp_path, simulated):
-    with pytest.raises(fd.UsageError, match=f"{option} is for a client that is started here"):
-        fd.FastDifPy(tmp_path / "photos", client=object(), **{option: 2})
+def test_workers_of_our_own_beside_a_client_of_another(option, tmp_path, simulated, scheduler):
+    with (
+        Client(scheduler, set_as_default=False) as other,
+        pytest.raises(fd.UsageError, match=f"{option} is for a client that is started here"),
+    ):
+        fd.FastDifPy(tmp_path / "photos", client=other, **{option: 2})
 
 
 def test_the_file_of_a_scheduler(scheduler, tmp_path):

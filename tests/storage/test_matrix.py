@@ -257,7 +257,7 @@ def test_what_is_there_is_no_matrix_any_more(tmp_path, images):
     place = tmp_path / "matrix"
     fd.pairwise_mse(images, persist=True, store=str(place))
     (place / "zarr.json").write_text("{}")
-    with pytest.raises(StoreMismatchError, match="delete it"):
+    with pytest.raises(StoreMismatchError, match="delete this one"):
         fd.pairwise_mse(images, persist=True, store=str(place))
     assert matrix.DenseMatrix(str(place)).url == str(place)
 
