@@ -18,7 +18,7 @@ from ..text import one_line, printable
 from ..urls import clamped
 from .contents import extras_of, frames_of
 from .opening import MissingDecoderError, open_main
-from .png_chunks import PNG_START, scale_transparency, without_bad_chunks
+from .png_chunks import decode_repaired, scale_transparency
 from .provenance import signs_of_original
 from .resize import reduce_picture
 from .tiff_pages import read_pages
@@ -195,7 +195,8 @@ def read_opened(
                     return changed_record(), None
                 source, content_hash = read_content(file)
                 with source:
-                    found = _decode_any(source, (width, height), exact_decode, pixel_limit)
+                    size = (width, height)
+                    found = decode_repaired(source, lambda one: _decode(one, size, exact_decode, pixel_limit))
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
                 error = f"more than {pixel_limit} pixels; a higher pixel limit reads it"
                 return ImageRecord(error=error, pixel_limit=pixel_limit, content_hash=content_hash), None
@@ -271,24 +272,6 @@ def read_exif(image: Image.Image) -> tuple[int, str, str]:
 def _exif_text(value: Any) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
     return one_line(text.replace("\0", " "), _TEXT)
-
-
-def _decode_any(
-    source: BinaryIO, size: tuple[int, int], exact: bool, pixel_limit: int
-) -> tuple[ImageRecord, NDArray[np.uint8]]:
-    """Decode a file; a PNG file that fails is decoded without chunks that a viewer would pass over."""
-    try:
-        return _decode(source, size, exact, pixel_limit)
-    except (SyntaxError, ValueError, UnidentifiedImageError):
-        source.seek(0)
-        if source.read(8) != PNG_START:
-            raise
-        better, broken = without_bad_chunks(source)
-        if better is source:
-            raise
-    for kind in broken:
-        warnings.warn(f"the PNG chunk {kind} has a wrong checksum, and was left out", stacklevel=2)
-    return _decode(better, size, exact, pixel_limit)
 
 
 def _decode(

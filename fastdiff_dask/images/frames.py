@@ -22,7 +22,7 @@ from .decode import (
     state_of,
 )
 from .opening import open_main
-from .png_chunks import PNG_START, scale_transparency, without_bad_chunks
+from .png_chunks import decode_repaired, scale_transparency
 from .resize import reduce_picture
 from .tiff_pages import Page, read_pages
 
@@ -83,25 +83,25 @@ def look_at(
                 return changed_record(), b""
             source, content_hash = read_content(file)
             Image.MAX_IMAGE_PIXELS = pixel_limit
-            source, pages = _without_bad_chunks(source), read_pages(source)
-            source.seek(0)
-            with source, open_main(source, pages) as image:
-                frames = _numbers(image, pages)
-                if size == PIXELS:
-                    found = _digest(image, frames)
-                else:
-                    found = _on_grounds(image, frames, size) if len(frames) <= MOST_FRAMES else b""
+            with source:
+                frames, found = decode_repaired(source, lambda one: _frames(one, size))
         if listed is not None and state_of(file) != listed:
             return changed_record(), b""
     except Exception as error:  # as in `decode.read_opened`
         return failed_record(error)._replace(content_hash=content_hash), b""
-    return ImageRecord(frames=max(1, len(frames)), content_hash=content_hash), found
+    return ImageRecord(frames=frames, content_hash=content_hash), found
 
 
-def _without_bad_chunks(source: BinaryIO) -> BinaryIO:
-    """Leave out the chunks of a PNG file that a viewer would pass over."""
+def _frames(source: BinaryIO, size: tuple[int, int]) -> tuple[int, bytes]:
+    """Count the frames, and give them as `look_at` does."""
+    pages = read_pages(source)
     source.seek(0)
-    return without_bad_chunks(source)[0] if source.read(len(PNG_START)) == PNG_START else source
+    with open_main(source, pages) as image:
+        numbers = _numbers(image, pages)
+        count = max(1, len(numbers))
+        if size == PIXELS:
+            return count, _digest(image, numbers)
+        return count, _on_grounds(image, numbers, size) if count <= MOST_FRAMES else b""
 
 
 def _numbers(image: Image.Image, pages: list[Page]) -> list[int]:

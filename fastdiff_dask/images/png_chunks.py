@@ -2,18 +2,39 @@
 
 import io
 import struct
+import warnings
 import zlib
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-__all__ = ["PNG_START", "scale_transparency", "without_bad_chunks"]
+__all__ = ["decode_repaired", "scale_transparency", "without_bad_chunks"]
 
-PNG_START = b"\x89PNG\r\n\x1a\n"
+_START = b"\x89PNG\r\n\x1a\n"
 # Ancillary chunks of texts and profiles, compressed or not (PNG 3, sections 11.3.2.3 and 11.3.3).
 _LARGE = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
 _BYTES = 1 << 20
 _KEPT_COMPRESSED = 1 << 10
+
+
+_Decoded = TypeVar("_Decoded")
+
+
+def decode_repaired(source: BinaryIO, decode: Callable[[BinaryIO], _Decoded]) -> _Decoded:
+    """Decode a file; a PNG file that fails is decoded again without chunks that a viewer would pass over."""
+    try:
+        return decode(source)
+    except (SyntaxError, ValueError, UnidentifiedImageError):
+        source.seek(0)
+        if source.read(len(_START)) != _START:
+            raise
+        better, broken = without_bad_chunks(source)
+        if better is source:
+            raise
+    for kind in broken:
+        warnings.warn(f"the PNG chunk {kind} has a wrong checksum, and was left out", stacklevel=2)
+    return decode(better)
 
 
 def without_bad_chunks(source: BinaryIO) -> tuple[BinaryIO, list[str]]:

@@ -39,16 +39,8 @@ from fastdiff_dask.storage.store import Store
 SIDE, SUB_BLOCK, TILE_SIDE = 8, 256, 64
 CONSTANT = UNREAD | {
     **{"side": "a", "root": "/simulated", "path_bytes": b"", "size": 1000, "mtime_ns": 0, "current": True},
-    **{
-        "width": 100,
-        "height": 80,
-        "format": "PNG",
-        "mode": "RGB",
-        "error": None,
-        "device": 0,
-        "inode": 0,
-        "changed_ns": 0,
-    },
+    **{"width": 100, "height": 80, "format": "PNG", "mode": "RGB", "error": None},
+    **dict.fromkeys(("device", "inode", "changed_ns"), 0),
 }
 PART = 1 << 20
 

@@ -290,16 +290,8 @@ def make_store(folder: Path, root: Path, thumbnails: np.ndarray) -> Store:
     constants = {
         **{"side": "a", "root": str(root), "path_bytes": b"", "size": 1000, "mtime_ns": 0, "current": True},
         **UNREAD,
-        **{
-            "width": 100,
-            "height": 80,
-            "format": "PNG",
-            "mode": "RGB",
-            "error": None,
-            "device": 0,
-            "inode": 0,
-            "changed_ns": 0,
-        },
+        **{"width": 100, "height": 80, "format": "PNG", "mode": "RGB", "error": None},
+        **dict.fromkeys(("device", "inode", "changed_ns"), 0),
     }
     for block in range(blocks):
         numbers = np.arange(block * size, min((block + 1) * size, len(thumbnails)))
