@@ -1,6 +1,7 @@
 """Settings of the stages: frozen, checked when they are made, recorded in a store as plain JSON values."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Self
@@ -8,11 +9,18 @@ from typing import Any, Self
 from .errors import UsageError
 
 __all__ = [
+    "BY_CERTAINTY",
     "DEFAULT_BLOCK_SIZE",
     "DEFAULT_SAMPLE",
     "DEFAULT_THRESHOLDS",
+    "NOT_LOOKED_AT",
     "PIXEL_LIMIT",
+    "SAME_FILE",
+    "SAME_PICTURE",
+    "SAME_PIXELS",
+    "SIMILAR",
     "TIME_LIMIT",
+    "VERDICT_NAMES",
     "VERIFY_SIZE",
     "CompareSettings",
     "IndexSettings",
@@ -22,8 +30,10 @@ __all__ = [
     "check_flag",
     "check_shift",
     "check_threshold",
+    "check_verdicts",
     "check_whole",
     "default_threshold",
+    "describe_verdicts",
 ]
 
 DEFAULT_BLOCK_SIZE = 1024
@@ -36,6 +46,11 @@ TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
 # Pixels of the longer side at which pictures are looked at again.
 VERIFY_SIZE = 512
+# Codes of the verdicts of a second look, which are places in `VERDICT_NAMES`. Only the last three are kept in a store.
+NOT_LOOKED_AT, SAME_FILE, SAME_PIXELS, SAME_PICTURE, SIMILAR = range(5)
+VERDICT_NAMES = ("not looked at", "same file", "same pixels", "same picture", "similar")
+# The names in the order of certainty, that of lists and counts.
+BY_CERTAINTY = tuple(VERDICT_NAMES[code] for code in (SAME_FILE, SAME_PIXELS, SAME_PICTURE, NOT_LOOKED_AT, SIMILAR))
 _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
 
 
@@ -71,6 +86,45 @@ def check_flag(name: str, value: object) -> None:
     """Refuse a value that is neither True nor False."""
     if not isinstance(value, bool):
         raise UsageError(f"{name}={value!r} cannot be used; use True or False")
+
+
+def check_verdicts(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Check names of verdicts: several, or a text with commas; a hyphen may stand for a space.
+
+    Returns
+    -------
+    The verdicts as in `VERDICT_NAMES`, each once, the most certain first.
+
+    Raises
+    ------
+    UsageError
+        If there is no such verdict.
+
+    Examples
+    --------
+    >>> check_verdicts(["similar, same-picture", "same file"])
+    ('same file', 'same picture', 'similar')
+    """
+    found = set()
+    for text in [names] if isinstance(names, str) else names:
+        for part in text.split(","):
+            name = " ".join(part.lower().replace("-", " ").replace("_", " ").split())
+            if name not in VERDICT_NAMES:
+                known = ", ".join(BY_CERTAINTY)
+                raise UsageError(f"verdict={part.strip()!r} is none of the verdicts: {known}")
+            found.add(name)
+    return tuple(name for name in BY_CERTAINTY if name in found)
+
+
+def describe_verdicts(counts: dict[str, int]) -> str:
+    """Describe numbers of pairs by verdict in words, the most certain first; others and zeros are left out.
+
+    Examples
+    --------
+    >>> describe_verdicts({"similar": 2, "same file": 1, "same pixels": 0})
+    '1 same file, 2 similar'
+    """
+    return ", ".join(f"{counts[name]} {name}" for name in BY_CERTAINTY if counts.get(name))
 
 
 def check_threshold(name: str, value: object, measure: str = "mse") -> float:

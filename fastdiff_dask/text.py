@@ -2,7 +2,18 @@
 
 import unicodedata
 
-__all__ = ["one_line", "printable", "with_unit"]
+__all__ = ["counted", "one_line", "printable", "with_unit"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Put a number before a noun.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(0, "pair")
+    ('1 image', '0 pairs')
+    """
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def one_line(what: object, most: int = 300, *, kind: bool = False) -> str:

@@ -103,7 +103,7 @@ def apply(
     from ..outputs.terminal import print_merged, print_outcomes
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
-    from ..results.stored import choose_stored, remember_shown
+    from ..results.stored import choose_stored
     from ..storage.store import Store
 
     action = _named_action(flags, move)
@@ -126,7 +126,6 @@ def apply(
         include_similar=include == "similar",
         give_up=give_up,
     )
-    remember_shown(opened.url, chosen.settings)
     say_sidecars([one.path for one in plan.chosen], action, sidecars)
     if yes and action is not None and passed and not yes_really:
         _ask_again(len(plan.chosen))
@@ -162,10 +161,13 @@ def _print_plan(
     from ..config import VERIFY_SIZE
     from ..outputs.terminal import describe_shown, print_removal_plan
     from ..results.second_look import look_again
+    from ..results.stored import remember_shown
+    from ..storage.verdicts import read_verdicts
 
+    result = chosen.collect()
     plan = plan_removals(
         store,
-        chosen.collect(),
+        result,
         keep,
         decided,
         history=History(folder=folder),
@@ -180,6 +182,7 @@ def _print_plan(
     passed = limits_passed(store, plan)
     for limit in passed:
         click.echo(f"Look again: {limit}.")
+    remember_shown(store.url, result.with_verdicts(read_verdicts(store)))
     return plan, passed
 
 
@@ -224,7 +227,7 @@ def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
 
 def _say_of_similar(number: int) -> None:
     if number:
-        click.echo("--include similar takes them as well: look at them before, in the report.")
+        click.echo("--include similar takes them as well; look at them before: report --verdict similar shows them.")
 
 
 def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool, beyond: bool) -> None:

@@ -1,17 +1,57 @@
 """The commands that look at a store: status, dashboard, report, export."""
 
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from ..config import BY_CERTAINTY, check_verdicts
+from ..text import counted
+
+if TYPE_CHECKING:
+    from ..results.result import Result
+    from ..results.stored import StoredChoice
 
 __all__ = ["report"]
 
 
+def _chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose a result in a store, and pairs of it."""
+    for option in (
+        click.option(
+            "--verdict",
+            metavar="VERDICT",
+            multiple=True,
+            help=f"Only pairs with this verdict, and the clusters that they make: {', '.join(BY_CERTAINTY)}; may be "
+            "repeated, or several with commas.  [default: all]",
+        ),
+        click.option(
+            "--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last."
+        ),
+        click.option(
+            "--threshold",
+            type=float,
+            help="Largest MSE, or value, of a pair; default: that of the result that was shown last.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("store")
-def status(store: str) -> None:
-    """Show the finished work and the work that is left in STORE, with a map of the tiles."""
-    from ..outputs.terminal import describe_store
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, without the map.")
+def status(store: str, as_json: bool) -> None:
+    """Show the finished work and the work that is left in STORE, with a map of the tiles, and the verdicts."""
+    from ..outputs.store_state import describe_store, store_state
 
-    click.echo(describe_store(store))
+    if as_json:
+        click.echo(json.dumps(store_state(store), indent=1))
+    else:
+        click.echo(describe_store(store, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
 @click.command()
@@ -34,10 +74,7 @@ def dashboard(store: str, address: str | None) -> None:
     help="Table to write; default: pairs in a file, all in a folder.",
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "json"]), help="For a folder; default: parquet.")
-@click.option(
-    "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
-)
-@click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
+@_chosen_result
 @click.option("--password-file", metavar="FILE", help="First line: the password of the database.")
 @click.option("--ask-password", is_flag=True, help="Ask for the password of the database.")
 @click.option("--force", is_flag=True, help="Replace a file or tables that no export wrote.")
@@ -48,6 +85,7 @@ def export(
     form: str | None,
     threshold: float | None,
     comparison: str | None,
+    verdict: tuple[str, ...],
     password_file: str | None,
     ask_password: bool,
     force: bool,
@@ -62,16 +100,31 @@ def export(
     from ..outputs.export import check_export, describe_counts, write_export
     from ..outputs.sql import is_database, read_password
     from ..outputs.tables import Tables
+    from ..outputs.terminal import describe_result
+    from ..project.locations import absolute_store
+    from ..results.stored import choose_stored, roots_of_store
+    from ..storage.store import Store
 
     check_export(target, table, form, force)
+    verdicts = check_verdicts(verdict)
     password = None
     if ask_password:
         password = click.prompt("Password", hide_input=True, err=True)
     if is_database(target) or password_file is not None:
         password = read_password(target, password, password_file)
-    found = Tables.of_store(store, comparison, threshold)
-    counts = write_export(found, target, table=table, form=form, password=password, force=force)
+    opened = Store(absolute_store(store))
+    used: list[tuple[StoredChoice, Result]] = []  # images and errors need no result
+
+    def collect() -> "Result":
+        chosen = choose_stored(opened, comparison, threshold)
+        used.append((chosen, chosen.collect().with_verdict(verdicts)))
+        return used[0][1]
+
+    tables = Tables(opened, roots_of_store(opened), collect)
+    counts = write_export(tables, target, table=table, form=form, password=password, force=force)
     click.echo(describe_counts(counts))
+    for chosen, result in used:
+        click.echo(f"Result: {describe_result(result, chosen.shown_at)}")
 
 
 @click.command()
@@ -81,10 +134,7 @@ def export(
 @click.option("--keep", "rules", metavar="RULE", multiple=True, help="What to suggest, as for apply.")
 @click.option("--prefer", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
 @click.option("--protect", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
-@click.option(
-    "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
-)
-@click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
+@_chosen_result
 def report(
     store: str,
     output: str,
@@ -94,19 +144,21 @@ def report(
     protect: tuple[str, ...],
     threshold: float | None,
     comparison: str | None,
+    verdict: tuple[str, ...],
 ) -> None:
     """Write the result in STORE as one HTML page, on which to look, to mark images, and to export marks for apply."""
     from ..outputs.report import LIMIT, write_report
-    from ..outputs.terminal import describe_shown
+    from ..outputs.terminal import describe_result
     from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
     from ..results.stored import choose_stored, remember_shown
     from ..storage.store import Store
 
-    keep = KeepRules(rules=rules, prefer=prefer, protect=protect)
+    keep, verdicts = KeepRules(rules=rules, prefer=prefer, protect=protect), check_verdicts(verdict)
     opened = Store(absolute_store(store))
     chosen = choose_stored(opened, comparison, threshold)
-    result = chosen.collect()
+    every = chosen.collect()
+    result = every.with_verdict(verdicts)
     shown = write_report(opened, result, output, limit=LIMIT if limit is None else limit, rules=keep)
-    remember_shown(opened.url, chosen.settings)
-    click.echo(f"{shown} clusters in {output}: {describe_shown(result.value, chosen.shown_at)}")
+    remember_shown(opened.url, every)
+    click.echo(f"{counted(shown, 'cluster')} in {output}: {describe_result(result, chosen.shown_at)}")

@@ -11,7 +11,8 @@ from ..storage.comparisons import Comparison
 from ..storage.pending import choose_comparison, is_finished, pairs_left, unread_blocks
 from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
-from ..text import printable, with_unit
+from ..storage.verdicts import read_verdicts
+from ..text import counted, printable, with_unit
 
 __all__ = ["RunState", "show_state"]
 
@@ -165,6 +166,11 @@ class RunState:
         return {"tiles": tiles, "tiles_done": tiles - pending, "pairs_left": pairs_left(self._comparison)}
 
     @property
+    def pairs_looked_at(self) -> int:
+        """Number of similar pairs that have a verdict, see `FastDifPy.verify`."""
+        return 0 if self._store is None else len(read_verdicts(self._store))
+
+    @property
     def state(self) -> str:
         """Stage: init, indexed_dirs, first_loop_in_progress or _done, second_loop_in_progress or _done."""
         if self._store is None or not (self._store.blocks or self._store.records.has_index()):
@@ -193,6 +199,8 @@ def show_state(state: RunState, url: str) -> str:
         left = f", {with_unit(queue['pairs_left'])} pairs left" if queue["pairs_left"] else ", no pair left"
         done = 1.0 if not queue["pairs_left"] else queue["tiles_done"] / max(queue["tiles"], 1)
         stages.append(("compare", done, tiles + left))
+    looked = state.pairs_looked_at
+    stages.append(("verify", float(looked > 0), f"{counted(looked, 'pair')} looked at" if looked else "not begun"))
     folders = [("a", settings.p_root_dir_a), ("b", settings.p_root_dir_b)]
     facts = [
         *((f"folders {side}" if settings.p_root_dir_b else "folders", ", ".join(names)) for side, names in folders),

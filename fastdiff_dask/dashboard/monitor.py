@@ -24,6 +24,7 @@ from ..storage.store import Store
 from ..text import one_line
 from .snapshot import ComparisonProgress, FileError, Rates, Snapshot, WorkerProgress
 from .tile_map import Tiles, block_cells
+from .verify_progress import VerifyWatch
 
 __all__ = ["Monitor"]
 
@@ -106,6 +107,7 @@ class Monitor:
         self._versions: dict[str, tuple[int, float]] = {}
         self._history: deque[Rates] = deque(maxlen=_HISTORY)
         self._lease = b"", 0.0
+        self._verify = VerifyWatch()
 
     def snapshot(self, oldest: float = 1.0) -> Snapshot:
         """Give a snapshot that is at most so many seconds old.
@@ -156,15 +158,16 @@ class Monitor:
         rates = Rates(now, sum(w.images_rate for w in workers), sum(w.pairs_rate for w in workers))
         self._history.append(rates)
         images_read = sum(rows[block] for block in finished)
-        left = None
-        if stage in ("thumbnails", "compare") and run is not None:
-            amount = "images" if stage == "thumbnails" else "pairs"
-            done = sum(getattr(work.done, amount) for work in works)
-            missing = sum(rows) - images_read if stage == "thumbnails" else 0
-            if stage == "compare" and comparisons:
-                missing = comparisons[0].pairs - comparisons[0].pairs_done
-            elapsed = now - run["started"]
-            left = missing * elapsed / done if done and elapsed > 0 else None
+        self._verify.update(store)
+        verify = self._verify.progress(run, works)
+        missing = 0
+        if stage == "thumbnails":
+            missing = sum(rows) - images_read
+        elif stage == "compare" and comparisons:
+            missing = comparisons[0].pairs - comparisons[0].pairs_done
+        elif stage == "verify" and verify is not None:
+            missing = verify.pairs - verify.done
+        shown = store.records.read_shown()
         return Snapshot(
             time=now,
             writing=writing,
@@ -178,9 +181,13 @@ class Monitor:
             errors_of=len(self._counted),
             latest=list(self._latest)[::-1],
             comparisons=comparisons,
+            verify=verify,
+            shown={} if shown is None else shown.verdicts,
             workers=workers,
             rates=list(self._history),
-            seconds_left=left,
+            seconds_left=None
+            if stage is None or run is None
+            else _seconds_left(stage, missing, works, now - run["started"]),
         )
 
     def _silence(self, works: list[Work]) -> float:
@@ -273,6 +280,15 @@ class Monitor:
             )
             found.append((not here, progress.answered, settings not in finished, progress))
         return [progress for *_, progress in sorted(found, key=lambda one: one[:3])]
+
+
+def _seconds_left(stage: str, missing: int, works: list[Work], elapsed: float) -> float | None:
+    """Estimate the seconds until a stage ends, by its images or pairs; None if it is another stage, or unknown."""
+    if stage not in ("thumbnails", "compare", "verify"):
+        return None
+    amount = "images" if stage == "thumbnails" else "pairs"
+    done = sum(getattr(work.done, amount) for work in works)
+    return missing * elapsed / done if done and elapsed > 0 else None
 
 
 def _numbers(running: Iterable[dict[str, Any]], name: str) -> list[int]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from ..config import describe_verdicts
 from ..text import with_unit
 from .snapshot import ComparisonProgress, Snapshot
 
@@ -51,6 +52,7 @@ def _state(snapshot: Snapshot) -> str:
         return "The last run did not come to its end; the same command goes on from here."
     if snapshot.writing:
         names = {"thumbnails": "reading images", "plan": "planning the comparison", "compare": "comparing"}
+        names["verify"] = "looking at similar pairs once more"
         stage = names.get(snapshot.stage or "")
         if stage is None:
             return "Running: listing folders, or between two stages."
@@ -85,7 +87,22 @@ def progress_text(snapshot: Snapshot) -> str:
         lines.append(_bar(f"Compare {one.title}", one.pairs_done, one.pairs, _found(one), rate))
     if not snapshot.comparisons:
         lines.append("<div class='faint'>Compare: not begun</div>")
+    lines.append(_verify_bar(snapshot))
+    if snapshot.shown:
+        counts = describe_verdicts(snapshot.shown) or "no pair"
+        lines.append(f"<div class='faint'>Pairs of the result shown last: {_text(counts)}</div>")
     return f"<div class='bars'>{''.join(lines)}</div>"
+
+
+def _verify_bar(snapshot: Snapshot) -> str:
+    one, rates = snapshot.verify, snapshot.rates[-1] if snapshot.rates else None
+    if one is None:
+        return "<div class='faint'>Verify: not begun</div>"
+    running = snapshot.stage == "verify" and rates is not None
+    rate = f"{with_unit(rates.pairs)} pairs/s, {duration(snapshot.seconds_left)} left" if running and rates else ""
+    counts = describe_verdicts(one.verdicts)
+    figures = f"{one.done:,} of {one.pairs:,} pairs looked at" + (f"; found so far: {counts}" if counts else "")
+    return _bar("Verify", one.done, one.pairs, figures, rate)
 
 
 def _found(one: ComparisonProgress) -> str:
@@ -137,6 +154,8 @@ def workers_text(snapshot: Snapshot) -> str:
 def _doing(running: dict[str, Any]) -> str:
     if "tile" in running:
         return f"tile {running['tile']} of {running.get('part')}"
+    if "block" not in running:
+        return f"{running.get('pairs')} pairs to look at"
     return f"block {running.get('block')}, images {running.get('start')} to {running.get('stop')}"
 
 

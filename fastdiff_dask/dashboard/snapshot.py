@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ..runtime.activity import Work
 from .tile_map import Cells, block_cells
 
-__all__ = ["ComparisonProgress", "FileError", "Rates", "Snapshot", "WorkerProgress"]
+__all__ = ["ComparisonProgress", "FileError", "Rates", "Snapshot", "VerifyProgress", "WorkerProgress"]
 
 
 class FileError(NamedTuple):
@@ -55,6 +55,23 @@ class ComparisonProgress:
     answered: bool
 
 
+class VerifyProgress(NamedTuple):
+    """The second look at similar pairs.
+
+    Attributes
+    ----------
+    done, pairs
+        Pairs of the present or last run of the stage, and those that were looked at in it; if another stage ran since,
+        all pairs that were looked at.
+    verdicts
+        Numbers of all pairs that were looked at, by verdict.
+    """
+
+    done: int
+    pairs: int
+    verdicts: dict[str, int]
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The progress of a store at a moment.
@@ -83,6 +100,10 @@ class Snapshot:
         The latest errors.
     comparisons
         All comparisons that were begun, the current one first.
+    verify
+        The second look; None if it was not begun.
+    shown
+        Numbers of the pairs of the result that was shown last, by verdict; empty if not known.
     workers
         The worker threads of the present or last run.
     rates
@@ -104,6 +125,8 @@ class Snapshot:
     errors_of: int = 0
     latest: list[FileError] = field(default_factory=list)
     comparisons: list[ComparisonProgress] = field(default_factory=list)
+    verify: VerifyProgress | None = None
+    shown: dict[str, int] = field(default_factory=dict)
     workers: list[WorkerProgress] = field(default_factory=list)
     rates: list[Rates] = field(default_factory=list)
     seconds_left: float | None = None

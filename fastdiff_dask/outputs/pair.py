@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import CompareSettings
+from ..config import SAME_FILE, VERDICT_NAMES, CompareSettings
 from ..errors import UsageError
 from ..images.decoder_pool import close_readers
 from ..images.display import ShownImage, pair_html
@@ -18,13 +18,14 @@ from ..results.collect import shown_paths
 from ..stages.roots import Root
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
+from ..storage.verdicts import read_verdicts
 from ..text import printable, with_unit
 from ..urls import full_path
 
 __all__ = ["Pair", "look_at_pair"]
 
 _SHOWN = 480
-_COLUMNS = ["side", *FILE_NAME, "size", "mtime_ns", "current", "width", "height", "error"]
+_COLUMNS = ["side", *FILE_NAME, "size", "mtime_ns", "current", "width", "height", "content_hash", "error"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Pair:
         over pixels.
     rotation, mirrored
         Degrees counter-clockwise by which a is turned; True if it is mirrored left and right before.
+    verdict
+        What a second look at both files found, see `Result.pairs`.
     difference
         (height, width) int64: squared differences summed over channels; the mean is `mse`.
     """
@@ -49,6 +52,7 @@ class Pair:
     mse: float
     rotation: int
     mirrored: bool
+    verdict: str
     difference: NDArray[np.int64] = field(repr=False)
     _rows: tuple[Any, Any] = field(repr=False)
     _thumbnails: NDArray[np.uint8] = field(repr=False)
@@ -66,7 +70,7 @@ class Pair:
             close_readers()
         turned = f", the first one turned by {self.rotation}°" if self.rotation else ""
         mirrored = f"{',' if turned else ', the first one'} mirrored" if self.mirrored else ""
-        return pair_html(shown, self.difference, f"MSE {self.mse:.6g}{turned}{mirrored}")
+        return pair_html(shown, self.difference, f"{self.verdict}: MSE {self.mse:.6g}{turned}{mirrored}")
 
 
 def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: Transform) -> ShownImage:
@@ -126,4 +130,12 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
     difference = ((turned - thumbnails[1]) ** 2).sum(axis=2)
     mse = int(errors[0, 0]) / (height * width)
     rows = found[0][1], found[1][1]
-    return Pair(a, b, mse, transform.degrees, transform.mirrored, difference, rows, thumbnails)
+    verdict = _verdict(store, [number for number, _ in found], [row.content_hash for row in rows])
+    return Pair(a, b, mse, transform.degrees, transform.mirrored, verdict, difference, rows, thumbnails)
+
+
+def _verdict(store: Store, numbers: list[int], contents: list[Any]) -> str:
+    if contents[0] == contents[1]:
+        return VERDICT_NAMES[SAME_FILE]
+    a, b = np.array(numbers, np.int64)[:, None]
+    return VERDICT_NAMES[int(read_verdicts(store).codes(a, b)[0])]

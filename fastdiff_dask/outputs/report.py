@@ -5,6 +5,7 @@ import io
 import json
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from PIL import Image
 from ..actions.decisions import FORMAT
 from ..actions.journal import History
 from ..actions.removal_plan import plan_removals
-from ..config import check_whole
+from ..config import BY_CERTAINTY, SIMILAR, VERDICT_NAMES, check_whole
 from ..errors import UsageError
 from ..kernels.transforms import Transform, lowest_transforms
 from ..results.keep_order import best_first
@@ -36,8 +37,6 @@ LIMIT = 10_000
 _IMAGES = 60
 _BINS = 40
 _QUALITY = 82
-# Verdicts, the most certain first.
-_CERTAINTY = ("same file", "same pixels", "same picture", "not looked at", "similar")
 # The template marks a report by this line.
 _MADE = b'<meta name="generator" content="fastdiff_dask report">'
 
@@ -114,7 +113,16 @@ def _summary(result: Result, clusters: list[dict[str, Any]], shown: int) -> dict
         "folders": printable(", ".join(folders)),
         "measure": result.value.title,
         "question": result.value.described,
+        "chosen": " or ".join(result.chosen_verdicts),
+        "verdicts": _verdicts(clusters[:shown]),
+        "only_similar": 0 if result.chosen_verdicts else result.verdict_counts[VERDICT_NAMES[SIMILAR]],
     }
+
+
+def _verdicts(clusters: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """List the verdicts of the images that are shown, the most certain first, and count the images."""
+    counts = Counter("" if pair is None else pair[3] for one in clusters for pair in one["pairs"])
+    return [(name, counts[name]) for name in (*BY_CERTAINTY, "") if counts[name]]
 
 
 def _data(store: Store, result: Result, clusters: list[dict[str, Any]]) -> dict[str, Any]:
@@ -176,7 +184,7 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
 
 def _doubt(pairs: list[tuple[float, int, bool, str] | None]) -> int:
     """Rank a cluster by the least certain verdict against its first image."""
-    return max((_CERTAINTY.index("not looked at" if pair is None else pair[3]) for pair in pairs), default=0)
+    return max((BY_CERTAINTY.index("not looked at" if pair is None else pair[3]) for pair in pairs), default=0)
 
 
 def _pairs_with(result: Result, first: int, others: list[int]) -> dict[int, tuple[float, int, bool, str]]:

@@ -1,26 +1,22 @@
-"""Text for a terminal: results, estimates, the state of a store, removal plans and their outcomes."""
+"""Text for a terminal: results, estimates, removal plans and their outcomes."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..config import describe_verdicts
 from ..errors import FastDiffError
 from ..results.clusters import Cluster
 from ..results.result import Result
 from ..results.values import PairValue
 from ..stages.estimate import Estimate
-from ..storage.comparisons import Comparison
-from ..storage.pending import answering, is_finished, unplanned, unread_blocks
-from ..storage.plans import Plan
-from ..storage.store import Store
-from ..text import printable, with_unit
+from ..text import counted, printable, with_unit
 
 if TYPE_CHECKING:
     from ..actions.decisions import Apart
@@ -33,8 +29,8 @@ __all__ = [
     "describe_estimate",
     "describe_ignored",
     "describe_journal",
+    "describe_result",
     "describe_shown",
-    "describe_store",
     "print_merged",
     "print_outcomes",
     "print_removal_plan",
@@ -43,7 +39,6 @@ __all__ = [
 ]
 
 _SHOWN_CLUSTERS, _SHOWN_IMAGES, _SHOWN_ERRORS, _SHOWN_FILES = 50, 20, 20, 50
-_DONE, _PENDING, _NONE = "█", "·", " "
 _BECAME = {
     "move": "moved",
     "trash": "moved to the trash",
@@ -66,10 +61,6 @@ def _first_lines(items: Sequence[_T], most: int, line: Callable[[_T], str], rest
     yield from map(line, items[:most])
     if len(items) > most:
         yield f"… and {len(items) - most} {rest}"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -109,13 +100,15 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
         summary = f"{compared} images, {pairs} pairs compared in {seconds:.1f} s: "
         summary += f"{result.pair_count} similar pairs, {len(result.low_quality)} images that could go"
     else:
-        summary = f"{_number(compared, 'image')} found: nothing to compare"
+        summary = f"{counted(compared, 'image')} found: nothing to compare"
     if errors:
-        summary += f"; {_number(len(errors), 'file')} could not be compared"
+        summary += f"; {counted(len(errors), 'file')} could not be compared"
     console.print(summary)
+    if len(result.verdicts.verdicts):
+        console.print(f"The pairs by verdict: {describe_verdicts(result.verdict_counts)}")
     console.print(
-        f"{_number(result.files['found'], 'file')} below the folders: {compared} compared, "
-        f"{_number(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
+        f"{counted(result.files['found'], 'file')} below the folders: {compared} compared, "
+        f"{counted(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
     )
 
 
@@ -178,6 +171,17 @@ def describe_ignored(ignored: dict[str, int]) -> str:
     return f"{sum(ignored.values())} ignored" + (f" ({rules})" if rules else "")
 
 
+def describe_shown(value: PairValue, at: datetime | None) -> str:
+    """Describe a result that a plan is made of: measure, threshold, options, and when it was shown, in local time."""
+    return value.described + ("" if at is None else f", as shown on {at.astimezone():%Y-%m-%d at %H:%M}")
+
+
+def describe_result(result: Result, at: datetime | None) -> str:
+    """Describe a result as `describe_shown` does, and the verdicts by which its pairs were chosen."""
+    chosen = " or ".join(result.chosen_verdicts)
+    return describe_shown(result.value, at) + (f"; only pairs of the verdict {chosen}" if chosen else "")
+
+
 # -- estimates ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,90 +221,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
-# -- the state of a store ----------------------------------------------------------------------------------------------
-
-
-def describe_store(url: str) -> str:
-    """Describe a store in lines of text: images, blocks, comparisons, and a map of the tiles.
-
-    Another process may be writing the store.
-
-    Raises
-    ------
-    UsageError
-        If there is no store.
-    """
-    store = Store(url)
-    frame = store.read_images(["current", "error"])
-    current = frame[frame.current]
-    settings = store.thumbnail_settings
-    unread = unread_blocks(store)
-    read = store.blocks - len(unread)
-    lines = [
-        f"Store:      {url}",
-        f"Folders:    {printable(', '.join(store.roots['a']))}",
-        *([f"Against:    {printable(', '.join(store.roots['b']))}"] if store.two_sides else []),
-        f"Images:     {len(current)}, of which {int(current.error.notna().sum())} could not be read so far",
-        f"Others:     {describe_ignored(store.records.read_index()['ignored'])}",
-        f"Thumbnails: {read} of {store.blocks} blocks of {settings.block_size} are done, "
-        f"{sum(unread.values())} images are left ({settings.width}×{settings.height} pixels)",
-    ]
-    comparisons = Comparison.all_in(store)
-    for comparison in comparisons:
-        lines += _comparison_lines(comparison)
-        other = answering(comparisons, comparison.settings)
-        if other is not None and other is not comparison and is_finished(other):
-            lines.append(f"  answered by the finished comparison up to {other.settings.similarity_threshold:g}")
-    if not comparisons:
-        lines.append("Compare:    not begun")
-    apart = len(store.records.read_not_duplicates())
-    if apart:
-        lines.append(f"Decisions:  {_number(apart, 'pair')} decided to be no duplicates")
-    shown = store.records.read_shown()
-    if shown is not None:
-        lines.append(f"Result:     {describe_shown(PairValue(shown.settings, settings), shown.at)}")
-    return "\n".join(lines)
-
-
-def describe_shown(value: PairValue, at: datetime | None) -> str:
-    """Describe a result that a plan is made of: measure, threshold, options, and when it was shown, in local time."""
-    return value.described + ("" if at is None else f", as shown on {at.astimezone():%Y-%m-%d at %H:%M}")
-
-
-def _comparison_lines(comparison: Comparison) -> list[str]:
-    plans = comparison.plans()
-    counts = np.concatenate([np.zeros((0, 2), np.int64), *(plan.counts[:, :2] for plan in plans)])
-    finished = counts[counts[:, 0] >= 0]
-    value = PairValue(comparison.settings, comparison.store.thumbnail_settings)
-    lines = [
-        f"Compare:    {value.described}: "
-        f"{len(finished)} of {len(counts)} tiles are done; "
-        f"{finished[:, 1].sum()} pairs of different thumbnails compared, {finished[:, 0].sum()} similar"
-    ]
-    if not plans or unplanned(comparison):
-        lines.append("  new images are not planned yet")
-    # of finished parts, of which there may be one for every day, only the last is of interest
-    for plan in plans:
-        if plan.tiles and (plan.pending() or plan is plans[-1]):
-            part = plan.part
-            lines.append(
-                f"  {part.images_a + part.images_b} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
-                f"along each side ({_DONE} done, {_PENDING} left):"
-            )
-            lines += [f"    {line}" for line in _tile_map(plan)]
-    return lines
-
-
-def _tile_map(plan: Plan) -> list[str]:
-    """Draw one character a tile, rows and columns of tiles as in the matrix of all pairs."""
-    rows = {start: row for row, start in enumerate(sorted({tile.rows.start for tile in plan.tiles}))}
-    columns = {start: column for column, start in enumerate(sorted({tile.columns.start for tile in plan.tiles}))}
-    marks = [[_NONE] * len(columns) for _ in rows]
-    for tile, similar in zip(plan.tiles, plan.counts[:, 0], strict=True):
-        marks[rows[tile.rows.start]][columns[tile.columns.start]] = _DONE if similar >= 0 else _PENDING
-    return ["".join(line) for line in marks]
-
-
 # -- removal plans and their outcomes ----------------------------------------------------------------------------------
 
 
@@ -332,7 +252,7 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
         worst = max(plan.only_similar, key=lambda one: one.value)
         console.print(
             Text(
-                f"{_number(len(plan.only_similar), 'image')} more are only similar and stay, at worst "
+                f"{counted(len(plan.only_similar), 'image')} more are only similar and stay, at worst "
                 f"{printable(worst.path)} and {printable(worst.kept)} ({plan.value.title} "
                 f"{plan.value.shown(worst.value)}, {worst.verdict})"
             )

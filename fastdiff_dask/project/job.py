@@ -516,6 +516,6 @@ class Job:
         }
         result = collect_result(store, self.roots, comparison, wanted, stats)
         for url in dict.fromkeys((self.store_url, self.saved_url)):  # a store in memory, and its copy
-            remember_shown(url, result.value.settings)
+            remember_shown(url, result)
         self.seconds["results"] = round(time.monotonic() - start, 3)
         return result

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_SAMPLE, check_flag
+from ..config import DEFAULT_SAMPLE, check_flag, check_verdicts
 from ..errors import UsageError
 from ..results.collect import collect_errors
 from ..stages.estimate import Estimate, check_sample, estimate_job
@@ -126,6 +126,7 @@ class Project(Job):
         url: str = "sqlite:///diff.db",
         *,
         similarity: float | None = None,
+        verdict: str | Sequence[str] = (),
         password: str | None = None,
         force: bool = False,
     ) -> dict[str, int]:
@@ -137,6 +138,8 @@ class Project(Job):
             SQLAlchemy's URL of a SQLite file or a MariaDB database; by default ``diff.db`` in the current folder.
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
+        verdict
+            Verdicts of the pairs, see `Result.with_verdict`; by default all.
         password, force
             As for `sql.write_sql`.
 
@@ -146,7 +149,7 @@ class Project(Job):
         """
         from ..outputs.sql import write_sql
 
-        return write_sql(self._tables(similarity), url, password=password, force=force)
+        return write_sql(self._tables(similarity, verdict), url, password=password, force=force)
 
     def export(
         self,
@@ -155,19 +158,37 @@ class Project(Job):
         *,
         form: str | None = None,
         similarity: float | None = None,
+        verdict: str | Sequence[str] = (),
         password: str | None = None,
         force: bool = False,
     ) -> dict[str, int]:
-        """Write one or all of the tables into a file, a folder or a database; see `export.write_export`."""
+        """Write one or all of the tables into a file, a folder or a database.
+
+        Parameters
+        ----------
+        target, table, form
+            As for `export.write_export`.
+        similarity
+            Largest MSE of a pair; by default that of the comparison, and not more.
+        verdict
+            Verdicts of the pairs, see `Result.with_verdict`; by default all.
+        password, force
+            As for `export.write_export`.
+
+        Returns
+        -------
+        Number of rows of each table.
+        """
         from ..outputs.export import write_export
 
         options: dict[str, Any] = {"table": table, "form": form, "password": password, "force": force}
-        return write_export(self._tables(similarity), name_of("target", target), **options)
+        return write_export(self._tables(similarity, verdict), name_of("target", target), **options)
 
-    def _tables(self, similarity: float | None) -> "Tables":
+    def _tables(self, similarity: float | None, verdict: str | Sequence[str]) -> "Tables":
         from ..outputs.tables import Tables
 
-        return Tables(self.store, self.roots, lambda: self.result(similarity))
+        verdicts = _verdicts(verdict)
+        return Tables(self.store, self.roots, lambda: self.result(similarity).with_verdict(verdicts))
 
     def report(
         self,
@@ -175,6 +196,7 @@ class Project(Job):
         *,
         limit: int | None = None,
         similarity: float | None = None,
+        verdict: str | Sequence[str] = (),
         keep: Sequence[str] = (),
         prefer: Directories = (),
         protect: Directories = (),
@@ -189,6 +211,8 @@ class Project(Job):
             Clusters to show at most; 10,000 by default.
         similarity
             Largest MSE of a pair; by default that of the comparison, and not more.
+        verdict
+            Verdicts of the pairs, see `Result.with_verdict`; by default all.
         keep, prefer, protect
             Rules for the suggestions, as for `plan`.
 
@@ -198,9 +222,9 @@ class Project(Job):
         """
         from ..outputs.report import LIMIT, write_report
 
-        rules = _keep_rules(keep, prefer, protect)
-        shown = LIMIT if limit is None else limit
-        return write_report(self.store, self.result(similarity), name_of("path", path), limit=shown, rules=rules)
+        rules, verdicts = _keep_rules(keep, prefer, protect), _verdicts(verdict)
+        shown, result = LIMIT if limit is None else limit, self.result(similarity).with_verdict(verdicts)
+        return write_report(self.store, result, name_of("path", path), limit=shown, rules=rules)
 
     # -- what may go -------------------------------------------------------------------------------------------------
 
@@ -432,6 +456,10 @@ class Project(Job):
                 return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
             finally:
                 self._session.save()
+
+
+def _verdicts(verdict: str | Sequence[str]) -> tuple[str, ...]:
+    return check_verdicts(names_of(verdict, "verdict", "verdict"))
 
 
 def _keep_rules(keep: Sequence[str], prefer: Directories, protect: Directories) -> "KeepRules":

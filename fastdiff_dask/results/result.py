@@ -1,6 +1,6 @@
 """The result of a comparison: pairs, clusters and errors under the names that the user gave."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..config import check_verdicts
 from ..kernels.transforms import lowest_transforms
 from ..storage.verdicts import Verdicts
+from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
 from .groups import Groups, PairChunk
@@ -58,6 +60,8 @@ class Result:
     same_hash
         (k, 2) int64, rows of `images`: with ``skip_matching_hash``, pairs with equal hashes, which were not compared;
         few pairs that connect the same images as all such pairs.
+    chosen_verdicts
+        If not empty, the verdicts of all pairs: others were left out by `with_verdict`.
     """
 
     groups: Groups
@@ -70,6 +74,7 @@ class Result:
     settings: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
     same_hash: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    chosen_verdicts: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> int | None:
@@ -185,9 +190,9 @@ class Result:
     def connected(self) -> list[NDArray[np.int64]]:
         """Give the rows of `images` of each cluster, in no particular order.
 
-        Clusters are parted where a second look found different pictures.
+        Clusters are parted where a second look found different pictures, unless pairs were chosen by their verdict.
         """
-        if not len(self.verdicts.verdicts):
+        if not len(self.verdicts.verdicts) or self.chosen_verdicts:
             return self._components()
         labels = self.parting.labels
         order = np.argsort(labels, kind="stable")
@@ -197,8 +202,51 @@ class Result:
     def with_verdicts(self, verdicts: Verdicts) -> "Result":
         """Give the same result with newer verdicts."""
         newer = replace(self, verdicts=replace(self.verdicts, verdicts=verdicts))
-        newer.__dict__["_forest"] = self._forest  # it depends on the pairs alone
+        if "_forest" in self.__dict__:  # it depends on the pairs alone
+            newer.__dict__["_forest"] = self._forest
         return newer
+
+    @cached_property
+    def verdict_counts(self) -> dict[str, int]:
+        """Numbers of all similar pairs by their verdict, the most certain first."""
+        return count_verdicts(self.groups, self.verdicts)
+
+    def with_verdict(self, names: str | Iterable[str]) -> "Result":
+        """Give the result of the pairs with some verdicts alone, and the clusters that these pairs make.
+
+        Of more than a million pairs, the listed ones, those that were looked at, and some of equal files that connect
+        the same images.
+
+        Parameters
+        ----------
+        names
+            Verdicts, see `pairs`; several, or a text with commas. All pairs if there are none.
+
+        Returns
+        -------
+        The result.
+
+        Raises
+        ------
+        UsageError
+            If there is no such verdict.
+        """
+        chosen = check_verdicts(names)
+        if not chosen:
+            return self
+        pairs = choose_pairs(self.groups, self.verdicts, chosen, self._listed)
+        groups, rows = groups_of_pairs(pairs, self.groups.two_sides)
+        known = self.verdicts
+        verdicts = replace(known, numbers=known.numbers[rows], contents=known.contents[rows])
+        return replace(
+            self,
+            groups=groups,
+            images=self.images.iloc[rows],
+            verdicts=verdicts,
+            stats={**self.stats, "pairs": groups.count()},
+            same_hash=self.same_hash[:0],
+            chosen_verdicts=chosen,
+        )
 
     @cached_property
     def parting(self) -> Parting:

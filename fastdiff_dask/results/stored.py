@@ -51,10 +51,10 @@ def stored_result(store: Store, name: str | None = None, threshold: float | None
     return choose_stored(store, name, threshold).collect()
 
 
-def remember_shown(url: str, settings: CompareSettings) -> None:
+def remember_shown(url: str, result: Result) -> None:
     """Record that a result is shown now. A store that cannot be written keeps its record."""
     with contextlib.suppress(OSError, FastDiffError):
-        Store(url).records.write_shown(settings)
+        Store(url).records.write_shown(result.value.settings, result.verdict_counts)
 
 
 def choose_stored(store: Store, name: str | None = None, threshold: float | None = None) -> StoredChoice:

@@ -121,7 +121,7 @@ _here: dict[int, Work] = {}
 
 
 @contextlib.contextmanager
-def stage(files: Files, name: str) -> Iterator[str]:
+def stage(files: Files, name: str, pairs: int | None = None) -> Iterator[str]:
     """Begin a run of a stage, and record that it runs as long as the block; files of earlier runs are removed.
 
     Parameters
@@ -130,6 +130,8 @@ def stage(files: Files, name: str) -> Iterator[str]:
         Files of the store, which is locked for writing.
     name
         Name of the stage.
+    pairs
+        Number of pairs of the stage, if that is known.
 
     Yields
     ------
@@ -137,7 +139,7 @@ def stage(files: Files, name: str) -> Iterator[str]:
         Name of the run, which its tasks need for `recorded` and to write to the store.
     """
     run = {"run": files.begin_run(), "stage": name, "host": socket.gethostname(), "process": os.getpid()}
-    run |= {"started": time.time(), "ended": None}
+    run |= {"started": time.time(), "ended": None, "pairs": pairs}
     with contextlib.suppress(Exception):
         files.remove(ACTIVITY)
     _write(files, _RUN, run)
@@ -241,12 +243,13 @@ def _contents(files: Files, names: list[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def _decode_run(values: dict[str, Any]) -> dict[str, Any]:
-    ended = values["ended"]
+    ended, pairs = values["ended"], values.get("pairs")
     return {
         **{key: str(values[key]) for key in ("run", "stage", "host")},
         "process": int(values["process"]),
         "started": float(values["started"]),
         "ended": None if ended is None else float(ended),
+        "pairs": None if pairs is None else int(pairs),
     }
 
 

@@ -53,7 +53,7 @@ def verify_pairs(
     each = min(max(len(pairs) // (4 * threads), _SMALLEST), _LARGEST)
     keys = uuid.uuid4().hex[:8]
     try:
-        with stage(store.files, "verify") as run:
+        with stage(store.files, "verify", len(pairs)) as run:
 
             def submit(first: int) -> list[Future]:
                 some, key = pairs[first : first + each], f"verify-{keys}-{first}"

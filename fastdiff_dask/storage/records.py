@@ -31,10 +31,13 @@ class Shown(NamedTuple):
         The measure, the options, and the threshold of the result.
     at
         Time at which it was shown, in UTC.
+    verdicts
+        Numbers of its pairs by verdict; empty if they are not known.
     """
 
     settings: CompareSettings
     at: datetime
+    verdicts: dict[str, int]
 
 
 class Records:
@@ -111,14 +114,16 @@ class Records:
         try:
             values = json.loads(self._files.read(SHOWN, _LARGEST_SETTINGS))
             at = datetime.fromisoformat(values["at"]).astimezone(UTC)
-            return Shown(CompareSettings.from_json(values["settings"]), at)
-        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            counts = {str(name): int(number) for name, number in values.get("verdicts", {}).items()}
+            return Shown(CompareSettings.from_json(values["settings"]), at, counts)
+        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
             return None
 
-    def write_shown(self, settings: CompareSettings) -> None:
-        """Record that a result is shown now."""
+    def write_shown(self, settings: CompareSettings, verdicts: dict[str, int]) -> None:
+        """Record that a result with so many pairs by verdict is shown now."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._files.write(SHOWN, json.dumps({"at": at, "settings": settings.to_json()}).encode())
+        values = {"at": at, "settings": settings.to_json(), "verdicts": verdicts}
+        self._files.write(SHOWN, json.dumps(values).encode())
 
     def read_not_duplicates(self) -> list[tuple[str, str]]:
         """Read the pairs of contents that people said are no duplicates, sorted: SHA-256 of both files.

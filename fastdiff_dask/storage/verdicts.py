@@ -9,6 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..config import (
+    NOT_LOOKED_AT,
+    SAME_FILE,
+    SAME_PICTURE,
+    SAME_PIXELS,
+    SIMILAR,
+    VERDICT_NAMES,
+)
 from .schema import VERDICTS
 from .store import Store
 from .validation import is_plain
@@ -21,13 +29,12 @@ __all__ = [
     "SIMILAR",
     "VERDICT_NAMES",
     "Verdicts",
+    "read_verdict_files",
     "read_verdicts",
+    "verdict_files",
     "write_verdicts",
 ]
 
-# Codes of verdicts, which are places in `VERDICT_NAMES`. Only the last three are kept in a store.
-NOT_LOOKED_AT, SAME_FILE, SAME_PIXELS, SAME_PICTURE, SIMILAR = range(5)
-VERDICT_NAMES = ("not looked at", "same file", "same pixels", "same picture", "similar")
 _SCHEMA = pa.schema(
     [
         ("a", pa.int64()),  # numbers of the images, a < b
@@ -74,6 +81,10 @@ class Verdicts:
         keys = self._keys[self._codes != SIMILAR]
         return keys >> 31, keys & (1 << 31) - 1
 
+    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the numbers of the images of all pairs: (k,) int64 each."""
+        return self._keys >> 31, self._keys & (1 << 31) - 1
+
     def blocks(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give the largest difference of a block of each pair, (k,) float32, in levels; NaN if it is not known."""
         places, there = self._find(a, b)
@@ -101,7 +112,23 @@ def read_verdicts(store: Store, more: pd.DataFrame | None = None) -> Verdicts:
     FastDiffError
         If a file is damaged.
     """
-    names = [f"{VERDICTS}/{name}" for name in sorted(store.files.names(VERDICTS)) if name.endswith(".parquet")]
+    frame = pd.concat([read_verdict_files(store, verdict_files(store)), *([] if more is None else [more])])
+    return Verdicts(frame)
+
+
+def verdict_files(store: Store) -> list[str]:
+    """List the names of the files of verdicts, sorted; a file is never changed."""
+    return [f"{VERDICTS}/{name}" for name in sorted(store.files.names(VERDICTS)) if name.endswith(".parquet")]
+
+
+def read_verdict_files(store: Store, names: list[str]) -> pd.DataFrame:
+    """Read some files of verdicts; columns as in `Verdicts`, and pairs that cannot be are left out.
+
+    Raises
+    ------
+    FastDiffError
+        If a file is damaged.
+    """
     tables = [_SCHEMA.empty_table()]
     with store.files.reading(VERDICTS):
         for content in store.files.read_several(names):
@@ -109,9 +136,9 @@ def read_verdicts(store: Store, more: pd.DataFrame | None = None) -> Verdicts:
             if not is_plain(file.schema_arrow, _SCHEMA):
                 raise ValueError("its columns are others")
             tables.append(file.read())
-    frame = pd.concat([pa.concat_tables(tables).to_pandas(), *([] if more is None else [more])], ignore_index=True)
+    frame = pa.concat_tables(tables).to_pandas()
     valid = frame.verdict.between(SAME_PIXELS, SIMILAR) & (frame.a >= 0) & (frame.a < frame.b) & (frame.b < 1 << 31)
-    return Verdicts(frame[valid])
+    return frame[valid]
 
 
 def write_verdicts(store: Store, frame: pd.DataFrame) -> None:

@@ -8,18 +8,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.dashboard.monitor import Monitor
-from fastdiff_dask.dashboard.snapshot import Snapshot
+from fastdiff_dask.dashboard.page_texts import header_text, progress_text, workers_text
+from fastdiff_dask.dashboard.snapshot import Snapshot, VerifyProgress
 from fastdiff_dask.dashboard.tile_map import MOST_CELLS, Tiles, block_cells
 from fastdiff_dask.kernels.grid import Axis, plan_tiles
 from fastdiff_dask.runtime.activity import recorded, stage
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
+from fastdiff_dask.storage.verdicts import SAME_PICTURE, SIMILAR, write_verdicts
 from fastdiff_dask.testing import simulate_images
 
 
@@ -149,6 +153,37 @@ def test_what_runs_and_how_fast(store):
                 assert monitor.snapshot(0).comparisons[0].running == 0
     snapshot = monitor.snapshot(0)
     assert (snapshot.writing, snapshot.stage, snapshot.seconds_left) == (False, None, None)
+
+
+def test_the_second_look_is_shown(store):
+    snapshot = look(store)
+    assert (snapshot.verify, snapshot.shown) == (None, {})
+    assert "Verify: not begun" in progress_text(snapshot)
+    monitor = Monitor(store.url)
+    monitor.snapshot()
+    columns = ["a", "b", "verdict", "block", "size"]
+    write_verdicts(store, pd.DataFrame([(0, 1, SAME_PICTURE, 1.0, 512), (0, 2, SIMILAR, 60.0, 256)], columns=columns))
+    counts = {"same picture": 1, "similar": 1}
+    assert monitor.snapshot(0).verify == VerifyProgress(2, 2, counts)
+    store.records.write_shown(CompareSettings(), {"similar": 1, "same file": 7, "cats": 3})
+    with stage(store.files, "verify", 10) as run:
+        with recorded(store.files, run, "verify", pairs=4) as amounts:
+            assert "4 pairs to look at" in workers_text(monitor.snapshot(0))
+            amounts.pairs = 4
+            # a look at more pixels counts for one of them
+            write_verdicts(store, pd.DataFrame([(0, 2, SAME_PICTURE, 2.0, 512)], columns=columns))
+        snapshot = monitor.snapshot(0)
+        assert snapshot.verify == VerifyProgress(4, 10, {"same picture": 2})
+        assert snapshot.seconds_left > 0
+        assert "Running: looking at similar pairs once more; about" in header_text(store.url, snapshot)
+        text = progress_text(snapshot)
+        assert "4 of 10 pairs looked at; found so far: 2 same picture" in text
+        assert "value='0.4000'" in text
+        assert "Pairs of the result shown last: 7 same file, 1 similar<" in text
+    for path in (Path(store.url) / VERDICTS).iterdir():
+        path.unlink()
+    with stage(store.files, "compare"):
+        assert monitor.snapshot(0).verify is None
 
 
 def test_blocks_that_are_read(store):

@@ -54,13 +54,13 @@ def all_stages(db):
 
 def test_the_project_tells_its_stages(db, photos, tmp_path):
     assert "FastDifPy: init" in db._repr_html_()
-    assert db._repr_html_().count("not begun") == 3
+    assert db._repr_html_().count("not begun") == 4
     Image.new("RGB", (9, 9)).save(photos / "broken.png")
     (photos / "broken.png").write_bytes((photos / "broken.png").read_bytes()[:40])
     db.index_the_dirs()
     assert "5 images" in db._repr_html_()
     assert "0 of 5 images read" in db._repr_html_()
-    assert db._repr_html_().count("not begun") == 1
+    assert db._repr_html_().count("not begun") == 2
     db.first_loop_iteration()
     assert "5 of 5 images read, 1 of them errors" in db._repr_html_()
     assert db.config.fl_errors == 1
@@ -70,6 +70,9 @@ def test_the_project_tells_its_stages(db, photos, tmp_path):
     assert "no pair left" in html
     assert html.count('value="1.0000"') == 3
     assert "150.0 (default: none)" in html
+    looked = db.verify()
+    assert f"{looked} pairs looked at" in db._repr_html_()
+    assert db._repr_html_().count('value="1.0000"') == 4
     assert str(tmp_path / "store") in html
 
 
@@ -140,7 +143,7 @@ def test_a_pair_shows_both_and_where_they_differ(db, photos):
         assert (pair.mse, pair.rotation, pair.mirrored) == (row.mse, row.rotation, row.mirrored)
         assert pair.difference.mean() == pytest.approx(row.mse, abs=1e-9)
         html = pair._repr_html_()
-        assert f"MSE {row.mse:.6g}" in html
+        assert f"<b>not looked at: MSE {row.mse:.6g}" in html
         assert (f"turned by {row.rotation}°" in html) == bool(row.rotation)
         assert "<script" not in html
         first, second, heat = pictures_in(html)
@@ -148,6 +151,17 @@ def test_a_pair_shows_both_and_where_they_differ(db, photos):
         x, y = (np.asarray(one.convert("RGB").resize((60, 60)), float) for one in (first, second))
         assert np.abs(x - y).mean() < 5
         assert np.array_equal(np.asarray(heat), as_heat(pair.difference))
+
+
+def test_a_pair_has_the_verdict_of_the_result(db, photos):
+    shutil.copy(photos / "large.png", photos / "the same file.png")
+    all_stages(db)
+    db.verify()
+    assert {"same file", "same picture"} <= set(db.pairs.verdict)
+    for row in db.pairs.itertuples():
+        for pair in (db.pair(row.a, row.b), db.pair(row.b, row.a)):
+            assert pair.verdict == row.verdict
+            assert f"<b>{row.verdict}: MSE" in pair._repr_html_()
 
 
 def test_a_pair_that_is_not_similar(db, photos):

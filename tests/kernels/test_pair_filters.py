@@ -19,7 +19,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.kernels.equal_images import find_copies
 from fastdiff_dask.kernels.pair_filters import PairFilters, picture_keys
-from fastdiff_dask.outputs.terminal import describe_store
+from fastdiff_dask.outputs.store_state import describe_store
 from fastdiff_dask.storage.comparisons import Comparison
 
 SIZES = [(16, 12), (12, 16), (32, 24), (18, 12), (16, 16), (17, 12)]

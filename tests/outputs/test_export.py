@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from support.outputs import UNDECODABLE, make_photos, shown
+from support.outputs import UNDECODABLE, make_photos, make_verdicts, shown
 
 import fastdiff_dask as fd
 from fastdiff_dask.outputs.export import FORMATS
@@ -213,7 +213,7 @@ def test_cells_that_look_like_formulas_are_kept_and_counted(tmp_path, client, si
         assert {row["a"][:5] for row in rows_of(tmp_path / "pairs.csv")} == {"=1+1/"}
         assert db.export("pairs.json") == {"pairs": 5}
     code, out, _ = run("export", tmp_path / "store", "pairs.csv")  # by the store's names, which are absolute
-    assert (code, out) == (0, "Wrote pairs: 5\n")
+    assert (code, out.splitlines()[0]) == (0, "Wrote pairs: 5")
 
 
 def test_two_stores_that_know_the_same_path(tmp_path, client, simulated):
@@ -257,7 +257,8 @@ def store(tmp_path, run) -> Path:
 
 
 def test_a_store_alone_is_enough(run, store, tmp_path):
-    assert run("export", store, tmp_path / "out")[:2] == (0, "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\n")
+    code, out, _ = run("export", store, tmp_path / "out")
+    assert (code, out.splitlines()[0]) == (0, "Wrote images: 8, pairs: 4, clusters: 5, errors: 2")
     assert {row["a"].rpartition("/")[0] for row in rows_of(tmp_path / "out" / "pairs.parquet")} == {
         str(tmp_path / "photos")
     }
@@ -268,8 +269,44 @@ def test_a_store_alone_is_enough(run, store, tmp_path):
         (["--threshold", "0", tmp_path / "z.json"], "pairs: 1"),
         (["--comparison", "mse-50.0-rotations", tmp_path / "z.json"], "pairs: 4"),
     ):
-        assert run("export", store, *options)[:2] == (0, f"Wrote {written}\n")
+        code, out, _ = run("export", store, *options)
+        assert (code, out.splitlines()[0]) == (0, f"Wrote {written}")
     assert len(rows_of(tmp_path / "y" / "images.json")) == 8
+
+
+def test_the_result_is_named_where_there_is_one(run, store, tmp_path):
+    shown = re.compile(r"Wrote .*\nResult: MSE ≤ 50 with rotations, as shown on \d{4}-\d\d-\d\d at \d\d:\d\d\n")
+    for target in (tmp_path / "x.csv", tmp_path / "all", f"sqlite:///{tmp_path / 'x.db'}"):
+        assert shown.fullmatch(run("export", store, target)[1])
+    lower = run("export", store, tmp_path / "y.csv", "--threshold", "20", "--verdict", "similar,same-file")[1]
+    assert lower.endswith("\nResult: MSE ≤ 20 with rotations; only pairs of the verdict same file or similar\n")
+    assert run("export", store, tmp_path / "z.csv", "--what", "images")[1] == "Wrote images: 8\n"
+
+
+def test_pairs_of_some_verdicts_and_their_clusters(tmp_path, client, run):
+    make_verdicts(tmp_path / "photos")
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        db.verify()
+        every = db.pairs
+        assert set(every.verdict) >= {"same file", "same picture", "similar"}
+        for verdicts in (["same file"], ["similar"], ["same picture", "similar"], ["not looked at"]):
+            chosen = every[every.verdict.isin(verdicts)]
+            assert db.export(tmp_path / "db", verdict=verdicts)["pairs"] == len(chosen)
+            options = [part for name in verdicts for part in ("--verdict", name)]
+            assert run("export", tmp_path / "store", tmp_path / "out", *options)[0] == 0
+            assert run("export", tmp_path / "store", tmp_path / "x.csv", "--verdict", ",".join(verdicts))[0] == 0
+            for place in (tmp_path / "db", tmp_path / "out"):
+                found = pd.read_parquet(place / "pairs.parquet")
+                assert found.drop(columns=["a_image", "b_image"]).to_dict("list") == chosen.to_dict("list")
+                clusters = pd.read_parquet(place / "clusters.parquet").groupby("cluster").path.apply(set).tolist()
+                assert {name for one in clusters for name in one} == {*chosen.a, *chosen.b}
+                assert all(sum(row.a in one and row.b in one for one in clusters) == 1 for row in chosen.itertuples())
+            assert len(rows_of(tmp_path / "x.csv")) == len(chosen)
+        with pytest.raises(fd.UsageError, match="verdict='cats' is none of the verdicts: same file, same pixels"):
+            db.export(tmp_path / "db", verdict="cats")
 
 
 def test_images_need_no_comparison(run, store, tmp_path, client):
@@ -293,6 +330,10 @@ ERRORS = {
     "table": (["{store}", "{tmp}/x.csv", "--what", "cats"], "'cats' is not one of"),
     "high": (["{store}", "{tmp}/x.csv", "--threshold", "60"], "compared up to 50, not 60; name a lower threshold"),
     "comparison": (["{store}", "{tmp}/x.csv", "--comparison", "x"], "has: mse-50.0-rotations"),
+    "verdict": (
+        ["{store}", "{tmp}/x.csv", "--verdict", "cats"],
+        "--verdict 'cats' is none of the verdicts: same file,",
+    ),
     "password of a file": (["{store}", "{tmp}/x.csv", "--password-file", "{tmp}/p"], "a file has no password"),
     "password of SQLite": (["{store}", "sqlite:///{tmp}/x.db", "--password-file", "{tmp}/p"], "SQLite file has no"),
     "no password": (["{store}", "mysql://u@h/db", "--password-file", "{tmp}/no"], "No such file"),
@@ -315,7 +356,8 @@ def test_exports_that_cannot_be_are_one_line(run, store, tmp_path, case):
 def test_force_of_the_command_line(run, store, tmp_path):
     (tmp_path / "x.csv").write_text("mine")
     assert run("export", store, tmp_path / "x.csv")[0] == 2
-    assert run("export", store, tmp_path / "x.csv", "--force")[:2] == (0, "Wrote pairs: 4\n")
+    code, out, _ = run("export", store, tmp_path / "x.csv", "--force")
+    assert (code, out.splitlines()[0]) == (0, "Wrote pairs: 4")
 
 
 def test_a_remote_store(db, tmp_path, run):
@@ -324,6 +366,7 @@ def test_a_remote_store(db, tmp_path, run):
     fsspec.filesystem("memory").put(db.store_url, "/exported", recursive=True)
     try:
         code, out, err = run("export", "memory://exported", tmp_path / "out", "--comparison", "mse-50.0-rotations")
-        assert (code, out, err) == (0, "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\n", "")
+        written = "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\nResult: MSE ≤ 50 with rotations\n"
+        assert (code, out, err) == (0, written, "")
     finally:
         fsspec.filesystem("memory").rm("/exported", recursive=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from support.outputs import make_verdicts
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
@@ -206,6 +207,61 @@ def test_ten_thousand_clusters_are_fluent(tmp_path, browser, client):
     assert opened < 5
     assert frame < 0.4
     page.close()
+
+
+@pytest.fixture
+def looked_at(tmp_path, client):
+    """A project whose pairs have different verdicts."""
+    make_verdicts(tmp_path / "photos")
+    with compared(tmp_path, client) as db:
+        db.verify()
+        assert set(db.pairs.verdict) >= {"same file", "same picture", "similar"}
+        yield db
+
+
+def test_the_page_is_sorted_and_filtered_by_verdict(tmp_path, looked_at, page):
+    report = tmp_path / "report.html"
+    assert looked_at.report(report) == 3
+    opened(page, report)
+    options = page.locator("#verdict option").all_inner_texts()
+    assert options == ["all verdicts", "same file (1)", "same picture (3)"]
+    assert page.get_by_text("report --verdict similar shows all 1 of them").count() == 1
+    names = page.locator(".cluster:visible .image:visible .name")
+    assert names.count() == 7
+    page.select_option("#verdict", "same file")
+    assert [Path(name).name for name in names.all_inner_texts()] == ["picture_00000.jpg", "same.jpg"]
+    assert page.locator("#count").inner_text().startswith("1 of 3 clusters")
+    # what is hidden is not marked, nor shown beside another one
+    page.click("#suggest")
+    assert page.locator("#count").inner_text().startswith("1 of 3 clusters, 1 images to remove")
+    page.locator(".view:visible").first.click()
+    for _ in range(3):
+        assert page.locator("#right-name").inner_text().endswith("same.jpg")
+        assert page.locator("#title").inner_text().endswith(", same file")
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    page.select_option("#verdict", "all")
+    assert names.count() == 7
+    assert page.wrong == []
+
+
+def test_a_report_of_some_verdicts(tmp_path, looked_at, page, run):
+    report = tmp_path / "report.html"
+    assert looked_at.report(report, verdict="similar") == 1
+    opened(page, report)
+    names = [Path(name).name for name in page.locator(".image .name").all_inner_texts()]
+    assert sorted(names) == ["page0.png", "page1.png"]
+    assert "only pairs of the verdict similar" in page.locator("header").first.inner_text()
+    assert page.locator(".verdict").all_inner_texts() == ["similar"]
+    code, out, _ = run("report", tmp_path / "store", "-o", report, "--verdict", "same-file,similar")
+    assert code == 0
+    assert out.startswith(f"2 clusters in {report}: MSE ≤ 200 with rotations, as shown on ")
+    assert out.endswith("; only pairs of the verdict same file or similar\n")
+    # a verdict that no pair has, and words that are none
+    assert looked_at.report(report, verdict="same pixels") == 0
+    code, _, err = run("report", tmp_path / "store", "-o", report, "--verdict", "cats")
+    choices = "same file, same pixels, same picture, not looked at, similar"
+    assert (code, err) == (2, f"fastdiff-dask: --verdict 'cats' is none of the verdicts: {choices}\n")
 
 
 def test_limits_and_mistakes(tmp_path, found):

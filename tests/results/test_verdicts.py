@@ -6,15 +6,14 @@ import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.groups import Expanded, components, expanded
+from support.groups import Expanded, components, expanded, rows_in
+from support.verdicts import drawn_verdicts
 
 from fastdiff_dask.results.groups import GroupPairs, Groups, PairChunk
 from fastdiff_dask.results.verdicts import PairVerdicts, pairs_to_look_at, part_clusters, spanning_forest
 from fastdiff_dask.storage.verdicts import (
     NOT_LOOKED_AT,
     SAME_FILE,
-    SAME_PICTURE,
-    SAME_PIXELS,
     SIMILAR,
     VERDICT_NAMES,
     Verdicts,
@@ -40,10 +39,6 @@ def all_pairs(case: Expanded) -> dict[tuple[int, int], tuple[int, int]]:
     found = {(a, b): (value, mask) for a, b, value, mask in rows}
     assert found.keys() == case.pairs.keys()
     return found
-
-
-def rows_in(case: Expanded) -> int:
-    return int(case.groups.members.max()) + 1
 
 
 def ends(pairs: PairChunk) -> list[tuple[int, int]]:
@@ -105,19 +100,6 @@ def test_stars_are_not_more_than_counted(case, parts, seed):
         assert len(stars.a) <= groups.star_count()
         assert groups.star_count() <= len(stars.a) + len(groups.members) + 1
         assert set(ends(stars)) <= {tuple(sorted(pair)) for pair in case.pairs}
-
-
-def drawn_verdicts(case: Expanded, seed: int) -> PairVerdicts:
-    """Verdicts of some pairs; equal numbers of contents for some images."""
-    rng, images = np.random.default_rng(seed), rows_in(case)
-    every = sorted({tuple(sorted(pair)) for pair in case.pairs})
-    known = [(*pair, int(rng.choice([SAME_PIXELS, SAME_PICTURE, SIMILAR, SIMILAR])), 1.0, 512) for pair in every]
-    known = [row for row in known if rng.random() < 0.8]
-    return PairVerdicts(
-        Verdicts(pd.DataFrame(known, columns=["a", "b", "verdict", "block", "size"])),
-        np.arange(images),
-        np.where(rng.random(images) < 0.8, np.arange(images), 0),
-    )
 
 
 @given(expanded(), seeds)

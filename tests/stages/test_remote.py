@@ -27,7 +27,7 @@ from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.config import IndexSettings
 from fastdiff_dask.errors import FastDiffError, StoreLockedError, UsageError
 from fastdiff_dask.outputs.json_file import write_json
-from fastdiff_dask.outputs.terminal import describe_store
+from fastdiff_dask.outputs.store_state import describe_store
 from fastdiff_dask.stages import index
 from fastdiff_dask.stages.index import index_images, list_images
 from fastdiff_dask.stages.roots import resolve_roots

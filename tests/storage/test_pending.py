@@ -12,8 +12,8 @@ from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.dashboard.monitor import Monitor
 from fastdiff_dask.dashboard.page_texts import header_text
 from fastdiff_dask.outputs.export import write_export
+from fastdiff_dask.outputs.store_state import describe_store
 from fastdiff_dask.outputs.tables import Tables
-from fastdiff_dask.outputs.terminal import describe_store
 from fastdiff_dask.results.stored import stored_result
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.pending import choose_comparison, is_finished, pairs_left

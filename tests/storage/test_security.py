@@ -24,7 +24,7 @@ from fastdiff_dask.dashboard.monitor import Monitor
 from fastdiff_dask.errors import FastDiffError
 from fastdiff_dask.kernels.bounds import SearchCounts
 from fastdiff_dask.kernels.grid import Generation
-from fastdiff_dask.outputs.terminal import describe_store
+from fastdiff_dask.outputs.store_state import describe_store
 from fastdiff_dask.runtime.activity import AMOUNTS
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.storage import validation

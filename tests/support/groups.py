@@ -121,3 +121,8 @@ def expanded(draw: st.DrawFn) -> Expanded:
     images = len(case.images)
     names = np.random.default_rng(draw(st.integers(0, 10**6))).permutation(images) * 3
     return groups_of(case, draw(st.integers(0, images - 1)) if draw(st.booleans()) else 0, names)
+
+
+def rows_in(case: Expanded) -> int:
+    """Number of the images of a result that has these groups."""
+    return int(case.groups.members.max()) + 1

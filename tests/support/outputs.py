@@ -1,10 +1,13 @@
-"""Pictures whose names are hard to write, and the names as outputs show them."""
+"""Pictures whose names are hard to write, or whose pairs have different verdicts, and names as outputs show them."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
+
+from fastdiff_dask.testing import simulate_images
 
 UNDECODABLE = os.fsdecode(b"\xff=1.png")
 
@@ -27,6 +30,17 @@ def make_photos(folder: Path) -> list[str]:
     (folder / "bad.png").touch()
     (folder / "worse.png").write_text("'; DROP TABLE images; --")
     return sorted([*pictures, "bad.png", "worse.png"])
+
+
+def make_verdicts(folder: Path) -> None:
+    """Three photos with a copy each, the first one with an equal file as well, and two pages that are only similar."""
+    simulate_images(folder, images=3, duplicates=3, size=(120, 90))
+    shutil.copy(folder / "picture_00000.jpg", folder / "same.jpg")
+    for number in range(2):
+        page = Image.new("RGB", (150, 200), (250, 250, 250))
+        left, top = 20 + 80 * number, 30 + 100 * number
+        ImageDraw.Draw(page).ellipse([left, top, left + 4, top + 4], fill=(40, 40, 40))
+        page.save(folder / f"page{number}.png")
 
 
 def shown(path: str) -> str:

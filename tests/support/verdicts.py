@@ -1,11 +1,16 @@
-"""Plans of pictures of some eight pixels a side, in which thumbnails alone decide."""
+"""Verdicts at random, and plans of pictures of some eight pixels a side, in which thumbnails alone decide."""
 
+import numpy as np
+import pandas as pd
 import pytest
+from support.groups import Expanded, rows_in
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.actions import apply
+from fastdiff_dask.results.verdicts import PairVerdicts
+from fastdiff_dask.storage.verdicts import SAME_PICTURE, SAME_PIXELS, SIMILAR, Verdicts
 
-__all__ = ["let_thumbnails_decide"]
+__all__ = ["drawn_verdicts", "let_thumbnails_decide"]
 
 
 def let_thumbnails_decide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,3 +18,16 @@ def let_thumbnails_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fd.FastDifPy.plan.__kwdefaults__, "include_similar", True)
     (option,) = [one for one in apply.params if one.name == "include"]
     monkeypatch.setattr(option, "default", "similar")
+
+
+def drawn_verdicts(case: Expanded, seed: int) -> PairVerdicts:
+    """Verdicts of some pairs; equal numbers of contents for some images."""
+    rng, images = np.random.default_rng(seed), rows_in(case)
+    every = sorted({tuple(sorted(pair)) for pair in case.pairs})
+    known = [(*pair, int(rng.choice([SAME_PIXELS, SAME_PICTURE, SIMILAR, SIMILAR])), 1.0, 512) for pair in every]
+    known = [row for row in known if rng.random() < 0.8]
+    return PairVerdicts(
+        Verdicts(pd.DataFrame(known, columns=["a", "b", "verdict", "block", "size"])),
+        np.arange(images),
+        np.where(rng.random(images) < 0.8, np.arange(images), 0),
+    )

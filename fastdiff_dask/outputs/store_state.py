@@ -1,0 +1,205 @@
+"""The state of a store: finished work, the work that is left, the verdicts and the result shown last."""
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..config import BY_CERTAINTY, VERDICT_NAMES, describe_verdicts
+from ..results.values import PairValue
+from ..storage.comparisons import Comparison
+from ..storage.pending import answering, is_finished, unplanned, unread_blocks
+from ..storage.plans import Plan
+from ..storage.store import Store
+from ..storage.verdicts import read_verdicts
+from ..text import counted, printable
+from .terminal import describe_ignored, describe_shown
+
+__all__ = ["describe_store", "store_state"]
+
+_DONE, _PENDING, _NONE = "█", "·", " "
+# Width of the names of lines, and the beginning of the lines of a map.
+_NAME, _MAP = 12, "    "
+
+
+def store_state(url: str) -> dict[str, Any]:
+    """Give the state of a store as JSON values; another process may be writing the store.
+
+    Keys:
+
+    - store, folders (by side), images, errors, ignored (by rule), decisions (pairs that are no duplicates);
+    - thumbnails: blocks, blocks_done, block_size, images_left, width, height;
+    - comparisons: of each name, described, tiles, tiles_done, pairs_compared, similar, planned (no image is new), and
+      answered_up_to (the threshold of a finished comparison that has all its pairs, else null);
+    - verify: the pairs of present images that were looked at, by verdict;
+    - result: that shown last, with described, at (UTC), settings and verdicts (its pairs by verdict); null if none is.
+
+    Raises
+    ------
+    UsageError
+        If there is no store.
+    """
+    store = Store(url)
+    frame = store.read_images(["current", "error"])
+    current = frame[frame.current]
+    settings = store.thumbnail_settings
+    unread = unread_blocks(store)
+    shown = store.records.read_shown()
+    return {
+        "store": url,
+        "folders": {side: list(names) for side, names in store.roots.items()},
+        "images": len(current),
+        "errors": int(current.error.notna().sum()),
+        "ignored": store.records.read_index()["ignored"],
+        "thumbnails": {
+            "blocks": store.blocks,
+            "blocks_done": store.blocks - len(unread),
+            "block_size": settings.block_size,
+            "images_left": sum(unread.values()),
+            "width": settings.width,
+            "height": settings.height,
+        },
+        "comparisons": _comparisons(store),
+        "verify": _looked_at(store, frame.current),
+        "decisions": len(store.records.read_not_duplicates()),
+        "result": None
+        if shown is None
+        else {
+            "described": PairValue(shown.settings, settings).described,
+            "at": shown.at.isoformat(),
+            "settings": shown.settings.to_json(),
+            "verdicts": shown.verdicts,
+        },
+    }
+
+
+def _looked_at(store: Store, current: pd.Series) -> dict[str, int]:
+    """Count the pairs of present images that have a verdict in the store."""
+    verdicts = read_verdicts(store)
+    a, b = verdicts.pairs()
+    is_current = current.to_numpy(bool)
+    known = np.maximum(a, b) < len(is_current)
+    known[known] = is_current[a[known]] & is_current[b[known]]
+    counts = np.bincount(verdicts.codes(a[known], b[known]), minlength=len(VERDICT_NAMES))
+    return {name: int(counts[VERDICT_NAMES.index(name)]) for name in BY_CERTAINTY if name in VERDICT_NAMES[2:]}
+
+
+def _comparisons(store: Store) -> list[dict[str, Any]]:
+    comparisons = Comparison.all_in(store)
+    found = []
+    for one in comparisons:
+        counts = np.concatenate([np.zeros((0, 2), np.int64), *(plan.counts[:, :2] for plan in one.plans())])
+        finished = counts[counts[:, 0] >= 0]
+        other = answering(comparisons, one.settings)
+        answered = other is not None and other is not one and is_finished(other)
+        found.append(
+            {
+                "name": one.name,
+                "described": PairValue(one.settings, store.thumbnail_settings).described,
+                "tiles": len(counts),
+                "tiles_done": len(finished),
+                "pairs_compared": int(finished[:, 1].sum()),
+                "similar": int(finished[:, 0].sum()),
+                "planned": bool(len(one.plans())) and not unplanned(one),
+                "answered_up_to": other.settings.similarity_threshold if other is not None and answered else None,
+            }
+        )
+    return found
+
+
+def describe_store(url: str, width: int | None = None) -> str:
+    """Describe a store in lines of text: images, blocks, comparisons with a map of the tiles, verdicts, the result.
+
+    Parameters
+    ----------
+    url
+        The store; another process may be writing it.
+    width
+        Characters of a line, at most, apart from the map; by default lines are not folded.
+
+    Returns
+    -------
+    The lines.
+
+    Raises
+    ------
+    UsageError
+        If there is no store.
+    """
+    state = store_state(url)
+    read, folders = state["thumbnails"], state["folders"]
+    lines = [
+        f"Store:      {url}",
+        f"Folders:    {printable(', '.join(folders['a']))}",
+        *([f"Against:    {printable(', '.join(folders['b']))}"] if folders["b"] else []),
+        f"Images:     {state['images']}, of which {state['errors']} could not be read so far",
+        f"Others:     {describe_ignored(state['ignored'])}",
+        f"Thumbnails: {read['blocks_done']} of {read['blocks']} blocks of {read['block_size']} are done, "
+        f"{read['images_left']} images are left ({read['width']}×{read['height']} pixels)",
+    ]
+    plans = {one.name: one.plans() for one in Comparison.all_in(Store(url))}
+    for comparison in state["comparisons"]:
+        lines += _comparison_lines(comparison, plans.get(comparison["name"], []))
+    if not state["comparisons"]:
+        lines.append("Compare:    not begun")
+    looked = sum(state["verify"].values())
+    found = f"{counted(looked, 'pair')} looked at: {describe_verdicts(state['verify'])}" if looked else "not begun"
+    lines.append(f"Verify:     {found}")
+    if state["decisions"]:
+        lines.append(f"Decisions:  {counted(state['decisions'], 'pair')} decided to be no duplicates")
+    lines += _result_lines(Store(url))
+    return "\n".join(lines if width is None else [_folded(line, width) for line in lines])
+
+
+def _folded(line: str, width: int) -> str:
+    if line.startswith(_MAP):
+        return line
+    return textwrap.fill(
+        line, max(width, 2 * _NAME), subsequent_indent=_NAME * " ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _result_lines(store: Store) -> list[str]:
+    """Describe the result that was shown last, and its pairs by verdict."""
+    shown = store.records.read_shown()
+    if shown is None:
+        return []
+    lines = [f"Result:     {describe_shown(PairValue(shown.settings, store.thumbnail_settings), shown.at)}"]
+    if shown.verdicts:
+        number = counted(sum(shown.verdicts.values()), "similar pair")
+        counts = describe_verdicts(shown.verdicts)
+        lines.append(f"Verdicts:   {number}{': ' if counts else ''}{counts}")
+    return lines
+
+
+def _comparison_lines(comparison: dict[str, Any], plans: list[Plan]) -> list[str]:
+    lines = [
+        f"Compare:    {comparison['described']}: "
+        f"{comparison['tiles_done']} of {comparison['tiles']} tiles are done; "
+        f"{comparison['pairs_compared']} pairs of different thumbnails compared, {comparison['similar']} similar"
+    ]
+    if not comparison["planned"]:
+        lines.append("  new images are not planned yet")
+    # of finished parts, of which there may be one for every day, only the last is of interest
+    for plan in plans:
+        if plan.tiles and (plan.pending() or plan is plans[-1]):
+            part = plan.part
+            lines.append(
+                f"  {part.images_a + part.images_b} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
+                f"along each side ({_DONE} done, {_PENDING} left):"
+            )
+            lines += [f"{_MAP}{line}" for line in _tile_map(plan)]
+    if comparison["answered_up_to"] is not None:
+        lines.append(f"  answered by the finished comparison up to {comparison['answered_up_to']:g}")
+    return lines
+
+
+def _tile_map(plan: Plan) -> list[str]:
+    """Draw one character a tile, rows and columns of tiles as in the matrix of all pairs."""
+    rows = {start: row for row, start in enumerate(sorted({tile.rows.start for tile in plan.tiles}))}
+    columns = {start: column for column, start in enumerate(sorted({tile.columns.start for tile in plan.tiles}))}
+    marks = [[_NONE] * len(columns) for _ in rows]
+    for tile, similar in zip(plan.tiles, plan.counts[:, 0], strict=True):
+        marks[rows[tile.rows.start]][columns[tile.columns.start]] = _DONE if similar >= 0 else _PENDING
+    return ["".join(line) for line in marks]
