@@ -165,9 +165,8 @@ class RunState:
         tiles, pending = sum(len(plan.tiles) for plan in plans), sum(len(plan.pending()) for plan in plans)
         return {"tiles": tiles, "tiles_done": tiles - pending, "pairs_left": pairs_left(self._comparison)}
 
-    @property
-    def pairs_looked_at(self) -> int:
-        """Number of similar pairs that have a verdict, see `FastDifPy.verify`."""
+    def count_looked_at(self) -> int:
+        """Count the similar pairs that have a verdict, see `FastDifPy.verify`."""
         return 0 if self._store is None else len(read_verdicts(self._store))
 
     @property
@@ -199,7 +198,7 @@ def show_state(state: RunState, url: str) -> str:
         left = f", {with_unit(queue['pairs_left'])} pairs left" if queue["pairs_left"] else ", no pair left"
         done = 1.0 if not queue["pairs_left"] else queue["tiles_done"] / max(queue["tiles"], 1)
         stages.append(("compare", done, tiles + left))
-    looked = state.pairs_looked_at
+    looked = state.count_looked_at()
     stages.append(("verify", float(looked > 0), f"{counted(looked, 'pair')} looked at" if looked else "not begun"))
     folders = [("a", settings.p_root_dir_a), ("b", settings.p_root_dir_b)]
     facts = [
