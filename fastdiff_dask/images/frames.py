@@ -21,17 +21,20 @@ from .decode import (
     read_exif,
     state_of,
 )
+from .made_from import packed
 from .opening import open_main
 from .png_chunks import decode_repaired, scale_transparency
 from .resize import reduce_picture
 from .tiff_pages import Page, read_pages
 
-__all__ = ["MOST_FRAMES", "PIXELS", "frame_size", "look_at"]
+__all__ = ["LUMA", "MOST_FRAMES", "PIXELS", "frame_size", "look_at"]
 
 # Animations and documents of more frames are never taken for the same picture.
 MOST_FRAMES = 300
 # Stands for a size: the digest of all pixels, and no picture.
 PIXELS = (0, 0)
+# Stands for a size: the brightness of a single picture in its full size, see `made_from.packed`.
+LUMA = (0, 1)
 # Bytes of all frames of a file together; those of long animations are reduced further.
 _MOST_BYTES = 1 << 26
 _GAP = 2.0
@@ -62,7 +65,7 @@ def look_at(
     file, listed
         As for `decode.read_opened`.
     size
-        Width and height of a frame of the result, which has the shape of the upright picture; or `PIXELS`.
+        Width and height of a frame of the result, which has the shape of the upright picture; or `PIXELS` or `LUMA`.
     pixel_limit
         Pictures of more pixels are errors.
 
@@ -73,7 +76,7 @@ def look_at(
     frames
         (frames, grounds, height, width, 3) uint8: each frame on white, and, if any of them has transparent parts, on
         black as well; nothing of files with more than `MOST_FRAMES`. For `PIXELS` the SHA-256 of the pixels of all
-        frames, 32 bytes.
+        frames, 32 bytes. For `LUMA` the packed plane, or nothing if there is none.
     """
     content_hash = ""
     try:
@@ -101,6 +104,8 @@ def _frames(source: BinaryIO, size: tuple[int, int]) -> tuple[int, bytes]:
         count = max(1, len(numbers))
         if size == PIXELS:
             return count, _digest(image, numbers)
+        if size == LUMA:
+            return count, b"" if numbers else packed(image)
         return count, _on_grounds(image, numbers, size) if count <= MOST_FRAMES else b""
 
 

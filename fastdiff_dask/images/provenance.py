@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["signs_of_original"]
+__all__ = ["LOSSLESS", "signs_of_original"]
 
 # Notes of cameras, scanners and editors, under Pillow's names: a plain copy has none of them.
 _NOTES = ("icc_profile", "photoshop", "xmp", "comment", "exif")
-_LOSSLESS = {"PNG", "BMP", "TIFF", "PPM", "TGA"}
+# Formats that keep each pixel as it is.
+LOSSLESS = {"PNG", "BMP", "TIFF", "PPM", "TGA"}
 # Pixels along each side of the part in which the blocks of JPEG are looked for, and blocks that it needs.
 _PART, _FEWEST = 384, 64
 # Coefficients of high frequency below this are as good as zero: decoding rounds each pixel to a level.
@@ -32,7 +33,7 @@ def signs_of_original(image: Image.Image) -> int:
     """
     notes = sum(bool(image.info.get(name)) for name in _NOTES)
     notes += image.format == "JPEG" and image.info.get("jfif_unit") in (1, 2)
-    if not notes and image.format in _LOSSLESS and was_jpeg(image):
+    if not notes and image.format in LOSSLESS and was_jpeg(image):
         return -1
     return int(notes)
 

@@ -22,6 +22,7 @@ from ..storage.verdicts import read_verdicts
 from ..urls import full_path
 from .equal_thumbnails import equal_thumbnails, make_groups
 from .found_pairs import FoundPairs
+from .keep_order import with_origins
 from .not_duplicates import without_pairs
 from .result import Result, objects
 from .values import PairValue
@@ -199,10 +200,12 @@ def collect_result(
     index = store.records.read_index()
     images_in_pairs = _image_rows(scan.images, names, used.tolist())
     contents = scan.images.content_hash.iloc[[names.rows[name] for name in used.tolist()]]
+    numbers = images_in_pairs.image.to_numpy(np.int64)
+    verdicts = PairVerdicts(read_verdicts(store), numbers, _codes(contents))
     return Result(
         groups=groups,
-        images=images_in_pairs,
-        verdicts=PairVerdicts(read_verdicts(store), images_in_pairs.image.to_numpy(np.int64), _codes(contents)),
+        images=with_origins(images_in_pairs, verdicts.sources()),
+        verdicts=verdicts,
         errors=scan.errors,
         files=scan.file_counts(index["ignored"]),
         links=_collect_links(index["links"], roots),

@@ -3,14 +3,21 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["best_first", "keep_order", "real_pixels", "reason"]
+import pandas as pd
+
+from ..images.provenance import LOSSLESS
+from ..text import printable
+
+__all__ = ["best_first", "keep_order", "real_pixels", "reason", "with_origins"]
 
 # Reasons why the image goes that comes later, by the entries of the key.
 _REASONS = (
     "the other one is in A, the reference",
     "no date or camera",
+    "made from another image",
     "fewer pixels",
     "enlarged: no more detail than the smaller one",
     "without notes of a camera or an editor, as a copy",
@@ -21,9 +28,8 @@ _REASONS = (
     "path sorts later",
     "path sorts later",
 )
-_PIXELS, _ENLARGED, _SIGNS = 2, 3, 4
+_MADE, _PIXELS, _ENLARGED, _SIGNS = 2, 3, 4, 5
 _WAS_JPEG = "a lossless copy of a JPEG"
-_LOSSLESS = {"PNG", "BMP", "TIFF", "PPM", "TGA"}
 # "x copy", "Kopie von x", "x (1)", "x-edited", "x_1", as file managers and editors name what they write.
 _COPY = re.compile(
     r"(?<![a-z])(copy|copi[ea]|cópia|kopi[ea]?|edit(ed)?|bearbeitet|resized)(?![a-z])|\(\d+\)|[ _]\d$", re.I
@@ -31,21 +37,57 @@ _COPY = re.compile(
 _MINUTE_NS = 60 * 10**9
 
 
+@dataclass(frozen=True, order=True)
+class _Made:
+    """An image was made from another one or not; in words, which do not count for the order."""
+
+    is_made: bool
+    words: str = field(compare=False)
+
+
+def with_origins(images: pd.DataFrame, sources: dict[int, int]) -> pd.DataFrame:
+    """Describe images that were made from others.
+
+    Parameters
+    ----------
+    images
+        Rows with the path as index and the columns `KEEP_COLUMNS`.
+    sources
+        Row → row of the image that it was made from.
+
+    Returns
+    -------
+    The same images with the column made, such as "enlarged from a.jpg", or None.
+    """
+    made: list[str | None] = [None] * len(images)
+    rows = list(images.itertuples()) if sources else []
+    for row, source in sources.items():
+        made[row] = f"{_how(rows[row], rows[source])} {printable(str(rows[source].Index))}"
+    return images.assign(made=pd.Series(made, images.index, dtype=object))
+
+
+def _how(image: Any, source: Any) -> str:
+    if image.width * image.height > source.width * source.height:
+        return "enlarged from"
+    return "a lossless copy of" if image.format in LOSSLESS else "recompressed from"
+
+
 def keep_order(image: Any, path: str, pixels: int) -> tuple[Any, ...]:
     """Sort key that puts the image to keep first, an entry for each reason.
 
     1. side a, which is the reference,
     2. a camera or a date of capture,
-    3. more pixels; an enlarged image counts with the pixels of the smaller one, and comes after it,
-    4. more signs of an original; a lossless copy of a JPEG comes last,
-    5. a format without loss, then the larger file,
-    6. the older file, by minutes,
-    7. a name that is not that of a copy, then the path.
+    3. not made from another one, as far as a second look knows, see `images.made_from`,
+    4. more pixels; an enlarged image counts with the pixels of the smaller one, and comes after it,
+    5. more signs of an original; a lossless copy of a JPEG comes last,
+    6. a format without loss, then the larger file,
+    7. the older file, by minutes,
+    8. a name that is not that of a copy, then the path.
 
     Parameters
     ----------
     image
-        A row with the columns `KEEP_COLUMNS`.
+        A row with the columns `KEEP_COLUMNS` and the column made of `with_origins`.
     path
         Its path.
     pixels
@@ -58,10 +100,11 @@ def keep_order(image: Any, path: str, pixels: int) -> tuple[Any, ...]:
     return (
         image.side,
         not _is_dated(image),
+        _Made(image.made is not None, image.made or ""),
         -pixels,
         pixels < image.width * image.height,
         -image.signs,
-        image.format not in _LOSSLESS,
+        image.format not in LOSSLESS,
         -image.size,
         image.mtime_ns // _MINUTE_NS if image.mtime_ns > 0 else float("inf"),
         _has_name_of_copy(path),
@@ -71,6 +114,8 @@ def keep_order(image: Any, path: str, pixels: int) -> tuple[Any, ...]:
 
 def reason(key: Sequence[Any], place: int) -> str:
     """Give the reason why an image goes, by its key and the entry of it that decided."""
+    if place == _MADE:
+        return str(key[_MADE].words)
     if place == _SIGNS and key[_SIGNS] > 0:
         return _WAS_JPEG
     return _REASONS[_ENLARGED if place == _PIXELS and key[_ENLARGED] else place]

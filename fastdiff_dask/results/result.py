@@ -16,7 +16,7 @@ from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
 from .groups import Groups, PairChunk
-from .keep_order import keep_order, real_pixels
+from .keep_order import keep_order, real_pixels, with_origins
 from .values import PairValue
 from .verdicts import PairVerdicts, Parting, part_clusters, spanning_forest
 
@@ -42,7 +42,8 @@ class Result:
         The similar pairs in a short form; images are named by their row in `images`.
     images
         A row for each image in a pair, indexed and sorted by path: number, and the columns `KEEP_COLUMNS`: side, width,
-        height, size in bytes, time of modification, format, camera, time of capture, signs of an original.
+        height, size in bytes, time of modification, format, camera, time of capture, signs of an original; and made,
+        in words, for an image that was made from another one, as far as a second look knows: "enlarged from a.jpg".
     errors
         A row for each file that could not be compared, sorted by path: path, error.
     files
@@ -201,7 +202,8 @@ class Result:
 
     def with_verdicts(self, verdicts: Verdicts) -> "Result":
         """Give the same result with newer verdicts."""
-        newer = replace(self, verdicts=replace(self.verdicts, verdicts=verdicts))
+        pairs = replace(self.verdicts, verdicts=verdicts)
+        newer = replace(self, verdicts=pairs, images=with_origins(self.images, pairs.sources()))
         if "_forest" in self.__dict__:  # it depends on the pairs alone
             newer.__dict__["_forest"] = self._forest
         return newer

@@ -41,6 +41,15 @@ class PairVerdicts:
         found[self.contents[a] == self.contents[b]] = SAME_FILE
         return found
 
+    def sources(self) -> dict[int, int]:
+        """Find the images that were made from others: row → row of the other, the lowest one."""
+        rows = {number: row for row, number in enumerate(self.numbers.tolist())}
+        found: dict[int, int] = {}
+        for made, source in zip(*(numbers.tolist() for numbers in self.verdicts.sources()), strict=True):
+            if made in rows and source in rows:
+                found[rows[made]] = min(rows[source], found.get(rows[made], rows[source]))
+        return found
+
     def names(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.object_]:
         """Give the verdict of each pair in words, (k,)."""
         return np.array(VERDICT_NAMES, object)[self.codes(a, b)]

@@ -42,20 +42,22 @@ _SCHEMA = pa.schema(
         ("verdict", pa.int8()),
         ("block", pa.float32()),  # largest difference of a block, in levels, see `images.second_look`
         ("size", pa.int32()),  # pixels of the longer side at which they were compared, at most
+        ("made", pa.int8()),  # 1: a was made from b, 2: b from a, 0: not known, see `images.made_from`
     ]
 )
+_WITHOUT_MADE = _SCHEMA.remove(_SCHEMA.get_field_index("made"))
 
 
 class Verdicts:
     """Verdicts of pairs of images, found by the numbers of the images.
 
-    Memory: 20 bytes a pair.
+    Memory: 21 bytes a pair.
 
     Parameters
     ----------
     frame
-        Pairs with columns a, b, verdict, block and size; of a pair that is there several times, the look at the largest
-        size counts.
+        Pairs with columns a, b, verdict, block, size and made; of a pair that is there several times, the look at the
+        largest size counts.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
@@ -64,6 +66,7 @@ class Verdicts:
         self._codes = frame.verdict.to_numpy(np.int8)
         self._blocks = frame.block.to_numpy(np.float32)
         self._sizes = frame["size"].to_numpy(np.int32)
+        self._made = frame.made.to_numpy(np.int8)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -84,6 +87,12 @@ class Verdicts:
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give the numbers of the images of all pairs: (k,) int64 each."""
         return self._keys >> 31, self._keys & (1 << 31) - 1
+
+    def sources(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the numbers of images that were made from others, and of those: (k,) int64 each."""
+        known = (self._codes != SIMILAR) & (self._made != 0)
+        a, b, first = self._keys[known] >> 31, self._keys[known] & (1 << 31) - 1, self._made[known] == 1
+        return np.where(first, a, b), np.where(first, b, a)
 
     def blocks(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give the largest difference of a block of each pair, (k,) float32, in levels; NaN if it is not known."""
@@ -133,10 +142,11 @@ def read_verdict_files(store: Store, names: list[str]) -> pd.DataFrame:
     with store.files.reading(VERDICTS):
         for content in store.files.read_several(names):
             file = pq.ParquetFile(io.BytesIO(content))
-            if not is_plain(file.schema_arrow, _SCHEMA):
+            if not any(is_plain(file.schema_arrow, schema) for schema in (_SCHEMA, _WITHOUT_MADE)):
                 raise ValueError("its columns are others")
             tables.append(file.read())
-    frame = pa.concat_tables(tables).to_pandas()
+    frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    frame["made"] = frame.made.fillna(0).astype(np.int8)  # files of earlier versions have none
     valid = frame.verdict.between(SAME_PIXELS, SIMILAR) & (frame.a >= 0) & (frame.a < frame.b) & (frame.b < 1 << 31)
     return frame[valid]
 

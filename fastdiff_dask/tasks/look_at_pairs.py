@@ -12,7 +12,8 @@ from ..config import ReadSettings
 from ..images.decode import ImageRecord
 from ..images.decoder_pool import ImageReader, reader
 from ..images.decoder_process import ListedFile, Request
-from ..images.frames import PIXELS, frame_size
+from ..images.frames import LUMA, PIXELS, frame_size
+from ..images.made_from import NOT_KNOWN, Plane, which_was_made
 from ..images.second_look import difference, is_same_picture
 from ..kernels.transforms import Transform, apply_transform
 from ..runtime.activity import recorded
@@ -25,9 +26,10 @@ from ..urls import full_path
 
 __all__ = ["look_at_pairs", "looked_at"]
 
-_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash")
+_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash", "camera", "captured")
 # Pictures whose frames are held: both of a pair, upright and sideways, and the next pair often has one of them.
 _HELD = 4
+_HELD_PLANES = 2
 
 
 class _Frames(NamedTuple):
@@ -73,10 +75,19 @@ def looked_at(store: Store, pairs: NDArray[np.int64], size: int, limits: ReadSet
     with reader() as decoder:
         looking = _Looking(decoder, rows, limits)
         for a, b, mask in pairs.tolist():
-            verdict = looking.pair(a, b, mask, size)
-            if verdict is not None:
-                found.append((min(a, b), max(a, b), *verdict, size))
-    return pd.DataFrame(found, columns=["a", "b", "verdict", "block", "size"])
+            look = looking.pair(a, b, mask, size)
+            if look is not None:
+                made = looking.which_was_made(a, b, look)
+                found.append((min(a, b), max(a, b), look.verdict, look.block, size, made))
+    return pd.DataFrame(found, columns=["a", "b", "verdict", "block", "size", "made"])
+
+
+class _Look(NamedTuple):
+    """The verdict of a pair, the largest difference of a block, and the transform of a."""
+
+    verdict: int
+    block: float
+    transform: Transform
 
 
 class _Looking:
@@ -85,10 +96,11 @@ class _Looking:
     def __init__(self, decoder: ImageReader, rows: dict[Any, Any], limits: ReadSettings) -> None:
         self._decoder, self._rows, self._limits = decoder, rows, limits
         self._held: dict[tuple[int, tuple[int, int]], _Frames] = {}
+        self._planes: dict[int, Plane | None] = {}
 
-    def pair(self, a: int, b: int, mask: int, size: int) -> tuple[int, float] | None:
-        """Look at a pair: its verdict, and the largest difference of a block; None if a file is not as it was."""
-        best: tuple[int, float] | None = None
+    def pair(self, a: int, b: int, mask: int, size: int) -> _Look | None:
+        """Look at a pair; None if a file is not as it was."""
+        best: _Look | None = None
         for transform in _transforms(mask):
             shape = self._shape(a, b, transform, size)
             one = self._read(a, shape[::-1] if transform.swaps_sides else shape)
@@ -98,11 +110,38 @@ class _Looking:
             verdict, block = _verdict(one.pixels, other.pixels, transform)
             if verdict == SAME_PICTURE and block == 0 and self._have_equal_pixels(a, b, transform):
                 verdict = SAME_PIXELS
-            if best is None or (verdict, block) < best:
-                best = verdict, block
+            if best is None or (verdict, block) < best[:2]:
+                best = _Look(verdict, block, transform)
             if verdict != SIMILAR:
                 break
         return best
+
+    def which_was_made(self, a: int, b: int, look: _Look) -> int:
+        """Find whether the image of the lower number was made from the other, or the other from it.
+
+        Both are decoded in full. Without need if one alone has a camera or a date of capture, which decides before.
+        """
+        if look.verdict == SIMILAR or self._is_dated(a) != self._is_dated(b):
+            return NOT_KNOWN
+        one, other = self._plane(a), self._plane(b)
+        if one is None or other is None:
+            return NOT_KNOWN
+        one = one.turned(look.transform.turns, look.transform.mirrored)
+        with SINGLE_THREADED_BLAS:
+            return which_was_made(one, other) if a < b else which_was_made(other, one)
+
+    def _is_dated(self, image: int) -> bool:
+        row = self._rows[image]
+        return any(isinstance(value, str) and value for value in (row.camera, row.captured))
+
+    def _plane(self, image: int) -> Plane | None:
+        if image not in self._planes:
+            record, content = self._decode(image, LUMA)
+            as_it_was = content and not record.error and record.content_hash == self._rows[image].content_hash
+            while len(self._planes) >= _HELD_PLANES:
+                del self._planes[next(iter(self._planes))]
+            self._planes[image] = Plane.unpacked(content) if as_it_was else None
+        return self._planes[image]
 
     def _shape(self, a: int, b: int, transform: Transform, size: int) -> tuple[int, int]:
         """Width and height of the smaller picture, as b is turned, at most `size` a side."""

@@ -21,6 +21,7 @@ class Row(NamedTuple):
     camera: str | None = None
     captured: str | float = float("nan")
     signs: int = 0
+    made: str | None = None
 
     @property
     def path(self) -> str:

@@ -131,7 +131,7 @@ def test_parted_clusters_are_held_together_by_pairs_that_are_not_only_similar(ca
 def test_pairs_called_similar_join_nothing(case, seed):
     images = rows_in(case)
     rows = [(*sorted(pair), SIMILAR, 90.0, 512) for pair in case.pairs]
-    looks = pd.DataFrame(sorted(set(rows)), columns=["a", "b", "verdict", "block", "size"])
+    looks = pd.DataFrame(sorted(set(rows)), columns=["a", "b", "verdict", "block", "size"]).assign(made=0)
     apart = PairVerdicts(Verdicts(looks), np.arange(images), np.arange(images))
     forest, ranks = spanning_forest(case.groups, images), np.random.default_rng(seed).permutation(images)
     none = np.zeros((0, 2), np.int64)
@@ -151,7 +151,9 @@ def test_pairs_with_the_image_to_keep_are_looked_at(case, seed):
     images = rows_in(case)
     rng = np.random.default_rng(seed)
     ranks, numbers = rng.permutation(images), rng.permutation(3 * images)[:images]
-    empty = pd.DataFrame({"a": [], "b": [], "verdict": [], "block": [], "size": []}).astype({"a": int, "b": int})
+    empty = pd.DataFrame({"a": [], "b": [], "verdict": [], "block": [], "size": [], "made": []}).astype(
+        {"a": int, "b": int}
+    )
     nothing = PairVerdicts(Verdicts(empty.astype({"verdict": "i1", "size": "i4"})), numbers, np.arange(images))
     forest = spanning_forest(case.groups, images)
     parting = part_clusters(case.groups, forest, nothing, ranks, np.zeros((0, 2), np.int64))
@@ -167,7 +169,7 @@ def test_pairs_with_the_image_to_keep_are_looked_at(case, seed):
 
 
 def test_files_of_the_same_bytes_need_no_look():
-    looks = pd.DataFrame([(0, 1, SIMILAR, 60.0, 512)], columns=["a", "b", "verdict", "block", "size"])
+    looks = pd.DataFrame([(0, 1, SIMILAR, 60.0, 512)], columns=["a", "b", "verdict", "block", "size"]).assign(made=0)
     verdicts = PairVerdicts(Verdicts(looks), np.arange(4), np.array([7, 7, 8, 9]))
     a, b = np.array([0, 1, 2]), np.array([1, 2, 3])
     assert verdicts.codes(a, b).tolist() == [SAME_FILE, NOT_LOOKED_AT, NOT_LOOKED_AT]

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from fastdiff_dask.config import ThumbnailSettings
@@ -26,7 +27,7 @@ HIGHEST = (1 << 31) - 1
 
 
 def frame(*rows: tuple[int, int, int, float, int]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["a", "b", "verdict", "block", "size"])
+    return pd.DataFrame(rows, columns=["a", "b", "verdict", "block", "size"]).assign(made=0)
 
 
 def codes(verdicts: Verdicts, *pairs: tuple[int, int], size: int = 0) -> list[int]:
@@ -118,6 +119,26 @@ def test_a_damaged_file_is_told_in_one_line(store, tmp_path, damage):
         read_verdicts(store)
     assert VERDICTS in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_was_made_from_what(store, tmp_path):
+    looks = frame(
+        (0, 1, SAME_PICTURE, 3, 512), (1, 4, SAME_PIXELS, 0, 512), (2, 3, SIMILAR, 50, 512), (5, 6, 3, 1, 512)
+    )
+    write_verdicts(store, looks.assign(made=[1, 2, 1, 0]))
+    made, source = read_verdicts(store).sources()
+    assert list(zip(made.tolist(), source.tolist(), strict=True)) == [(0, 1), (4, 1)]
+
+
+def test_files_of_earlier_versions_are_read(store, tmp_path):
+    write_verdicts(store, frame((0, 1, SAME_PICTURE, 3, 512)).assign(made=2))
+    (path,) = (tmp_path / "store" / VERDICTS).iterdir()
+    table = pq.read_table(path).drop_columns("made")
+    pq.write_table(table, path)
+    write_verdicts(store, frame((4, 7, SAME_PICTURE, 3, 512)).assign(made=2))
+    verdicts = read_verdicts(store)
+    assert codes(verdicts, (0, 1), (4, 7)) == [SAME_PICTURE] * 2
+    assert [one.tolist() for one in verdicts.sources()] == [[7], [4]]
 
 
 def test_other_files_beside_the_verdicts_are_none_of_them(store, tmp_path):

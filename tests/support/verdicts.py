@@ -27,7 +27,7 @@ def drawn_verdicts(case: Expanded, seed: int) -> PairVerdicts:
     known = [(*pair, int(rng.choice([SAME_PIXELS, SAME_PICTURE, SIMILAR, SIMILAR])), 1.0, 512) for pair in every]
     known = [row for row in known if rng.random() < 0.8]
     return PairVerdicts(
-        Verdicts(pd.DataFrame(known, columns=["a", "b", "verdict", "block", "size"])),
+        Verdicts(pd.DataFrame(known, columns=["a", "b", "verdict", "block", "size"]).assign(made=0)),
         np.arange(images),
         np.where(rng.random(images) < 0.8, np.arange(images), 0),
     )
