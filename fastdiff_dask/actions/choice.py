@@ -19,7 +19,9 @@ __all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", 
 Look = Callable[[Result, NDArray[np.int64]], Result]
 # Kept images of a group that are tried for an image, and rounds of looking at pairs that were chosen.
 _TRIED, _ROUNDS = 8, 4
-_RAW = "raw data"
+_RAW, _DEVELOPED = "raw data", "a developed picture"
+# Parts that are not compared: both images may have another one.
+_NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
 
 
 class Chosen(NamedTuple):
@@ -218,10 +220,14 @@ class Choice:
         return 0 if self._cluster is None else int(self._cluster[row])
 
     def _lacks(self, row: int, other: int) -> frozenset[str]:
-        """Parts of an image that the other one lacks."""
+        """Parts of an image that the other one lacks, or may have otherwise."""
         mine, theirs = (self._candidates.extras[one] for one in (row, other))
         same_file = self._candidates.rows[row].content_hash == self._candidates.rows[other].content_hash != ""
-        return frozenset() if same_file else mine - theirs - self._demands.give_up | mine & {_RAW}
+        if same_file:
+            return frozenset()
+        if _RAW in theirs - mine:  # of which only a preview was compared
+            return frozenset((_DEVELOPED,))
+        return mine - (theirs - _NOT_COMPARED) - self._demands.give_up | mine & {_RAW}
 
     def _why_needed_for(self, row: int, other: int) -> str | None:
         """Reason why an image stays although the other one shows the same picture, or None."""
@@ -230,7 +236,8 @@ class Choice:
             return "it is a raw file, which nothing replaces"
         path, frames = printable(self._candidates.rows[other].path), self._candidates.frames[row]
         if lacks:
-            return f"it has what {path} lacks: {', '.join(lacks)}"
+            both = self._candidates.extras[other].issuperset(lacks)
+            return f"it has what {path} {'has otherwise, perhaps' if both else 'lacks'}: {', '.join(lacks)}"
         (code,) = self._result.verdicts.codes(np.array([row]), np.array([other]))
         if frames > 1 and (code in (SIMILAR, NOT_LOOKED_AT) and not self._demands.unknown):
             return f"it has {frames} frames or pages, and {path} does not show the same"

@@ -12,10 +12,10 @@ from PIL import Image
 from ..text import one_line
 from .tiff_pages import Page, is_raw
 
-__all__ = ["extras_of", "frames_of"]
+__all__ = ["RAW", "extras_of", "frames_of"]
 
 # The words, in this order.
-_RAW, _TRANSPARENCY, _DEEP, _PROFILE = "raw data", "transparency", "more than 8 bits", "colour profile"
+RAW, _TRANSPARENCY, _DEEP, _PROFILE = "raw data", "transparency", "more than 8 bits", "colour profile"
 _MOTION, _SOUND, _DEPTH, _LAYERS = "motion picture", "sound", "depth map", "layers"
 # Formats whose frames are no pictures one after the other: layers, sizes, views of the same moment.
 _ONE_PICTURE = {"PSD", "ICO", "ICNS", "CUR", "MPO", "JPEG", "BMP"}
@@ -57,7 +57,7 @@ def extras_of(image: Image.Image, source: BinaryIO, pages: list[Page]) -> str:
     """
     found: dict[str, bool] = {}
     try:
-        found[_RAW] = is_raw(source, pages)
+        found[RAW] = is_raw(source, pages)
         found[_TRANSPARENCY] = _is_transparent(image)
         found[_DEEP] = _is_deep(image, source)
         found[_PROFILE] = _has_profile(image.info.get("icc_profile"))
@@ -65,7 +65,7 @@ def extras_of(image: Image.Image, source: BinaryIO, pages: list[Page]) -> str:
         found |= _behind(image, source)
     except Exception as error:  # any type, as for broken pictures; the picture itself is there
         warnings.warn(f"parts of the file cannot be read: {one_line(error)}", stacklevel=2)
-    words = (_RAW, _TRANSPARENCY, _DEEP, _PROFILE, _MOTION, _SOUND, _DEPTH, _LAYERS)
+    words = (RAW, _TRANSPARENCY, _DEEP, _PROFILE, _MOTION, _SOUND, _DEPTH, _LAYERS)
     return ", ".join(word for word in words if found.get(word))
 
 

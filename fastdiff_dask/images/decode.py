@@ -16,8 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from ..config import PIXEL_LIMIT
 from ..text import one_line, printable
 from ..urls import clamped
-from .contents import extras_of, frames_of
-from .opening import MissingDecoderError, open_main
+from .contents import RAW, extras_of, frames_of
+from .opening import MissingDecoderError, RawFileError, open_main
 from .png_chunks import decode_repaired, scale_transparency
 from .provenance import signs_of_original
 from .resize import reduce_picture
@@ -214,6 +214,8 @@ def failed_record(error: Exception) -> ImageRecord:
     """Describe a file that could not be decoded, and say if the next run tries again."""
     if isinstance(error, MissingDecoderError):
         return ImageRecord(error=str(error), retry=True)
+    if isinstance(error, RawFileError):
+        return ImageRecord(error=str(error), extras=RAW)
     # the file could not be read, or memory was short: the content is not to blame
     retry = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
     return ImageRecord(error=_reason(error), retry=retry)

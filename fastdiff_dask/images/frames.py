@@ -3,17 +3,17 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..config import PIXEL_LIMIT
 from .contents import frames_of
 from .decode import (
     SIDEWAYS,
-    UPRIGHT,
     ImageRecord,
     changed_record,
     failed_record,
@@ -21,6 +21,7 @@ from .decode import (
     read_exif,
     state_of,
 )
+from .deep_colours import deep_colours, shown_colours
 from .made_from import packed
 from .opening import open_main
 from .png_chunks import decode_repaired, scale_transparency
@@ -38,6 +39,8 @@ LUMA = (0, 1)
 # Bytes of all frames of a file together; those of long animations are reduced further.
 _MOST_BYTES = 1 << 26
 _GAP = 2.0
+# Steps along the rows and columns of the upright picture, by its orientation (EXIF 2.3, tag 0x0112).
+_FLIPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
 
 
 def frame_size(frames: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -75,8 +78,9 @@ def look_at(
         The number of frames, the SHA-256 of the file, and the error if there is one.
     frames
         (frames, grounds, height, width, 3) uint8: each frame on white, and, if any of them has transparent parts, on
-        black as well; nothing of files with more than `MOST_FRAMES`. For `PIXELS` the SHA-256 of the pixels of all
-        frames, 32 bytes. For `LUMA` the packed plane, or nothing if there is none.
+        black as well; nothing of files with more than `MOST_FRAMES`, and of measurements that are the same everywhere,
+        as they differ in nothing that is seen. For `PIXELS` the SHA-256 of the pixels of all frames, 32 bytes. For
+        `LUMA` the packed plane, or nothing if there is none.
     """
     content_hash = ""
     try:
@@ -102,11 +106,15 @@ def _frames(source: BinaryIO, size: tuple[int, int]) -> tuple[int, bytes]:
     with open_main(source, pages) as image:
         numbers = _numbers(image, pages)
         count = max(1, len(numbers))
-        if size == PIXELS:
-            return count, _digest(image, numbers)
         if size == LUMA:
             return count, b"" if numbers else packed(image)
-        return count, _on_grounds(image, numbers, size) if count <= MOST_FRAMES else b""
+        if count > MOST_FRAMES and size != PIXELS:
+            return count, b""
+        if size != PIXELS and not numbers:
+            # a square: the stored orientation may have the sides swapped
+            image.draft(None, (max(size),) * 2)
+        shown = _upright(image, numbers, lambda number: deep_colours(source, pages, number))
+        return count, _digest(shown) if size == PIXELS else _on_grounds(shown, count, size)
 
 
 def _numbers(image: Image.Image, pages: list[Page]) -> list[int]:
@@ -119,55 +127,89 @@ def _numbers(image: Image.Image, pages: list[Page]) -> list[int]:
     return [page.number for page in pages if page.number >= 0 and not page.reduced] or list(range(count))
 
 
-def _upright(image: Image.Image, frames: list[int]) -> Iterator[tuple[Image.Image, int]]:
-    """Give each frame, loaded, and its orientation."""
+class _Frame(NamedTuple):
+    """A frame, loaded; its colours if they have 16 bits; and its orientation."""
+
+    image: Image.Image
+    colours: NDArray[np.uint16] | None
+    orientation: int
+
+
+def _upright(
+    image: Image.Image, frames: list[int], deep: Callable[[int | None], NDArray[np.uint16] | None]
+) -> Iterator[_Frame]:
     for number in frames or (None,):
         if number is not None:
             image.seek(number)
         scale_transparency(image)
         image.load()
-        yield image, read_exif(image)[0]
+        yield _Frame(image, deep(number), read_exif(image)[0])
 
 
-def _on_grounds(image: Image.Image, frames: list[int], size: tuple[int, int]) -> bytes:
-    width, height = frame_size(max(1, len(frames)), size)
-    if not frames:
-        # a square: the stored orientation may have the sides swapped
-        image.draft(None, (max(width, height),) * 2)
+def _on_grounds(frames: Iterator[_Frame], count: int, size: tuple[int, int]) -> bytes:
+    width, height = frame_size(count, size)
     white, black, transparent = [], [], False
-    for frame, orientation in _upright(image, frames):
-        turned = (height, width) if orientation in SIDEWAYS else (width, height)
-        grounds = _grounds(frame, turned)
+    for frame in frames:
+        if _is_level(frame):
+            return b""
+        turned = (height, width) if frame.orientation in SIDEWAYS else (width, height)
+        grounds = _grounds(frame.image if frame.colours is None else shown_colours(frame.colours), turned, count == 1)
         transparent = transparent or len(grounds) == 2
-        arrays = [np.asarray(one.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else one) for one in grounds]
+        arrays = [_turned(np.asarray(one), frame.orientation) for one in grounds]
         white.append(arrays[0])
         black.append(arrays[-1])
     return np.stack([white, black] if transparent else [white], axis=1).tobytes()
 
 
-def _grounds(frame: Image.Image, size: tuple[int, int]) -> list[Image.Image]:
+def _is_level(frame: _Frame) -> bool:
+    """Find whether a picture of more than 8 bits is the same everywhere."""
+    if frame.colours is None and not _is_measured(frame.image):
+        return False
+    values = np.asarray(frame.image) if frame.colours is None else frame.colours
+    return bool((values == values[:1, :1]).all())
+
+
+def _is_measured(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or image.mode in ("I", "F")
+
+
+def _turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels upright, as `UPRIGHT` does with pictures: Pillow has none of 16 bits a colour."""
+    if orientation in SIDEWAYS:
+        pixels = pixels.swapaxes(0, 1)
+    rows, columns = _FLIPS.get(orientation, (1, 1))
+    return pixels[::rows, ::columns]
+
+
+def _grounds(frame: Image.Image, size: tuple[int, int], alone: bool) -> list[Image.Image]:
     """Reduce a frame; one with transparent parts on white and on black."""
     if not frame.has_transparency_data or frame.mode.startswith("I"):
         return [reduce_picture(frame, size)]
     with_alpha = frame.convert("RGBA")
-    if with_alpha.getchannel("A").getextrema() == (255, 255):
+    opacity = with_alpha.getchannel("A").getextrema()
+    if opacity == (255, 255) or (alone and opacity == (0, 0)):  # the latter as `reduce_picture` shows it
         return [reduce_picture(with_alpha.convert("RGB"), size)]
     small = with_alpha.convert("RGBa").resize(size, Image.Resampling.BICUBIC, reducing_gap=_GAP).convert("RGBA")
     grounds = (Image.new("RGBA", size, (level, level, level, 255)) for level in (255, 0))
     return [Image.alpha_composite(ground, small).convert("RGB") for ground in grounds]
 
 
-def _digest(image: Image.Image, frames: list[int]) -> bytes:
+def _digest(frames: Iterator[_Frame]) -> bytes:
     """SHA-256 of the upright pixels of all frames, with their sizes."""
     digest = hashlib.sha256()
-    for frame, orientation in _upright(image, frames):
-        shown = frame
-        if not frame.mode.startswith("I;16") and frame.mode not in ("I", "F"):
-            opaque = not frame.has_transparency_data
-            shown = frame.convert("RGB" if opaque else "RGBA")
-            if not opaque and shown.getchannel("A").getextrema() == (255, 255):
-                shown = shown.convert("RGB")
-        pixels = np.asarray(shown.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else shown)
+    for frame in frames:
+        pixels = np.asarray(_opaque(frame.image)) if frame.colours is None else frame.colours
+        pixels = _turned(pixels, frame.orientation)
         digest.update(f"{pixels.shape} {pixels.dtype}".encode())
         digest.update(np.ascontiguousarray(pixels).tobytes())
     return digest.digest()
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Give a picture of 8 bits in RGB, with opacity only where it is transparent somewhere."""
+    if _is_measured(image):
+        return image
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    with_alpha = image.convert("RGBA")
+    return with_alpha.convert("RGB") if with_alpha.getchannel("A").getextrema() == (255, 255) else with_alpha

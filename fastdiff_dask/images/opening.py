@@ -7,9 +7,9 @@ from typing import BinaryIO, Literal
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from .tiff_pages import Page, main_page
+from .tiff_pages import Page, is_raw, main_page
 
-__all__ = ["MissingDecoderError", "image_extensions", "open_main"]
+__all__ = ["MissingDecoderError", "RawFileError", "image_extensions", "open_main"]
 
 # Formats that Pillow knows by name only, without a decoder. For EPS it starts Ghostscript on the file, unexpected in a
 # search for duplicates in pictures from elsewhere. IPTC may hold any of these formats.
@@ -63,6 +63,10 @@ class MissingDecoderError(Exception):
     """A package has to be installed to decode a picture."""
 
 
+class RawFileError(Exception):
+    """A raw file of a camera has no picture that Pillow can read."""
+
+
 def _open(source: BinaryIO) -> Image.Image:
     Image.preinit()
     PngImagePlugin.MAX_TEXT_CHUNK = _TEXT_BYTES
@@ -84,15 +88,41 @@ def _open(source: BinaryIO) -> Image.Image:
 
 
 def open_main(source: BinaryIO, pages: list[Page]) -> Image.Image:
-    """Open the main picture: the first one, but of a TIFF file none that is a preview or a mask of another one."""
-    if not pages or (main := main_page(pages)).number == 0:
-        return _open(source)
-    if main.number > 0:
+    """Open the main picture: the first one, but of a TIFF file none that is a preview or a mask of another one.
+
+    Raises
+    ------
+    RawFileError, MissingDecoderError, UnidentifiedImageError
+        If it cannot be read.
+    """
+    try:
+        main = main_page(pages) if pages else None
+        if main is None or main.number == 0:
+            return _open(source)
+        return _open_page(source, main) if main.number < 0 else _open_later(source, main, pages)
+    except UnidentifiedImageError:
+        if is_raw(source, pages):
+            raise RawFileError("a raw file of a camera, without a picture that can be read here") from None
+        raise
+
+
+def _open_later(source: BinaryIO, main: Page, pages: list[Page]) -> Image.Image:
+    """Open a page that is not the first one."""
+    try:
         image = _open(source)
-        if image.format == "TIFF":
-            image.seek(main.number)
-        return image
-    content = bytearray(source.read())  # Pillow sees directories below others only if they are the first
+    except UnidentifiedImageError:  # the first one is of a kind that Pillow does not know, as a mask
+        if sum(page.number >= 0 and not page.reduced for page in pages) > 1:
+            raise
+        return _open_page(source, main)
+    if image.format == "TIFF":
+        image.seek(main.number)
+    return image
+
+
+def _open_page(source: BinaryIO, main: Page) -> Image.Image:
+    """Open a page as if it were the first one: Pillow sees directories below others only if they are."""
+    source.seek(0)
+    content = bytearray(source.read())
     order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
     place, size = (8, 8) if 43 in content[2:4] else (4, 4)
     content[place : place + size] = main.offset.to_bytes(size, order)

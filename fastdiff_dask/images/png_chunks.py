@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -14,8 +15,9 @@ __all__ = ["decode_repaired", "scale_transparency", "without_bad_chunks"]
 _START = b"\x89PNG\r\n\x1a\n"
 # Ancillary chunks of texts and profiles, compressed or not (PNG 3, sections 11.3.2.3 and 11.3.3).
 _LARGE = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
-_BYTES = 1 << 20
-_KEPT_COMPRESSED = 1 << 10
+_KEPT_COMPRESSED, _MOST_TEXTS = 1 << 10, 32
+# Ancillary chunks that change what is shown: transparency, and animation.
+_SHOWN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 
 
 _Decoded = TypeVar("_Decoded")
@@ -30,23 +32,30 @@ def decode_repaired(source: BinaryIO, decode: Callable[[BinaryIO], _Decoded]) ->
         if source.read(len(_START)) != _START:
             raise
         better, broken = without_bad_chunks(source)
-        if better is source:
+        bare, _ = without_bad_chunks(source, bare=True)
+        if bare is source:
             raise
     for kind in broken:
         warnings.warn(f"the PNG chunk {kind} has a wrong checksum, and was left out", stacklevel=2)
-    return decode(better)
+    if better is not source:
+        with suppress(SyntaxError, ValueError, UnidentifiedImageError):
+            return decode(better)
+    return decode(bare)
 
 
-def without_bad_chunks(source: BinaryIO) -> tuple[BinaryIO, list[str]]:
+def without_bad_chunks(source: BinaryIO, *, bare: bool = False) -> tuple[BinaryIO, list[str]]:
     """Copy a PNG file without the ancillary chunks that keep Pillow from reading the picture.
 
     - Chunks with a wrong checksum: they say nothing of the pixels, and viewers leave them out.
-    - Texts and profiles that may be larger than Pillow's limit once they are decompressed.
+    - Texts and profiles that may be larger than Pillow's limits, each or together, once they are decompressed.
 
     Parameters
     ----------
     source
         The file.
+    bare
+        Leave out all ancillary chunks but those of transparency and animation: some may be cut short, or of a kind that
+        Pillow does not know.
 
     Returns
     -------
@@ -54,7 +63,7 @@ def without_bad_chunks(source: BinaryIO) -> tuple[BinaryIO, list[str]]:
     """
     source.seek(0)
     content = memoryview(source.read())
-    parts, broken, place = [content[:8]], [], 8
+    parts, broken, place, texts = [content[:8]], [], 8, 0
     while place + 12 <= len(content):
         (size,) = struct.unpack_from(">I", content, place)
         end = place + 12 + size
@@ -65,8 +74,11 @@ def without_bad_chunks(source: BinaryIO) -> tuple[BinaryIO, list[str]]:
         elif zlib.crc32(data) != int.from_bytes(content[end - 4 : end], "big"):
             good = False
             broken.append(kind.decode("ascii", "replace"))
+        elif bare:
+            good = kind in _SHOWN
         else:
-            good = kind not in _LARGE or size <= _KEPT_COMPRESSED
+            texts += kind in _LARGE
+            good = kind not in _LARGE or (size <= _KEPT_COMPRESSED and texts <= _MOST_TEXTS)
         if good:
             parts.append(content[place:end])
         place = end

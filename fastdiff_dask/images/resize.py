@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-__all__ = ["reduce_picture"]
+__all__ = ["NARROW", "reduce_picture", "robust_range", "stretch"]
 
 _FILTER = Image.Resampling.BICUBIC
 # Grounds on which pictures with transparency are shown: white, unless much of what is visible would be lost on it, as
@@ -22,7 +22,7 @@ _OUTLIERS = 0.005
 _SAMPLE = 1 << 20
 # 16-bit values are stretched if their range is a smaller part of all that there could be: 8 bits would have less than
 # 32 levels of it. Photos and scans have more, and are as their copies of 8 bits are.
-_NARROW = 1 / 8
+NARROW = 1 / 8
 # What a fast reduction leaves for the bicubic filter: first whole pixels are averaged, down to so many times the size.
 _GAP = 2.0
 
@@ -40,9 +40,9 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
       0.5th to the 99.5th percentile, as single hot pixels must not set it; infinities go to the ends, and NaN is the
       smallest.
     - Pictures of 8 bits are never stretched: a dark one is shown dark.
-    - Transparency shows white, or black or grey where more than a twentieth of what is visible would be lost on white
-      (see `_ground`). Colours are weighted by their opacity while they are averaged, so that blending afterwards is the
-      same as before.
+    - A picture that is transparent all over is shown without transparency. Other transparency shows white, or black or
+      grey where more than a twentieth of what is visible would be lost on white (see `_ground`). Colours are weighted
+      by their opacity while they are averaged, so that blending afterwards is the same as before.
     - CMYK is converted by its embedded ICC profile, perceptually, and by Pillow's formula where there is none or it
       cannot be used (a warning tells); LAB as CIE L*a*b* (D50).
     - Profiles of RGB and grey pictures are *not* applied: most programs that make a copy keep the numbers and lose the
@@ -73,12 +73,13 @@ def reduce_picture(image: Image.Image, size: tuple[int, int], *, exact: bool = F
         image = image.convert("L")
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
+        if image.getchannel("A").getextrema() not in ((255, 255), (0, 0)):
             small = image.convert("RGBa").resize(size, _FILTER, reducing_gap=gap).convert("RGBA")
             level = _ground(small)
             ground = Image.new("RGBA", size, (level, level, level, 255))
             return Image.alpha_composite(ground, small).convert("RGB")
-        image = image.convert("RGB")  # nothing shows through: the same as without
+        # nothing shows through: the same as without; or nothing would be seen, as where a program left alpha empty
+        image = image.convert("RGB")
     if image.mode in ("CMYK", "LAB"):
         return _as_rgb(image.resize(size, _FILTER, reducing_gap=gap), profile)
     if image.mode not in ("L", "RGB"):
@@ -94,9 +95,9 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     full = (1 << bits) - 1
     transparent = image.info.get("transparency")
-    low, high = _robust_range(values if transparent is None else values[values != transparent])
-    if 0 < high - low < full * _NARROW:
-        small = _stretch(values, low, high).astype(np.uint8)
+    low, high = robust_range(values if transparent is None else values[values != transparent])
+    if 0 < high - low < full * NARROW:
+        small = stretch(values, low, high).astype(np.uint8)
     elif bits == 16:
         small = (values // 257).astype(np.uint8)
     else:
@@ -114,22 +115,37 @@ def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "I" and image.format == "TIFF" and image.tag_v2.get(339, (1,))[0] == 1:  # type: ignore[attr-defined]
         values = values.view(np.uint32)  # Pillow has no mode for it
-    low, high = _robust_range(values)
-    small = Image.fromarray(_stretch(values, low, high)).resize(size, _FILTER)
+    low, high = robust_range(values)
+    small = Image.fromarray(stretch(values, low, high)).resize(size, _FILTER)
     return Image.fromarray(np.clip(np.rint(np.asarray(small)), 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _robust_range(values: NDArray[Any]) -> tuple[float, float]:
-    """Give the range of finite values without outliers; all of it, if nearly all values are the same."""
+def robust_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Give the range of finite values without outliers; all of it, if nearly all values are the same.
+
+    A value that stands for no data, or for a pixel that is broken, does not set it: the smallest or the largest one, if
+    it is farther from all others than they are from each other.
+    """
     sample = values.reshape(-1)[:: max(values.size // _SAMPLE, 1)]
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 0.0
+    for value in (sample.min(), sample.max()):
+        others = sample[sample != value]
+        if others.size > _OUTLIERS * sample.size:
+            low, high = _quantiles(others)
+            if 0 < high - low < max(float(others.min()) - float(value), float(value) - float(others.max())):
+                sample = others
+    low, high = _quantiles(sample)
+    return (low, high) if low < high else (float(sample.min()), float(sample.max()))
+
+
+def _quantiles(sample: NDArray[Any]) -> tuple[float, float]:
     low, high = np.quantile(sample, (_OUTLIERS, 1 - _OUTLIERS), method="nearest").tolist()
-    return (float(low), float(high)) if low < high else (float(sample.min()), float(sample.max()))
+    return float(low), float(high)
 
 
-def _stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     """Scale a range to 0 to 255, and cut off what is beyond it."""
     cut = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high)
     return np.asarray((cut - low) * (255 / (high - low) if high > low else 0.0), np.float32)

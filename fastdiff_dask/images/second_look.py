@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Difference", "difference", "is_same_picture"]
+__all__ = ["Difference", "difference", "is_drawn", "is_same_picture"]
 
 # Weights of luma and of the two colour differences (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -18,6 +18,8 @@ _DETAIL_SHARE, _FLOOR = 0.4, 4.0
 # Limits of `is_same_picture`.
 _MOST_BLOCK, _MOST_OUTLIER, _MOST_COLOUR, _MOST_SHARE, _NOISE = 13.0, 5.5, 16.0, 0.2, 1.0
 _BRIGHTER, _BRIGHTER_BY_CONTRAST = 1.5, 0.25
+# Neighbours of a drawing are equal, within so many levels, in at least such a share.
+_EQUAL, _DRAWN = 2, 0.5
 # Change of contrast that is allowed for.
 _LEAST_GAIN, _MOST_GAIN = 0.8, 1.25
 
@@ -188,3 +190,22 @@ def is_same_picture(one: Difference, /) -> bool:
         and (one.share <= _MOST_SHARE or one.noise <= _NOISE)
         and one.brightness <= _BRIGHTER + _BRIGHTER_BY_CONTRAST * one.contrast
     )
+
+
+def is_drawn(pictures: NDArray[np.uint8], /) -> bool:
+    """Find whether a picture is drawn, as screens, forms and tables are: most of it is plain.
+
+    Parameters
+    ----------
+    pictures
+        (..., h, w, 3) uint8: one of them is enough.
+
+    Examples
+    --------
+    >>> photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    >>> is_drawn(photo), is_drawn(np.full((64, 64, 3), 255, np.uint8))
+    (False, True)
+    """
+    green = pictures[..., 1].astype(np.int16)
+    equal = np.abs(np.diff(green, axis=-1)) <= _EQUAL
+    return bool((equal.mean(axis=(-1, -2)) >= _DRAWN).any()) if equal.size else True

@@ -14,7 +14,7 @@ from ..images.decoder_pool import ImageReader, reader
 from ..images.decoder_process import ListedFile, Request
 from ..images.frames import LUMA, PIXELS, frame_size
 from ..images.made_from import NOT_KNOWN, Plane, which_was_made
-from ..images.second_look import difference, is_same_picture
+from ..images.second_look import difference, is_drawn, is_same_picture
 from ..kernels.transforms import Transform, apply_transform
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
@@ -30,6 +30,8 @@ _COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash", "
 # Pictures whose frames are held: both of a pair, upright and sideways, and the next pair often has one of them.
 _HELD = 4
 _HELD_PLANES = 2
+# Screens, forms and tables are looked at more closely, at so many times the size: a digit is a few pixels high there.
+_CLOSER = 2
 
 
 class _Frames(NamedTuple):
@@ -102,19 +104,35 @@ class _Looking:
         """Look at a pair; None if a file is not as it was."""
         best: _Look | None = None
         for transform in _transforms(mask):
-            shape = self._shape(a, b, transform, size)
-            one = self._read(a, shape[::-1] if transform.swaps_sides else shape)
-            other = self._read(b, shape)
-            if one is None or other is None:
+            found = self._in_transform(a, b, transform, size)
+            if found is not None and found[0] == SAME_PICTURE and self._is_drawn(a, b, transform, size):
+                found = self._in_transform(a, b, transform, _CLOSER * size)
+            if found is None:
                 return None
-            verdict, block = _verdict(one.pixels, other.pixels, transform)
-            if verdict == SAME_PICTURE and block == 0 and self._have_equal_pixels(a, b, transform):
-                verdict = SAME_PIXELS
-            if best is None or (verdict, block) < best[:2]:
-                best = _Look(verdict, block, transform)
-            if verdict != SIMILAR:
+            if best is None or found < best[:2]:
+                best = _Look(*found, transform)
+            if found[0] != SIMILAR:
                 break
         return best
+
+    def _in_transform(self, a: int, b: int, transform: Transform, size: int) -> tuple[int, float] | None:
+        shape = self._shape(a, b, transform, size)
+        one = self._read(a, shape[::-1] if transform.swaps_sides else shape)
+        other = self._read(b, shape)
+        if one is None or other is None:
+            return None
+        verdict, block = _verdict(one.pixels, other.pixels, transform)
+        if verdict == SAME_PICTURE and block == 0 and self._have_equal_pixels(a, b, transform):
+            verdict = SAME_PIXELS
+        return verdict, block
+
+    def _is_drawn(self, a: int, b: int, transform: Transform, size: int) -> bool:
+        """Find whether a pair must be looked at more closely, and can be."""
+        shape = self._shape(a, b, transform, size)
+        if shape == self._shape(a, b, transform, _CLOSER * size):
+            return False
+        held = self._read(b, shape)
+        return held is not None and held.pixels is not None and is_drawn(held.pixels)
 
     def which_was_made(self, a: int, b: int, look: _Look) -> int:
         """Find whether the image of the lower number was made from the other, or the other from it.

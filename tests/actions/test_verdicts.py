@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageCms, ImageDraw, ImageFont
 from support.command_line import invoke
 from support.removals import removed
 
@@ -212,6 +212,55 @@ def test_a_raw_file_stays(client, tmp_path):
         plan = db.plan(["most-pixels"], give_up=["transparency", "more than 8 bits", "colour profile", "layers"])
         assert removed(plan) == {}
         assert "raw" in reasons(plan)["raw.tif"]
+
+
+def test_a_raw_file_does_not_stand_for_a_picture(client, tmp_path):
+    folder = tmp_path / "photos"
+    save(folder / "raw.tif", picture(4, (320, 240)), format="TIFF", tiffinfo={50706: b"\x01\x04\x00\x00"})
+    save(folder / "developed.png", picture(4))
+    save(folder / "small.png", picture(4, (120, 90)))
+    with project(tmp_path, client) as db:
+        plan = db.plan(["most-pixels"])
+        assert removed(plan) == {"small.png": "developed.png"}
+        assert "raw.tif lacks: a developed picture" in reasons(plan)["developed.png"]
+
+
+def test_films_behind_equal_pictures_may_differ(client, tmp_path):
+    folder = tmp_path / "photos"
+    save(folder / "a.jpg", picture(5))
+    still = (folder / "a.jpg").read_bytes()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        film = bytes(8 + ord(name[0])) if name < "c" else bytes(8 + ord("a"))
+        (folder / name).write_bytes(still + b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + film)
+    with project(tmp_path, client) as db:
+        plan = db.plan()
+        assert set(removed(plan)) < {"a.jpg", "c.jpg"}  # the same file
+        assert len(removed(plan)) == 1
+        assert "has otherwise, perhaps: motion picture" in " ".join(reasons(plan).values())
+        assert len(removed(db.plan(give_up=["motion picture"]))) == 2
+
+
+def save_table(path: Path, text: str, **options) -> None:
+    page = Image.new("RGB", (1200, 900), "white")
+    draw = ImageDraw.Draw(page)
+    for row in range(20):
+        for column in range(6):
+            draw.rectangle(
+                [40 + 190 * column, 40 + 42 * row, 230 + 190 * column, 82 + 42 * row], outline=(180, 180, 180)
+            )
+            words = text if (row, column) == (11, 3) else f"{row * 137 % 97}.{column * 31 % 89:02}"
+            draw.text((55 + 190 * column, 50 + 42 * row), words, font=ImageFont.load_default(20), fill=0)
+    save(path, page, **options)
+
+
+def test_tables_that_differ_in_a_digit_stay(client, tmp_path):
+    folder = tmp_path / "photos"
+    for number, text in enumerate(("12.50", "12.60", "12.80")):
+        save_table(folder / f"{number}.png", text)
+    save_table(folder / "copy.bmp", "12.60")
+    with project(tmp_path, client) as db:
+        assert len(db.pairs) == 6
+        assert set(removed(db.plan())) in ({"copy.bmp"}, {"1.png"})
 
 
 def test_a_plan_without_the_pictures_takes_no_pair_that_was_not_looked_at(photos, client, tmp_path):

@@ -141,6 +141,26 @@ def test_a_document_is_shown_by_its_first_page(picture, tmp_path):
     assert (found == 200).all()
 
 
+def test_a_mask_that_cannot_be_read_is_passed_over(picture, tmp_path):
+    content = bytearray(tiff((Image.new("L", (300, 200), 255), {254: 4}), (picture, {})))
+    place = content.index(struct.pack("<HHI", 262, 3, 1)) + 8
+    content[place : place + 2] = struct.pack("<H", 4)  # a mask by its colours, which Pillow does not know
+    record, found = read(bytes(content), tmp_path)
+    assert (record.width, record.mode, record.frames) == (300, "RGB", 1)
+    assert mse(found, read(saved(picture, "PNG"), tmp_path)[1]) < 1
+
+
+@pytest.mark.parametrize(
+    "start", [b"\0\0\0\x18ftypcrx \0\0\0\1", b"FUJIFILMCCD-RAW ", b"II*\0\x10\0\0\0CR\2\0", b"IIU\0\x18\0\0\0", b"IIRO"]
+)
+def test_a_raw_file_without_a_picture_is_told_as_that(start, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(start + bytes(range(256)) * 8)
+    record, thumbnail = read_image(str(tmp_path / "a.jpg"), 32, 32)
+    assert thumbnail is None
+    assert record.error.startswith("a raw file of a camera")
+    assert (record.extras, record.retry) == ("raw data", False)
+
+
 @pytest.mark.parametrize("raw", [{}, {262: 32803}])
 def test_the_picture_in_a_directory_below(raw, picture, tmp_path):
     tifffile = pytest.importorskip("tifffile")

@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -136,6 +138,83 @@ def test_the_digest_of_deep_pictures_is_that_of_the_upright_one(form, rng):
     turned = encoded(form, Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1])), exif=exif)
     assert digest(turned) == digest(encoded("TIFF", Image.fromarray(pixels)))
     assert digest(turned) != digest(encoded("TIFF", Image.fromarray(pixels ^ 1)))
+
+
+def png_of_16_bits(values: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, colours = values.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[colours], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    key = chunk(b"tRNS", struct.pack(">HHH", *transparent)) if transparent else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + key + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def ppm_of_16_bits(values: np.ndarray) -> bytes:
+    return b"P6 %d %d 65535\n" % values.shape[1::-1] + values.astype(">u2").tobytes()
+
+
+def tiff_of_16_bits(values: np.ndarray, order: str = "<") -> bytes:
+    """A strip without compression (TIFF 6.0, section 6)."""
+    height, width, colours = values.shape
+    bits = struct.pack(f"{order}3H", 16, 16, 16)
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 200)]
+    tags += [(277, 3, 1, colours), (278, 3, 1, height), (279, 4, 1, values.size * 2)]
+    entries = b"".join(
+        struct.pack(f"{order}HHI", tag, kind, count)
+        + (struct.pack(f"{order}HH", value, 0) if kind == 3 and count == 1 else struct.pack(f"{order}I", value))
+        for tag, kind, count, value in tags
+    )
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 16) + bits.ljust(8, b"\0")
+    content = start + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    return content.ljust(200, b"\0") + values.astype(f"{order}u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    "encode", [png_of_16_bits, ppm_of_16_bits, tiff_of_16_bits, lambda values: tiff_of_16_bits(values, ">")]
+)
+def test_narrow_colours_of_16_bits_are_told_apart(encode, picture):
+    wide = np.asarray(picture).astype(np.uint16)
+    seen = look(encode(wide + 1024), (64, 48))[0, 0]
+    # stretched, and so as the picture of 8 bits is once it is stretched
+    assert seen.min() < 20
+    assert seen.max() > 235
+    assert np.corrcoef(seen.ravel(), wide.ravel())[0, 1] > 0.99
+    assert digest(encode(wide)) != digest(encode(wide ^ 1))
+    assert digest(encode(wide)) == digest(png_of_16_bits(wide))
+    # a wide range is shown as Pillow shows it
+    whole = look(encode(wide * 257), (64, 48))[0, 0]
+    np.testing.assert_array_equal(whole, look(encoded("PNG", picture), (64, 48))[0, 0])
+
+
+def test_colours_and_opacity_of_16_bits(picture):
+    colours = np.asarray(picture).astype(np.uint16)
+    seen = look(png_of_16_bits(np.dstack([colours * 257, np.full((48, 64), 30000)])), (64, 48))
+    assert seen.shape == (1, 2, 48, 64, 3)
+    assert (seen[0, 0] > seen[0, 1]).all()
+
+
+def test_a_transparent_colour_of_16_bits_is_that_colour_only():
+    values = np.full((8, 8, 3), 0x80FF)
+    values[2:5, 2:5] = 0x8000
+    white, black = look(png_of_16_bits(values, (0x8000,) * 3), (8, 8))[0]
+    assert white[3, 3].tolist() == [255] * 3
+    assert black[3, 3].tolist() == [0] * 3
+    assert white[7, 7].tolist() == black[7, 7].tolist() == [128] * 3
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_a_measurement_that_is_the_same_everywhere_is_like_no_other(kind):
+    content = encoded("TIFF", Image.fromarray(np.full((8, 8), 1000, kind)))
+    record, pixels = look_at(content, None, (8, 8))
+    assert (record.error, pixels) == ("", b"")
+
+
+def test_what_is_transparent_all_over_is_seen_by_its_colours(picture):
+    hidden = picture.convert("RGBA")
+    hidden.putalpha(0)
+    np.testing.assert_array_equal(look(encoded("PNG", hidden), (64, 48)), look(encoded("PNG", picture), (64, 48)))
 
 
 @pytest.mark.parametrize("form", ["JPEG", "WEBP"])

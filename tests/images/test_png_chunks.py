@@ -52,6 +52,28 @@ def test_many_large_texts_do_not_matter(png, tmp_path):
     assert not record.error
 
 
+def test_many_small_texts_that_are_large_once_decompressed_do_not_matter(png, tmp_path):
+    text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(900_000)))
+    assert len(text) < 1024
+    record, _ = read(png[:33] + text * 100 + png[33:], tmp_path / "c.png")
+    assert not record.error
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        chunk(b"pHYs", b""),
+        chunk(b"gAMA", b""),
+        chunk(b"tEXt", b"") + chunk(b"zTXt", b"") + chunk(b"iTXt", b"") + chunk(b"iCCP", b""),
+        chunk(b"zTXt", b"a\0\x09of a method that is not known"),
+    ],
+)
+def test_chunks_cut_short_or_of_another_kind_do_not_matter(bad, png, tmp_path):
+    record, found = read(png[:33] + bad + png[33:], tmp_path / "c.png")
+    assert not record.error
+    np.testing.assert_array_equal(found, read(png, tmp_path / "b.png")[1])
+
+
 @pytest.mark.parametrize("place", [33, -12])
 def test_a_wrong_checksum_of_what_is_no_pixel_is_a_warning(place, png, tmp_path):
     bad = bytearray(chunk(b"pHYs", struct.pack(">IIB", 2835, 2835, 1)))

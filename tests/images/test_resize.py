@@ -111,5 +111,20 @@ def test_copies_on_white_and_without_alpha_are_found(tmp_path):
     np.testing.assert_array_equal(with_alpha, thumbnail(opaque.convert("RGB"), tmp_path / "d.png"))
 
 
-def test_nothing_visible_is_white(tmp_path):
-    assert (thumbnail(Image.new("RGBA", (30, 30), (0, 0, 0, 0)), tmp_path / "a.png") == 255).all()
+def test_what_is_transparent_all_over_is_shown_by_its_colours(tmp_path):
+    opaque = drawing((20, 60, 140), 6, (255, 255, 255)).convert("RGB")
+    hidden = opaque.convert("RGBA")
+    hidden.putalpha(0)
+    whole = thumbnail(opaque, tmp_path / "a.png")
+    np.testing.assert_array_equal(thumbnail(hidden, tmp_path / "b.png"), whole)
+
+
+@pytest.mark.parametrize("none", [-9999, -3.4e38, 1e6])
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_a_value_for_no_data_does_not_flatten_the_others(none, share, rng, tmp_path):
+    few = Image.fromarray(rng.random((5, 6)).astype(np.float32) * 30 + 200)
+    values = np.asarray(few.resize((120, 100), Image.Resampling.BILINEAR)).copy()
+    values[:, : int(120 * share)] = none
+    right = thumbnail(Image.fromarray(values), tmp_path / "a.tif")[:, 32:]
+    assert right.max() > 200
+    assert right.min() < 55
