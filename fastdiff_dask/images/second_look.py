@@ -200,6 +200,10 @@ def is_drawn(pictures: NDArray[np.uint8], /) -> bool:
     pictures
         (..., h, w, 3) uint8: one of them is enough.
 
+    Returns
+    -------
+    True for drawings.
+
     Examples
     --------
     >>> photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
