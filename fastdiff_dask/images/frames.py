@@ -111,8 +111,9 @@ def _frames(source: BinaryIO, size: tuple[int, int]) -> tuple[int, bytes]:
         if count > MOST_FRAMES and size != PIXELS:
             return count, b""
         if size != PIXELS and not numbers:
-            # a square: the stored orientation may have the sides swapped
-            image.draft(None, (max(size),) * 2)
+            # the stored orientation may have the sides swapped; what is reduced by 8 is rounded up
+            low, high = sorted((size[0] - 1, size[1] - 1))
+            image.draft(None, (high, low) if image.width > image.height else (low, high))
         shown = _upright(image, numbers, lambda number: deep_colours(source, pages, number))
         return count, _digest(shown) if size == PIXELS else _on_grounds(shown, count, size)
 

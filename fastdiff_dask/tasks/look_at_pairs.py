@@ -1,5 +1,6 @@
 """Look at pairs of images once more: both files are decoded to hundreds of pixels and compared block by block."""
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ _HELD = 4
 _HELD_PLANES = 2
 # Screens, forms and tables are looked at more closely, at so many times the size: a digit is a few pixels high there.
 _CLOSER = 2
+# Pictures are reduced to no less than this part of the size that was asked for.
+_LEAST_SHARE = 0.7
 
 
 class _Frames(NamedTuple):
@@ -122,8 +125,8 @@ class _Looking:
         if one is None or other is None:
             return None
         verdict, block = _verdict(one.pixels, other.pixels, transform)
-        if verdict == SAME_PICTURE and block == 0 and self._have_equal_pixels(a, b, transform):
-            verdict = SAME_PIXELS
+        if verdict == SAME_PICTURE and np.array_equal(one.pixels, other.pixels):  # type: ignore[arg-type]
+            verdict = SAME_PIXELS if self._have_equal_pixels(a, b, transform) else verdict
         return verdict, block
 
     def _is_drawn(self, a: int, b: int, transform: Transform, size: int) -> bool:
@@ -162,12 +165,21 @@ class _Looking:
         return self._planes[image]
 
     def _shape(self, a: int, b: int, transform: Transform, size: int) -> tuple[int, int]:
-        """Width and height of the smaller picture, as b is turned, at most `size` a side."""
+        """Width and height of the smaller picture, as b is turned, at most `size` a side.
+
+        Half of it, a quarter and so on are taken if they are not much smaller: decoders of JPEG reduce by these alone,
+        and resizing what they give would take as long as decoding.
+        """
         one, other = self._rows[a], self._rows[b]
         mine = (one.height, one.width) if transform.swaps_sides else (one.width, one.height)
         width, height = min(mine, (other.width, other.height), key=lambda shape: shape[0] * shape[1])
-        share = min(1.0, size / max(width, height))
-        return max(1, round(width * share)), max(1, round(height * share))
+        longer = max(width, height)
+        if longer <= size:
+            return width, height
+        divisor = 1 << (math.ceil(longer / size) - 1).bit_length()
+        if longer / divisor >= _LEAST_SHARE * size:
+            return math.ceil(width / divisor), math.ceil(height / divisor)
+        return max(1, round(width * size / longer)), max(1, round(height * size / longer))
 
     def _read(self, image: int, shape: tuple[int, int]) -> _Frames | None:
         """Decode a picture; None if its file is not as it was."""
