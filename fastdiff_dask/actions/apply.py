@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from ..urls import full_path, is_url
 from .choice import Chosen
 from .disk import remove_leftovers
 from .file_moves import delete_files, move_files
-from .journal import History, Record, acting, new_journal
+from .history import History
+from .journal import Record, acting, new_journal
 from .leftovers import clear_leftovers
 from .links import link_files
 from .removal_plan import RemovalPlan
@@ -48,7 +49,7 @@ def apply_plan(
     - it and the image that is kept for it are two files, and no links;
     - both have the size and the time of modification that were listed, and the content that was compared;
     - both are similar when they are read again now;
-    - no earlier call speaks against it, see `journal.History`.
+    - no earlier call speaks against it, see `history.History`.
 
     One process of a user does this at a time.
 
@@ -117,7 +118,7 @@ def _apply(
     with acting():
         clear_leftovers()
         verifier.history = History(folder=folder)
-        record = Record(new_journal(store.url), verifier.digests)
+        record = Record(new_journal(store.url), verifier.digests, _other_names(store))
         verifier.record = record
         places = [seen.path for removal in removals for seen in removal]
         remove_leftovers([os.path.dirname(path) for path in places] + ([] if folder is None else [folder]))  # noqa: PTH120
@@ -163,6 +164,18 @@ def _act(
     finally:
         record.close()
         close_readers()
+
+
+def _other_names(store: Store) -> Callable[[str], list[str]]:
+    """Give a function for the other names of a file (hard links), as far as they were listed."""
+    names: dict[str, set[str]] = {}
+    for _, root, path, _, same_root, same in store.records.read_index()["links"]:
+        if not is_url(root):
+            other, listed = (os.path.abspath(full_path(*name)) for name in ((root, path), (same_root, same)))  # noqa: PTH100
+            group = names.setdefault(listed, {listed})
+            group.add(other)
+            names[other] = group
+    return lambda path: sorted(names.get(path, set()) - {path})
 
 
 def _removals(store: Store, plan: RemovalPlan) -> "dict[Removal, Chosen]":

@@ -14,7 +14,8 @@ from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable
 from ..urls import full_path, is_url
-from .journal import History, place_of
+from .disk import place_of
+from .history import History
 
 __all__ = ["Candidates"]
 
@@ -32,6 +33,8 @@ class Candidates:
         Sort keys of the images by the rules.
     aside
         True for an image that was moved or trashed.
+    went
+        True for an image that is not there any more: an earlier call took it, or put a link in its place.
     frames
         Frames or pages of each image; 0 where that is not known.
     extras
@@ -51,6 +54,7 @@ class Candidates:
         self.keys = [rules.key(row, pixels) for row, pixels in zip(self.rows, _pixels(result, self.rows), strict=True)]
         self.protected = [rules.is_protected(row.place) for row in self.rows]
         self.aside = [history.is_aside(row.place) for row in self.rows]
+        self.went = [history.went(row.place) for row in self.rows]
         reference = "a" if store.two_sides and not rules.both_sides else None
         self.why_stays = [
             ("it is in a protected folder" if closed else None)
@@ -64,8 +68,9 @@ class Candidates:
         self.why_needed = [history.why_needed(row.place, row.content_hash) for row in self.rows]
 
     def best_first(self) -> list[int]:
-        """Rows of the images that were neither moved nor trashed."""
-        return [row for row in sorted(range(len(self.rows)), key=self.keys.__getitem__) if not self.aside[row]]
+        """Rows of the images that are there, and were neither moved nor trashed."""
+        there = [row for row in range(len(self.rows)) if not self.aside[row] and not self.went[row]]
+        return sorted(there, key=self.keys.__getitem__)
 
 
 def _described(store: Store, result: Result) -> pd.DataFrame:

@@ -24,6 +24,7 @@ __all__ = [
     "is_temporary",
     "is_there",
     "link_file",
+    "place_of",
     "remove_leftovers",
     "replace_content",
     "set_owner",
@@ -141,21 +142,24 @@ def has_attributes(path: Path) -> bool:
 
 
 def status_fields(path: Path) -> dict[str, Any]:
-    """Give owner, mode and extended attributes of a file, as fields of a journal."""
+    """Give owner, mode, exact time and extended attributes of a file, as fields of a journal."""
     status = path.lstat()
     fields: dict[str, Any] = {"mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
+    fields["exact_ns"] = status.st_mtime_ns
     if has_attributes(path):
         fields["attributes"] = {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
     return fields
 
 
 def set_status(path: Path, fields: dict[str, Any]) -> None:
-    """Give a file the owner, mode and attributes of a journal, as far as this user and the file system can."""
+    """Give a file the owner, mode, time and attributes of a journal, as far as this user and the file system can."""
     set_owner(path, int(fields["uid"]), int(fields["gid"]))
     for name, value in fields.get("attributes", {}).items():
         with _as_far_as_possible():
             os.setxattr(path, name, bytes.fromhex(value))
     path.chmod(int(fields["mode"]))
+    if "exact_ns" in fields:
+        os.utime(path, ns=(path.lstat().st_atime_ns, int(fields["exact_ns"])))
 
 
 def set_owner(path: Path, user: int, group: int) -> None:
@@ -180,6 +184,12 @@ def _copy_status(source: Path, target: Path) -> None:
     status = source.lstat()
     set_owner(target, status.st_uid, status.st_gid)
     shutil.copystat(source, target)
+
+
+def place_of(path: str | os.PathLike[str]) -> str:
+    """Name an entry of a folder in one way, whatever links lead to the folder."""
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - names may be undecodable
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
 
 
 def is_one_name(path: Path, other: Path) -> bool:

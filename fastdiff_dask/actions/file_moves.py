@@ -23,11 +23,12 @@ from .disk import (
     is_one_name,
     is_there,
     link_file,
+    place_of,
     status_as_seen,
     status_fields,
     sync_folder,
 )
-from .journal import Record, place_of
+from .journal import Record
 from .removals import Outcome, Removal, StaysError, Verify
 from .two_files import prove_two_files
 
@@ -152,11 +153,18 @@ def delete_file(removal: Removal, record: Record, **more: str) -> None:
 
 def describe_removal(removal: Removal, record: Record) -> dict[str, Any]:
     """Give the fields of a removal for a line of a `Record`."""
-    described = {"size": removal.file.size, "mtime_ns": removal.file.mtime_ns, "kept": removal.kept.path}
+    file = removal.file
+    names = [name for name in record.names(file.path) if _are_one(Path(name), Path(file.path))]
+    described: dict[str, Any] = {"size": file.size, "mtime_ns": file.mtime_ns, "kept": removal.kept.path}
+    described |= {"names": names} if names else {}
     mine, other = record.digests(removal)
     if not other:
         return described
     return described | {"kept_sha256": other} | ({"equal": True} if mine == other else {})
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    return path.is_file() and other.is_file() and path.samefile(other)
 
 
 def check_removal(removal: Removal) -> os.stat_result:
@@ -179,9 +187,13 @@ def move_file(
     record: Record,
     names: Callable[[str], Iterator[str]] | None = None,
     action: str = "move",
+    leave: Callable[[Path], None] | None = None,
     **more: Callable[[Path], str],
 ) -> Path:
-    """Move a file into a folder under the first free one of some names; give the new path."""
+    """Move a file into a folder under the first free one of some names; give the new path.
+
+    `leave` is told the new path, and takes the old name away; by default it is removed.
+    """
     source, status = Path(removal.file.path), check_removal(removal)
     if os.path.samestat(source.parent.stat(), folder.stat()):
         raise StaysError("it is in that folder already")
@@ -204,7 +216,7 @@ def move_file(
             raise StaysError(f"{target} was taken away while it was moved")
         if is_one_name(source, target):
             raise StaysError("it is in that folder already")
-        source.unlink()
+        source.unlink() if leave is None else leave(target)
     except BaseException:
         # the second name or copy may go only while the original is there
         original = is_there(source, status)

@@ -1,14 +1,12 @@
-"""Journals of `apply` in the user's own data folder, one a call, and their meaning for later calls.
+"""Journals of `apply` in the user's own data folder, one a call.
 
 A journal is never in a store: a store may come from someone else, and undo does to files what a journal says.
 """
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,20 +18,17 @@ import filelock
 import platformdirs
 
 from ..errors import FastDiffError, UsageError
-from ..text import printable
 from ..urls import clamped
 from .disk import sync_folder
 from .removals import Removal
 
 __all__ = [
-    "History",
     "Journal",
     "Record",
     "acting",
     "journals",
     "last_to_undo",
     "new_journal",
-    "place_of",
     "read_journal",
     "unfinished_journals",
 ]
@@ -47,7 +42,6 @@ _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "metadata": (("before", str), ("sha256", str)),
     "aside": (("to", str),),
 }
-_TRASH = re.compile(r"\.Trash(-\d+)?")
 
 
 class Record:
@@ -58,10 +52,12 @@ class Record:
     - "move", "trash": ``to``, ``size``, ``mtime_ns``, and ``kept``, the file that is kept for it. If they apply:
       ``info``, the description in the trash; ``before``, the file had its second name already; ``equal``, it equals
       the kept file byte by byte; ``kept_sha256``; ``to_mtime_ns``, the time of modification if it changed; ``was``,
-      owner, mode and attributes that a copy lacks; ``sidecar_of``, the picture with which a sidecar goes.
+      owner, mode, exact time and attributes that a copy lacks; ``names``, other names of the file (hard links);
+      ``sidecar_of``, the picture with which a sidecar goes.
     - "delete": the same without ``to``.
     - "link": ``kept`` and ``kind``. For a file that was in the trash before, ``trashed``, its path there. For a file
-      that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid`` and ``gid``.
+      that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid``, ``gid``, ``names``,
+      and ``exact_ns``, its time of modification even where that is not between 1677 and 2262.
     - "metadata": ``before`` and ``sha256``, the digests of a kept file that got another content.
     - "stay": ``reason``; takes back the line before it of the same path, unless it has ``settled``.
     - "aside": ``to``, the name of a file for a moment, see `two_files`.
@@ -77,13 +73,18 @@ class Record:
         A new file; made by the first line.
     digests
         SHA-256 of both files of a removal; empty if they are not known.
+    names
+        Other names of a file (hard links), as far as they are known.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], digests: Callable[[Removal], tuple[str, str]] = lambda removal: ("", "")
+        self,
+        path: str | os.PathLike[str],
+        digests: Callable[[Removal], tuple[str, str]] = lambda removal: ("", ""),
+        names: Callable[[str], Sequence[str]] = lambda path: (),
     ) -> None:
         self.path = Path(path)
-        self.digests = digests
+        self.digests, self.names = digests, names
         self._file: BinaryIO | None = None
         self._settled = False
 
@@ -315,75 +316,3 @@ def read_journal(path: Path) -> Journal:
             case _:
                 damaged += 1
     return Journal(path, store, lines, damaged, unfinished)
-
-
-def place_of(path: str | os.PathLike[str]) -> str:
-    """Name an entry of a folder in one way, whatever links lead to the folder."""
-    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - names may be undecodable
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
-
-
-class History:
-    """Rules for later calls, from actions that are not undone.
-
-    - An image that was moved or trashed may be gone for good soon: no other image may go for it.
-    - An image for which another one went, not equal to it byte by byte, must stay: the next better image may be similar
-      to it, and not to the one that went.
-    - An image to which a symbolic link leads must stay.
-
-    Parameters
-    ----------
-    found
-        The journals that count; by default all of this user.
-    folder
-        The folder to move to; the files in it count as moved.
-    """
-
-    def __init__(self, found: list[Journal] | None = None, folder: str | os.PathLike[str] | None = None) -> None:
-        self._moved: set[str] = set()
-        self._needed: dict[str, str] = {}
-        self._linked: set[str] = set()
-        self._targets: dict[str, str] = {}
-        changed: list[tuple[str, str]] = []
-        self._folder = None if folder is None else os.path.realpath(folder)
-        for journal in journals() if found is None else found:
-            for line in journal.lines:
-                if line["action"] == "metadata":
-                    changed.append((line["before"], line["sha256"]))
-                    continue
-                if "sidecar_of" in line:
-                    continue
-                if line["action"] in ("move", "trash"):
-                    self._moved.add(place_of(line["to"]))
-                if line["action"] == "link" and "sha256" in line:
-                    self._linked.add(place_of(line["kept"]))
-                back = "" if line["action"] == "delete" else " (undo brings that back)"
-                reason = f"{printable(line['path'])} went for it before{back}"
-                if line.get("kind") == "symlink":
-                    self._targets[place_of(line["kept"])] = reason
-                if not (line.get("equal") or "kind" in line):  # for a link, the line for the trash counts
-                    # by content as well, in case it was renamed
-                    self._needed |= dict.fromkeys((place_of(line["kept"]), str(line.get("kept_sha256", ""))), reason)
-        for before, after in changed:
-            if before in self._needed:
-                self._needed[after] = self._needed[before]
-        self._needed.pop("", None)
-
-    def is_aside(self, place: str) -> bool:
-        """Find whether an image, named as by `place_of`, was moved or trashed, or lies in a trash."""
-        parts = Path(place).parts
-        trashed = any(_TRASH.fullmatch(part) for part in parts) or ("Trash", "files") in itertools.pairwise(parts)
-        inside = self._folder is not None and Path(place).is_relative_to(self._folder)
-        return trashed or inside or place in self._moved
-
-    def is_linked(self, place: str) -> bool:
-        """Find whether another image, equal to this one, was replaced by a link to it."""
-        return place in self._linked
-
-    def is_target(self, place: str) -> str | None:
-        """Give the reason to keep an image to which a symbolic link leads, even if an equal one stays; or None."""
-        return self._targets.get(place)
-
-    def why_needed(self, place: str, content_hash: str | None) -> str | None:
-        """Give the reason to keep an image, by its place and SHA-256, unless an equal one stays; or None."""
-        return self._needed.get(place) or self._needed.get(content_hash or "-")

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from .disk import is_temporary
+from .disk import discard, is_one_name, is_temporary
 from .journal import Journal, Record, unfinished_journals
 from .removals import StaysError
 from .two_files import return_set_aside
@@ -28,16 +28,39 @@ def clear_leftovers() -> int:
                     return_set_aside(line)
                 else:
                     count += _remove(Path(line["path"]), line.get("of"))
+            taken_back = _take_second_name_back(journal)
         except (OSError, StaysError):
             continue
-        _note_cleared(journal)
+        _note_cleared(journal, taken_back)
     return count
 
 
-def _note_cleared(journal: Journal) -> None:
+def _take_second_name_back(journal: Journal) -> str | None:
+    """Take away the second name of a file that was killed before it lost the first one; give the first one.
+
+    Else the file would be moved once more, and have two names there. A copy in another file system is left: it cannot
+    be told from one that somebody has made.
+    """
+    lines = [line for line in journal.lines[-2:] if line["action"] in ("move", "trash")]
+    if not lines or journal.lines[-1]["path"] != lines[-1]["path"] or lines[-1].get("before"):
+        return None
+    path, to = Path(lines[-1]["path"]), Path(lines[-1]["to"])
+    both = os.path.lexists(path) and os.path.lexists(to) and os.path.samestat(path.lstat(), to.lstat())
+    if not both or is_one_name(path, to):
+        return None
+    to.unlink()
+    info = to.parent.parent / "info" / f"{to.name}.trashinfo"
+    if lines[-1].get("info") == str(info):  # no other file that a damaged journal may name
+        discard(info)
+    return str(path)
+
+
+def _note_cleared(journal: Journal, taken_back: str | None) -> None:
     with contextlib.suppress(OSError):  # else the next call looks again
         record = Record.of(journal)
         try:
+            if taken_back is not None:
+                record.add("undone", taken_back)
             record.add("cleared", "")
         finally:
             record.close()

@@ -23,7 +23,7 @@ def link_files(
 ) -> Iterator[Outcome]:
     """Put a link to the file that is kept in the place of each file, one at a time.
 
-    A file that is equal to the kept file, byte by byte, is replaced in one step; any other goes to the trash first.
+    Each file is replaced in one step. Unless it is equal to the kept file, byte by byte, it is in the trash by then.
 
     Parameters
     ----------
@@ -66,6 +66,7 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
                 "mode": stat.S_IMODE(status.st_mode),
                 "uid": status.st_uid,
                 "gid": status.st_gid,
+                "exact_ns": status.st_mtime_ns,
             }
             record.add("link", removal.file.path, **described)
             if not os.path.samestat(check_removal(removal), status):
@@ -73,18 +74,15 @@ def _replace_by_link(removal: Removal, kind: str, record: Record, digest: str, k
             temporary.replace(source)
             record.settle()
             return None
-        target = trash_file(removal, record)
-        try:
+
+        def put_in_place(target: Path) -> None:
             record.add("link", removal.file.path, kind=kind, trashed=str(target), **describe_removal(removal, record))
-            # fails if another file has come there meanwhile
-            if kind == "symlink":
-                link(source)
-            else:
-                os.link(temporary, source, follow_symlinks=False)
-        except OSError as error:
-            raise StaysError(
-                f"it is in the trash, at {target}, but there is no link in its place: {error.strerror}"
-            ) from None
-        return str(target)
+            try:
+                temporary.replace(source)
+            except OSError as error:
+                record.stay(removal.file.path, str(error))
+                raise
+
+        return str(trash_file(removal, record, put_in_place))
     finally:
         discard(temporary)

@@ -1,6 +1,8 @@
-"""The removal plan: images that may go, each for a kept image to which it is similar."""
+"""The removal plan: images that may go, each for a kept image to which it is similar; and the limits that it passes."""
 
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +13,19 @@ from ..results.keep_rules import KeepRules
 from ..results.not_duplicates import without_pairs
 from ..results.result import Result
 from ..results.values import PairValue
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
+from ..text import printable
+from ..urls import full_path
 from .candidates import Candidates
 from .choice import Choice, Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at
 from .decisions import Decisions
-from .journal import History
+from .history import History
 
-__all__ = ["RemovalPlan", "plan_removals"]
+__all__ = ["RemovalPlan", "limits_passed", "plan_removals"]
+
+# Pictures of a folder from which on it is named if all of them go, and folders that are named.
+_FEW, _SHOWN = 5, 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class RemovalPlan:
         Images that would go as well if similar ones may: a second look found another picture, or could not look.
     give_up
         Parts that an image may have and the kept one lacks; None if people decided each image.
+    went
+        Number of images of the result that an earlier call took, or replaced by links.
     value
         The measure of the pairs.
     """
@@ -45,6 +55,7 @@ class RemovalPlan:
     apart: list[tuple[int, int]] = field(default_factory=list)
     only_similar: list[Chosen] = field(default_factory=list)
     give_up: frozenset[str] | None = frozenset()
+    went: int = 0
     value: PairValue = field(kw_only=True)
 
     @property
@@ -95,8 +106,8 @@ def plan_removals(
     decisions
         Marks of images, and pairs that are no duplicates.
     history
-        Record of earlier calls. An image moved or trashed by them is neither kept nor removed; an image for which
-        another one went stays. By default, there were no earlier calls.
+        Record of earlier calls. An image moved, trashed or taken by them is neither kept nor removed; an image for
+        which another one went stays. By default, there were no earlier calls.
     only_identical
         Choose only images whose file has the same bytes as the file of the image that is kept.
     look
@@ -137,7 +148,8 @@ def plan_removals(
     chosen = sorted(choice.chosen, key=lambda one: (one.kept, one.path))
     given_up = None if decisions.marks is not None else frozenset(give_up)
     apart = list(decisions.not_duplicates)
-    return RemovalPlan(chosen, sorted(choice.skipped), apart, loose, given_up, value=result.value)
+    went = sum(candidates.went)
+    return RemovalPlan(chosen, sorted(choice.skipped), apart, loose, given_up, went, value=result.value)
 
 
 def _without(result: Result, numbers: list[int], pairs: list[tuple[int, int]]) -> Result:
@@ -145,3 +157,49 @@ def _without(result: Result, numbers: list[int], pairs: list[tuple[int, int]]) -
     rows = {number: row for row, number in enumerate(numbers)}
     known = [(rows[a], rows[b]) for a, b in pairs if a in rows and b in rows]
     return replace(result, groups=without_pairs(result.groups, np.array(known, np.int64))) if known else result
+
+
+def limits_passed(store: Store, plan: RemovalPlan) -> list[str]:
+    """Describe the limits that a plan passes; an empty list if it passes none.
+
+    - More than half of the images of the store go.
+    - A folder with five pictures or more, those of its folders included, loses all of them.
+    """
+    images = store.read_images(["image", *FILE_NAME, "current", "error"])
+    images = images[images.current & images.error.isna()]
+    going = images[images.image.isin([one.image for one in plan.chosen])]
+    passed = []
+    if 2 * len(going) > len(images):
+        passed.append(f"it takes {len(going)} of the {len(images)} images found, more than half of them")
+    folders = _emptied(_count(images), _count(going))
+    passed += [f"it takes all {number} images of the folder {printable(name)}" for name, number in folders[:_SHOWN]]
+    if len(folders) > _SHOWN:
+        passed.append(f"it takes all images of {len(folders) - _SHOWN} more folders")
+    return passed
+
+
+def _emptied(found: Counter[str], going: Counter[str]) -> list[tuple[str, int]]:
+    """List the highest folders of which all images go, and the number of these."""
+    whole = {name for name, number in going.items() if number == found[name]}
+    highest = [name for name in whole if os.path.dirname(name) not in whole]  # noqa: PTH120 - names may be undecodable
+    return sorted((name, going[name]) for name in highest if going[name] >= _FEW)
+
+
+def _count(images: Any) -> Counter[str]:
+    """Count the images in each folder, and in the folders around it up to the root."""
+    direct = Counter(
+        (row.root, os.path.dirname(full_path(row.root, row.path, row.path_bytes)))  # noqa: PTH120
+        for row in images.itertuples()
+    )
+    counts: Counter[str] = Counter()
+    for (root, folder), number in direct.items():
+        counts.update(dict.fromkeys(_around(folder, root), number))
+    return counts
+
+
+def _around(folder: str, root: str) -> Iterator[str]:
+    """Give a folder, and the folders around it up to the root."""
+    yield folder
+    while len(folder) > len(root) and (above := os.path.dirname(folder)) != folder:  # noqa: PTH120
+        folder = above
+        yield folder

@@ -29,14 +29,16 @@ def trash_files(removals: Iterable[Removal], record: Record, verify: Verify = ch
     return act_on_each(removals, record, verify, lambda removal: str(trash_file(removal, record)))
 
 
-def trash_file(removal: Removal, record: Record, **more: Callable[[Path], str]) -> Path:
-    """Move a file to the trash; gives its new path. More fields for its line may be named, as for `move_file`."""
+def trash_file(
+    removal: Removal, record: Record, leave: Callable[[Path], None] | None = None, **more: Callable[[Path], str]
+) -> Path:
+    """Move a file to the trash; gives its new path. `leave` and more fields for its line are as for `move_file`."""
     source, status = Path(removal.file.path), check_removal(removal)
     if sys.platform == "win32":
         raise StaysError("there is no trash that it could be brought back from on Windows; move it instead")
     if sys.platform == "darwin":
         folder = Path.home() / ".Trash"
-        return move_file(removal, folder, record, action="trash", **more)
+        return move_file(removal, folder, record, action="trash", leave=leave, **more)
     place, path = _trash_folder(source, status)
     reserved: dict[str, Path] = {}
 
@@ -60,7 +62,7 @@ def trash_file(removal: Removal, record: Record, **more: Callable[[Path], str]) 
     used = ""
     try:
         target = move_file(
-            removal, place / "files", record, names, "trash", info=lambda to: str(reserved[to.name]), **more
+            removal, place / "files", record, names, "trash", leave, info=lambda to: str(reserved[to.name]), **more
         )
         used = target.name
         return target

@@ -121,6 +121,10 @@ def _unlink(line: dict[str, Any], record: Record) -> None:
     if "sha256" not in line:
         path.unlink()
         return
+    other = _other_name(line, path, kept)
+    if other is not None:
+        _replace_by_name(path, other, record)
+        return
     temporary = temporary_path(path.parent)
     record.add("temporary", str(temporary))
     try:
@@ -131,7 +135,29 @@ def _unlink(line: dict[str, Any], record: Record) -> None:
                 raise StaysError("the image that was kept, and was equal to it, has changed since")
         set_owner(temporary, int(line.get("uid", -1)), int(line.get("gid", -1)))
         temporary.chmod(int(line["mode"]))
-        os.utime(temporary, ns=(int(line["mtime_ns"]), int(line["mtime_ns"])))
+        time_ns = int(line.get("exact_ns", line["mtime_ns"]))
+        os.utime(temporary, ns=(time_ns, time_ns))
+        temporary.replace(path)
+    finally:
+        discard(temporary)
+
+
+def _other_name(line: dict[str, Any], path: Path, equal: Path) -> Path | None:
+    """Find another name that a file had (a hard link), and that still has the content of `equal`."""
+    for other in map(Path, line.get("names", ())):
+        if other == path or not _is_as_was(other, line) or other.lstat().st_dev != path.parent.stat().st_dev:
+            continue
+        if not other.samefile(equal) and filecmp.cmp(other, equal, shallow=False):
+            return other
+    return None
+
+
+def _replace_by_name(path: Path, other: Path, record: Record) -> None:
+    """Make a file one with its other name again, which is equal to it."""
+    temporary = temporary_path(path.parent)
+    record.add("temporary", str(temporary))
+    try:
+        os.link(other, temporary)
         temporary.replace(path)
     finally:
         discard(temporary)
@@ -159,6 +185,8 @@ def _return(line: dict[str, Any], record: Record) -> str:
             set_status(path, line["was"])
         if clamped(path.lstat().st_mtime_ns) != line["mtime_ns"]:
             os.utime(path, ns=(path.lstat().st_atime_ns, int(line["mtime_ns"])), follow_symlinks=False)
+        if not os.path.samestat(path.lstat(), to.lstat()) and (other := _other_name(line, path, path)) is not None:
+            _replace_by_name(path, other, record)
         # a second name that the file had before it was moved stays
         if not line.get("before") and not is_one_name(to, path):
             to.unlink()

@@ -19,9 +19,10 @@ from ..kernels.transforms import available_transforms
 from ..results.values import PairValue
 from ..storage.store import Store
 from .choice import Chosen
-from .disk import replace_content
+from .disk import place_of, replace_content
 from .file_moves import check_removal
-from .journal import History, Record, place_of
+from .history import History
+from .journal import Record
 from .removals import Removal, Seen, StaysError
 
 __all__ = ["Verifier"]

@@ -155,9 +155,8 @@ def _print_plan(
     **options: Any,
 ) -> "tuple[RemovalPlan, list[str]]":
     """Make the removal plan and print it; gives it with the limits that it passes."""
-    from ..actions.journal import History
-    from ..actions.limits import limits_passed
-    from ..actions.removal_plan import plan_removals
+    from ..actions.history import History
+    from ..actions.removal_plan import limits_passed, plan_removals
     from ..config import VERIFY_SIZE
     from ..outputs.terminal import describe_shown, print_removal_plan
     from ..results.second_look import look_again

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ..actions.decisions import FORMAT
-from ..actions.journal import History
+from ..actions.history import History
 from ..actions.removal_plan import plan_removals
 from ..config import BY_CERTAINTY, SIMILAR, VERDICT_NAMES, check_whole
 from ..errors import UsageError

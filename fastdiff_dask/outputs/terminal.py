@@ -257,6 +257,11 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
                 f"{plan.value.shown(worst.value)}, {worst.verdict})"
             )
         )
+    if plan.went:
+        console.print(
+            f"{counted(plan.went, 'image')} of this result went by an earlier apply: "
+            "find, run again, brings it up to date"
+        )
     console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
     same = sum(one.same_file for one in plan.chosen)
     if 0 < same < len(plan.chosen):

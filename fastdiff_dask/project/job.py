@@ -41,6 +41,7 @@ from ..storage.pending import (
 )
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
+from ..text import printable
 from .arguments import hash_settings, merge_arguments, merge_comparison
 from .client import ProjectClient
 from .locations import open_folders, open_two_stores, plot_folder
@@ -178,7 +179,12 @@ class Job:
                 check_compare_memory(self.settings.thumbnails, room)
             store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
             self._record()
-            return self._origin.index(store, self.settings.index, self.settings.reading, advance)
+            counts = self._origin.index(store, self.settings.index, self.settings.reading, advance)
+        for path in counts.unused if self.verbose is not False else ():
+            show_line(
+                f"Nothing was left out by the ignored path {printable(path)}: there is no such file or folder here."
+            )
+        return counts
 
     def make_thumbnails(
         self,

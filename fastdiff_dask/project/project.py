@@ -270,7 +270,7 @@ class Project(Job):
         The plan; ``to_frame()`` gives it as a table.
         """
         from ..actions.decisions import Decisions, read_decisions
-        from ..actions.journal import History
+        from ..actions.history import History
         from ..actions.removal_plan import plan_removals
         from ..results.second_look import look_again
 
@@ -300,6 +300,7 @@ class Project(Job):
         *,
         keep_metadata: bool = False,
         sidecars: str = "leave",
+        yes_really: bool = False,
     ) -> "list[Outcome]":
         """Remove the images of a plan. Each is read and compared again right before, and nothing is overwritten.
 
@@ -319,17 +320,28 @@ class Project(Job):
         sidecars
             "leave" files like ``IMG_1.xmp`` and ``IMG_1.jpg.json`` beside an image that goes, or "move" them with it:
             to the same place; to the trash where a link takes the place of the image; deleted with it.
+        yes_really
+            Carry the plan out even if it takes more than half of the images found, or all images of a folder with five
+            or more.
 
         Returns
         -------
         The outcome for each file; of a file that stays, the reason.
+
+        Raises
+        ------
+        UsageError
+            If the plan passes such a limit, and `yes_really` is False; or if an argument cannot be used.
         """
         from ..actions.apply import apply_plan
-        from ..actions.removal_plan import RemovalPlan
+        from ..actions.removal_plan import RemovalPlan, limits_passed
 
         if not isinstance(plan, RemovalPlan):
             raise UsageError(f"plan={plan!r} is no removal plan; plan() makes one")
+        check_flag("yes_really", yes_really)
         self._compared()
+        if not yes_really and (passed := limits_passed(self.store, plan)):
+            raise UsageError(f"nothing was done: {'; '.join(passed)}; look at the plan, yes_really=True carries it out")
         target = None if folder is None else name_of("folder", folder)
         if plan.apart:
             self._remember_apart(plan.apart)

@@ -8,8 +8,8 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -47,6 +47,8 @@ class IndexCounts:
         Name of a rule → number of files that the rule ignores, sorted by name. Files below an ignored folder count one
         by one. A link that is not followed, an ignored folder that cannot be read, and the store itself count as one
         each. Sub-folders that are not searched count nothing.
+    unused
+        Ignored paths at which nothing was found.
     """
 
     new: int
@@ -54,6 +56,7 @@ class IndexCounts:
     unchanged: int
     vanished: int
     ignored: dict[str, int]
+    unused: tuple[str, ...] = ()
 
     @property
     def skipped(self) -> int:
@@ -75,19 +78,26 @@ def list_images(roots: list[Root], settings: IndexSettings, own: str | None = No
     -------
     The images, in the order of the walk.
     """
-    return _walk(roots, settings, own, lambda images: None)[0]
+    return _walk(roots, settings, own, lambda images: None).rows
 
 
-def _walk(
-    roots: list[Root], settings: IndexSettings, own: str | None, advance: Callable[[int], None]
-) -> tuple[list[ListedImage], Counter[str], list[Link]]:
-    """List images; give their metadata, numbers of ignored files by rule, and other names of listed files."""
+class _Listing(NamedTuple):
+    """Attributes of the two walks together."""
+
+    rows: list[ListedImage]
+    ignored: Counter[str]
+    links: list[Link]
+    unused: tuple[str, ...]
+
+
+def _walk(roots: list[Root], settings: IndexSettings, own: str | None, advance: Callable[[int], None]) -> _Listing:
     local = [root for root in roots if not is_url(root.absolute)]
     walk = Walk(local, settings, None if own is None else os.path.realpath(own), advance)
     walk.run()
     remote = RemoteWalk([root for root in roots if is_url(root.absolute)], settings, advance)
     remote.run()
-    return walk.rows + remote.rows, walk.ignored + remote.ignored, walk.links
+    unused = tuple(sorted(walk.unused & remote.unused))
+    return _Listing(walk.rows + remote.rows, walk.ignored + remote.ignored, walk.links, unused)
 
 
 def _readable(rows: Iterable[Any]) -> list[int]:
@@ -149,10 +159,12 @@ def index_images(
     Numbers of files, listed and ignored.
     """
     own = store.files.root if store.files.local else None
-    rows, left_out, links = _walk(roots, settings, own, advance)
-    listed = pd.DataFrame(rows, columns=ListedImage._fields)
+    found = _walk(roots, settings, own, advance)
+    listed = pd.DataFrame(found.rows, columns=ListedImage._fields)
+    limits: Any = {"time_limit": time_limit, "pixel_limit": pixel_limit}
     with writing_alone(store, advance):
-        return record_listing(store, listed, left_out, links, advance, time_limit=time_limit, pixel_limit=pixel_limit)
+        counts = record_listing(store, listed, found.ignored, found.links, advance, **limits)
+    return replace(counts, unused=found.unused)
 
 
 @contextlib.contextmanager

@@ -86,6 +86,8 @@ class Walk:
     ----------
     rows, ignored, links
         Metadata of the images found so far, numbers of ignored files by rule, other names of listed files.
+    unused
+        Ignored paths at which nothing was found so far.
     """
 
     def __init__(
@@ -98,14 +100,20 @@ class Walk:
         self._recursive = settings.recursive
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
         self._names = ignored_names(settings)
-        paths = [Path(os.path.expanduser(path)) for path in settings.ignore_paths]  # noqa: PTH111
-        self._paths = {str(form): IGNORED_PATH for path in paths for form in (path.absolute(), path.resolve())}
+        given = {path: Path(os.path.expanduser(path)) for path in settings.ignore_paths}  # noqa: PTH111
+        self.unused = set(given)
+        # a path, or device and inode → the ignored path that means it
+        self._means: dict[str | tuple[int, int], str] = {
+            str(form): name for name, path in given.items() for form in (path.absolute(), path.resolve())
+        }
+        self._paths = dict.fromkeys(map(str, self._means), IGNORED_PATH)
         self._shown_in = [NamedFolder(path) for path in settings.ignore_paths]
         self._shown_here: list[NamedFolder] = []
         if own is not None:
             self._paths[own] = _STORE
         # links may lead to a folder under another path
         self._closed = {identity: rule for path, rule in self._paths.items() if (identity := _identity(path))}
+        self._means |= {identity: name for name, path in given.items() if (identity := _identity(str(path)))}
         self._roots = roots
         self._folders: set[tuple[int, int]] = set()
         self._files: dict[tuple[str, int, int], int] = {}
@@ -130,6 +138,7 @@ class Walk:
                 status = os.stat(folder)  # noqa: PTH116 - here and below: names may be undecodable bytes, and 10⁶ of them
                 identity = status.st_dev, status.st_ino
                 if identity in self._closed:
+                    self._note_used(identity)
                     self._left_out.append((folder, self._closed[identity]))
                     continue
                 if identity in self._folders:
@@ -154,6 +163,7 @@ class Walk:
     def _entry(self, root: Root, entry: os.DirEntry[str], below: list[str]) -> None:
         """List or count an entry of a folder; a folder to search is added to those below."""
         rule = self._paths.get(entry.path) or (IGNORED_NAME if self._names.match(entry.name) else None)
+        self._note_used(entry.path)
         if entry.is_dir(follow_symlinks=False):
             if self._recursive and rule:
                 self._left_out.append((entry.path, rule))
@@ -165,7 +175,8 @@ class Walk:
             self._symbolic.append((root, entry.path))
         elif not self._is_image(entry.name):
             self.ignored[NO_IMAGE] += 1
-        elif any(ignored.shows(entry.path) for ignored in self._shown_here):
+        elif shown_in := next((one for one in self._shown_here if one.shows(entry.path)), None):
+            self.unused.discard(shown_in.name)
             self.ignored[IGNORED_PATH] += 1
         else:
             status = entry.stat(follow_symlinks=False)
@@ -182,6 +193,7 @@ class Walk:
                 self._fail(root, path, f"symbolic link cannot be followed: {error.strerror}")
             return
         target = os.path.realpath(path)
+        self._note_used((status.st_dev, status.st_ino))
         if not stat.S_ISDIR(status.st_mode):
             if rule := self._closed.get((status.st_dev, status.st_ino)):
                 self.ignored[rule] += 1
@@ -228,6 +240,8 @@ class Walk:
             folder = pending.pop()
             try:
                 identity = _identity(folder)
+                if identity:
+                    self._note_used(identity)
                 if identity in self._folders:
                     continue
                 if identity:
@@ -243,6 +257,11 @@ class Walk:
                             self.ignored[rule] += 1
             except OSError:
                 self.ignored[rule] += 1
+
+    def _note_used(self, key: str | tuple[int, int]) -> None:
+        """Note that a path, or what has a device and an inode, was found, if it is one to ignore."""
+        if key in self._means:
+            self.unused.discard(self._means[key])
 
     def _is_image(self, name: str) -> bool:
         return has_extension(name, self._extensions)

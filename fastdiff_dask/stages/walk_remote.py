@@ -30,6 +30,8 @@ class RemoteWalk:
     ----------
     rows, ignored
         Metadata of the images found so far, and numbers of ignored files by rule.
+    unused
+        Ignored paths at which nothing was found so far.
     """
 
     def __init__(self, roots: list[Root], settings: IndexSettings, advance: Callable[[int], None]) -> None:
@@ -40,6 +42,7 @@ class RemoteWalk:
         self._advance = advance
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
         self._names = ignored_names(settings)
+        self.unused = set(settings.ignore_paths)
         self._paths = [path.rstrip("/") for path in settings.ignore_paths]
 
     def run(self) -> None:
@@ -106,6 +109,7 @@ class RemoteWalk:
             pending += [entry["name"] for entry in entries if entry["type"] == "directory" and entry["name"] != folder]
 
     def _file(self, root: Root, path: str, url: str, info: dict[str, Any]) -> None:
+        self.unused -= {ignored for ignored in self.unused if is_within(url, ignored.rstrip("/"))}
         if rule := self._rule(path, root.absolute):
             self.ignored[rule] += 1
         elif not has_extension(path, self._extensions):

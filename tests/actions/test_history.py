@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from support.command_line import invoke
-from support.removals import contents, picture, pictures_in, project, removed, save, trash, write_decisions
+from support.removals import SIZE, contents, picture, pictures_in, project, removed, save, trash, write_decisions
 
 import fastdiff_dask as fd
-from fastdiff_dask.actions.journal import History, Record, acting, journals, last_to_undo, new_journal
+from fastdiff_dask.actions.history import History
+from fastdiff_dask.actions.journal import Record, acting, journals, last_to_undo, new_journal
 from fastdiff_dask.actions.removal_plan import plan_removals
 from fastdiff_dask.results.keep_rules import KeepRules
 
@@ -626,3 +628,105 @@ def test_copies_of_what_something_went_for_may_go(tmp_path, client, decided):
     marks = write_decisions(db, tmp_path / "d.json", {left: "remove"})
     assert db.plan(decisions=marks).chosen == []
     assert project(tmp_path, client).plan().chosen == []
+
+
+# -- what went before --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["--trash", "--delete", "--hardlink", "--symlink"])
+def test_what_went_before_is_left_out_without_a_find(tmp_path, photos, client, action):
+    project(tmp_path, client)
+    assert invoke("apply", tmp_path / "store", action, "--yes")[0] == 0
+    code, output = invoke("apply", tmp_path / "store", action, "--yes")
+    assert code == 0
+    assert "2 images of this result went by an earlier apply: find, run again, brings it up to date" in output
+    assert "stays" not in output
+    invoke("undo", "--yes")
+    assert ("earlier apply" in invoke("apply", tmp_path / "store")[1]) == (action == "--delete")
+    if action == "--delete":
+        save(photos / "in" / "0 small.png", picture(0))
+        assert "1 image of this result went by an earlier apply" in invoke("apply", tmp_path / "store")[1]
+
+
+def test_what_went_before_is_kept_for_nothing(tmp_path, client):
+    """Else an image would go for one that is not there."""
+    for number, name in enumerate("abc"):
+        save(tmp_path / "photos" / f"{name}.png", picture(2, number), age=number)
+    db = project(tmp_path, client)
+    plan = db.plan(keep="oldest")
+    assert removed(plan) == {"a.png": "c.png", "b.png": "c.png"}
+    db.apply(replace(plan, chosen=[one for one in plan.chosen if one.path.endswith("a.png")]), "trash")
+    plan = db.plan(keep="newest")
+    assert (removed(plan), plan.went) == ({}, 1)
+    assert [Path(one.path).name for one in plan.skipped] == ["c.png"]
+
+
+@pytest.mark.parametrize("action", ["trash", "symlink"])
+def test_what_was_killed_before_it_lost_its_first_name_has_no_two_names(tmp_path, photos, client, action, monkeypatch):
+    db = project(tmp_path, client)
+    plan = db.plan()
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path, *_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fastdiff_dask.actions.file_moves.discard", lambda path: False)
+        patched.setattr(Path, "replace" if action == "symlink" else "unlink", killed)
+        with pytest.raises(Killed):
+            db.apply(plan, action)
+    assert len(names(trash(tmp_path) / "files")) == 1
+    db.apply(db.plan(), action)
+    assert names(trash(tmp_path) / "files") == ["0 small.png", "1 small.png"]
+    assert len(list((trash(tmp_path) / "info").iterdir())) == 2
+    db.undo()
+    assert names(trash(tmp_path)) == []
+    assert len(names(photos)) == 4
+
+
+# -- names and dates come back -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """A folder on a file system without disk, which has all dates."""
+    if not os.access("/dev/shm", os.W_OK) or Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no other file system here")
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("action", ["move", "hardlink", "symlink"])
+def test_hard_links_are_one_file_again(tmp_path, memory, client, action):
+    kept = save(tmp_path / "photos" / "kept.png", picture(1), age=99)
+    first = save(tmp_path / "photos" / "sub" / "one.png", picture(1))
+    second = tmp_path / "photos" / "two.png"
+    os.link(first, second)
+    db = project(tmp_path, client, 0.0)
+    plan = db.plan(keep="oldest")
+    assert len(plan.chosen) == 1
+    db.apply(plan, action, memory if action == "move" else None)
+    db.undo()
+    assert first.samefile(second)
+    assert not kept.samefile(first)
+    assert kept.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("seconds", [-11_644_473_600, 15_032_385_535])
+@pytest.mark.parametrize("action", ["move", "hardlink", "symlink"])
+def test_dates_that_another_file_system_lacks_come_back(tmp_path, memory, client, action, seconds):
+    save(memory / "photos" / "a.png", picture(1))
+    odd = save(memory / "photos" / "copy of a.png", picture(1))
+    os.utime(odd, (seconds, seconds))
+    db = fd.FastDifPy(memory / "photos", store=tmp_path / "store", client=client, verbose=False, **SIZE)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration(0.0)
+    plan = db.plan(keep="newest" if seconds < 0 else "oldest")
+    assert [Path(one.path).name for one in plan.chosen] == [odd.name]
+    db.apply(plan, action, tmp_path / "gone" if action == "move" else None)
+    db.undo()
+    assert odd.stat().st_mtime_ns == seconds * 10**9

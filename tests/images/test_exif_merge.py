@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 from support.command_line import invoke
 from support.removals import contents
-from support.verdicts import let_thumbnails_decide
+from support.verdicts import let_most_go, let_thumbnails_decide
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions import apply, verify
@@ -28,6 +28,7 @@ GPS = {0: (2, 3, 0, 0), 1: b"N", 2: ((47, 1), (22, 1), (0, 1)), 3: b"E", 4: ((8,
 def _pixels_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """The image with a date would be kept otherwise, and nothing were to be copied."""
     let_thumbnails_decide(monkeypatch)
+    let_most_go(monkeypatch)
     monkeypatch.setattr(fd.FastDifPy.plan, "__defaults__", (("most-pixels",),))
     (option,) = [one for one in apply_command.params if one.name == "rules"]
     monkeypatch.setattr(option, "default", ("most-pixels",))

@@ -86,6 +86,22 @@ def test_each_index_setting_counts(collection, settings, left):
     assert sorted(collection.paths) == left
 
 
+@pytest.mark.parametrize("recursive", [True, False])
+def test_ignored_paths_at_which_nothing_was_found_are_named(collection, tmp_path, recursive):
+    for name in ["a.jpg", "sub/b.jpg", "sub/deep/c.jpg", "empty/x", "tmp/in/d.jpg"]:
+        collection.add(name)
+    (collection.folder / "empty" / "x").unlink()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "link").symlink_to(collection.folder / "sub")
+    (collection.folder / "away").symlink_to(outside)
+    inside = [collection.folder / name for name in ("a.jpg", "empty", "tmp")]
+    there = [str(path) for path in [*inside, tmp_path / "link", outside]]
+    wrong = [str(path) for path in (collection.folder / "su", tmp_path / "elsewhere")]
+    assert collection.index(recursive=recursive, ignore_paths=(*there, *wrong)).unused == tuple(sorted(wrong))
+    assert collection.index(ignore_names=("tmp",), ignore_paths=(str(collection.folder / "tmp" / "in"),)).unused == ()
+
+
 def test_new_changed_vanished_and_back_again(collection):
     for name in "abcde":
         collection.add(f"{name}.jpg")

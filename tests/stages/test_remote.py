@@ -319,9 +319,13 @@ def test_the_rules_are_the_same_as_on_a_disk(bucket, tmp_path):
             )
             roots = resolve_roots({"a": [root], "b": []})
             rows = [(row.path, row.size) for row in list_images(roots, settings)]
-            counts.append((rows, index_images(store, roots, settings).ignored))
+            found = index_images(store, roots, settings)
+            assert not found.unused
+            counts.append((rows, found.ignored))
         assert counts[0] == counts[1], options
         assert len(counts[0][0]) + sum(counts[0][1].values()) == (12 if options.get("recursive", True) else 5)
+        wrong = (f"{root}/ski", f"{root}2")
+        assert index_images(store, roots, IndexSettings(ignore_paths=wrong)).unused == wrong
 
 
 def test_addresses_of_roots(bucket, tmp_path):

@@ -10,7 +10,7 @@ from support.removals import SIZE, contents, picture, project, removed, save, wr
 
 import fastdiff_dask as fd
 from fastdiff_dask.actions.decisions import list_not_duplicates
-from fastdiff_dask.actions.limits import limits_passed
+from fastdiff_dask.actions.removal_plan import limits_passed
 from fastdiff_dask.storage.store import Store
 
 
@@ -83,6 +83,19 @@ def test_more_than_half_of_the_images_is_asked_again(tmp_path, client, monkeypat
     assert len(contents(tmp_path / "photos")) == 2
     invoke("undo", "--yes")
     assert invoke("apply", store, "--trash", "--yes-really")[0] == 0
+
+
+def test_python_is_asked_as_well(tmp_path, client):
+    for copy in range(3):
+        fill(tmp_path / "photos", (1, 2), copy, f"{{}} {copy}.png")
+    db = project(tmp_path, client, 30.0)
+    before = contents(tmp_path / "photos")
+    with pytest.raises(fd.UsageError, match=r"it takes 4 of the 6 images found, .*; look at the plan, yes_really=True"):
+        db.apply(db.plan(), "trash", yes_really=False)
+    with pytest.raises(fd.UsageError, match="yes_really=1 cannot be used"):
+        db.apply(db.plan(), "trash", yes_really=1)
+    assert contents(tmp_path / "photos") == before
+    assert len(db.apply(db.plan(), "trash", yes_really=True)) == 4
 
 
 def test_a_folder_that_loses_all_its_images_is_named(tmp_path, client):
