@@ -243,7 +243,7 @@ def test_arrays_that_may_not_be_written_are_compared(rng):
     ("name", "limit"),
     [
         *(("block", 13.0), ("outlier", 5.5), ("colour", 16.0), ("colour_outlier", 7.5), ("patch", 6.0)),
-        *(("drift", 1.65), ("share", 0.2), ("brightness", 4.0)),
+        *(("drift", 1.55), ("share", 0.2), ("brightness", 4.0)),
     ],
 )
 def test_each_limit_decides_alone(name, limit):
