@@ -40,7 +40,9 @@ DEFAULT_BLOCK_SIZE = 1024
 # Files that an estimate reads.
 DEFAULT_SAMPLE = 200
 # By measure: below these, the values of altered copies stay as a rule.
-DEFAULT_THRESHOLDS = {"mse": 200.0, "ssim": 0.1, "hamming": 10.0}
+DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.05, "ssim": 0.1, "hamming": 10.0}
+# Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
+_BY_SIGNATURES = ("mse", "correlation")
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
 TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
@@ -136,10 +138,10 @@ def check_threshold(name: str, value: object, measure: str = "mse") -> float:
         With the name and the value.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    lowest = 0 if measure == "mse" else -math.inf
+    lowest = 0 if measure in _BY_SIGNATURES else -math.inf
     # also refuses NaN
     if not number or not lowest <= value < math.inf or value == -math.inf:  # type: ignore[operator]
-        at_least = " from 0" if measure == "mse" else ""
+        at_least = " from 0" if measure in _BY_SIGNATURES else ""
         usual = f", for example {DEFAULT_THRESHOLDS[measure]:g}" if measure in DEFAULT_THRESHOLDS else ""
         raise UsageError(f"{name}={value!r} cannot be used; use a number{at_least}{usual}")
     return float(value) + 0.0  # type: ignore[arg-type]  # −0.0 becomes 0.0
@@ -277,7 +279,7 @@ class CompareSettings:
         Largest MSE of a similar pair, inclusive: squared grey levels summed over the channels, per pixel; or the
         largest value of another measure.
     measure
-        Name of the measure: "mse", or that of a `measures.Measure`.
+        Name of the measure: "mse", "correlation", or that of a `measures.Measure`.
     rotations
         Take the minimum over image a turned by 0, 90, 180 and 270 degrees (0 and 180 if thumbnails are not square).
     mirror
@@ -320,7 +322,12 @@ class CompareSettings:
     @property
     def measure_title(self) -> str:
         """Name of the measure for people."""
-        return "MSE" if self.measure == "mse" else self.measure
+        return {"mse": "MSE", "correlation": "correlation distance"}.get(self.measure, self.measure)
+
+    @property
+    def by_signatures(self) -> bool:
+        """Signatures bound the measure from below, and equal thumbnails are 0 apart."""
+        return self.measure in _BY_SIGNATURES
 
     def sse_limit(self, height: int, width: int) -> int:
         """Largest sum of squared errors that gives an MSE at or below the threshold.

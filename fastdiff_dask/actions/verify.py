@@ -13,8 +13,9 @@ from ..images.decode import ImageRecord
 from ..images.decoder_pool import reader
 from ..images.decoder_process import ListedFile, Request
 from ..images.exif_merge import NotMergedError, merged
+from ..kernels.exact_pairs import similar_pairs
 from ..kernels.measures import apply_measure, resolve_measure
-from ..kernels.squared_errors import transformed_squared_errors
+from ..kernels.similarity import similarity_limit
 from ..kernels.transforms import available_transforms
 from ..results.values import PairValue
 from ..storage.store import Store
@@ -198,10 +199,12 @@ class Verifier:
         transforms = available_transforms(
             height, width, rotations=self._settings.rotations, mirror=self._settings.mirror
         )
-        if value.is_mse:
-            stored, _ = transformed_squared_errors(a, b, transforms)
-        elif self._settings.measure in DEFAULT_THRESHOLDS:
-            values, _ = apply_measure(resolve_measure(self._settings.measure), a, b, transforms)
+        if self._settings.by_signatures:
+            limit = similarity_limit(self._settings, height, width)
+            return bool(len(similar_pairs(a, b, limit=limit, transforms=transforms)))
+        measure = resolve_measure(self._settings.measure) if self._settings.measure in DEFAULT_THRESHOLDS else None
+        if measure is not None:
+            values, _ = apply_measure(measure, a, b, transforms)
             stored = values.view(np.int64)
         else:
             # the function is not available here; both contents are as compared, so that the pair is still similar

@@ -227,8 +227,7 @@ def asked_settings(config: str | None = None, **more: Any) -> Settings:
     if given.get("sl_compare", settings.sl_compare) != settings.sl_compare:
         given.setdefault("similarity_threshold", None)  # that of a measure is its own
     settings = replace(settings, **excluded_by(given), **given)
-    if settings.sl_compare != "mse":
-        resolve_measure(settings.sl_compare)  # its package may be missing
+    resolve_measure(settings.sl_compare)  # its package may be missing
     return settings
 
 

@@ -10,13 +10,14 @@ from array_api_compat import array_namespace
 
 from .grid import pairs_within
 from .pair_filters import Allowed
-from .signatures import segment_energies, signature_error
+from .signatures import largest_norm, normalised_error, segment_energies, signature_error
 
 __all__ = [
     "BOX_VALUES",
     "SearchCounts",
     "SearchSide",
     "candidate_pairs",
+    "correlation_radius",
     "listed_limit",
     "near_sub_blocks",
     "product_limit",
@@ -176,6 +177,28 @@ def search_radius(sse_limit: int, shape: tuple[int, int, int]) -> float:
     The radius, in grey levels.
     """
     return math.sqrt(sse_limit) * (1 + 1e-12) + 2 * signature_error(*shape)
+
+
+def correlation_radius(threshold: float, shape: tuple[int, int, int]) -> float:
+    """Largest distance of the normalised signatures of two images whose correlation distance is at most a threshold.
+
+    Images x and y, less the mean of each channel and scaled to norm K, are |x − y|² = 2 K² (1 − r) apart, and a turn
+    changes neither means nor norms. So √(2 t) K bounds the distance of their signatures for a threshold t. A constant
+    image has the signature 0, at most K from any other, and the distance 1, so that the bound holds for it as well.
+    `signatures.normalised_error` bounds the rounding of either signature.
+
+    Parameters
+    ----------
+    threshold
+        Largest correlation distance.
+    shape
+        (h, w, c) of a thumbnail.
+
+    Returns
+    -------
+    The radius, in the units of `signatures.normalised_signatures`.
+    """
+    return math.sqrt(2 * max(threshold, 0)) * largest_norm(*shape) * (1 + 1e-12) + 2 * normalised_error(*shape)
 
 
 def near_sub_blocks(a: SearchSide, b: SearchSide, radius: float, xp: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounds import SearchCounts, SearchSide, candidate_pairs, search_radius
+from .bounds import SearchCounts, SearchSide, candidate_pairs
 from .bounds_gpu import candidate_pairs_gpu, search_side_gpu
 from .device import CPU, Device
 from .exact_pairs import chunk_rows, listed_pairs, similar_pairs
 from .pair_filters import Allowed
+from .similarity import SimilarityLimit, SquaredErrorLimit
 from .squared_errors_int8 import listed_pairs_gpu, similar_pairs_gpu
 
 __all__ = ["LISTED_CHUNKS", "TileSide", "similar_tile_pairs"]
@@ -45,7 +46,7 @@ def similar_tile_pairs(
     thumbnails: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
     *,
     shape: tuple[int, int, int],
-    limit: int,
+    limit: SimilarityLimit,
     transforms: tuple[int, ...],
     counts: SearchCounts,
     device: Device = CPU,
@@ -68,7 +69,7 @@ def similar_tile_pairs(
     shape
         (h, w, c) of a thumbnail.
     limit
-        Largest sum of squared errors of a similar pair.
+        Limit of a similar pair; the signatures of the sides are those of its measure.
     transforms
         Numbers of the transforms that count.
     counts
@@ -80,7 +81,7 @@ def similar_tile_pairs(
 
     Yields
     ------
-    (k, 4) int64: numbers of two images, sum of squared errors, bit mask of the transforms with that sum.
+    (k, 4) int64: numbers of two images, value of the pair, bit mask of the transforms that reach it.
     """
     tile = _Tile(rows, columns, thumbnails, shape, limit, transforms, allowed)
     steps = _GpuSteps(tile, device) if device.is_gpu else _ProcessorSteps(tile)
@@ -101,7 +102,7 @@ class _Tile:
     columns: TileSide
     thumbnails: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
     shape: tuple[int, int, int]
-    limit: int
+    limit: SimilarityLimit
     transforms: tuple[int, ...]
     allowed: Allowed | None
 
@@ -111,7 +112,7 @@ class _Tile:
 
     @property
     def radius(self) -> float:
-        return search_radius(self.limit, self.shape)
+        return self.limit.radius(self.shape)
 
     @property
     def chunk(self) -> int:
@@ -121,7 +122,7 @@ class _Tile:
     @property
     def exact(self) -> dict[str, Any]:
         """Arguments of the functions that compare thumbnails."""
-        return {"sse_limit": self.limit, "transforms": self.transforms}
+        return {"limit": self.limit, "transforms": self.transforms}
 
 
 class _ProcessorSteps:
@@ -167,6 +168,9 @@ class _GpuSteps:
 
     def __init__(self, tile: _Tile, device: Device) -> None:
         self._tile, self._device = tile, device
+        if not isinstance(tile.limit, SquaredErrorLimit):
+            raise NotImplementedError("a GPU compares by MSE only")
+        self._exact: dict[str, Any] = {"sse_limit": tile.limit.limit, "transforms": tile.transforms}
         # the thumbnails of all waiting candidates take `piece_bytes` at most
         bytes_of_a_pair = 2 * LISTED_CHUNKS * math.prod(tile.shape)
         self.pairs_at_once = min(device.pairs_at_once, max(1, device.piece_bytes // bytes_of_a_pair))
@@ -192,7 +196,7 @@ class _GpuSteps:
 
     def compare_all(self, a: Any, b: Any) -> NDArray[np.int64]:
         """Compare each thumbnail of `a` with each of `b`."""
-        pairs = similar_pairs_gpu(a, b, products=self._device.products, **self._tile.exact)
+        pairs = similar_pairs_gpu(a, b, products=self._device.products, **self._exact)
         return self._device.to_host(pairs)
 
     def compare_listed(
@@ -200,7 +204,7 @@ class _GpuSteps:
     ) -> Iterator[NDArray[np.int64]]:
         """Compare pairs of thumbnails, given by their places."""
         images, x, y = map(self._device.to_device, (thumbnails, i, j))
-        pairs = listed_pairs_gpu(images, images, x, y, room=self._device.piece_bytes, **self._tile.exact)
+        pairs = listed_pairs_gpu(images, images, x, y, room=self._device.piece_bytes, **self._exact)
         yield self._device.to_host(pairs)
 
 

@@ -43,8 +43,11 @@ class Measure(NamedTuple):
         return shown_name(self.name)
 
 
-def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
-    """Find the measure that a user means.
+_CHOICES = "use 'mse', 'correlation', 'ssim', 'hamming' or a function of two chunks of images"
+
+
+def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure | None:
+    """Find the measure that a user means; None for "mse" and "correlation", which signatures bound.
 
     Raises
     ------
@@ -55,12 +58,13 @@ def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
     --------
     >>> resolve_measure("ssim").name
     'ssim'
+    >>> resolve_measure("correlation")
     """
     if not isinstance(compare, str) and not callable(compare):
         kind = type(compare).__name__
-        raise UsageError(
-            f"compare= is of type {kind}; use 'mse', 'ssim', 'hamming' or a function of two chunks of images"
-        )
+        raise UsageError(f"compare= is of type {kind}; {_CHOICES}")
+    if compare in ("mse", "correlation"):
+        return None
     if compare == "ssim":
         need("skimage", "scikit-image", "ssim")
         return Measure("ssim", ssim_dissimilarity)
@@ -70,9 +74,7 @@ def resolve_measure(compare: str | Callable[[Any, Any], Any]) -> Measure:
     if isinstance(compare, str):
         if "." in compare:  # as `function_name` makes them
             raise UsageError(f"images were compared by the function {compare}; give it again, as compare=")
-        raise UsageError(
-            f"compare={compare!r} cannot be used; use 'mse', 'ssim', 'hamming' or a function of two chunks of images"
-        )
+        raise UsageError(f"compare={compare!r} cannot be used; {_CHOICES}")
     return Measure(function_name(compare), compare)
 
 

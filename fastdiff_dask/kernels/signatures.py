@@ -1,6 +1,7 @@
 """Signatures: their distances are lower bounds of the thumbnails' distances. Chunks in, chunks out, NumPy or CuPy."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 __all__ = [
     "SIGNATURE_VALUES",
     "as_mirrored",
+    "largest_norm",
     "leading_values",
+    "normalised_error",
+    "normalised_signatures",
     "segment_energies",
     "signature_error",
     "signature_length",
@@ -34,6 +38,8 @@ _SPECTRUM = -1.17
 _CHANNEL_VARIANCE = (1.0, 0.075, 0.017, 0.01)
 # Variances of |x| and of √(x² + y²) for independent standard normal x and y.
 _ABSOLUTE_VARIANCE, _MODULUS_VARIANCE = 1 - 2 / math.pi, 2 - math.pi / 2
+# Share of the largest norm below which a picture is normalised by its pixels.
+_LEAST_CONTRAST = 2.0**-6
 _SINGLE, _SUM, _DIFFERENCE, _MODULUS = range(4)
 
 
@@ -52,6 +58,8 @@ class _Layout(NamedTuple):
         Places of the values, largest variance first.
     odd
         True for values, as in `order`, whose sign changes when the picture is mirrored.
+    means
+        True for values, as in `order`, that are sums over all pixels.
     rows, columns
         (frequencies, h) and (w · c, channels · frequencies) float64: the transforms.
     """
@@ -62,6 +70,7 @@ class _Layout(NamedTuple):
     absolute: Any
     order: Any
     odd: Any
+    means: Any
     rows: Any
     columns: Any
 
@@ -96,6 +105,7 @@ def _layout(height: int, width: int, channels: int) -> _Layout:
     chosen = sorted(order.tolist())  # by kind; without the values of least variance
     place_of = {value: place for place, value in enumerate(chosen)}
     kinds = [values[value][1] for value in chosen]
+    constants = {channel * columns for channel in range(channels)}  # u = v = 0
     return _Layout(
         first=np.array([values[value][4] for value in chosen]),
         second=np.array([values[value][5] for value in chosen]),
@@ -103,6 +113,7 @@ def _layout(height: int, width: int, channels: int) -> _Layout:
         absolute=np.array([values[value][2] for value in chosen]),
         order=np.array([place_of[value] for value in order.tolist()]),
         odd=np.array([values[value][3] for value in order.tolist()]),
+        means=np.array([values[value][4] in constants for value in order.tolist()]),
         rows=_cosines(height, rows),
         columns=np.kron(_cosines(width, columns), _cosines(channels, channels))
         .T.reshape(width * channels, columns, channels)
@@ -155,36 +166,39 @@ def signatures(images: Any, /) -> Any:
     True
     """
     xp = array_namespace(images)
-    count, height, width, channels = images.shape
-    layout = _layout(height, width, channels)
-    device = _layout_on(xp, height, width, channels)
-    single, total, difference, _ = layout.counts
-    result = xp.empty((count, len(layout.order) + 1), dtype=xp.float32)
-    for start in range(0, count, _BATCH):
+    result = xp.empty((images.shape[0], signature_length(*images.shape[1:])), dtype=xp.float32)
+    for start in range(0, images.shape[0], _BATCH):
         pixels = xp.astype(images[start : start + _BATCH], xp.float64)
         pixels -= 128
-        pixels = xp.reshape(pixels, (pixels.shape[0], height, width * channels))
-        coefficients = device.rows @ pixels @ device.columns
-        flat = xp.reshape(coefficients, (pixels.shape[0], coefficients.shape[1] * coefficients.shape[2]))
-        first = xp.take(flat, device.first, axis=1)
-        second = xp.take(flat, device.second[single:], axis=1)
-        middle, last = single + total, single + total + difference
-        values = xp.concat(
-            [
-                first[:, :single],
-                (first[:, single:middle] + second[:, :total]) * math.sqrt(0.5),
-                (first[:, middle:last] - second[:, total : total + difference]) * math.sqrt(0.5),
-                xp.sqrt(first[:, last:] ** 2 + second[:, total + difference :] ** 2),
-            ],
-            axis=1,
-        )
-        values = xp.where(device.absolute, xp.abs(values), values)
-        every = xp.reshape(pixels, (pixels.shape[0], height * width * channels))
-        energy = xp.vecdot(every, every)
-        rest = xp.sqrt(xp.maximum(energy - xp.sum(values * values, axis=1), 0))
-        ordered = xp.concat([xp.take(values, device.order, axis=1), rest[:, None]], axis=1)
-        result[start : start + _BATCH, :] = xp.astype(ordered, xp.float32)
+        result[start : start + _BATCH, :] = _of_pixels(pixels, xp)
     return result
+
+
+def _of_pixels(pixels: Any, xp: Any) -> Any:
+    """Signatures of pixels (n, h, w, c) float64: (n, `signature_length`) float32."""
+    count, height, width, channels = pixels.shape
+    layout, device = _layout(height, width, channels), _layout_on(xp, height, width, channels)
+    single, total, difference, _ = layout.counts
+    pixels = xp.reshape(pixels, (count, height, width * channels))
+    coefficients = device.rows @ pixels @ device.columns
+    flat = xp.reshape(coefficients, (count, coefficients.shape[1] * coefficients.shape[2]))
+    first = xp.take(flat, device.first, axis=1)
+    second = xp.take(flat, device.second[single:], axis=1)
+    middle, last = single + total, single + total + difference
+    values = xp.concat(
+        [
+            first[:, :single],
+            (first[:, single:middle] + second[:, :total]) * math.sqrt(0.5),
+            (first[:, middle:last] - second[:, total : total + difference]) * math.sqrt(0.5),
+            xp.sqrt(first[:, last:] ** 2 + second[:, total + difference :] ** 2),
+        ],
+        axis=1,
+    )
+    values = xp.where(device.absolute, xp.abs(values), values)
+    every = xp.reshape(pixels, (count, height * width * channels))
+    energy = xp.vecdot(every, every)
+    rest = xp.sqrt(xp.maximum(energy - xp.sum(values * values, axis=1), 0))
+    return xp.astype(xp.concat([xp.take(values, device.order, axis=1), rest[:, None]], axis=1), xp.float32)
 
 
 @cache
@@ -214,9 +228,77 @@ def signature_error(height: int, width: int, channels: int) -> float:
     True
     """
     pixels = height * width * channels
-    norm = 128 * math.sqrt(pixels)
+    norm = largest_norm(height, width, channels)
     eta = 2 * (height + width * channels + 8) * 2.0**-53 * math.sqrt(pixels)
     return norm * (eta + math.sqrt(4 * eta + 2 * eta * eta) + 3 * 2.0**-24 * (1 + 2 * math.sqrt(eta))) + 1e-30
+
+
+def largest_norm(height: int, width: int, channels: int) -> float:
+    """Norm of the largest image less 128, in grey levels; normalised images are scaled to it."""
+    return 128 * math.sqrt(height * width * channels)
+
+
+def normalised_signatures(
+    values: NDArray[np.float32], images: Callable[[Any], Any], shape: tuple[int, int, int], /
+) -> Any:
+    """Make the signatures of normalised images: less the mean of each channel, and scaled to `largest_norm`.
+
+    The means are values of a signature, and its norm is that of the image (Parseval), so that nearly all of them come
+    from the signatures. Pictures with little contrast are computed from their pixels, which keeps the error small, see
+    `normalised_error`. Constant images have the signature 0.
+
+    Parameters
+    ----------
+    values
+        (n, `signature_length`) float32: the signatures of the images.
+    images
+        Gives the images at some places, (k,) int64 → (k, h, w, c) uint8.
+    shape
+        (h, w, c) of an image.
+
+    Returns
+    -------
+    (n, `signature_length`) float32.
+    """
+    largest, means = largest_norm(*shape), _layout(*shape).means
+    result = np.empty_like(values)
+    for start in range(0, len(values), _ENERGY_BATCH):
+        some = values[start : start + _ENERGY_BATCH].astype(np.float64)
+        some[:, :-1][:, means] = 0
+        norms = np.sqrt(np.vecdot(some, some))
+        scales = np.divide(largest, norms, out=np.zeros_like(norms), where=norms > 0)
+        result[start : start + _ENERGY_BATCH] = some * scales[:, None]
+        faint = np.flatnonzero(norms < _LEAST_CONTRAST * largest) + start
+        for first in range(0, len(faint), _BATCH):
+            places = faint[first : first + _BATCH]
+            result[places] = _of_pixels(_normalised(images(places), largest), np)
+    return result
+
+
+def _normalised(images: NDArray[np.uint8], largest: float) -> NDArray[np.float64]:
+    """Images less the mean of each channel, scaled to a norm; constant ones become 0."""
+    pixels = images.shape[1] * images.shape[2]
+    # whole multiples of 1 / pixels: exact, so that a constant image is 0 to the bit
+    sums = images.sum(axis=(1, 2), dtype=np.int64, keepdims=True)
+    centred = (images.astype(np.int64) * pixels - sums).astype(np.float64)
+    norms = np.sqrt(np.sum(centred * centred, axis=(1, 2, 3), keepdims=True))
+    return np.divide(centred * largest, norms, out=np.zeros_like(centred), where=norms > 0)
+
+
+def normalised_error(height: int, width: int, channels: int) -> float:
+    """Bound of the distance between a signature of `normalised_signatures` as computed and the exact one.
+
+    Let s be the exact signature without means, s' as computed, |s − s'| ≤ e = `signature_error`, and K the norm that
+    both are scaled to. Then |K s'/|s'| − K s/|s|| ≤ 2 e K / |s'| by the triangle inequality. |s'| is at least K / 64,
+    else the signature is computed from pixels scaled to norm K, with an error of e. One e more covers the rounding of
+    norms and quotients in float64, and that of the results to float32, 2⁻²⁴ K, since e contains 3 · 2⁻²⁴ K.
+
+    Examples
+    --------
+    >>> 0.0001 < normalised_error(64, 64, 3) / largest_norm(64, 64, 3) < 0.001
+    True
+    """
+    return (2 / _LEAST_CONTRAST + 1) * signature_error(height, width, channels)
 
 
 def as_mirrored(values: Any, height: int, width: int, channels: int, /) -> Any:

@@ -13,6 +13,7 @@ from .transforms import Transform, apply_transform, best_transforms
 
 __all__ = [
     "Errors",
+    "Moments",
     "PreparedImages",
     "mean_squared_errors",
     "paired_squared_errors",
@@ -52,6 +53,25 @@ class _Part(NamedTuple):
     energies: list[float]
 
 
+class Moments(NamedTuple):
+    """Sums over the values of images less 128, integers.
+
+    Attributes
+    ----------
+    norms
+        (n,) float64: sums of squares.
+    sums
+        (n, c) int64: sums of each channel.
+    """
+
+    norms: Any
+    sums: Any
+
+    def at(self, places: Any) -> "Moments":
+        """Moments of some images, in the shape of the places."""
+        return Moments(self.norms[places], self.sums[places])
+
+
 class PreparedImages(NamedTuple):
     """A chunk of thumbnails in the form in which all transforms are compared at once; made by `prepare_images`.
 
@@ -59,14 +79,14 @@ class PreparedImages(NamedTuple):
     ----------
     forms
         The components of the chunk as it is, and of its mirror image if that is compared.
-    norms
-        (n,) float64, integers: sum of squares of each image after centring.
+    moments
+        Sums of the values of each image, and of their squares.
     turns
         The turns of each form that are compared.
     """
 
     forms: dict[bool, list[_Part]]
-    norms: Any
+    moments: Moments
     turns: tuple[int, ...]
 
 
@@ -92,14 +112,15 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
     turns = tuple(sorted({Transform(transform).turns for transform in transforms}))
     count = images.shape[0]
     forms: dict[bool, list[_Part]] = {}
-    norms = xp.empty(count, dtype=xp.float64)
+    moments = Moments(xp.empty(count, dtype=xp.float64), xp.empty((count, images.shape[3]), dtype=xp.int64))
     at_once = max(1, _BATCH_BYTES // (4 * images[:1].size or 1))
     for start in range(0, max(count, 1), at_once):
         rows = slice(start, start + at_once)
         # centred: distances do not change, products become small. Channels first: rows of pixels are long, which makes
         # turning four times as fast
         planes = xp.astype(xp.permute_dims(images[rows], (0, 3, 1, 2)), xp.float32) - xp.float32(128)
-        norms[rows] = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
+        moments.sums[rows] = xp.sum(planes, axis=(2, 3), dtype=xp.float64)  # integers far below 2⁵³
+        moments.norms[rows] = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
         for mirror in sorted({Transform(transform).mirrored for transform in transforms} if mirrored else {False}):
             components = _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
             form = forms.setdefault(mirror, [])
@@ -111,7 +132,7 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
                     largest = xp.max(_energies(values, xp), axis=0).tolist()
                     energies = [max(both) for both in zip(part.energies or largest, largest, strict=True)]
                     form[number] = _Part(part.values, energies)
-    return PreparedImages(forms, norms, turns)
+    return PreparedImages(forms, moments, turns)
 
 
 def _flat(planes: Any, xp: Any) -> Any:
@@ -334,9 +355,9 @@ def prepared_squared_errors(a: PreparedImages, b: PreparedImages, /) -> Errors:
     neither side. All three terms are sums of integers that the floating point used holds exactly, in any order: float32
     within the segments of `_segments`, float64 over them.
     """
-    xp = array_namespace(a.norms, b.norms)
+    xp = array_namespace(a.moments.norms, b.moments.norms)
     forms = {mirror: _doubled_products(form, b.forms[False], a.turns, xp) for mirror, form in a.forms.items()}
-    return _errors(a.norms[:, None], b.norms[None, :], forms, xp)
+    return _errors(a.moments.norms[:, None], b.moments.norms[None, :], forms, xp)
 
 
 def squared_errors(a: Any, b: Any, /) -> Any:
@@ -437,7 +458,7 @@ def _take(images: PreparedImages, rows: slice) -> PreparedImages:
     forms = {
         mirror: [_Part(part.values[rows], part.energies) for part in form] for mirror, form in images.forms.items()
     }
-    return PreparedImages(forms, images.norms[rows], images.turns)
+    return PreparedImages(forms, images.moments.at(rows), images.turns)
 
 
 def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, /) -> tuple[Any, Any]:
@@ -459,7 +480,7 @@ def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, 
     masks
         (k,) uint8; bit t is set where transform t reaches the minimum.
     """
-    xp = array_namespace(a.norms, b.norms)
+    xp = array_namespace(a.moments.norms, b.moments.norms)
     errors, masks = [xp.zeros(0, dtype=xp.int64)], [xp.zeros(0, dtype=xp.uint8)]
     for start in range(0, i.shape[0], _PAIRED):
         rows, columns = i[start : start + _PAIRED], j[start : start + _PAIRED]
@@ -470,7 +491,7 @@ def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, 
             )
             for mirror, form in a.forms.items()
         }
-        found = _errors(a.norms[rows], b.norms[columns], forms, xp)
+        found = _errors(a.moments.norms[rows], b.moments.norms[columns], forms, xp)
         errors.append(xp.astype(found.smallest, xp.int64))
         masks.append(found.masks(...))
     return xp.concat(errors), xp.concat(masks)

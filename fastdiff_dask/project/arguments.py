@@ -167,7 +167,7 @@ def merge_comparison(
 
     Returns
     -------
-    The settings of the stage, and the measure if it is not MSE.
+    The settings of the stage, and the measure if signatures do not bound it.
 
     Raises
     ------
@@ -175,8 +175,8 @@ def merge_comparison(
         If one cannot be used.
     """
     compare = defaults.sl_compare if compare is None else compare
-    measure = None if isinstance(compare, str) and compare == "mse" else resolve_measure(compare)
-    name = "mse" if measure is None else measure.name
+    measure = resolve_measure(compare)
+    name = str(compare) if measure is None else measure.name
     if arguments["similarity_threshold"] is None:
         # a threshold is one of its measure
         usual = defaults.similarity_threshold if name == defaults.sl_compare else None

@@ -293,6 +293,8 @@ class Job:
             One of:
 
             - "mse".
+            - "correlation": 1 − r over all pixels and channels, each less the mean of its channel: brightness and
+              contrast do not count.
             - "ssim": 1 − SSIM, 0 for equal images.
             - "hamming": different bits of perceptual hashes.
             - A function of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, with (m, n) numbers as
@@ -373,7 +375,7 @@ class Job:
         """Tasks at once, by the address of each worker with a GPU; empty if processors compare."""
         if not asked.sl_gpu_proc:
             return {}
-        if measure is not None:
+        if asked.sl_compare != "mse":
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc=, or compare=")
         if self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has

@@ -240,7 +240,7 @@ class Settings:
     )
     sl_compare: str = _option(
         "mse",
-        "Measure of the threshold: MSE, 1 − SSIM, or different bits of perceptual hashes.",
+        "Measure of the threshold: MSE, 1 − correlation, 1 − SSIM, or different bits of perceptual hashes.",
         argument="compare",
         flag="compare",
         group=COMPARE,

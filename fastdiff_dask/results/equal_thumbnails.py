@@ -20,7 +20,7 @@ __all__ = ["EqualThumbnails", "equal_thumbnails", "make_groups"]
 class EqualThumbnails(NamedTuple):
     """Images of one side that may be in pairs, by groups of equal thumbnails.
 
-    By another measure than MSE, equal thumbnails may be apart, so that each image is a group by itself.
+    By a measure that signatures do not bound, equal thumbnails may be apart, so that each image is a group by itself.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def equal_thumbnails(
     size = store.thumbnail_settings.block_size
     blocks = [block for g in store.generations for block in (g.a if side == "a" else g.b)]
     numbers = (np.array(blocks, np.int64)[:, None] * size + np.arange(size)).ravel()
-    if not value.is_mse or not len(numbers):
+    if not value.settings.by_signatures or not len(numbers):
         originals = np.unique(found)
         places = np.arange(len(originals))
         return EqualThumbnails(originals, np.ones(len(originals), np.uint8), originals, places, np.zeros_like(places))

@@ -43,7 +43,7 @@ class PairValue:
 
     @property
     def is_mse(self) -> bool:
-        """The measure is MSE, by which equal thumbnails are 0 apart."""
+        """The measure is MSE."""
         return self.settings.measure == "mse"
 
     @property

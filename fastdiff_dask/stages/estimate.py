@@ -24,6 +24,7 @@ from ..kernels.grid import SUB_BLOCK, pairs_within
 from ..kernels.hashes import DIGEST_BYTES, thumbnail_digests
 from ..kernels.kd_order import kd_order
 from ..kernels.signatures import leading_values, signature_length, signatures
+from ..kernels.similarity import SquaredErrorLimit
 from ..kernels.transforms import available_transforms
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.waves import run_in_waves
@@ -386,7 +387,7 @@ def _seconds_of_exact_pairs(
     timed = slice(None, None, -(-len(i) // 500))
     start = time.perf_counter()
     limit = settings.sse_limit(height, width)
-    listed_pairs(distinct, distinct, i[timed], j[timed], sse_limit=limit, transforms=transforms)
+    listed_pairs(distinct, distinct, i[timed], j[timed], limit=SquaredErrorLimit(limit), transforms=transforms)
     return near, (time.perf_counter() - start) / len(i[timed])
 
 

@@ -114,7 +114,7 @@ def images_to_plan(
     numbers = np.flatnonzero(of_side)
     digests = store.arrays.read_digests()[numbers]
     # a function of the user's may tell equal thumbnails apart from themselves, so each image is compared
-    if settings.measure != "mse":
+    if not settings.by_signatures:
         kept = np.flatnonzero(digests.any(axis=(1, 2)))
     else:
         kinds = None if keys is None else PairFilters.of(settings).kinds(keys[numbers])

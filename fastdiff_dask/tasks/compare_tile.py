@@ -15,6 +15,7 @@ from ..kernels.device import CPU, Device
 from ..kernels.grid import Axis, Tile, pairs_within
 from ..kernels.measures import Measure, apply_measure
 from ..kernels.pair_filters import Allowed, PairFilters
+from ..kernels.similarity import similarity_limit
 from ..kernels.transforms import available_transforms, lower_image_first
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
@@ -96,7 +97,7 @@ def _compare_tile(
     def compare(device: Device) -> tuple[PairWriter, SearchCounts]:
         writer, counts = PairWriter(comparison, parts[-1], task.number), SearchCounts()
         if measure is None:
-            found = _mse_pairs(store, settings, rows, columns, counts, device, allowed)
+            found = _bounded_pairs(store, settings, rows, columns, counts, device, allowed)
         else:
             found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
         if allowed is None or len(rows.images):
@@ -131,7 +132,7 @@ def _ascending(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([first, second, values, masks], axis=1)
 
 
-def _mse_pairs(
+def _bounded_pairs(
     store: Store,
     settings: CompareSettings,
     rows: StoredTileSide,
@@ -140,14 +141,14 @@ def _mse_pairs(
     device: Device,
     allowed: Allowed | None,
 ) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile by MSE."""
+    """Similar pairs of a tile by a measure that signatures bound."""
     height, width, channels = store.thumbnail_settings.shape
     return similar_tile_pairs(
         rows,
         columns,
         store.arrays.thumbnail_rows,
         shape=(height, width, channels),
-        limit=settings.sse_limit(height, width),
+        limit=similarity_limit(settings, height, width),
         transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
         counts=counts,
         device=device,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..kernels.exact_pairs import chunk_rows
 from ..kernels.grid import LARGEST_SIDE, SLOW_TILES, SUB_BLOCK, SUB_BLOCKS, UNKNOWN_SUB_BLOCK, choose_tile_side
 from ..kernels.kd_order import binned_order, kd_order
 from ..kernels.pair_filters import PairFilters
-from ..kernels.signatures import as_mirrored, leading_values
+from ..kernels.signatures import as_mirrored, leading_values, normalised_signatures
 from ..runtime.faults import retried
 from ..runtime.memory import sub_block_bytes, verify_bytes
 from ..storage.comparisons import Comparison
@@ -84,7 +85,7 @@ def plan_part(
         some = None if keys is None else keys[numbers]
         places = _order(store, settings, numbers, size, some)
         order, signatures = numbers[places], iter(())
-        if settings.measure == "mse":
+        if settings.by_signatures:
             signatures = _signatures(store, settings, order)
         comparison.write_order(part, name, order, signatures, None if some is None else some[places])
     comparison.record_part(part)
@@ -120,7 +121,7 @@ def _order(
 ) -> NDArray[np.int64]:
     """Order of some images in which neighbours are alike, as places among them; images with like keys stay together."""
     bins = None if keys is None else PairFilters.of(settings).bins(keys)
-    if settings.measure != "mse":
+    if not settings.by_signatures:
         return np.arange(len(images)) if bins is None else np.argsort(bins, kind="stable")
     some = [np.zeros((0, BOX_VALUES), np.float32)]
     some += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, images)]
@@ -130,11 +131,19 @@ def _order(
 
 def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> int:
     """Images in a sub-block that a function of the user's gets at once."""
-    return SUB_BLOCK if settings.measure == "mse" else chunk_rows(math.prod(thumbnails.shape))
+    return SUB_BLOCK if settings.by_signatures else chunk_rows(math.prod(thumbnails.shape))
 
 
 def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int64]) -> Iterator[Any]:
     """Signatures of some images, in their order, as they are compared, some at a time."""
+    shape = store.thumbnail_settings.shape
     for start in range(0, len(images), _ROWS):
-        rows = store.arrays.signature_rows(images[start : start + _ROWS])
-        yield as_mirrored(rows, *store.thumbnail_settings.shape) if settings.mirror else rows
+        numbers = images[start : start + _ROWS]
+        rows = store.arrays.signature_rows(numbers)
+        if settings.measure == "correlation":
+            rows = normalised_signatures(rows, partial(_thumbnails, store, numbers), shape)
+        yield as_mirrored(rows, *shape) if settings.mirror else rows
+
+
+def _thumbnails(store: Store, numbers: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return store.arrays.thumbnail_rows(numbers[places])

@@ -44,7 +44,7 @@ class StoredTileSide:
         self.cuts = [cut for cut in cuts if cut]
 
     def signatures(self) -> NDArray[np.float32]:
-        """Signatures of the images, (n, values) float32."""
+        """Signatures of the images as they are compared, (n, values) float32."""
         signatures = np.concatenate(
             [self._comparison.read_signatures(part, self._side, places) for part, places in self._pieces]
         )

@@ -17,6 +17,7 @@ from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, candidate_pai
 from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
 from fastdiff_dask.kernels.kd_order import kd_order
 from fastdiff_dask.kernels.signatures import as_mirrored, leading_values, signature_error, signatures
+from fastdiff_dask.kernels.similarity import SquaredErrorLimit
 from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
 from fastdiff_dask.kernels.transforms import apply_transform, available_transforms
 from fastdiff_dask.testing import reference_sse
@@ -54,7 +55,7 @@ def test_equals_the_reference_for_every_chunk_size(seed, m, n, chunk, triangular
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fastdiff_dask.kernels.exact_pairs._CHUNK", chunk)
         pairs = exact_pairs.similar_pairs(
-            a, b, sse_limit=limit, transforms=available_transforms(8, 8), triangular=triangular
+            a, b, limit=SquaredErrorLimit(limit), transforms=available_transforms(8, 8), triangular=triangular
         )
     wanted = [
         (i, j, errors[i, j]) for i, j in np.ndindex(errors.shape) if errors[i, j] <= limit and (i < j or not triangular)
@@ -142,11 +143,13 @@ def cascade(a, b, cuts_a, cuts_b, *, limit, transforms, counts=None):
         first, second, cuts_a, cuts_b, radius=radius, counts=counts or SearchCounts(), triangular=triangular
     ):
         if isinstance(i, range):
-            pairs = similar_pairs(a[i.start : i.stop], b[j.start : j.stop], sse_limit=limit, transforms=transforms)
+            pairs = similar_pairs(
+                a[i.start : i.stop], b[j.start : j.stop], limit=SquaredErrorLimit(limit), transforms=transforms
+            )
             pairs += [i.start, j.start, 0, 0]
             found.append(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs)
         else:
-            found.append(listed_pairs(a, b, i, j, sse_limit=limit, transforms=transforms))
+            found.append(listed_pairs(a, b, i, j, limit=SquaredErrorLimit(limit), transforms=transforms))
     pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
@@ -455,7 +458,9 @@ def test_what_was_skipped_is_not_similar(photo_like):
     counts = SearchCounts()
     options = {"limit": 1000 * 64 * 64, "transforms": transforms}
     pairs = cascade(images, images, cuts, cuts, counts=counts, **options)
-    dense = similar_pairs(images, images, sse_limit=1000 * 64 * 64, transforms=transforms, triangular=True)
+    dense = similar_pairs(
+        images, images, limit=SquaredErrorLimit(1000 * 64 * 64), transforms=transforms, triangular=True
+    )
     np.testing.assert_array_equal(pairs, dense)
     assert len(pairs) > 0
     assert counts.candidates + counts.dense < counts.pairs / 20

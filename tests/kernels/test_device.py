@@ -25,6 +25,7 @@ from fastdiff_dask.kernels import bounds_gpu, cuda, device
 from fastdiff_dask.kernels.bounds import SearchCounts, candidate_pairs
 from fastdiff_dask.kernels.bounds_gpu import candidate_pairs_gpu, search_side_gpu
 from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
+from fastdiff_dask.kernels.similarity import SquaredErrorLimit
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
 from fastdiff_dask.kernels.squared_errors_int8 import (
     integer_products,
@@ -407,7 +408,7 @@ def test_exact_comparison_by_integers(make, size, mirror):
     where = make()
     x, y = map(where.to_device, (a, b))
     for limit in (0, int(np.median(errors)), int(errors.max())):
-        wanted = similar_pairs(a, b, sse_limit=limit, transforms=transforms)
+        wanted = similar_pairs(a, b, limit=SquaredErrorLimit(limit), transforms=transforms)
         assert len(wanted) == np.count_nonzero(errors <= limit)
         options = {"sse_limit": limit, "transforms": transforms}
         found = where.to_host(similar_pairs_gpu(x, y, products=where.products, **options))
