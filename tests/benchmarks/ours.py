@@ -29,7 +29,9 @@ from fastdiff_dask.storage.store import Store
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Plan and compare all tiles; an earlier comparison at this threshold is removed first."""
-    comparison = Comparison(Store(str(options.where)), CompareSettings(similarity_threshold=options.threshold))
+    comparison = Comparison(
+        Store(str(options.where)), CompareSettings(similarity_threshold=options.threshold, measure=options.measure)
+    )
     shutil.rmtree(options.where / "arrays.zarr" / "comparisons" / comparison.name, ignore_errors=True)
     client = embedded_client(options.threads, "127.0.0.1:0")
     start = time.perf_counter()
@@ -90,6 +92,7 @@ def main() -> None:
     parser.add_argument("what", choices=["compare", "dense", "sgemm"])
     parser.add_argument("where", type=Path, nargs="?")
     parser.add_argument("--threshold", type=float, default=200.0)
+    parser.add_argument("--measure", default="mse", choices=("mse", "correlation"))
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
