@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .compat.fast_diff_py import FastDifPy
     from .project.find import find_duplicates
     from .results.clusters import Cluster
+    from .results.evaluation import Evaluation, evaluate
     from .results.result import Result
     from .runtime.workers import upload_package
     from .stages.estimate import Estimate
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cluster",
     "Estimate",
+    "Evaluation",
     "FastDifPy",
     "FastDiffError",
     "Result",
@@ -45,6 +47,7 @@ __all__ = [
     "StoreMismatchError",
     "UsageError",
     "__version__",
+    "evaluate",
     "find_duplicates",
     "pairwise_mse",
     "upload_package",
@@ -54,8 +57,10 @@ __all__ = [
 _HOMES = {
     "Cluster": "results.clusters",
     "Estimate": "stages.estimate",
+    "Evaluation": "results.evaluation",
     "FastDifPy": "compat.fast_diff_py",
     "Result": "results.result",
+    "evaluate": "results.evaluation",
     "find_duplicates": "project.find",
     "pairwise_mse": "stages.pairwise",
     "upload_package": "runtime.workers",

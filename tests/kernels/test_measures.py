@@ -327,7 +327,9 @@ def test_images_cannot_be_changed_by_the_function(photos, client):
 def test_what_is_no_function_is_refused_before_anything_is_read(photos):
     with fd.FastDifPy(photos.folder / "photos", store=photos.folder / "store") as db:
         for nonsense in ("SSIM", "", 3):
-            with pytest.raises(UsageError, match="use 'mse', 'correlation', 'ssim', 'hamming' or a function of two chunks"):
+            with pytest.raises(
+                UsageError, match="use 'mse', 'correlation', 'ssim', 'hamming' or a function of two chunks"
+            ):
                 db.find_pairs(compare=nonsense)
     assert not (photos.folder / "store").exists()
 

@@ -1,0 +1,105 @@
+"""Evaluation against known copies: figures by hand, forms of a truth, names of images."""
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastdiff_dask as fd
+from fastdiff_dask.errors import UsageError
+from fastdiff_dask.results.truth import name_images, read_truth
+
+
+def table(*pairs):
+    return pd.DataFrame(pairs, columns=["a", "b", "mse"])
+
+
+def test_figures_by_hand():
+    found = table(("1", "2", 0.0), ("1", "9", 10.0), ("4", "3", 20.0))
+    figures = fd.evaluate(found, {"1": ["2"], "3": ["4"], "5": ["6"]})
+    assert (figures.known, figures.found, figures.right) == (3, 3, 2)
+    assert figures.precision == figures.recall == figures.f1 == pytest.approx(2 / 3)
+    assert figures.average_precision == pytest.approx((1 + 2 / 3) / 3)
+    assert figures.wrong[["a", "b"]].to_numpy().tolist() == [["1", "9"]]
+    assert figures.missed[["a", "b"]].to_numpy().tolist() == [["5", "6"]]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=30), st.integers(0, 3))
+def test_average_precision_is_that_of_its_definition(rows, unfound):
+    found = table(*((f"a{n}", f"b{n}", float(value)) for n, (_, value) in enumerate(rows)))
+    truth = [[f"a{n}", f"b{n}"] for n, (right, _) in enumerate(rows) if right]
+    truth += [[f"c{n}", f"d{n}"] for n in range(unfound)]
+    if truth:
+        # each right pair, with the precision of all pairs that are at least as similar
+        wanted = 0.0
+        for right, value in rows:
+            nearer = [one for one, other in rows if other <= value]
+            wanted += right * sum(nearer) / len(nearer)
+        assert fd.evaluate(found, truth).average_precision == pytest.approx(wanted / len(truth))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pairs.csv", "a,b,kind\nx,y,half\nz,y,grey\nz,x,\n"),
+        ("clusters.csv", "path,cluster\nx,1\nq,2\ny,1\nz,1\n"),
+        ("list.json", json.dumps([["x", "y", "z"]])),
+        (
+            "pairs.json",
+            json.dumps(
+                [
+                    {"original": "x", "variant": "y"},
+                    {"original": "x", "variant": "z"},
+                    {"original": "y", "variant": "z"},
+                ]
+            ),
+        ),
+        ("copies.json", json.dumps({"x": ["y", ["z", 0.9]], "y": ["x", "z"], "z": []})),
+        (
+            "find.json",
+            json.dumps({"pairs": [{"a": "x", "b": "y"}], "clusters": [{"keep": "z", "low_quality": ["x", "y"]}]}),
+        ),
+    ],
+)
+def test_forms_of_a_truth(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    truth = read_truth(tmp_path / name)
+    assert sorted(zip(truth.a, truth.b, strict=True)) == [("x", "y"), ("x", "z"), ("y", "z")]
+
+
+def test_by_kind(tmp_path):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("a,b,kind\n1,2,half\n3,4,half\n5,6,grey\n")
+    kinds = fd.evaluate(table(("2", "1", 3.0), ("5", "6", 4.0)), truth).kinds
+    assert kinds.to_dict("index") == {
+        "grey": {"known": 1, "right": 1, "recall": 1.0},
+        "half": {"known": 2, "right": 1, "recall": 0.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "neither CSV nor JSON"), ("left,right\n1,2\n", "columns 'left', 'right'"), ("a,b\n", "no pair")],
+)
+def test_what_is_no_truth_is_told(tmp_path, text, message):
+    (tmp_path / "truth.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_truth(tmp_path / "truth.csv")
+    with pytest.raises(UsageError, match="No such file"):
+        read_truth(tmp_path / "nothing.csv")
+    with pytest.raises(UsageError, match="no pair and no cluster"):
+        read_truth(["x", "y"])
+
+
+def test_names_of_images():
+    images = ["/p/2023/x.jpg", "/p/2024/x.jpg", "/p/2024/y.jpg"]
+    truth = read_truth([["2023/x.jpg", "y.jpg"], ["2024/x.jpg", "gone.jpg"]])
+    named, unknown = name_images(truth, images)
+    assert named[["a", "b"]].to_numpy().tolist() == [["/p/2023/x.jpg", "/p/2024/y.jpg"]]
+    assert unknown == ["gone.jpg"]
+    with pytest.raises(UsageError, match="write more of its path"):
+        name_images(read_truth([["x.jpg", "y.jpg"]]), images)
+    named, _ = name_images(read_truth([["x.jpg", "y.jpg"]]), images, "/p/2024")
+    assert named.a.tolist() == ["/p/2024/x.jpg"]
