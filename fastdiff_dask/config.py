@@ -40,7 +40,7 @@ DEFAULT_BLOCK_SIZE = 1024
 # Files that an estimate reads.
 DEFAULT_SAMPLE = 200
 # By measure: below these, the values of altered copies stay as a rule.
-DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.05, "ssim": 0.1, "hamming": 10.0}
+DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 10.0}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
 _BY_SIGNATURES = ("mse", "correlation")
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).

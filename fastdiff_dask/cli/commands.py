@@ -17,7 +17,7 @@ from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import guide
 from .option_names import with_options
-from .store import dashboard, export, report, status
+from .store import dashboard, evaluate, export, report, status
 from .streams import check_output, keep_on_writing
 
 __all__ = ["commands", "main"]
@@ -40,7 +40,21 @@ def commands() -> None:
     """Find duplicate and similar images by comparing all with all, exactly."""
 
 
-for command in (find, compare, estimate, status, dashboard, report, export, apply, undo, decisions, difpy, guide):
+for command in (
+    find,
+    compare,
+    estimate,
+    status,
+    dashboard,
+    report,
+    export,
+    evaluate,
+    apply,
+    undo,
+    decisions,
+    difpy,
+    guide,
+):
     commands.add_command(command)
 
 

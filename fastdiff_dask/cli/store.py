@@ -1,4 +1,4 @@
-"""The commands that look at a store: status, dashboard, report, export."""
+"""The commands that look at a store: status, dashboard, report, export, evaluate."""
 
 import json
 import shutil
@@ -162,3 +162,42 @@ def report(
     shown = write_report(opened, result, output, limit=LIMIT if limit is None else limit, rules=keep)
     remember_shown(opened.url, every)
     click.echo(f"{counted(shown, 'cluster')} in {output}: {describe_result(result, chosen.shown_at)}")
+
+
+@click.command()
+@click.argument("store")
+@click.argument("truth")
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write all figures, wrong and missed pairs; - for the screen."
+)
+@_chosen_result
+def evaluate(
+    store: str,
+    truth: str,
+    json_file: str | None,
+    threshold: float | None,
+    comparison: str | None,
+    verdict: tuple[str, ...],
+) -> None:
+    """Compare the pairs found in STORE with the known copies in TRUTH: precision, recall, and each kind.
+
+    TRUTH is a CSV file with the columns a, b and optionally kind, or path and cluster; or a JSON file: a list of pairs
+    or of clusters, each file with its copies, or what find --json wrote. A name in it is a path, or the end of one.
+    """
+    from ..outputs.evaluation import print_evaluation, write_figures
+    from ..outputs.terminal import describe_result
+    from ..project.locations import absolute_store
+    from ..results.evaluation import evaluate_stored
+    from ..results.stored import choose_stored
+    from ..storage.store import Store
+
+    verdicts = check_verdicts(verdict)
+    opened = Store(absolute_store(store))
+    chosen = choose_stored(opened, comparison, threshold)
+    result = chosen.collect().with_verdict(verdicts)
+    figures = evaluate_stored(opened, result, truth)
+    if json_file is not None:
+        write_figures(figures, json_file)
+    if json_file != "-":
+        print_evaluation(figures)
+        click.echo(f"Result: {describe_result(result, chosen.shown_at)}")

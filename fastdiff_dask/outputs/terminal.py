@@ -1,12 +1,11 @@
 """Text for a terminal: results, estimates, removal plans and their outcomes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from ..results.result import Result
 from ..results.values import PairValue
 from ..stages.estimate import Estimate
 from ..text import counted, printable, with_unit
+from .console import first_lines, open_console
 
 if TYPE_CHECKING:
     from ..actions.decisions import Apart
@@ -47,20 +47,6 @@ _BECAME = {
     "symlink": "replaced by symbolic links",
     "undo": "brought back",
 }
-_T = TypeVar("_T")
-
-
-def _console(to_stderr: bool = False) -> Console:
-    console = Console(stderr=to_stderr, highlight=False)
-    # a file has no width to fold lines at
-    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=10_000)
-
-
-def _first_lines(items: Sequence[_T], most: int, line: Callable[[_T], str], rest: str = "more") -> Iterator[str]:
-    """Describe the first items, a line each, and the number of the others."""
-    yield from map(line, items[:most])
-    if len(items) > most:
-        yield f"… and {len(items) - most} {rest}"
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -80,14 +66,14 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     to_stderr
         Print to standard error, where standard output is taken.
     """
-    console = _console(to_stderr)
+    console = open_console(to_stderr)
     if result.clusters:
         console.print(_clusters_table(result))
     left_out = len(result.clusters) - _SHOWN_CLUSTERS
     if left_out > 0:
         console.print(Text(f"… and {left_out} more clusters{remedy}"))
     errors = list(result.errors.itertuples())
-    lines = _first_lines(
+    lines = first_lines(
         errors,
         _SHOWN_ERRORS,
         lambda row: f"not compared: {printable(row.path)}: {printable(row.error)}",
@@ -106,6 +92,10 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     console.print(summary)
     if len(result.verdicts.verdicts):
         console.print(f"The pairs by verdict: {describe_verdicts(result.verdict_counts)}")
+    if result.groups.two_sides:
+        copied = result.copied_verdicts
+        found = f": {describe_verdicts(copied)}" if copied else ""
+        console.print(f"Of the images of side b, {sum(copied.values())} have a copy on side a{found}")
     console.print(
         f"{counted(result.files['found'], 'file')} below the folders: {compared} compared, "
         f"{counted(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
@@ -121,7 +111,7 @@ def _clusters_table(result: Result) -> Table:
     for heading in ("pixels", "bytes", result.value.title, "turned"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    clusters = result.clusters[:_SHOWN_CLUSTERS]
+    clusters = result.clusters_by_verdict()[:_SHOWN_CLUSTERS]
     named = result.among([path for one in clusters for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])])
     for cluster in clusters:
         _add_cluster(table, named, cluster)
@@ -226,7 +216,7 @@ def _duration(seconds: float) -> str:
 
 def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
     """Print the images that may go, and the duplicates that stay; `identical` is the option for equal files alone."""
-    console = _console()
+    console = open_console()
     if plan.chosen:
         table = Table(box=box.SIMPLE_HEAD)
         for name in ("remove", "keep", "why"):
@@ -240,7 +230,7 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
         console.print(table)
     if len(plan.chosen) > _SHOWN_FILES:
         console.print(f"… and {len(plan.chosen) - _SHOWN_FILES} more")
-    lines = _first_lines(
+    lines = first_lines(
         plan.skipped,
         _SHOWN_FILES,
         lambda one: f"{printable(one.path)} {'stay' if one.path.endswith(' images') else 'stays'}: {one.reason}",
@@ -286,7 +276,7 @@ def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
         If any file stays.
     """
     stays = [one for one in outcomes if one.reason is not None]
-    for line in _first_lines(
+    for line in first_lines(
         stays, _SHOWN_FILES, lambda one: f"{printable(one.path)} stays: {printable(str(one.reason))}"
     ):
         print(line)
@@ -318,5 +308,5 @@ def describe_journal(journal: "Journal") -> str:
 def print_undo_plan(journal: "Journal") -> None:
     """Print the files that an undo brings back."""
     paths = [line["path"] for line in journal.actions if "trashed" not in line]
-    for line in _first_lines(paths, _SHOWN_FILES, printable):
+    for line in first_lines(paths, _SHOWN_FILES, printable):
         print(f"  {line}")

@@ -1,16 +1,22 @@
 """Evaluation: how well found pairs agree with known copies."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
+from ..storage.schema import FILE_NAME
+from ..storage.store import Store
+from ..urls import full_path
+from .result import Result
 from .truth import Truth, name_images, read_truth
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "evaluate_stored"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,14 @@ def evaluate(pairs: pd.DataFrame, truth: Truth, *, images: Iterable[str] | None 
         missed=missed.reset_index(drop=True),
         unknown=unknown,
     )
+
+
+def evaluate_stored(store: Store, result: Result, truth: str) -> Evaluation:
+    """Compare a result of a store with the known copies in a file, whose names are those of images in the store."""
+    frame = store.read_images([*FILE_NAME, "current"])
+    paths = [full_path(row.root, row.path, row.path_bytes) for row in frame[frame.current].itertuples()]
+    pairs = pd.concat([result.pairs.iloc[:0], *result.iter_pairs()], ignore_index=True)
+    return evaluate(pairs, truth, images=paths, folder=os.fspath(Path(truth).resolve().parent))
 
 
 def _average_precision(values: Any, right: Any, known: int) -> float:

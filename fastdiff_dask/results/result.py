@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..config import check_verdicts
+from ..config import BY_CERTAINTY, VERDICT_NAMES, check_verdicts
 from ..kernels.transforms import lowest_transforms
 from ..storage.verdicts import Verdicts
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
@@ -188,6 +188,19 @@ class Result:
         rows = list(self.images.itertuples())
         return sorted(make_cluster((rows[i] for i in part), self.groups.two_sides) for part in self.connected())
 
+    def clusters_by_verdict(self) -> list[Cluster]:
+        """Clusters, those first whose least certain verdict against the image to keep is most certain; else by path."""
+        if not self.clusters:
+            return []
+        certainty = np.argsort([VERDICT_NAMES.index(name) for name in BY_CERTAINTY])
+        kept = np.repeat(
+            [self._rows[one.keep][0] for one in self.clusters], [len(one.low_quality) for one in self.clusters]
+        )
+        others = np.array([self._rows[path][-1] for one in self.clusters for path in one.low_quality])
+        starts = np.cumsum([0, *(len(one.low_quality) for one in self.clusters[:-1])])
+        worst = np.maximum.reduceat(certainty[self.verdicts.codes(kept, others)], starts)
+        return [self.clusters[place] for place in np.argsort(worst, kind="stable").tolist()]
+
     def connected(self) -> list[NDArray[np.int64]]:
         """Give the rows of `images` of each cluster, in no particular order.
 
@@ -212,6 +225,16 @@ class Result:
     def verdict_counts(self) -> dict[str, int]:
         """Numbers of all similar pairs by their verdict, the most certain first."""
         return count_verdicts(self.groups, self.verdicts)
+
+    @cached_property
+    def copied_verdicts(self) -> dict[str, int]:
+        """Numbers of the images of side b that are in a pair, by the most certain verdict of their pairs.
+
+        If side a trains a model and side b tests it, these images leak from one to the other.
+        """
+        pairs = self.pairs
+        best = pairs.verdict.map(BY_CERTAINTY.index).groupby(pairs.b).min().value_counts().sort_index()
+        return {BY_CERTAINTY[code]: int(number) for code, number in best.items()}
 
     def with_verdict(self, names: str | Iterable[str]) -> "Result":
         """Give the result of the pairs with some verdicts alone, and the clusters that these pairs make.

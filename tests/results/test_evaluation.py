@@ -103,3 +103,41 @@ def test_names_of_images():
         name_images(read_truth([["x.jpg", "y.jpg"]]), images)
     named, _ = name_images(read_truth([["x.jpg", "y.jpg"]]), images, "/p/2024")
     assert named.a.tolist() == ["/p/2024/x.jpg"]
+
+
+def test_on_the_command_line(run, tmp_path, simulated):
+    store, truth = tmp_path / "store", tmp_path / "photos" / "truth.csv"
+    assert run("find", tmp_path / "photos", "--store", store)[0] == 0
+    rows = [f"{copy.name},{original.name},made" for copy, original in simulated.duplicates.items()]
+    truth.write_text("\n".join(["a,b,kind", *rows, "picture_00010.jpg,picture_00011.jpg,other", "gone.jpg,x.jpg,"]))
+    code, out, _ = run("evaluate", store, truth, "--json", tmp_path / "figures.json")
+    assert code == 0
+    assert "5 of 6 known pairs found, and 0 others: precision 100.0 %, recall 83.3 %" in out
+    assert "missed: " in out
+    assert "2 names of the truth are no images here: gone.jpg, x.jpg" in out
+    assert "Result: MSE ≤ 200 with rotations" in out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["kinds"] == [
+        {"kind": "made", "known": 5, "right": 5, "recall": 1.0},
+        {"kind": "other", "known": 1, "right": 0, "recall": 0.0},
+    ]
+    # fewer pairs by a lower threshold and by a verdict
+    assert "0 of 6 known pairs" in run("evaluate", store, truth, "--threshold", 0, "--verdict", "similar")[1]
+    assert json.loads(run("evaluate", store, truth, "--json", "-", "--verdict", "same-file")[1])["right"] == 0
+    code, _, err = run("evaluate", store, tmp_path / "nothing.csv")
+    assert (code, err.count("\n")) == (2, 1)
+    assert run("evaluate", store, truth, "--json", tmp_path / "no" / "folder.json")[0] == 2
+
+
+def test_leaks_between_two_sides(run, tmp_path, simulated):
+    test = tmp_path / "test"
+    test.mkdir()
+    for number, (copy, original) in enumerate(simulated.duplicates.items()):
+        copy.rename(test / copy.name)
+        if number == 0:
+            (test / "same.jpg").write_bytes(original.read_bytes())
+    _, out, _ = run("find", tmp_path / "photos", "--against", test, "--store", tmp_path / "store")
+    assert "Of the images of side b, 6 have a copy on side a: 1 same file, 5 same picture" in out
+    (tmp_path / "empty").mkdir()
+    _, out, _ = run("find", tmp_path / "photos", "--against", tmp_path / "empty", "--store", tmp_path / "other")
+    assert "Of the images of side b, 0 have a copy on side a\n" in out
