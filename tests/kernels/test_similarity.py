@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.correlation import covariance, distance
 
 from fastdiff_dask.kernels.bounds import SearchCounts
 from fastdiff_dask.kernels.cascade import similar_tile_pairs
@@ -31,19 +32,9 @@ def two_loops(a, b, transforms):
         for y in b:
             products = {t: covariance(apply_transform(x[None], t)[0], y) for t in transforms}
             largest = max(products.values())
-            scale = math.sqrt(covariance(x, x)) * math.sqrt(covariance(y, y))
-            distance = min(max(1 - largest / scale, 0), 2) if scale else 1.0
-            rows.append((round(distance * 2**40) / 2**40, sum(1 << t for t, p in products.items() if p == largest)))
+            best = sum(1 << t for t, product in products.items() if product == largest)
+            rows.append((distance(largest, x, y), best))
     return rows
-
-
-def covariance(x, y):
-    """n² times the covariance of two images, each less the mean of its channel."""
-    pixels, total = x.shape[0] * x.shape[1], 0
-    for c in range(x.shape[2]):
-        u, v = x[..., c].ravel().tolist(), y[..., c].ravel().tolist()
-        total += pixels * sum(p * q for p, q in zip(u, v, strict=True)) - sum(u) * sum(v)
-    return total
 
 
 def pictures(rng, count, height, width):
