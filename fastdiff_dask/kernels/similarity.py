@@ -94,7 +94,7 @@ def correlation_distances(errors: Any, a: Moments, b: Moments, pixels: int) -> A
     a, b
         Moments of the images, in shapes that broadcast to that of `errors`.
     pixels
-        h · w.
+        Pixels of an image: h · w.
 
     Returns
     -------
