@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 from distributed import Client
@@ -23,6 +24,10 @@ from fastdiff_dask.images.decoder_pool import close_readers
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.testing import SimulatedPhotos, simulate_images
+
+# a busy machine is no fault of a test
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 collect_ignore = ["benchmarks", "support"]
 pytest_plugins = ["support.browser", "support.command_line"]

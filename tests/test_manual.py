@@ -127,6 +127,8 @@ class Place:
                 self._make_store(place, self.names[name])
         for name in ("ca.pem", "cert.pem", "key.pem"):
             Path(name).touch()
+        Path("truth.csv").write_text("a,b\nPictures/copy_00000.jpg,Pictures/picture_00000.jpg\n")
+        Path("truth.json").write_text(json.dumps([["Pictures/copy_00000.jpg", "Pictures/picture_00000.jpg"]]))
         # what the report exports if nothing is marked
         Path("decisions.json").write_text(json.dumps({"format": FORMAT, "marks": [], "not_duplicates": []}))
 

@@ -13,6 +13,7 @@ from ..storage.store import Store
 from .clusters import Cluster, make_cluster
 from .collect import shown_paths
 from .dask_collections import images_frame
+from .keep_order import with_origins
 
 __all__ = ["collect_hash_clusters"]
 
@@ -63,6 +64,7 @@ def collect_hash_clusters(store: Store, client: Client, roots: list[Root]) -> li
         return []
     rows = _compute(client, readable[_COLUMNS][readable[HASH_KEY].isin(found.index.to_list())])
     rows.index = pd.Index(shown_paths(rows, roots), dtype=object)  # pandas' own strings hold no surrogates
+    rows = with_origins(rows, {})  # nobody looked at pairs here
     return sorted(make_cluster(group.itertuples(), store.two_sides) for _, group in rows.groupby(HASH_KEY))
 
 

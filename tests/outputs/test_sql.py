@@ -410,7 +410,7 @@ def test_the_password_is_nowhere(db, server, tmp_path, run, way, monkeypatch, ca
     else:
         code, out, err = run(*arguments)
         assert (code, err) == (0, "")
-        assert out == "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\n"
+        assert out.startswith("Wrote images: 8, pairs: 4, clusters: 5, errors: 2\n")
         if way != "address":
             code, out, err = run(*arguments[:2], plain.replace(name, "diff_none"), *arguments[3:])
             assert code == 2
@@ -437,5 +437,5 @@ def test_the_password_can_be_asked_for(db, server, run, monkeypatch):
     monkeypatch.setattr("click.termui.hidden_prompt_func", lambda prompt: mariadb.PASSWORD)
     plain = f"mysql+pymysql://{mariadb.USER}@127.0.0.1:{server.port}/diff_asked"
     code, out, err = run("export", db.store_url, plain, "--ask-password")
-    assert (code, out) == (0, "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\n")
+    assert (code, out.splitlines()[0]) == (0, "Wrote images: 8, pairs: 4, clusters: 5, errors: 2")
     assert mariadb.PASSWORD not in err

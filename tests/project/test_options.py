@@ -532,7 +532,7 @@ def test_without_thumbnails_that_is_said(tmp_path, finished):
 
 @pytest.mark.parametrize("value", ["foo", "", "MSE"])
 def test_measures_that_there_are_not(value):
-    with pytest.raises(fd.UsageError, match="; use 'mse', 'ssim', 'hamming'"):
+    with pytest.raises(fd.UsageError, match="; use 'mse', 'correlation', 'ssim', 'hamming'"):
         Settings(sl_compare=value)
 
 
