@@ -7,6 +7,7 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `project`: one project; its options, its client, its stages one after the other.
 - `outputs`: terminal, progress bars, report, plots, tables, JSON, SQL.
 - `actions`: the images that may go; removal and undo.
+  `evaluation`, beside it: scores against known copies, and calibration.
 - `results`: similar pairs, groups of equal thumbnails, clusters, the image to keep.
 - `stages`: index, thumbnails, comparison, as a client submits them; its docstring tells the journey of an image.
   `dashboard`, beside it: the live page of a store.
@@ -15,7 +16,7 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `storage`: the store on disk; its files, locks, plans, and the work that is pending.
 - `kernels`: arrays in, arrays out; distances, bounds, hashes, on NumPy or CuPy.
   `images`, beside it: a picture file becomes metadata and a thumbnail.
-- The rooms at the top: `urls` and `testing`, `config`, `extras`, `text`, `errors`.
+- The rooms at the top: `testing`, `urls`, `user_functions`, `local_files`, `config`, `extras`, `text`, `errors`.
 
 The public names are imported when they are asked for, see `__all__`.
 """
@@ -28,9 +29,9 @@ from .errors import FastDiffError, StoreLockedError, StoreMismatchError, UsageEr
 
 if TYPE_CHECKING:
     from .compat.fast_diff_py import FastDifPy
+    from .evaluation.scores import Evaluation, evaluate
     from .project.find import find_duplicates
     from .results.clusters import Cluster
-    from .results.evaluation import Evaluation, evaluate
     from .results.result import Result
     from .runtime.workers import upload_package
     from .stages.estimate import Estimate
@@ -57,10 +58,10 @@ __all__ = [
 _HOMES = {
     "Cluster": "results.clusters",
     "Estimate": "stages.estimate",
-    "Evaluation": "results.evaluation",
+    "Evaluation": "evaluation.scores",
     "FastDifPy": "compat.fast_diff_py",
     "Result": "results.result",
-    "evaluate": "results.evaluation",
+    "evaluate": "evaluation.scores",
     "find_duplicates": "project.find",
     "pairwise_mse": "stages.pairwise",
     "upload_package": "runtime.workers",

@@ -11,6 +11,7 @@ from .errors import UsageError
 __all__ = [
     "BY_CERTAINTY",
     "DEFAULT_BLOCK_SIZE",
+    "DEFAULT_COPIED",
     "DEFAULT_SAMPLE",
     "DEFAULT_THRESHOLDS",
     "NOT_LOOKED_AT",
@@ -39,6 +40,8 @@ __all__ = [
 DEFAULT_BLOCK_SIZE = 1024
 # Files that an estimate reads.
 DEFAULT_SAMPLE = 200
+# Images that a calibration copies.
+DEFAULT_COPIED = 100
 # By measure: below these, the values of altered copies stay as a rule.
 DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 10.0}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.

@@ -1,15 +1,27 @@
-"""Helpers for tests, also of users: photo-like images with known duplicates, and the two-loop reference of the MSE."""
+"""Helpers for tests, also of users: pictures with known or edited copies, and the two-loop reference of the MSE."""
 
+import csv
 import os
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
-__all__ = ["SimulatedPhotos", "reference_sse", "simulate_images", "simulate_photo"]
+from .images.edited_copies import KINDS, make_edited_copy
+
+__all__ = [
+    "KINDS",
+    "SimulatedPhotos",
+    "make_edited_copy",
+    "reference_sse",
+    "simulate_images",
+    "simulate_photo",
+    "write_edited_copies",
+]
 
 
 class SimulatedPhotos(NamedTuple):
@@ -118,6 +130,49 @@ def _simulate_exif(number: int) -> Image.Exif:
     taken = datetime(2024, 1, 1) + timedelta(hours=5 * number)
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken.strftime("%Y:%m:%d %H:%M:%S")
     return exif
+
+
+def write_edited_copies(
+    pictures: Iterable[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
+    *,
+    kinds: Iterable[str] = tuple(KINDS),
+    longest: int = 512,
+    seed: int = 0,
+) -> Path:
+    """Write an edited copy of each kind of some pictures as JPEG files, and the truth of them.
+
+    Parameters
+    ----------
+    pictures
+        The files.
+    folder
+        Where to write; made if need be.
+    kinds
+        Names of `KINDS`.
+    longest
+        Pixels of the longer side at which pictures are edited, at most.
+    seed
+        Seed of everything random.
+
+    Returns
+    -------
+    A file truth.csv in the folder: original, variant, kind; as ``fastdiff-dask evaluate`` takes it.
+    """
+    target, names = Path(folder), tuple(kinds)
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "truth.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.writer(file)
+        rows.writerow(("original", "variant", "kind"))
+        for number, path in enumerate(map(Path, pictures)):
+            with Image.open(path) as image:
+                picture = ImageOps.exif_transpose(image).convert("RGB")
+            picture.thumbnail((longest, longest))
+            for kind in names:
+                copy = target / f"{number:05d} {path.stem} {kind}.jpg"
+                make_edited_copy(picture, kind, seed + number).save(copy, quality=KINDS[kind].quality)
+                rows.writerow((path.absolute(), copy.absolute(), kind))
+    return target / "truth.csv"
 
 
 def reference_sse(

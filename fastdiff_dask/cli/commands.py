@@ -17,7 +17,7 @@ from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import guide
 from .option_names import with_options
-from .store import dashboard, evaluate, export, report, status
+from .store import calibrate, dashboard, evaluate, export, report, status
 from .streams import check_output, keep_on_writing
 
 __all__ = ["commands", "main"]
@@ -49,6 +49,7 @@ for command in (
     report,
     export,
     evaluate,
+    calibrate,
     apply,
     undo,
     decisions,

@@ -1,4 +1,4 @@
-"""The commands that look at a store: status, dashboard, report, export, evaluate."""
+"""The commands that look at a store: status, dashboard, report, export, evaluate, calibrate."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import BY_CERTAINTY, check_verdicts
+from ..config import BY_CERTAINTY, DEFAULT_COPIED, check_verdicts
 from ..text import counted
 
 if TYPE_CHECKING:
@@ -184,10 +184,10 @@ def evaluate(
     TRUTH is a CSV file with the columns a, b and optionally kind, or path and cluster; or a JSON file: a list of pairs
     or of clusters, each file with its copies, or what find --json wrote. A name in it is a path, or the end of one.
     """
+    from ..evaluation.scores import evaluate_stored
     from ..outputs.evaluation import print_evaluation, write_figures
     from ..outputs.terminal import describe_result
     from ..project.locations import absolute_store
-    from ..results.evaluation import evaluate_stored
     from ..results.stored import choose_stored
     from ..storage.store import Store
 
@@ -201,3 +201,33 @@ def evaluate(
     if json_file != "-":
         print_evaluation(figures)
         click.echo(f"Result: {describe_result(result, chosen.shown_at)}")
+
+
+@click.command()
+@click.argument("store")
+@click.option(
+    "--sample", type=int, metavar="N", default=DEFAULT_COPIED, show_default=True, help="Images of STORE to copy."
+)
+@click.option(
+    "--kinds", metavar="KIND", multiple=True, help="Kinds of copies; may be repeated, or several with commas."
+)
+@click.option("--json", "json_file", metavar="FILE", help="Write the figures; - for the screen.")
+@click.option("--plot", metavar="FILE", help="Draw the figures as a PNG file.")
+def calibrate(store: str, sample: int, kinds: tuple[str, ...], json_file: str | None, plot: str | None) -> None:
+    """Show which threshold finds which copies in STORE, and how many wrong pairs.
+
+    Copies are made of some of its pictures, in memory: resized, saved again, turned, cropped, brighter and so on. They
+    are compared with all images in STORE. A stopped run goes on, and the same run gives the same figures.
+    """
+    from ..outputs.calibration import print_calibration, write_calibration
+    from ..outputs.plots import draw_calibration
+    from ..project.calibrate import calibrate_store, check_kinds
+    from ..project.locations import absolute_store
+
+    figures = calibrate_store(absolute_store(store), sample, check_kinds(kinds))
+    if plot is not None:
+        draw_calibration(figures, plot)
+    if json_file is not None:
+        write_calibration(figures, json_file)
+    if json_file != "-":
+        print_calibration(figures)

@@ -12,7 +12,7 @@ from ..config import check_shift
 from ..errors import FastDiffError, UsageError
 from ..extras import need
 from ..text import one_line
-from .user_functions import function_name, shown_name
+from ..user_functions import function_name, shown_name
 
 __all__ = [
     "DIGEST_BYTES",

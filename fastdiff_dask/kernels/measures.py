@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..errors import FastDiffError, UsageError
 from ..extras import need
 from ..text import one_line
+from ..user_functions import function_name, shown_name
 from .transforms import Transform, apply_transform, best_transforms
-from .user_functions import function_name, shown_name
 
 __all__ = [
     "Measure",

@@ -1,18 +1,16 @@
 """Text and JSON of an evaluation."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import UsageError
-from ..results.evaluation import Evaluation
-from ..storage.local_files import replaced_file
+from ..evaluation.scores import Evaluation
 from ..text import counted, printable
 from .console import first_lines, open_console
+from .json_file import write_texts
 
 __all__ = ["print_evaluation", "write_figures"]
 
@@ -54,19 +52,5 @@ def _pair_line(name: str) -> Any:
 
 
 def write_figures(figures: Evaluation, path: str) -> None:
-    """Write all figures as JSON; ``-`` is standard output.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be written.
-    """
-    text = json.dumps(figures.to_dict(), indent=1) + "\n"
-    if path == "-":
-        print(text, end="")
-        return
-    try:
-        with replaced_file(Path(path).resolve()) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {printable(path)}: {error.strerror}; name another file") from None
+    """Write all figures as JSON; ``-`` is standard output."""
+    write_texts([json.dumps(figures.to_dict(), indent=1) + "\n"], path)

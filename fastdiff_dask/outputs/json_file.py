@@ -1,7 +1,8 @@
 """The JSON file of a result, equal byte by byte for equal results."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pyarrow.parquet as pq
 
 from ..errors import UsageError
 from ..kernels.transforms import lowest_transforms
+from ..local_files import replaced_file
 from ..results.clusters import Cluster
 from ..results.result import Result
-from ..storage.local_files import replaced_file
 from ..storage.verdicts import VERDICT_NAMES
+from ..text import printable
 
-__all__ = ["write_json", "write_pairs"]
+__all__ = ["write_json", "write_pairs", "write_texts"]
 
 # Pairs that are written at once.
 _PART = 1 << 18
@@ -43,21 +45,38 @@ def write_json(result: Result, path: str) -> None:
         If the file cannot be written.
     """
     beside = None if result.pairs_complete or path == "-" else Path(path).resolve().with_suffix(".pairs.parquet")
-    pieces = (text.encode() for text in _json_texts(result, beside))
+    if beside is not None:
+        with _writing(path):
+            write_pairs(result, beside)
+    write_texts(_json_texts(result, beside), path)
+
+
+def write_texts(texts: Iterable[str], path: str) -> None:
+    """Write texts one after the other into a file, which is replaced; ``-`` is standard output.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
     if path == "-":
-        for piece in pieces:
-            print(piece.decode(), end="")
+        for text in texts:
+            print(text, end="")
         return
-    try:
+    with _writing(path):
         target = Path(path).resolve()  # the target of a link is replaced, the link stays
         # a pipe or a device must not be replaced by a file
         replaceable = not target.exists() or target.is_file()
-        if beside is not None:
-            write_pairs(result, beside)
         with replaced_file(target) if replaceable else target.open("wb") as file:
-            file.writelines(pieces)
+            file.writelines(text.encode() for text in texts)
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file") from None
+        raise UsageError(f"cannot write {printable(path)}: {error.strerror}; name another file") from None
 
 
 def _cluster_json(cluster: Cluster) -> dict[str, Any]:

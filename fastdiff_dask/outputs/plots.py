@@ -16,21 +16,23 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from ..errors import FastDiffError, UsageError
+from ..evaluation.calibration import Calibration
 from ..extras import need
+from ..images.edited_copies import PLAIN_KINDS
 from ..images.preview import read_listed
 from ..kernels.transforms import Transform, apply_transform
+from ..local_files import replaced_file
 from ..results.result import Result
 from ..runtime.faults import retried
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.thumbnails import end_readers
-from ..storage.local_files import replaced_file
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import full_path
 
-__all__ = ["check_plots", "draw_plots"]
+__all__ = ["check_plots", "draw_calibration", "draw_plots"]
 
 # Pixels of the longer side of an image in a plot, and pairs that one task draws.
 _SHOWN, _AT_ONCE = 480, 8
@@ -240,3 +242,40 @@ def _draw(
     with warnings.catch_warnings(), replaced_file(Path(pair.target)) as file:
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of letters that the font lacks
         figure.savefig(file, format="png")
+
+
+def draw_calibration(figures: Calibration, path: str) -> None:
+    """Draw the recall of each kind of copies over the threshold, and the number of wrong pairs, a panel a measure.
+
+    Raises
+    ------
+    UsageError
+        If Matplotlib is missing, or the file cannot be written.
+    """
+    need("matplotlib", "Matplotlib", "plot")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 7), dpi=100, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    for number, (measure, title) in enumerate((("mse", "MSE"), ("correlation", "correlation distance"))):
+        axes = figure.add_subplot(1, 2, number + 1)
+        recall, wrong = figures.recall[measure], figures.wrong[measure].sum()
+        for place, (kind, row) in enumerate(recall.iterrows()):
+            line = "-" if place < 10 else "--" if place < 20 else ":"
+            width = 2.5 if kind in PLAIN_KINDS else 1.2
+            axes.plot(recall.columns, 100 * row, line, color=f"C{place % 10}", label=str(kind), linewidth=width)
+        axes.set(xscale="log", xlabel=f"threshold, {title}", ylabel="copies found, %", ylim=(-2, 102))
+        counts = axes.twinx()
+        counts.plot(wrong.index, wrong.to_numpy(), color="black", marker="x", linestyle="none")
+        counts.set(ylabel=f"wrong pairs (×) of {figures.pairs}", ylim=(0, max(1, 1.05 * float(wrong.max()))))
+        suggested = figures.suggested(measure)
+        if suggested is not None and suggested > 0:
+            axes.axvline(suggested, color="grey")
+            axes.set_title(f"99 % of the plain copies (thick) and no wrong pair at {suggested:g}")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
+    try:
+        with replaced_file(Path(path).resolve()) as file:
+            figure.savefig(file, format="png")
+    except OSError as error:
+        raise UsageError(f"cannot write {printable(path)}: {error.strerror}; name another file") from None

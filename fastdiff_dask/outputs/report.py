@@ -22,10 +22,10 @@ from ..actions.removal_plan import plan_removals
 from ..config import BY_CERTAINTY, SIMILAR, VERDICT_NAMES, check_whole
 from ..errors import UsageError
 from ..kernels.transforms import Transform, lowest_transforms
+from ..local_files import replaced_file
 from ..results.keep_order import best_first
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
-from ..storage.local_files import replaced_file
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import is_url

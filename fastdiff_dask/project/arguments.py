@@ -10,7 +10,7 @@ from ..config import aspect_factor, default_threshold
 from ..errors import UsageError
 from ..kernels.hashes import HashSettings
 from ..kernels.measures import Measure, resolve_measure
-from ..kernels.user_functions import check_sendable
+from ..user_functions import check_sendable
 from .options import ClientOptions, Settings, declarations, excluded_by, renamed
 
 __all__ = [

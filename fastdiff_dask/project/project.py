@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_SAMPLE, check_flag, check_verdicts
+from ..config import DEFAULT_COPIED, DEFAULT_SAMPLE, check_flag, check_verdicts
 from ..errors import UsageError
 from ..results.collect import collect_errors
 from ..stages.estimate import Estimate, check_sample, estimate_job
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
+    from ..evaluation.calibration import Calibration
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
     from ..results.keep_rules import KeepRules
@@ -225,6 +226,34 @@ class Project(Job):
         rules, verdicts = _keep_rules(keep, prefer, protect), _verdicts(verdict)
         shown, result = LIMIT if limit is None else limit, self.result(similarity).with_verdict(verdicts)
         return write_report(self.store, result, name_of("path", path), limit=shown, rules=rules)
+
+    def calibrate(self, sample: int = DEFAULT_COPIED, kinds: str | Sequence[str] = ()) -> "Calibration":
+        """Make known copies of some images, and measure up to which threshold they are found, and how many wrong pairs.
+
+        The copies are compared with all images of the collection, by MSE and by correlation. What was measured is in
+        the store: called again, it goes on, and gives the same figures.
+
+        Parameters
+        ----------
+        sample
+            Images to copy, the same ones in each call.
+        kinds
+            Kinds of copies, see `testing.KINDS`; by default all. Several, or a text with commas.
+
+        Returns
+        -------
+        The figures, see `evaluation.calibration.Calibration`.
+
+        Raises
+        ------
+        UsageError
+            If images were not read yet, or an argument cannot be used.
+        """
+        from .calibrate import calibrate, check_kinds
+
+        wanted = check_kinds(kinds)
+        with self._stage("calibrate"):
+            return calibrate(self.store, self.client, sample, wanted, self._bar)
 
     # -- what may go -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StoreMismatchError, UsageError
-from ..storage.local_files import replace_file
+from ..local_files import replace_file
 from ..storage.store import Store
 from ..text import one_line
 from .options import Settings, declarations, renamed

@@ -10,7 +10,7 @@ from distributed import Client
 from distributed.metrics import time
 
 from ..errors import UsageError
-from ..storage.local_files import replace_file
+from ..local_files import replace_file
 from ..text import one_line
 
 __all__ = ["PerformanceReport"]

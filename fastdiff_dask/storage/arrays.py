@@ -16,8 +16,8 @@ from ..config import ThumbnailSettings
 from ..errors import FastDiffError, UsageError
 from ..kernels.hashes import DIGEST_BYTES
 from ..kernels.signatures import signature_length
+from ..local_files import local_path
 from .files import Files
-from .local_files import local_path
 from .schema import ARRAYS, CLEANED, DIGESTS, FLAT_KEYS, SIGNATURES, THUMBNAILS
 from .validation import MOST_BLOCKS, StoredArray, decode_chunk, group_attributes, stored_array
 

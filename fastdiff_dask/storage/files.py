@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from .._version import __version__
 from ..errors import FastDiffError, StoreMismatchError, UsageError
+from ..local_files import local_path, replace_file
 from ..text import one_line
 from ..urls import as_os_errors, check_address, file_system, is_url, modified_ns
-from .local_files import local_path, replace_file
 from .schema import RUN
 
 __all__ = ["Files", "check_store_address"]

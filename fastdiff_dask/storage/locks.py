@@ -27,9 +27,9 @@ import filelock
 import psutil
 
 from ..errors import FastDiffError, StoreLockedError, UsageError
+from ..local_files import check_own
 from ..text import printable
 from .files import Files
-from .local_files import check_own
 from .schema import ARRAYS, LEASE, LOCK, PARTITIONS
 
 __all__ = ["ENDED", "Held", "check_backend", "hold", "is_leased"]

@@ -16,6 +16,7 @@
       settings.json                           what the last run was asked for, see `options`
       shown.json                              the result that was shown last, see `records`
       cleaned                                 thumbnails were removed after they were compared, see `cleanup`
+      calibration/                            copies that were made to calibrate thresholds, see `calibrations`
       plots/                                  pictures of pairs, if no other folder was named, see `plots`
       writer.lock, writer.json                locked by the process that is writing; see `locks`
       run                                     number of the run whose tasks may write; see `Files.begin_run`
@@ -49,6 +50,7 @@ __all__ = [
     "ACTIVITY",
     "ADDED",
     "ARRAYS",
+    "CALIBRATION",
     "CLEANED",
     "COMPARISONS",
     "DECISIONS",
@@ -80,6 +82,7 @@ __all__ = [
 
 # The files and folders of a store; its layout is in the docstring of `store`.
 ARRAYS, PARTITIONS, INDEX = "arrays.zarr", "images.parquet", "index.json"
+CALIBRATION = "calibration"
 SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, PLOTS, VERDICTS = "activity", "plots", "verdicts.parquet"

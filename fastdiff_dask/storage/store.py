@@ -24,6 +24,7 @@ from .records import Records
 from .schema import (
     ACTIVITY,
     ARRAYS,
+    CALIBRATION,
     CLEANED,
     DECISIONS,
     DIGESTS,
@@ -53,6 +54,7 @@ _OWN_NAMES = {
     ACTIVITY,
     ARRAYS,
     CLEANED,
+    CALIBRATION,
     DECISIONS,
     INDEX,
     LEASE,

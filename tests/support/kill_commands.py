@@ -123,7 +123,7 @@ class Killer:
         return os.waitstatus_to_exitcode(os.waitpid(self.start(command, action), 0)[1])
 
     def outcome(self, command: str, action: str) -> Any:
-        """What a command has made of everything, as far as that is the same each time."""
+        """State of everything after a command, as far as it is the same each time."""
         if command == "find":
             result = json.loads((self.base / "out.json").read_text())
             del result["stats"]

@@ -37,7 +37,7 @@ SIDES = ("photos", "incoming")
 
 
 class Content(NamedTuple):
-    """What a file shows: pictures of one family are similar, those of one scene the same."""
+    """Content of a file: pictures of one family are similar, those of one scene the same."""
 
     family: int
     scene: str

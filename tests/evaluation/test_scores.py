@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import fastdiff_dask as fd
 from fastdiff_dask.errors import UsageError
-from fastdiff_dask.results.truth import name_images, read_truth
+from fastdiff_dask.evaluation.truth import name_images, read_truth
 
 
 def table(*pairs):

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from ..text import one_line
+from .errors import UsageError
+from .text import one_line
 
 __all__ = ["check_sendable", "function_name", "shown_name"]
 

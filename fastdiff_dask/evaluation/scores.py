@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
+from ..results.result import Result
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path
-from .result import Result
 from .truth import Truth, name_images, read_truth
 
 __all__ = ["Evaluation", "evaluate", "evaluate_stored"]

@@ -1,4 +1,4 @@
-"""Files of a store on this machine: replaced as a whole, and reached by no link."""
+"""Files on this machine: replaced as a whole, and reached by no link."""
 
 import contextlib
 import os
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import StoreMismatchError
-from ..text import printable
+from .errors import StoreMismatchError
+from .text import printable
 
 __all__ = ["check_own", "local_path", "replace_file", "replaced_file"]
 

@@ -1,0 +1,4 @@
+"""Evaluation: scores against known copies, and calibration by copies that are made.
+
+May import `results` and all below it.
+"""
