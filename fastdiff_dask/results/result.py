@@ -190,15 +190,16 @@ class Result:
 
     def clusters_by_verdict(self) -> list[Cluster]:
         """Clusters, those first whose least certain verdict against the image to keep is most certain; else by path."""
-        if not self.clusters:
-            return []
         certainty = np.argsort([VERDICT_NAMES.index(name) for name in BY_CERTAINTY])
-        kept = np.repeat(
-            [self._rows[one.keep][0] for one in self.clusters], [len(one.low_quality) for one in self.clusters]
-        )
-        others = np.array([self._rows[path][-1] for one in self.clusters for path in one.low_quality])
-        starts = np.cumsum([0, *(len(one.low_quality) for one in self.clusters[:-1])])
-        worst = np.maximum.reduceat(certainty[self.verdicts.codes(kept, others)], starts)
+        pairs = [
+            (place, self._rows[one.keep][0], self._rows[path][-1])
+            for place, one in enumerate(self.clusters)
+            for path in one.low_quality
+        ]
+        # a cluster may be one file that both sides have
+        places, kept, others = np.array(pairs, np.int64).reshape(-1, 3).T
+        worst = np.zeros(len(self.clusters), np.int64)
+        np.maximum.at(worst, places, certainty[self.verdicts.codes(kept, others)])
         return [self.clusters[place] for place in np.argsort(worst, kind="stable").tolist()]
 
     def connected(self) -> list[NDArray[np.int64]]:

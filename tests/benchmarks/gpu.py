@@ -35,6 +35,7 @@ from fastdiff_dask.kernels.device import CPU, Device
 from fastdiff_dask.kernels.grid import SUB_BLOCK
 from fastdiff_dask.kernels.kd_order import kd_order
 from fastdiff_dask.kernels.signatures import leading_values, signature_length, signatures
+from fastdiff_dask.kernels.similarity import SquaredErrorLimit
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
 from fastdiff_dask.kernels.squared_errors_int8 import int8_products, integer_products, mean_squared_errors_gpu
 from fastdiff_dask.kernels.transforms import available_transforms
@@ -43,7 +44,7 @@ from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
 SHAPE = (64, 64, 3)
 VALUES = math.prod(SHAPE)
 THRESHOLD = 200
-LIMIT = THRESHOLD * SHAPE[0] * SHAPE[1]
+LIMIT = SquaredErrorLimit(THRESHOLD * SHAPE[0] * SHAPE[1])
 TRANSFORMS = available_transforms(*SHAPE[:2])
 NEIGHBOURS = 16
 
@@ -112,7 +113,13 @@ def search(
         columns = rows if a == b else Side(collection, b)
         found += similar_tile_pairs(
             *(rows, columns, lambda numbers: collection.thumbnails[numbers]),
-            **{"shape": SHAPE, "limit": LIMIT, "transforms": TRANSFORMS, "counts": counts, "device": device},
+            **{
+                "shape": SHAPE,
+                "limit": LIMIT,
+                "transforms": TRANSFORMS,
+                "counts": counts,
+                "device": device,
+            },
         )
     return np.concatenate(found), counts
 

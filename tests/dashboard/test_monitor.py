@@ -161,8 +161,9 @@ def test_the_second_look_is_shown(store):
     assert "Verify: not begun" in progress_text(snapshot)
     monitor = Monitor(store.url)
     monitor.snapshot()
-    columns = ["a", "b", "verdict", "block", "size"]
-    write_verdicts(store, pd.DataFrame([(0, 1, SAME_PICTURE, 1.0, 512), (0, 2, SIMILAR, 60.0, 256)], columns=columns))
+    columns = ["a", "b", "verdict", "block", "size", "made"]
+    looks = [(0, 1, SAME_PICTURE, 1.0, 512, 0), (0, 2, SIMILAR, 60.0, 256, 0)]
+    write_verdicts(store, pd.DataFrame(looks, columns=columns))
     counts = {"same picture": 1, "similar": 1}
     assert monitor.snapshot(0).verify == VerifyProgress(2, 2, counts)
     store.records.write_shown(CompareSettings(), {"similar": 1, "same file": 7, "cats": 3})

@@ -414,7 +414,7 @@ def test_exact_comparison_by_integers(make, size, mirror):
         found = where.to_host(similar_pairs_gpu(x, y, products=where.products, **options))
         assert np.array_equal(found, wanted)
         i, j = (places.ravel() for places in np.indices(errors.shape))
-        wanted = listed_pairs(a, b, i, j, **options)
+        wanted = listed_pairs(a, b, i, j, limit=SquaredErrorLimit(limit), transforms=transforms)
         for room in (1, 1 << 20):
             some = (x, y, where.to_device(i), where.to_device(j))
             assert np.array_equal(where.to_host(listed_pairs_gpu(*some, room=room, **options)), wanted)

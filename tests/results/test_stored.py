@@ -42,7 +42,7 @@ def test_the_result_shown_last_decides_whatever_was_tried_before(store, tmp_path
     find(db, 20.0, mirror=True)
     assert going(store) == 2
     find(db, 5.0)
-    output = invoke("apply", store)[1]
+    output = invoke("apply", store, "--include", "similar")[1]
     assert "Result: MSE ≤ 5 with rotations, as shown on 20" in output
     assert "1 images may go" in output
     assert "Result:     MSE ≤ 5 with rotations, as shown on 20" in invoke("status", store)[1]
