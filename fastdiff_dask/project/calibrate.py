@@ -54,6 +54,10 @@ def calibrate(store: Store, client: "Client", sample: int, kinds: tuple[str, ...
         Kinds of copies.
     bar
         Progress bar: name, total, unit.
+
+    Returns
+    -------
+    The figures.
     """
     check_whole("sample", sample)
     check_read(store)

@@ -172,7 +172,7 @@ def test_the_second_look_is_shown(store):
             assert "4 pairs to look at" in workers_text(monitor.snapshot(0))
             amounts.pairs = 4
             # a look at more pixels counts for one of them
-            write_verdicts(store, pd.DataFrame([(0, 2, SAME_PICTURE, 2.0, 512)], columns=columns))
+            write_verdicts(store, pd.DataFrame([(0, 2, SAME_PICTURE, 2.0, 512, 0)], columns=columns))
         snapshot = monitor.snapshot(0)
         assert snapshot.verify == VerifyProgress(4, 10, {"same picture": 2})
         assert snapshot.seconds_left > 0
