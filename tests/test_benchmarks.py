@@ -64,6 +64,7 @@ def are_near(sign, others):
     return np.min(distances, axis=0) < 20
 
 
+@pytest.mark.slow
 def test_memory_and_the_parts_of_the_time_are_measured(tmp_path):
     printed = run("comparison.py", tmp_path, "--images", 300, "--rounds", 1, "--peers", "--only", "memory")
     assert "GB" in printed
@@ -73,6 +74,7 @@ def test_memory_and_the_parts_of_the_time_are_measured(tmp_path):
     assert 10**7 < measured["peak_bytes"] < 10**10
 
 
+@pytest.mark.slow
 def test_the_first_loop_prints_a_table(tmp_path):
     sizes = ["--images", 20, "--side", 128, "--large", 2, "--large-side", 1024, "--files", 120]
     printed = run("first_loop.py", tmp_path, *sizes, "--rounds", 1, "--peers")
@@ -127,6 +129,7 @@ def test_distances_are_like_those_of_real_photos(simulate, photos):
         assert np.quantile(simulated, share) == pytest.approx(np.quantile(real, share), rel=0.2)
 
 
+@pytest.mark.slow
 def test_many_images_are_simulated(tmp_path):
     printed = run("scale.py", tmp_path, "--images", 100_000, "--workers", 2, "--threads", 2)
     named = rows_of(printed)
@@ -135,6 +138,7 @@ def test_many_images_are_simulated(tmp_path):
     assert 50 < int(named["compare"][3]) < 1000
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_cluster_prints_a_table(tmp_path):
     printed = run("cluster.py", tmp_path, "--images", 600, "--rounds", 1, "--only", "processes", "overhead")
     named = rows_of(printed)
@@ -142,6 +146,7 @@ def test_the_cost_of_a_cluster_prints_a_table(tmp_path):
     assert named["overhead"][1].endswith("%")
 
 
+@pytest.mark.slow
 def test_the_cost_of_additions_prints_a_table(tmp_path):
     printed = run("additions.py", tmp_path, "--images", 120, "--new", 6, "--rounds", 1)
     named = rows_of(printed)
@@ -157,6 +162,7 @@ def test_the_cost_of_additions_prints_a_table(tmp_path):
     assert "6 new pictures took 0." in printed
 
 
+@pytest.mark.slow
 def test_the_cost_of_clusters_prints_a_table(tmp_path):
     sizes = ["--families", 10, "--size", 300, "--nodes", 10_000]
     named = rows_of(run("clusters.py", tmp_path, *sizes))

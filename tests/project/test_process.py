@@ -66,7 +66,7 @@ def test_stopped_by_a_signal_in_the_middle(tmp_path, many_large, number):
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
     """A shell starts jobs in the background of a script so: Ctrl-C is not for them."""
-    simulate_images(tmp_path / "photos", images=300, duplicates=30, size=(320, 240))
+    simulate_images(tmp_path / "photos", images=120, duplicates=30, size=(320, 240))
     command = [*COMMAND, str(tmp_path / "photos"), "--store", str(tmp_path / "store"), "--block-size", "16", "--quiet"]
     ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(ignoring, stderr=subprocess.PIPE, text=True) as process:
@@ -106,7 +106,7 @@ def test_dashboard_answers_where_it_says(tmp_path, many_large):
 
 
 def test_killed_from_outside_at_any_time(tmp_path):
-    simulate_images(tmp_path / "photos", images=300, duplicates=30, size=(320, 240))
+    simulate_images(tmp_path / "photos", images=120, duplicates=30, size=(320, 240))
     whole, resumed = tmp_path / "whole.json", tmp_path / "resumed.json"
     common = [*COMMAND, str(tmp_path / "photos"), "--block-size", "16", "--quiet"]
     subprocess.run([*common, "--store", str(tmp_path / "whole"), "--json", str(whole)], check=True)

@@ -12,24 +12,24 @@ from support.kill_driver import BLOCK_SIZE
 
 from fastdiff_dask.testing import simulate_images
 
-MOMENTS = 24
 IMAGES = 50
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
 
 @pytest.mark.timeout(400)
-def test_killed_at_many_moments_of_all_stages(tmp_path):
+@pytest.mark.parametrize("moments", [10, pytest.param(24, marks=pytest.mark.slow)])
+def test_killed_at_many_moments_of_all_stages(tmp_path, moments):
     simulate_images(tmp_path / "photos", images=40, duplicates=9, size=(80, 60))
     (tmp_path / "photos" / "bad.jpg").write_text("no picture")
     driver = SUPPORT / "kill_driver.py"
-    command = [sys.executable, str(driver), str(tmp_path / "photos"), str(tmp_path), str(MOMENTS)]
+    command = [sys.executable, str(driver), str(tmp_path / "photos"), str(tmp_path), str(moments)]
     # the pool of BLAS is started in each child, and ended at once by the job
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(reports) == MOMENTS
-    assert len({report["moment"] for report in reports}) == MOMENTS
+    assert len(reports) == moments
+    assert len({report["moment"] for report in reports}) == moments
     all_tiles = reports[0]["stats"]["tiles"]
     for report in reports:
         assert report["killed by"] == signal.SIGKILL, report
