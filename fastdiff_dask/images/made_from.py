@@ -22,7 +22,7 @@ from PIL import Image
 from .decode import SIDEWAYS, UPRIGHT, read_exif
 from .provenance import LOSSLESS
 
-__all__ = ["MADE_A", "MADE_B", "NOT_KNOWN", "Plane", "packed", "which_was_made"]
+__all__ = ["MADE_A", "MADE_B", "NOT_KNOWN", "Plane", "has_plane", "packed", "which_was_made"]
 
 # Neither is known to be made from the other, a was made from b, or b from a.
 NOT_KNOWN, MADE_A, MADE_B = range(3)
@@ -103,6 +103,11 @@ class Plane(NamedTuple):
         return Plane(luma, table, left, top, self.lossless)
 
 
+def has_plane(width: int, height: int) -> bool:
+    """Find whether `packed` gives anything of pictures of this size."""
+    return width * height <= _MOST_PIXELS and min(width, height) >= _LEAST_SIDE
+
+
 def packed(image: Image.Image) -> bytes:
     """Decode the `Plane` of an open picture that is not loaded yet.
 
@@ -111,7 +116,7 @@ def packed(image: Image.Image) -> bytes:
     Numbers, then the pixels, for `Plane.unpacked`. Nothing for pictures of more than 16 million pixels, less than 48
     along a side, or levels of more than 8 bits.
     """
-    if image.width * image.height > _MOST_PIXELS or min(image.size) < _LEAST_SIDE or image.mode not in _MODES:
+    if not has_plane(*image.size) or image.mode not in _MODES:
         return b""
     tables = getattr(image, "quantization", None) or {0: [0] * 64}
     image.draft("L", image.size)

@@ -28,7 +28,7 @@ from ..runtime.signals import check
 from ..runtime.workers import capacity, check_visible, gpu_workers
 from ..stages.compare import compare_tiles, plan_comparison
 from ..stages.index import IndexCounts
-from ..stages.thumbnails import hash_blocks
+from ..stages.thumbnails import end_readers, hash_blocks
 from ..stages.verify import verify_pairs
 from ..storage.comparisons import Comparison
 from ..storage.pending import (
@@ -105,6 +105,8 @@ class Job:
         self._tiles_resumed = 0
         self.seconds: dict[str, float] = {}
         self.images_read = 0
+        self._is_writing = self._has_decoders = False
+        self._verified: tuple[Any, Result] | None = None
 
     # -- resources ---------------------------------------------------------------------------------------------------
 
@@ -125,13 +127,38 @@ class Job:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Lock the store over several stages. Without this each stage locks it by itself."""
-        with self._session.writing():
+        """Lock the store over several stages, and keep their decoders. Without this each stage does it by itself."""
+        if self._is_writing:
             yield
+            return
+        self._is_writing = True
+        try:
+            with self._session.writing():
+                yield
+        finally:
+            self._is_writing, self._verified = False, None
+            self._end_decoders()
+
+    @contextlib.contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """End the decoders of the workers after this stage, or after the last one of several."""
+        self._has_decoders = True
+        try:
+            yield
+        finally:
+            if not self._is_writing:
+                self._end_decoders()
+
+    def _end_decoders(self) -> None:
+        client = self._client.find()
+        if self._has_decoders and client is not None:
+            end_readers(client)
+        self._has_decoders = False
 
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
+        self._verified = None
         with self._session.stage(self._client.own, first=name == "index"):
             if name != "index":
                 self._record()
@@ -250,7 +277,7 @@ class Job:
         if unread:
             self._origin.check_visible(self.client, store)
             store.forget_stale()
-            with self._bar("thumbnail", sum(unread.values()), "images") as advance:
+            with self._decoding(), self._bar("thumbnail", sum(unread.values()), "images") as advance:
                 for images, _ in self._origin.read(store, self.client, unread, self.settings.reading, wanted, most):
                     self.images_read += 0 if self._origin.stores else images
                     advance(images)
@@ -457,9 +484,10 @@ class Job:
         self.settings = settings = merge_arguments(
             self.settings, self._defaults, verify_limit=limit, verify_size=size, sl_cpu_proc=cpu_proc
         )
-        result, done = self.result(), 0
+        comparison, threshold = self._compared()
         if self._origin.stores:  # their pictures need not be there
             return 0
+        result, done = self._collect(comparison, threshold), 0
         with self._stage("verify"):
             while left := settings.verify_limit - done:
                 pairs = pairs_to_look_at(result.parting.pairs, result.verdicts, settings.verify_size)[:left]
@@ -471,12 +499,14 @@ class Job:
                 result = result.with_verdicts(read_verdicts(self.store))
                 if len(result.verdicts.verdicts) == known:
                     break  # no file is as it was compared
+        if self._is_writing:  # nobody else writes until `result` takes it
+            self._verified = (comparison.name, threshold), result
         return done
 
     def _look(self, pairs: NDArray[np.int64]) -> None:
         store, settings = self.store, self.settings
         self._origin.check_visible(self.client, store)
-        with self._bar("verify", len(pairs), "pairs") as advance:
+        with self._decoding(), self._bar("verify", len(pairs), "pairs") as advance:
             for some in verify_pairs(
                 store, self.client, pairs, settings.verify_size, settings.reading, settings.sl_cpu_proc
             ):
@@ -515,15 +545,19 @@ class Job:
                 f"call second_loop_iteration(similarity_threshold={wanted}) first"
             )
         start = time.monotonic()
-        store = self.store
+        (known, verified), self._verified = self._verified or (None, None), None
+        result = verified if known == (comparison.name, wanted) else None
+        result = result or self._collect(comparison, wanted)
+        for url in dict.fromkeys((self.store_url, self.saved_url)):  # a store in memory, and its copy
+            remember_shown(url, result)
+        self.seconds["results"] = round(time.monotonic() - start, 3)
+        return result
+
+    def _collect(self, comparison: Comparison, threshold: float) -> Result:
         stats = {
             "images_read": self.images_read,
             "tiles": sum(len(plan.tiles) for plan in comparison.plans()),
             "tiles_resumed": self._tiles_resumed,
             "seconds": self.seconds,
         }
-        result = collect_result(store, self.roots, comparison, wanted, stats)
-        for url in dict.fromkeys((self.store_url, self.saved_url)):  # a store in memory, and its copy
-            remember_shown(url, result)
-        self.seconds["results"] = round(time.monotonic() - start, 3)
-        return result
+        return collect_result(self.store, self.roots, comparison, threshold, stats)

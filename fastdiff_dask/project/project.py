@@ -413,6 +413,7 @@ class Project(Job):
     def _remember_apart(self, numbers: list[tuple[int, int]]) -> int:
         from ..actions.decisions import remember_not_duplicates
 
+        self._verified = None
         with self.writing():
             added = remember_not_duplicates(self.store, numbers)
             self._session.save()

@@ -101,9 +101,14 @@ def spanning_forest(groups: Groups, images: int) -> PairChunk:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    forest = PairChunk.none()
+    forest, labels, most = PairChunk.none(), np.arange(images), -1
     for chunk in groups.iter_stars():
-        both = forest.joined(chunk)
+        # the longest edge of a circle is in no minimum spanning tree
+        useful = chunk.values <= most
+        useful |= labels[chunk.a] != labels[chunk.b]
+        if not useful.any():
+            continue
+        both = forest.joined(chunk.at(useful))
         low, high = np.minimum(both.a, both.b), np.maximum(both.a, both.b)
         order = np.lexsort((high, low, both.values))
         _, first = np.unique(low[order] * images + high[order], return_index=True)
@@ -112,6 +117,9 @@ def spanning_forest(groups: Groups, images: int) -> PairChunk:
         edges = coo_array((np.arange(1, len(order) + 1), (low[order], high[order])), shape=(images, images))
         chosen = order[np.sort(minimum_spanning_tree(edges.tocsr()).data.astype(np.int64)) - 1]
         forest = both.at(chosen)
+        components = Components(images)
+        components.add(forest.a, forest.b)
+        labels, most = np.asarray(components.labels(), np.int64), int(forest.values.max(initial=-1))
     return forest
 
 

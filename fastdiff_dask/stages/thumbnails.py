@@ -35,7 +35,7 @@ def read_blocks(
     """Read blocks of images; a block is committed as soon as its images are read.
 
     Memory: `thumbnail_task_bytes` a thread. A decoder process beside it takes 50 MB, and a file and a decoded picture
-    with a copy. Both do not depend on the number of images.
+    with a copy. Both do not depend on the number of images. Decoders stay until `end_readers`.
 
     Parameters
     ----------
@@ -67,13 +67,10 @@ def read_blocks(
     part_size = min(max(sum(unread.values()) // (4 * room.threads), _SMALLEST_PART), _LARGEST_PART)
     if most is not None and most < room.threads:
         part_size = store.thumbnail_settings.block_size  # a block is one task then
-    try:
-        with stage(store.files, "thumbnails") as run:
-            reading = _Reading(store.url, client, part_size, limits, hashing, run)
-            for future in run_in_waves(client, unread.items(), reading.submit, in_flight=room.threads + 1, most=most):
-                yield reading.counts(future)
-    finally:
-        end_readers(client)
+    with stage(store.files, "thumbnails") as run:
+        reading = _Reading(store.url, client, part_size, limits, hashing, run)
+        for future in run_in_waves(client, unread.items(), reading.submit, in_flight=room.threads + 1, most=most):
+            yield reading.counts(future)
 
 
 class _Reading:

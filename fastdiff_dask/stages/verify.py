@@ -13,7 +13,6 @@ from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..storage.store import Store
 from ..tasks.look_at_pairs import look_at_pairs
-from .thumbnails import end_readers
 
 __all__ = ["verify_pairs"]
 
@@ -52,14 +51,11 @@ def verify_pairs(
     threads = capacity(client).threads
     each = min(max(len(pairs) // (4 * threads), _SMALLEST), _LARGEST)
     keys = uuid.uuid4().hex[:8]
-    try:
-        with stage(store.files, "verify", len(pairs)) as run:
+    with stage(store.files, "verify", len(pairs)) as run:
 
-            def submit(first: int) -> list[Future]:
-                some, key = pairs[first : first + each], f"verify-{keys}-{first}"
-                return [client.submit(look_at_pairs, store.url, some, size, limits, run, key=key)]
+        def submit(first: int) -> list[Future]:
+            some, key = pairs[first : first + each], f"verify-{keys}-{first}"
+            return [client.submit(look_at_pairs, store.url, some, size, limits, run, key=key)]
 
-            for future in run_in_waves(client, range(0, len(pairs), each), submit, in_flight=2 * threads, most=most):
-                yield int(future.result())
-    finally:
-        end_readers(client)
+        for future in run_in_waves(client, range(0, len(pairs), each), submit, in_flight=2 * threads, most=most):
+            yield int(future.result())

@@ -14,7 +14,7 @@ from ..images.decode import ImageRecord
 from ..images.decoder_pool import ImageReader, reader
 from ..images.decoder_process import ListedFile, Request
 from ..images.frames import LUMA, PIXELS, frame_size
-from ..images.made_from import NOT_KNOWN, Plane, which_was_made
+from ..images.made_from import NOT_KNOWN, Plane, has_plane, which_was_made
 from ..images.second_look import difference, is_drawn, is_same_picture
 from ..kernels.transforms import Transform, apply_transform
 from ..runtime.activity import recorded
@@ -27,7 +27,7 @@ from ..urls import full_path
 
 __all__ = ["look_at_pairs", "looked_at"]
 
-_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash", "camera", "captured")
+_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash", "camera", "captured", "format")
 # Pictures whose frames are held: both of a pair, upright and sideways, and the next pair often has one of them.
 _HELD = 4
 _HELD_PLANES = 2
@@ -140,9 +140,9 @@ class _Looking:
     def which_was_made(self, a: int, b: int, look: _Look) -> int:
         """Find whether the image of the lower number was made from the other, or the other from it.
 
-        Both are decoded in full. Without need if one alone has a camera or a date of capture, which decides before.
+        Both are decoded in full, unless another rule decides before, or their formats and sizes tell nothing.
         """
-        if look.verdict == SIMILAR or self._is_dated(a) != self._is_dated(b):
+        if look.verdict == SIMILAR or not self._may_be_made(self._rows[a], self._rows[b], look.transform):
             return NOT_KNOWN
         one, other = self._plane(a), self._plane(b)
         if one is None or other is None:
@@ -151,9 +151,12 @@ class _Looking:
         with SINGLE_THREADED_BLAS:
             return which_was_made(one, other) if a < b else which_was_made(other, one)
 
-    def _is_dated(self, image: int) -> bool:
-        row = self._rows[image]
-        return any(isinstance(value, str) and value for value in (row.camera, row.captured))
+    @staticmethod
+    def _may_be_made(one: Any, other: Any, transform: Transform) -> bool:
+        if _is_dated(one) != _is_dated(other) or not all(has_plane(row.width, row.height) for row in (one, other)):
+            return False
+        sides = (one.height, one.width) if transform.swaps_sides else (one.width, one.height)
+        return sides != (other.width, other.height) or "JPEG" in (one.format, other.format)
 
     def _plane(self, image: int) -> Plane | None:
         if image not in self._planes:
@@ -207,6 +210,10 @@ class _Looking:
             return False
         digests = [self._decode(image, PIXELS)[1] for image in (a, b)]
         return bool(digests[0]) and digests[0] == digests[1]
+
+
+def _is_dated(row: Any) -> bool:
+    return any(isinstance(value, str) and value for value in (row.camera, row.captured))
 
 
 def _transforms(mask: int) -> Iterator[Transform]:

@@ -70,6 +70,32 @@ def test_the_forest_is_that_of_all_pairs(case):
         assert all_pairs(case)[a, b] == (value, mask)
 
 
+def test_parts_that_cannot_change_the_forest_are_not_merged(monkeypatch):
+    """A chain of value 1 connects all images, and the thousand further parts have pairs of value 2."""
+    from scipy.sparse import csgraph
+
+    merges, merge = [], csgraph.minimum_spanning_tree
+    monkeypatch.setattr(csgraph, "minimum_spanning_tree", lambda edges: merges.append(edges) or merge(edges))
+    number = np.arange(1002)
+    chain = GroupPairs(number[:-1], number[1:], np.full(1001, 1), np.ones(1001, np.uint8))
+    more = [GroupPairs(number[:k], number[:k] + 1002 - k, np.full(k, 2), np.ones(k, np.uint8)) for k in range(1, 1001)]
+    none = np.zeros(0, np.int64)
+    groups = Groups(
+        members=number,
+        starts=np.arange(1003),
+        turns=np.zeros(1002, np.int64),
+        symmetries=np.ones(1002, np.uint8),
+        first=none,
+        second=none,
+        values=none,
+        masks=np.zeros(0, np.uint8),
+        two_sides=False,
+        stored=lambda: iter([chain, *more]),
+    )
+    assert ends(spanning_forest(groups, 1002)) == list(zip(range(1001), range(1, 1002), strict=True))
+    assert len(merges) == 1
+
+
 @given(expanded(), st.integers(1, 5), seeds)
 @settings(max_examples=60, deadline=None)
 def test_the_forest_does_not_depend_on_the_parts(case, parts, seed):

@@ -9,6 +9,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 import fastdiff_dask as fd
+from fastdiff_dask.images.decoder_pool import ImageReader
+from fastdiff_dask.images.frames import LUMA
+from fastdiff_dask.project import job
 from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.storage.verdicts import SIMILAR, read_verdicts
@@ -199,3 +202,56 @@ def test_similar_pages_stay_in_the_store_as_such(photos, client, tmp_path):
     verdicts = committed(tmp_path / "store")
     assert (verdicts[verdicts.verdict == SIMILAR].block > 18).all()
     assert Store(str(tmp_path / "store")).blocks
+
+
+def test_stages_under_one_lock_share_decoders_and_the_result(photos, client, tmp_path, monkeypatch):
+    calls = {"collect_result": 0, "end_readers": 0}
+
+    def counted(name):
+        original = getattr(job, name)
+
+        def call(*arguments):
+            calls[name] += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(job, name, call)
+
+    counted("collect_result")
+    counted("end_readers")
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
+        with db.writing():
+            db.index_the_dirs()
+            db.first_loop_iteration()
+            db.second_loop_iteration()
+            assert db.verify() > 0
+            assert calls == {"collect_result": 1, "end_readers": 0}
+            handed_on = by_name(db.result())
+            assert calls == {"collect_result": 1, "end_readers": 0}
+            assert by_name(db.result()) == handed_on
+            assert calls == {"collect_result": 2, "end_readers": 0}
+        assert calls["end_readers"] == 1
+        assert db.verify(size=600) > 0
+        assert by_name(db.result()).keys() == handed_on.keys()
+    assert calls == {"collect_result": 4, "end_readers": 2}
+
+
+def test_lossless_files_of_one_size_are_not_decoded_in_full(client, tmp_path, monkeypatch):
+    simulate_images(tmp_path / "photos", images=1, duplicates=0, size=(120, 90))
+    (path,) = (tmp_path / "photos").iterdir()
+    with Image.open(path) as picture:
+        for name in ("a.png", "b.png"):
+            picture.convert("RGB").save(tmp_path / "photos" / name, compress_level=len(name) + (name == "b.png"))
+    path.unlink()
+    looks = []
+    read = ImageReader.read
+
+    def reading(self, request):
+        looks.extend(file.look for file in request.files)
+        return read(self, request)
+
+    with project(tmp_path / "photos", client) as db:
+        monkeypatch.setattr(ImageReader, "read", reading)
+        assert db.verify() == 1
+        assert set(by_name(db.result()).values()) == {"same pixels"}
+    assert looks
+    assert LUMA not in looks
