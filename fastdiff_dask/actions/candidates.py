@@ -29,6 +29,8 @@ class Candidates:
         Path, place, content_hash, extras and the columns `KEEP_COLUMNS` of each image.
     numbers
         Numbers of the images in the store.
+    pixels
+        Pixels of each image; of an enlarged one, those of the image that it was made from, see `real_pixels`.
     keys
         Sort keys of the images by the rules.
     aside
@@ -51,14 +53,15 @@ class Candidates:
         links = _symbolic_links(store)
         self.rows = list(images.itertuples(index=False))
         self.numbers: list[int] = images.image.tolist()
-        self.keys = [rules.key(row, pixels) for row, pixels in zip(self.rows, _pixels(result, self.rows), strict=True)]
+        self.pixels = _pixels(result, self.rows)
+        self.keys = [rules.key(row, pixels) for row, pixels in zip(self.rows, self.pixels, strict=True)]
         self.protected = [rules.is_protected(row.place) for row in self.rows]
         self.aside = [history.is_aside(row.place) for row in self.rows]
         self.went = [history.went(row.place) for row in self.rows]
-        reference = "a" if store.two_sides and not rules.both_sides else None
+        self.has_reference = store.two_sides and not rules.both_sides
         self.why_stays = [
             ("it is in a protected folder" if closed else None)
-            or ("it is in A, the reference" if row.side == reference else None)
+            or ("it is in A, the reference" if self.has_reference and row.side == "a" else None)
             or links.get(row.place)
             or history.is_target(row.place)
             for row, closed in zip(self.rows, self.protected, strict=True)

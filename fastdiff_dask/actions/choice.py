@@ -19,7 +19,7 @@ __all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", 
 Look = Callable[[Result, NDArray[np.int64]], Result]
 # Kept images of a group that are tried for an image, and rounds of looking at pairs that were chosen.
 _TRIED, _ROUNDS = 8, 4
-_RAW, _DEVELOPED = "raw data", "a developed picture"
+_RAW, _DEVELOPED, _MORE_PIXELS = "raw data", "a developed picture", "more pixels"
 # Parts that are not compared: both images may have another one.
 _NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
 
@@ -178,7 +178,8 @@ class Choice:
         for row in going:
             other = self._best_kept(row)
             if other is None:
-                self._skip(row, "no image that is kept is similar to it")
+                same = self._demands.same_file
+                self._skip(row, f"no image that is kept {'has the same bytes' if same else 'is similar to it'}")
             elif candidates.why_needed[row] is not None:
                 self._remove(row, self._equal[candidates.rows[row].content_hash], "as decided")
             else:
@@ -227,7 +228,17 @@ class Choice:
             return frozenset()
         if _RAW in theirs - mine:  # of which only a preview was compared
             return frozenset((_DEVELOPED,))
+        if self._is_larger_than_reference(row, other):
+            mine |= {_MORE_PIXELS}
         return mine - (theirs - _NOT_COMPARED) - self._demands.give_up | mine & {_RAW}
+
+    def _is_larger_than_reference(self, row: int, other: int) -> bool:
+        """Tell whether an image of B has more pixels than one of A, which is kept as the reference, not as the best."""
+        candidates = self._candidates
+        this, kept = candidates.rows[row], candidates.rows[other]
+        if not candidates.has_reference or (this.side, kept.side) != ("b", "a") or this.made is not None:
+            return False
+        return candidates.pixels[row] > kept.width * kept.height
 
     def _why_needed_for(self, row: int, other: int) -> str | None:
         """Reason why an image stays although the other one shows the same picture, or None."""

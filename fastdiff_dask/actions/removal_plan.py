@@ -115,7 +115,7 @@ def plan_removals(
     include_similar
         Images go for those that are similar as well.
     give_up
-        Parts that an image may have and the kept one lacks, words as in the column ``extras``.
+        Parts that an image may have and the kept one lacks, words as in the column ``extras``; or "more pixels".
 
     Returns
     -------
@@ -133,7 +133,7 @@ def plan_removals(
     demands = Demands(any_verdict=True, give_up=frozenset(give_up))
     loose: list[Chosen] = []
     if decisions.marks is not None:
-        choice = Choice(result, rules, candidates, Demands(any_verdict=True))
+        choice = Choice(result, rules, candidates, Demands(any_verdict=True, same_file=only_identical))
         choice.by_marks(decisions.marks)
     elif only_identical or include_similar:
         choice = choose_by_rules(result, rules, candidates, demands._replace(same_file=only_identical))

@@ -67,7 +67,16 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 @click.option(
     "--give-up",
     type=click.Choice(
-        ["transparency", "more than 8 bits", "colour profile", "motion picture", "sound", "depth map", "layers"]
+        [
+            "transparency",
+            "more than 8 bits",
+            "colour profile",
+            "motion picture",
+            "sound",
+            "depth map",
+            "layers",
+            "more pixels",
+        ]
     ),
     multiple=True,
     help="Take images that have this, for one that lacks it.",
@@ -178,6 +187,8 @@ def _print_plan(
     click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
     if store.two_sides and not keep.both_sides:
         click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
+    if keep.both_sides and not store.two_sides:
+        click.echo("--both-sides changes nothing: the images were not found as A against B.")
     passed = limits_passed(store, plan)
     for limit in passed:
         click.echo(f"Look again: {limit}.")

@@ -238,15 +238,6 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
     )
     for line in lines:
         console.print(Text(line))
-    if plan.only_similar:
-        worst = max(plan.only_similar, key=lambda one: one.value)
-        console.print(
-            Text(
-                f"{counted(len(plan.only_similar), 'image')} more are only similar and stay, at worst "
-                f"{printable(worst.path)} and {printable(worst.kept)} ({plan.value.title} "
-                f"{plan.value.shown(worst.value)}, {worst.verdict})"
-            )
-        )
     if plan.went:
         console.print(
             f"{counted(plan.went, 'image')} of this result went by an earlier apply: "
@@ -257,6 +248,15 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
     if 0 < same < len(plan.chosen):
         console.print(
             f"{same} of them are byte for byte the same as the image that is kept: {identical} takes only these"
+        )
+    if plan.only_similar:
+        number, worst = len(plan.only_similar), max(plan.only_similar, key=lambda one: one.value)
+        console.print(
+            Text(
+                f"{counted(number, 'more image')} {'is' if number == 1 else 'are'} only similar and "
+                f"{'stays' if number == 1 else 'stay'}, at worst {printable(worst.path)} and {printable(worst.kept)} "
+                f"({plan.value.title} {plan.value.shown(worst.value)}, {worst.verdict})"
+            )
         )
 
 

@@ -292,7 +292,7 @@ class Project(Job):
             List images as well for which a second look at both files found no equal picture.
         give_up
             Parts that an image may have and the kept one lacks: "transparency", "more than 8 bits", "colour profile",
-            "motion picture", "sound", "depth map", "layers".
+            "motion picture", "sound", "depth map", "layers"; and "more pixels", than the one in A, the reference.
 
         Returns
         -------

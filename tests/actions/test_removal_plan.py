@@ -34,12 +34,16 @@ def against(tmp_path, client):
 
 @pytest.mark.parametrize("size", [4, 16])
 def test_nothing_of_the_reference_goes(tmp_path, client, size):
-    """Whichever of the two is larger."""
+    """Whichever of the two is larger; one that is larger than the reference stays as well, unless asked for."""
     save(tmp_path / "library" / "x.png", picture(1, 0))
     save(tmp_path / "dump" / "a.png", picture(1, 1, size))
     save(tmp_path / "dump" / "other.png", picture(2))
     db = against(tmp_path, client)
     plan = db.plan()
+    if size > 8:
+        assert (plan.chosen, len(plan.skipped)) == ([], 1)
+        assert re.fullmatch("it has what .*x.png lacks: more pixels", plan.skipped[0].reason)
+        plan = db.plan(give_up=["more pixels"])
     assert (removed(plan), plan.skipped) == ({"a.png": "x.png"}, [])
     assert plan.chosen[0].why == "the other one is in A, the reference"
     assert [cluster.keep.endswith("x.png") for cluster in db.result().clusters] == [True]
@@ -48,6 +52,34 @@ def test_nothing_of_the_reference_goes(tmp_path, client, size):
     expected = {"a.png": "x.png"} if size < 8 else {"x.png": "a.png"}
     assert removed(db.plan(both_sides=True)) == expected
     assert "A is the reference" not in invoke("apply", tmp_path / "store", "--both-sides")[1]
+
+
+def test_larger_images_of_b_go_if_asked_for(tmp_path, client):
+    save(tmp_path / "library" / "x.png", picture(1))
+    for name, size in {"a.png": 16, "b.png": 12, "same.png": 8}.items():
+        save(tmp_path / "dump" / name, picture(1, 1, size))
+    assert removed(against(tmp_path, client).plan()) == {"same.png": "x.png"}
+    code, output = invoke("apply", tmp_path / "store", "--trash", "--give-up", "more pixels", "--yes-really")
+    assert (code, "3 files were moved to the trash" in output) == (0, True)
+
+
+def test_both_sides_without_sides_is_told(tmp_path, client):
+    fill(tmp_path / "photos", [1])
+    fill(tmp_path / "photos", [1], shift=1, name="b{}.png")
+    project(tmp_path, client)
+    assert "--both-sides changes nothing" in invoke("apply", tmp_path / "store", "--both-sides")[1]
+
+
+def test_marks_and_only_identical(tmp_path, client):
+    """Of the marked images, those go of which a kept one has the same bytes."""
+    save(tmp_path / "photos" / "a.png", picture(1))
+    save(tmp_path / "photos" / "b.png", picture(1))
+    save(tmp_path / "photos" / "c.png", picture(1, 1))
+    db = project(tmp_path, client)
+    file = write_decisions(db, tmp_path / "d.json", {"b.png": "remove", "c.png": "remove"})
+    assert removed(db.plan(decisions=file)) == {"b.png": "a.png", "c.png": "a.png"}
+    plan = db.plan(decisions=file, only_identical=True)
+    assert (removed(plan), plan.skipped[0].reason) == ({"b.png": "a.png"}, "no image that is kept has the same bytes")
 
 
 def test_a_mark_does_not_take_from_the_reference(tmp_path, client):
