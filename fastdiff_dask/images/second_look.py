@@ -16,12 +16,14 @@ _COLOURS = ((-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
 _BLOCK, _SMALL_BLOCK, _AROUND, _COLOUR_BLOCK, _PATCH = 4, 3, 5, 5, 8
 # A copy differs at its edges by a share of the detail that both pictures have there, see `difference`.
 _DETAIL_SHARE, _FLOOR, _COLOUR_FLOOR, _PATCH_FLOOR = 0.4, 4.0, 1.0, 0.5
+# Blocks with such detail, in levels, differ by less in an edited picture, in such a share of at least so many.
+_DETAILED, _UNTOUCHED, _MOST_UNTOUCHED, _ENOUGH, _FLOOR_IF_EDITED = 8.0, 0.1, 0.9, 500, 1.5
 # The part of a picture that has less detail than `Difference.texture`.
 _TEXTURE = 0.9
 # Limits of `is_same_picture`.
 _MOST_BLOCK, _MOST_OUTLIER, _MOST_COLOUR, _MOST_COLOUR_OUTLIER = 13.0, 5.5, 16.0, 7.5
 _MOST_PATCH, _MOST_PATCH_AND_OUTLIER = 6.0, 9.0
-_DRIFT, _DRIFT_BY_TEXTURE = 1.05, 0.1
+_DRIFT, _DRIFT_BY_CONTRAST, _DRIFT_BY_TEXTURE = 1.05, 0.12, 0.1
 _MOST_SHARE, _NOISE = 0.2, 1.0
 _BRIGHTER, _BRIGHTER_BY_CONTRAST, _BRIGHTER_IF_PLAIN = 1.5, 0.25, 0.3
 # Levels from which on a brighter or darker copy has lost what was there.
@@ -81,7 +83,8 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8], /) -> Difference:
     A copy that was resized or compressed differs from its original wherever there are edges; another picture differs
     also where it is smooth, or far more at some place than at all others. So the mean difference of each block of 4 × 4
     pixels is reduced by 0.4 of the standard deviation that *both* pictures have in the 10 × 10 pixels around it, and
-    that of each block of 3 × 3 is divided by what is usual for such detail in these two pictures.
+    that of each block of 3 × 3 is divided by what is usual for such detail in these two pictures. Where most detail is
+    equal to the last level, as of two screenshots at different minutes, far smaller differences count.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8], /) -> Difference:
     usual_share = np.sqrt(np.mean(usual * usual) / (np.mean(detail * detail) + 1))
     block = _block_means(left, _BLOCK)
     block -= _DETAIL_SHARE * _at_blocks(detail, block.shape)
-    usual /= _FLOOR + usual_share * _at_blocks(detail, usual.shape)
+    around = _at_blocks(detail, usual.shape)
+    usual /= (_FLOOR_IF_EDITED if _is_edited(usual, around) else _FLOOR) + usual_share * around
     clipped = (np.maximum(one.luma, other.luma) > _WHITE) | (np.minimum(one.luma, other.luma) < _BLACK)
     patches = _block_means(_half_sums(np.where(clipped, np.float32(0), left)) * np.float32(0.25), _PATCH)
     patches_usual = _root_mean_square(patches)
@@ -125,6 +129,12 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8], /) -> Difference:
         contrast=float(min(one.luma.std(), other.luma.std())),
         texture=float(np.quantile(detail[::2, ::2], _TEXTURE)),
     )
+
+
+def _is_edited(means: NDArray[np.float32], detail: NDArray[np.float32]) -> bool:
+    """Find whether most detail is equal to the last level: compression or resizing would have changed all of it."""
+    detailed = means[detail >= _DETAILED]
+    return len(detailed) >= _ENOUGH and float((detailed < _UNTOUCHED).mean()) > _MOST_UNTOUCHED
 
 
 class _ColourDifference(NamedTuple):
@@ -243,7 +253,7 @@ def is_same_picture(one: Difference, /) -> bool:
     - `colour_outlier` tells the digits of coloured stamps apart: at least 8.5, against 6.7 of 99.5 % of the copies.
     - `patch` tells soft spots without detail apart, as a subject that moves before a plain ground.
     - `drift` tells flags and gradients of other colours apart: at least 1.1, and of copies without texture seldom more
-      than 1.
+      than 1. Of a gradient of few levels it may be 0.12 of the contrast: 0.16 and more for different ones.
     - `share` tells dark pictures of little contrast apart: at most 0.15, against at least 0.45.
     - `brightness` may change by as much as the contrast allows. Plain colours have nothing else to tell them apart, so
       that a lossy copy of a plain colour is not called the same picture.
@@ -262,7 +272,7 @@ def is_same_picture(one: Difference, /) -> bool:
         and one.colour_outlier <= _MOST_COLOUR_OUTLIER
         and one.patch <= _MOST_PATCH
         and one.patch + one.outlier <= _MOST_PATCH_AND_OUTLIER
-        and one.drift <= _DRIFT + _DRIFT_BY_TEXTURE * one.texture
+        and one.drift <= min(_DRIFT, _DRIFT_BY_CONTRAST * one.contrast) + _DRIFT_BY_TEXTURE * one.texture
         and (one.share <= _MOST_SHARE or one.noise <= _NOISE)
         and one.brightness <= brighter
     )

@@ -149,6 +149,27 @@ def test_different_pictures_of_a_kind_are_not_the_same(kind):
     assert not is_same(pictures[0], other)
 
 
+def test_gradients_of_few_levels_are_told_apart():
+    corners = [
+        [[[126, 127, 128], [122, 139, 124]], [[130, 125, 126], [140, 119, 131]]],
+        [[[126, 126, 123], [126, 138, 121]], [[129, 126, 126], [137, 116, 124]]],
+    ]
+    one, other = (Image.fromarray(np.array(c, np.uint8)).resize((256, 256), Image.Resampling.BICUBIC) for c in corners)
+    assert not is_same(one, other)
+    assert is_same(one, resized(one, 0.5))
+
+
+def test_a_clock_of_a_few_pixels_tells_screens_apart():
+    screens = []
+    for minute in (10, 11, 15, 18):
+        screen = chat(5).convert("RGB")
+        draw = ImageDraw.Draw(screen)
+        draw.rectangle([0, 0, screen.width, 12], fill=(7, 94, 84))
+        draw.text((8, 2), f"08:{minute}", font=ImageFont.load_default(7), fill=(255, 255, 255))
+        screens.append(screen)
+    assert [(a, b) for b in range(4) for a in range(b) if is_same(screens[a], screens[b])] == []
+
+
 # -- copies --------------------------------------------------------------------------------------------------------
 
 
