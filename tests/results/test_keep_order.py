@@ -112,7 +112,8 @@ _KEPT = {
     "enlarged to PNG": 20,
     "little higher quality": 10,
     "turned": 19,
-    "blurred": 19,
+    "blurred": 14,
+    "sharpened": 23,
     "to WebP": 22,
 }
 
