@@ -13,7 +13,7 @@ from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES
 from ..text import printable
 from .candidates import Candidates
 
-__all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", "choose_looked_at"]
+__all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", "choose_looked_at", "choose_marked"]
 
 # Looks at pairs, (k, 2) rows of `Result.images`, and gives the result with their verdicts.
 Look = Callable[[Result, NDArray[np.int64]], Result]
@@ -112,6 +112,19 @@ def choose_looked_at(
     return choose_by_rules(result, rules, candidates, Demands(give_up=give_up))
 
 
+def choose_marked(
+    result: Result, rules: KeepRules, candidates: Candidates, demands: Demands, marks: dict[int, str], look: Look | None
+) -> "Choice":
+    """Choose by marks. Pairs that nobody looked at are looked at now, and images that are other pictures stay."""
+    choice = Choice(result, rules, candidates, demands)
+    choice.by_marks(marks)
+    ends = np.array(choice.ends, np.int64).reshape(-1, 2)
+    unknown = ends[result.verdicts.codes(*ends.T) == NOT_LOOKED_AT]
+    if look is not None and len(unknown):
+        choice.leave_different(look(result, unknown))
+    return choice
+
+
 class Choice:
     """Images that are kept and images that go, chosen one after the other.
 
@@ -187,6 +200,17 @@ class Choice:
         unknown = len(set(marks) - set(candidates.numbers))
         if unknown:
             self.skipped.append(Skipped(f"{unknown} decided images", "they are in no similar pair any more"))
+
+    def leave_different(self, looked: Result) -> None:
+        """Let the chosen images stay that were not looked at before, and are other pictures as it turned out."""
+        ends = np.array(self.ends, np.int64).reshape(-1, 2)
+        before, after = (one.verdicts.codes(*ends.T) for one in (self._result, looked))
+        self._result = looked
+        for place in np.flatnonzero((before == NOT_LOOKED_AT) & (after == SIMILAR))[::-1].tolist():
+            row, other = self.ends.pop(place)
+            del self._reasons[place]
+            kept = printable(self._candidates.rows[other].path)
+            self._skip(row, f"it was marked before anybody looked twice, and is another picture than {kept}")
 
     def _keep(self, row: int, rank: int) -> None:
         content = self._candidates.rows[row].content_hash

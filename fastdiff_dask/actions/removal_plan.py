@@ -18,7 +18,7 @@ from ..storage.store import Store
 from ..text import printable
 from ..urls import full_path
 from .candidates import Candidates
-from .choice import Choice, Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at
+from .choice import Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at, choose_marked
 from .decisions import Decisions
 from .history import History
 
@@ -133,8 +133,9 @@ def plan_removals(
     demands = Demands(any_verdict=True, give_up=frozenset(give_up))
     loose: list[Chosen] = []
     if decisions.marks is not None:
-        choice = Choice(result, rules, candidates, Demands(any_verdict=True, same_file=only_identical))
-        choice.by_marks(decisions.marks)
+        marked = Demands(any_verdict=True, same_file=only_identical)
+        looking = None if include_similar else look
+        choice = choose_marked(result, rules, candidates, marked, decisions.marks, looking)
     elif only_identical or include_similar:
         choice = choose_by_rules(result, rules, candidates, demands._replace(same_file=only_identical))
     else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFont
 from support.command_line import invoke
-from support.removals import removed
+from support.removals import removed, write_decisions
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.actions import apply
@@ -270,3 +270,19 @@ def test_a_plan_without_the_pictures_takes_no_pair_that_was_not_looked_at(photos
                 content = io.BytesIO(path.read_bytes()).getvalue()
                 path.write_bytes(content[: len(content) // 2])
         assert set(removed(db.plan())) <= {"a.png", "file.png"}  # equal bytes when they were compared
+
+
+def test_marks_of_pairs_that_nobody_looked_at_are_looked_at(tmp_path, photos, client):
+    """As of "mark as suggested" in a report that was made without the second look."""
+    db = project(tmp_path, client, verify=False)
+    names = sorted(Path(path).name for path in db.result().images.index)
+    pages = [name for name in names if name.startswith("page")]
+    marks = {"file.png": "remove", **dict.fromkeys(pages[1:], "remove")}
+    file = write_decisions(db, tmp_path / "d.json", marks)
+    plan = db.plan(decisions=file)
+    assert list(removed(plan)) == ["file.png"]
+    assert all("another picture than" in reasons(plan)[name] for name in pages[1:])
+    # who saw them, or asks for them, decides
+    assert set(removed(db.plan(decisions=file, include_similar=True))) == set(marks)
+    db.verify()
+    assert set(removed(db.plan(decisions=file))) == set(marks)
