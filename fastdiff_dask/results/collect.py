@@ -26,7 +26,7 @@ from .keep_order import with_origins
 from .not_duplicates import without_pairs
 from .result import Result, objects
 from .values import PairValue
-from .verdicts import PairVerdicts
+from .verdicts import PairVerdicts, spanning_forest
 
 __all__ = ["collect_errors", "collect_result", "shown_paths"]
 
@@ -202,6 +202,8 @@ def collect_result(
     contents = scan.images.content_hash.iloc[[names.rows[name] for name in used.tolist()]]
     numbers = images_in_pairs.image.to_numpy(np.int64)
     verdicts = PairVerdicts(read_verdicts(store), numbers, _codes(contents))
+    # pairs that are read at each use are counted on the way
+    forest = None if groups.stored is None else spanning_forest(groups, len(used))
     return Result(
         groups=groups,
         images=with_origins(images_in_pairs, verdicts.sources()),
@@ -213,6 +215,7 @@ def collect_result(
         settings=_shown_settings(roots, value),
         stats={"images": images, "pairs_compared": compared, **(stats or {}), "pairs": groups.count()},
         same_hash=np.searchsorted(used, hash_pairs),
+        forest=forest,
     )
 
 

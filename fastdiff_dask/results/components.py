@@ -1,9 +1,13 @@
 """Connected components of a graph. Its edges come a part at a time, so that memory grows with the nodes alone."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Components"]
+from ..kernels.grid import pairs_within
+
+__all__ = ["Components", "PairSummary", "PairTally"]
 
 
 class Components:
@@ -66,3 +70,60 @@ class Components:
             if np.array_equal(above, self._parent):
                 return above
             self._parent = above
+
+
+class PairSummary(NamedTuple):
+    """Figures of all pairs of groups.
+
+    Attributes
+    ----------
+    pairs
+        Number of similar pairs of images.
+    labels
+        (g,) integers: for each group the lowest group of its component; −1 for a group without a pair.
+    stars
+        Number of pairs that are left if all groups but those paired with themselves are taken for single images.
+    degrees
+        (g,) int64: number of images that an image of each group is similar to, also itself.
+    """
+
+    pairs: int
+    labels: NDArray[np.signedinteger]
+    stars: int
+    degrees: NDArray[np.int64]
+
+
+class PairTally:
+    """A count of pairs of groups that come a part at a time.
+
+    Parameters
+    ----------
+    sizes
+        (g,) int64: number of images of each group.
+    own_pairs
+        True if the images of a group make pairs.
+    """
+
+    def __init__(self, sizes: NDArray[np.int64], own_pairs: bool) -> None:
+        self._sizes, self._own_pairs = sizes, own_pairs
+        self._pairs = self._stars = 0
+        self._components = Components(len(sizes))
+        self._degrees = np.zeros(len(sizes), np.int64)
+
+    def add(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+        """Count pairs of groups: (k,) integers each."""
+        if not len(first):
+            return
+        a, b, own = self._sizes[first], self._sizes[second], first == second
+        pairs = np.where(own, pairs_within(a), a * b)
+        # in two halves, which do not overflow for 10 million equal images
+        self._pairs += (int((pairs >> 32).sum()) << 32) + int((pairs & 0xFFFFFFFF).sum())
+        self._stars += int(np.where(own & self._own_pairs, a - 1, 1).sum())
+        self._components.add(first, second)
+        np.add.at(self._degrees, first, b)
+        np.add.at(self._degrees, second, np.where(own, 0, a))
+
+    def summary(self) -> PairSummary:
+        """Give the figures of all pairs so far."""
+        labels = np.where(self._degrees > 0, self._components.labels(), -1)
+        return PairSummary(self._pairs, labels, self._stars, self._degrees)

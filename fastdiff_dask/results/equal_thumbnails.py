@@ -131,8 +131,12 @@ def make_groups(
             yield GroupPairs(*ends, pairs[there, 2], pairs[there, 3].astype(np.uint8))
 
     used = np.zeros(len(symmetries), bool) if two_sides or not own_pairs else sizes > 1
-    for chunk in group_pairs():
-        used[chunk.first] = used[chunk.second] = True
+    paired = [table[found.numbers(side)] for side, table in zip("ab", tables, strict=False)]
+    if all((groups_of >= 0).all() for groups_of in paired):
+        used[np.concatenate(paired)] = True
+    else:  # some images are gone, and their pairs with them
+        for chunk in group_pairs():
+            used[chunk.first] = used[chunk.second] = True
     chosen = (members >= 0) & used[groups]
     members, groups, turns = members[chosen], groups[chosen], turns[chosen]
     order = np.lexsort((members, groups))

@@ -55,7 +55,8 @@ class FoundPairs:
 
     def _read(self) -> Iterator[NDArray[np.int64]]:
         for pairs in read_pairs(self._comparison, self._plans):
-            yield pairs[self._value.similar(pairs[:, 2])]
+            similar = self._value.similar(pairs[:, 2])
+            yield pairs if similar.all() else pairs[similar]
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         """Give all pairs (n, 4) int64: a, b, value, transforms; at most 2²⁰ at a time from the store."""

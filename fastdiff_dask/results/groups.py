@@ -1,17 +1,17 @@
 """Groups of equal thumbnails, and their expansion to pairs of images. NumPy only."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.grid import pairs_within
 from ..kernels.transforms import lower_image_first, masks_between_copies
-from .components import Components
+from .components import PairSummary, PairTally
 
 __all__ = ["GroupPairs", "Groups", "PairChunk", "count_within"]
 
@@ -141,10 +141,14 @@ class Groups:
         )
 
     def _chunks(self) -> Iterator[GroupPairs]:
-        """All pairs of groups, some at a time."""
-        yield self._held
-        if self.stored is not None:
-            yield from self.stored()
+        """All pairs of groups, some at a time; the first one that reads them all counts them on the way."""
+        tally = None if "_summary" in self.__dict__ else PairTally(self.sizes, self.makes_own_pairs)
+        for chunk in chain([self._held], () if self.stored is None else self.stored()):
+            if tally is not None:
+                tally.add(chunk.first, chunk.second)
+            yield chunk
+        if tally is not None:
+            self.__dict__["_summary"] = tally.summary()
 
     def _all(self) -> GroupPairs:
         """All pairs of groups at once."""
@@ -153,21 +157,15 @@ class Groups:
         return GroupPairs(*(np.concatenate(parts) for parts in zip(*self._chunks(), strict=True)))
 
     @cached_property
-    def _summary(self) -> tuple[int, NDArray[np.signedinteger]]:
-        """Number of similar pairs of images, and the first group of each group's component; −1 without pairs."""
-        count, components, paired = 0, Components(len(self.sizes)), np.zeros(len(self.sizes), bool)
-        for first, second, _, _ in self._chunks():
-            a, b = self.sizes[first], self.sizes[second]
-            # in Python's integers, which do not overflow for 10 million equal images
-            count += int(np.where(first == second, pairs_within(a), a * b).sum(dtype=object)) if len(first) else 0
-            components.add(first, second)
-            paired[first] = paired[second] = True
-        return count, np.where(paired, components.labels(), -1)
+    def _summary(self) -> PairSummary:
+        """Counts of the pairs and their components, see `_chunks`."""
+        deque(self._chunks(), maxlen=0)
+        return cast(PairSummary, self.__dict__["_summary"])
 
     @property
     def is_paired(self) -> NDArray[np.bool_]:
         """(g,) bool: True for a group that is in a pair of groups, also with itself."""
-        return self._summary[1] >= 0
+        return self._summary.labels >= 0
 
     def group_pairs(self) -> Iterator[GroupPairs]:
         """Give all pairs of groups, some at a time; a group whose members make pairs is paired with itself, value 0."""
@@ -175,11 +173,11 @@ class Groups:
 
     def count(self) -> int:
         """Count the similar pairs of images."""
-        return self._summary[0]
+        return self._summary.pairs
 
     def connected(self) -> list[NDArray[np.int64]]:
         """List the components of images that pairs connect: names ascending, components by their first name."""
-        labels = np.repeat(self._summary[1], self.sizes)
+        labels = np.repeat(self._summary.labels, self.sizes)
         members, labels = self.members[labels >= 0], labels[labels >= 0]
         order = np.lexsort((members, labels))
         breaks = np.flatnonzero(np.diff(labels[order])) + 1
@@ -272,12 +270,14 @@ class Groups:
                 if len(pair):
                     yield self._pairs(chunk, pair, *((x, y) if mine is chunk.first else (y, x)))
 
+    def most_pairs_of(self, names: NDArray[np.int64]) -> int:
+        """Count at least the pairs that `pairs_of` gives."""
+        of = np.searchsorted(self.starts, np.flatnonzero(np.isin(self.members, names)), side="right") - 1
+        return int(self._summary.degrees[of].sum())
+
     def star_count(self) -> int:
         """Count the pairs of `stars`; between two sides, or a few more."""
-        if not self.makes_own_pairs:
-            return len(self.members) + sum(len(chunk.first) for chunk in self._chunks())
-        own = self.sizes - 1
-        return sum(int(np.where(one.first == one.second, own[one.first], 1).sum()) for one in self._chunks())
+        return self._summary.stars + (0 if self.makes_own_pairs else len(self.members))
 
     def stars(self) -> PairChunk:
         """Give few pairs that connect the same images as all pairs.

@@ -63,6 +63,8 @@ class Result:
         few pairs that connect the same images as all such pairs.
     chosen_verdicts
         If not empty, the verdicts of all pairs: others were left out by `with_verdict`.
+    forest
+        The spanning forest of all pairs, if it was made when these were counted.
     """
 
     groups: Groups
@@ -76,6 +78,7 @@ class Result:
     stats: dict[str, Any] = field(default_factory=dict)
     same_hash: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     chosen_verdicts: tuple[str, ...] = ()
+    forest: PairChunk | None = None
 
     @property
     def pixels(self) -> int | None:
@@ -147,7 +150,7 @@ class Result:
     def among(self, paths: Sequence[str]) -> "Result":
         """Hold the pairs of some images, for many calls of `similar_to` between them."""
         places = [row for path in paths for row in self._rows[path]]
-        return replace(self, groups=self.groups.among(np.array(places, np.int64)))
+        return replace(self, groups=self.groups.among(np.array(places, np.int64)), forest=None)
 
     @cached_property
     def _rows(self) -> dict[str, list[int]]:
@@ -272,6 +275,7 @@ class Result:
             stats={**self.stats, "pairs": groups.count()},
             same_hash=self.same_hash[:0],
             chosen_verdicts=chosen,
+            forest=None,
         )
 
     @cached_property
@@ -288,7 +292,7 @@ class Result:
 
     @cached_property
     def _forest(self) -> PairChunk:
-        return spanning_forest(self.groups, len(self.images))
+        return spanning_forest(self.groups, len(self.images)) if self.forest is None else self.forest
 
     def _components(self) -> list[NDArray[np.int64]]:
         parts = self.groups.connected()

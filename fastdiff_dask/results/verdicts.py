@@ -15,6 +15,12 @@ __all__ = ["PairVerdicts", "Parting", "part_clusters", "spanning_forest"]
 
 # After clusters were parted, each part has an image to keep of its own, whose pairs are looked at in the next round.
 _ROUNDS = 4
+# Pairs of images that may be kept in any of the rounds, up to which they are held from the first one on.
+_HELD = 1 << 20
+# Pairs that wait to be merged with a spanning forest; they take 25 bytes each.
+_WAITING = 1 << 17
+# Shares of the pairs of a forest, most similar first, whose components tell which other pairs may change it.
+_LEVELS = (0.5, 0.9, 0.98, 1.0)
 
 
 @dataclass(frozen=True)
@@ -93,34 +99,69 @@ def pairs_to_look_at(pairs: PairChunk, verdicts: PairVerdicts, size: int) -> NDA
 def spanning_forest(groups: Groups, images: int) -> PairChunk:
     """Choose the most similar pairs that connect the same images as all pairs (a minimum spanning forest).
 
-    Pairs come a part at a time, and each part is merged with the forest so far (Kruskal, *Proc. AMS* 7, 1956, by
-    SciPy). Equal values are ordered by the images, so that the forest does not depend on the parts.
+    Pairs come a part at a time. Those of several parts that may change the forest so far are merged with it (Kruskal,
+    *Proc. AMS* 7, 1956, by SciPy). Equal values are ordered by the images, so that the forest does not depend on the
+    parts.
 
-    Memory: 40 bytes an image, and about 200 for each pair of a part.
+    Memory: 60 bytes an image, and about 200 for each pair of a part.
     """
+    forest, levels = PairChunk.none(), _Levels(PairChunk.none(), images)
+    waiting: list[PairChunk] = []
+    for chunk in groups.iter_stars():
+        waiting.append(chunk.at(levels.may_change(chunk)))
+        if sum(len(some.a) for some in waiting) > _WAITING:
+            forest, waiting = _merged(forest.joined(*waiting), images), []
+            levels = _Levels(forest, images)
+    if any(len(some.a) for some in waiting):
+        forest = _merged(forest.joined(*waiting), images)
+    return forest
+
+
+def _merged(pairs: PairChunk, images: int) -> PairChunk:
+    """Choose the pairs of the spanning forest among some pairs, most similar first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    forest, labels, most = PairChunk.none(), np.arange(images), -1
-    for chunk in groups.iter_stars():
-        # the longest edge of a circle is in no minimum spanning tree
-        useful = chunk.values <= most
-        useful |= labels[chunk.a] != labels[chunk.b]
-        if not useful.any():
-            continue
-        both = forest.joined(chunk.at(useful))
-        low, high = np.minimum(both.a, both.b), np.maximum(both.a, both.b)
-        order = np.lexsort((high, low, both.values))
-        _, first = np.unique(low[order] * images + high[order], return_index=True)
-        order = order[np.sort(first)]
-        # distinct weights, as zeros are no edges to SciPy and equal ones leave it a choice
-        edges = coo_array((np.arange(1, len(order) + 1), (low[order], high[order])), shape=(images, images))
-        chosen = order[np.sort(minimum_spanning_tree(edges.tocsr()).data.astype(np.int64)) - 1]
-        forest = both.at(chosen)
-        components = Components(images)
-        components.add(forest.a, forest.b)
-        labels, most = np.asarray(components.labels(), np.int64), int(forest.values.max(initial=-1))
-    return forest
+    low, high = np.minimum(pairs.a, pairs.b), np.maximum(pairs.a, pairs.b)
+    order = np.lexsort((high, low, pairs.values))
+    _, first = np.unique(low[order] * images + high[order], return_index=True)
+    order = order[np.sort(first)]
+    # distinct weights, as zeros are no edges to SciPy and equal ones leave it a choice
+    edges = coo_array((np.arange(1, len(order) + 1), (low[order], high[order])), shape=(images, images))
+    return pairs.at(order[np.sort(minimum_spanning_tree(edges.tocsr()).data.astype(np.int64)) - 1])
+
+
+class _Levels:
+    """Images that a forest connects by its most similar pairs, for some numbers of these.
+
+    Parameters
+    ----------
+    forest
+        A spanning forest of some of the pairs, most similar first.
+    images
+        Number of images.
+    """
+
+    def __init__(self, forest: PairChunk, images: int) -> None:
+        components, done = Components(images), 0
+        self._levels: list[tuple[int, NDArray[np.signedinteger]]] = []
+        for share in _LEVELS if len(forest.a) else ():
+            limit = int(forest.values[int(share * (len(forest.a) - 1))])
+            end = int(np.searchsorted(forest.values, limit, side="right"))
+            components.add(forest.a[done:end], forest.b[done:end])
+            self._levels.append((limit, components.labels()))
+            done = end
+
+    def may_change(self, pairs: PairChunk) -> NDArray[np.int64]:
+        """Places of the pairs that may be in the forest of all pairs.
+
+        The longest edge of a circle is in no minimum spanning tree.
+        """
+        places = np.arange(len(pairs.a))
+        for limit, labels in reversed(self._levels):
+            short = pairs.values[places] <= limit
+            places = places[short | (labels[pairs.a[places]] != labels[pairs.b[places]])]
+        return places
 
 
 def part_clusters(
@@ -157,10 +198,12 @@ def part_clusters(
     whole.add(forest.a, forest.b)
     labels = np.asarray(whole.labels(), np.int64)
     known: NDArray[np.int64] = np.zeros(0, np.int64)
+    # in each round, parts that were joined before stay together
+    kept = _PairsOfKept(groups, np.union1d(_best(labels, ranks), _best(np.asarray(components.labels()), ranks, 1)))
     for _ in range(_ROUNDS):
         keep = np.setdiff1d(_best(labels, ranks), known)
         known = np.union1d(known, keep)
-        found = list(_within(groups.pairs_of(keep), labels))
+        found = list(_within(kept.of(keep), labels)) if len(keep) else []
         if not found:
             break
         pairs += found
@@ -174,12 +217,35 @@ def part_clusters(
     return Parting(every.at(first), np.asarray(components.labels(), np.int64))
 
 
-def _best(labels: NDArray[np.int64], ranks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the image to keep of each cluster of two images or more."""
+class _PairsOfKept:
+    """The pairs of images to keep. All pairs are read once if those of all images that may be kept are few.
+
+    Parameters
+    ----------
+    groups
+        All similar pairs.
+    may_be_kept
+        Images that may be kept in any of the rounds.
+    """
+
+    def __init__(self, groups: Groups, may_be_kept: NDArray[np.int64]) -> None:
+        self._groups = groups
+        few = groups.most_pairs_of(may_be_kept) <= _HELD
+        self._held = PairChunk.none().joined(*groups.pairs_of(may_be_kept)) if few else None
+
+    def of(self, keep: NDArray[np.int64]) -> Iterator[PairChunk]:
+        """Give the pairs of some of the images, some at a time."""
+        if self._held is None:
+            return self._groups.pairs_of(keep)
+        return iter([self._held.at(np.isin(self._held.a, keep) | np.isin(self._held.b, keep))])
+
+
+def _best(labels: NDArray[np.signedinteger], ranks: NDArray[np.int64], least: int = 2) -> NDArray[np.int64]:
+    """Give the image to keep of each cluster of at least so many images."""
     order = np.lexsort((ranks, labels))
     starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
     sizes = np.diff(np.append(starts, len(order)))
-    return np.sort(order[starts[sizes > 1]])
+    return np.sort(order[starts[sizes >= least]])
 
 
 def _within(chunks: Iterator[PairChunk], labels: NDArray[np.int64]) -> Iterator[PairChunk]:

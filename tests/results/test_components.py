@@ -15,6 +15,9 @@ from support.results import find, rows_of
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.components import Components
 from fastdiff_dask.results.groups import GroupPairs
+from fastdiff_dask.results.stored import stored_result
+from fastdiff_dask.storage.pairs import read_pairs
+from fastdiff_dask.storage.store import Store
 
 
 def lowest_of(nodes: int, a: np.ndarray, b: np.ndarray) -> list[int]:
@@ -94,6 +97,23 @@ def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatc
     assert len(list(again.sorted_pairs())) > 2
     write_json(again, str(tmp_path / "out.json"))
     assert (tmp_path / "out.json").read_text().partition('"stats"')[0] == wanted.partition('"stats"')[0]
+
+
+def test_a_result_reads_the_pairs_that_are_not_held_three_times(tmp_path, client, turned, monkeypatch):
+    """For the images in pairs, for all counts and the forest, and for the pairs with the images to keep."""
+    wanted = find(tmp_path, client, similarity_threshold=190_000.0)
+    readings = []
+    monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", 0)
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 1)
+    monkeypatch.setattr(
+        "fastdiff_dask.results.found_pairs.read_pairs", lambda *of: readings.append(of) or read_pairs(*of)
+    )
+    result = stored_result(Store(str(tmp_path / "store")))
+    assert result.groups.stored is not None
+    assert result.clusters == wanted.clusters
+    assert (result.pair_count, result.verdict_counts) == (wanted.pair_count, wanted.verdict_counts)
+    assert len(result.pairs)
+    assert len(readings) == 3
 
 
 def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):

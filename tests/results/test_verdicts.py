@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.groups import Expanded, components, expanded, rows_in
@@ -96,11 +97,13 @@ def test_parts_that_cannot_change_the_forest_are_not_merged(monkeypatch):
     assert len(merges) == 1
 
 
-@given(expanded(), st.integers(1, 5), seeds)
-@settings(max_examples=60, deadline=None)
-def test_the_forest_does_not_depend_on_the_parts(case, parts, seed):
+@given(expanded(), st.integers(1, 12), st.sampled_from([0, 3]), seeds)
+@settings(max_examples=100, deadline=None)
+def test_the_forest_does_not_depend_on_the_parts(case, parts, waiting, seed):
     whole = spanning_forest(case.groups, rows_in(case))
-    split = spanning_forest(in_parts(case.groups, parts, seed), rows_in(case))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastdiff_dask.results.verdicts._WAITING", waiting)
+        split = spanning_forest(in_parts(case.groups, parts, seed), rows_in(case))
     assert [one.tolist() for one in split] == [one.tolist() for one in whole]
 
 
@@ -192,6 +195,29 @@ def test_pairs_with_the_image_to_keep_are_looked_at(case, seed):
     values = {(numbers[a], numbers[b]): of for (a, b), of in all_pairs(case).items()}
     assert [values[a, b][1] for a, b, _ in looked.tolist()] == looked[:, 2].tolist()
     assert [values[a, b][0] for a, b, _ in looked.tolist()] == sorted(values[a, b][0] for a, b, _ in looked.tolist())
+
+
+@given(expanded(), seeds)
+@settings(max_examples=60, deadline=None)
+def test_all_rounds_and_counts_take_two_readings_of_the_pairs(case, seed):
+    readings, images = [], rows_in(case)
+    parted = in_parts(case.groups, 3, seed)
+    chunks = parted.stored
+    parted = replace(parted, stored=lambda: readings.append(1) or chunks())
+    rng = np.random.default_rng(seed)
+    rows = sorted({(*sorted(pair), int(rng.choice([SIMILAR, SAME_FILE])), 90.0, 512) for pair in case.pairs})
+    looks = pd.DataFrame(rows, columns=["a", "b", "verdict", "block", "size"]).assign(made=0)
+    verdicts = PairVerdicts(Verdicts(looks), np.arange(images), np.arange(images))
+    ranks, extra = rng.permutation(images), rng.integers(0, images, (1, 2))
+    forest = spanning_forest(parted, images)
+    found = part_clusters(parted, forest, verdicts, ranks, extra)
+    assert (parted.count(), parted.star_count()) == (case.groups.count(), case.groups.star_count())
+    assert len(readings) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastdiff_dask.results.verdicts._HELD", -1)  # each round reads for itself
+        wanted = part_clusters(case.groups, forest, verdicts, ranks, extra)
+    assert [one.tolist() for one in found.pairs] == [one.tolist() for one in wanted.pairs]
+    assert found.labels.tolist() == wanted.labels.tolist()
 
 
 def test_files_of_the_same_bytes_need_no_look():

@@ -142,6 +142,21 @@ def test_pairs_are_written_while_they_are_found(store, monkeypatch, sizes):
     assert max(len(part) for part in read_pairs(comparison, comparison.plans())) <= 4
 
 
+@pytest.mark.parametrize("row", [0, 255, 511, 512, 599])
+@pytest.mark.parametrize(
+    "pair", [[0, 2**40, 0, 1], [-1, 5, 0, 1], [0, 1, 0, 0], [0, 1, 0, 256], [0, 1, 0, -1]], ids=str
+)
+def test_each_of_many_pairs_is_checked(store, row, pair):
+    comparison = begin(store)
+    pairs = np.tile([0, 1, -5, 255], (600, 1))
+    write_tile(comparison, 0, pairs)
+    np.testing.assert_array_equal(read_all(comparison), pairs)
+    pairs[row] = pair
+    store.files.write(f"arrays.zarr/{comparison.folder(PART)}/pairs-0/c.0.0", pairs.tobytes())
+    with pytest.raises(FastDiffError, match=r"no transform|not there"):
+        read_all(comparison)
+
+
 def test_a_plan_that_was_not_recorded_does_not_count(store):
     comparison = Comparison(store, CompareSettings())
     comparison.begin(PART)
