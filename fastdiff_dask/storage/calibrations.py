@@ -96,7 +96,7 @@ class CalibrationFiles:
         """Read the copies of an image; None if it could not be read."""
         name = f"{self._folder}/copies-{image}.npy"
         with self._files.reading(name):
-            copies = np.load(io.BytesIO(self._files.read(name)), allow_pickle=False)
+            copies = np.load(io.BytesIO(self._files.read(name)))
             if copies.dtype != np.uint8 or copies.shape not in (self._shape, (0, *self._shape[1:])):
                 raise ValueError(f"its shape is {copies.shape}")
         return copies if len(copies) else None
@@ -112,7 +112,7 @@ class CalibrationFiles:
         name = self._measured(block)
         with (
             self._files.reading(name),
-            np.load(io.BytesIO(self._files.read(name)), allow_pickle=False) as arrays,
+            np.load(io.BytesIO(self._files.read(name))) as arrays,
         ):
             return Measured(**{field: arrays[field] for field in Measured._fields})
 

@@ -596,7 +596,7 @@ ALLOWED = {
     "images.decoder_process": "answers its parent, over a pipe between the two",
     "images.decoder_pool": "asks its child, over a pipe between the two",
     "stages.compare": "names the error of a function that cannot be sent to workers",
-    "kernels.user_functions": "tries whether a function can be sent to workers",
+    "user_functions": "tries whether a function can be sent to workers",
 }
 CALLS = {"eval", "exec", "compile", "__import__"}
 CALLS_ALLOWED = {
@@ -623,9 +623,9 @@ def test_no_module_reads_objects_from_data():
                 if name.partition(".")[0] in FORBIDDEN:
                     found.setdefault(name_of(path), set()).add(name)
     assert set(found) == set(ALLOWED)
-    for name in ("stages.compare", "kernels.user_functions"):
+    for name in ("stages.compare", "user_functions"):
         assert not {"load", "loads", "Unpickler"} & attributes_of(name, "pickle")
-    assert attributes_of("kernels.user_functions", "cloudpickle") == {"dumps"}
+    assert attributes_of("user_functions", "cloudpickle") == {"dumps"}
 
 
 def attributes_of(module, name):
