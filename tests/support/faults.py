@@ -26,6 +26,7 @@ from fastdiff_dask.cli import commands
 from fastdiff_dask.compat.fast_diff_py import FastDifPy
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.runtime.connection import connect
+from fastdiff_dask.runtime.faults import hide_logs
 import click
 
 @click.command()
@@ -34,6 +35,7 @@ import click
 @click.argument("out")
 @click.option("--scheduler")
 def job(photos, store, out, scheduler):
+    hide_logs()  # as the commands do
     client = connect(scheduler) if scheduler else None
     options = {} if client else {"threads": 2, "dashboard_address": "127.0.0.1:0"}
     options |= {"store": store, "block_size": block_size, "client": client, "verbose": False}
