@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..results.groups import Groups
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES
@@ -19,6 +20,8 @@ __all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", 
 Look = Callable[[Result, NDArray[np.int64]], Result]
 # Kept images of a group that are tried for an image, and rounds of looking at pairs that were chosen.
 _TRIED, _ROUNDS = 8, 4
+# Groups for which a bit for each two takes 1 GB at most.
+_MOST_DENSE = 90_000
 _RAW, _DEVELOPED, _MORE_PIXELS = "raw data", "a developed picture", "more pixels"
 # Parts that are not compared: both images may have another one.
 _NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
@@ -303,14 +306,22 @@ class Choice:
 
 
 class _Neighbours:
-    """The groups of equal thumbnails to which an image is similar."""
+    """The groups of equal thumbnails to which an image is similar.
+
+    Memory: 16 bytes for each pair of groups, or, if that is less, a bit for each two groups.
+    """
 
     def __init__(self, result: Result) -> None:
         groups = result.groups
         self._own = groups.makes_own_pairs
         of = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
         self._group = dict(zip(groups.members.tolist(), of.tolist(), strict=True))
+        number = len(groups.starts) - 1
+        # nearly all of many pages may be similar to each other
+        self._bits = _near_bits(groups, number) if groups.stored is not None and number <= _MOST_DENSE else None
         ends: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
+        if self._bits is not None:
+            return
         ends += [np.stack([chunk.first, chunk.second], axis=1) for chunk in groups.group_pairs()]
         both = np.concatenate(ends)
         both = both[both[:, 0] != both[:, 1]]
@@ -328,10 +339,25 @@ class _Neighbours:
         mine, asked = self._group.get(row), np.array(groups, np.int64)
         if mine is None:
             return np.zeros(len(asked), bool)
+        if self._bits is not None:
+            at = asked.clip(min=0)
+            found = (self._bits[mine, at >> 3] >> (at & 7) & 1).astype(bool) & (asked >= 0)
+            return found | (asked == mine) & self._own
         near = self._others[self._starts[mine] : self._starts[mine + 1]]
         at = np.searchsorted(near, asked).clip(max=max(len(near) - 1, 0))
         found = near[at] == asked if len(near) else np.zeros(len(asked), bool)
         return found | (asked == mine) & self._own
+
+
+def _near_bits(groups: Groups, number: int) -> NDArray[np.uint8]:
+    """Mark the groups that are similar to each group: (n, ⌈n / 8⌉) uint8, a bit each."""
+    width = -(-number // 8)
+    bits = np.zeros(number * width, np.uint8)
+    for chunk in groups.group_pairs():
+        other = chunk.first != chunk.second
+        for one, two in ((chunk.first[other], chunk.second[other]), (chunk.second[other], chunk.first[other])):
+            np.bitwise_or.at(bits, one * width + (two >> 3), (1 << (two & 7)).astype(np.uint8))
+    return bits.reshape(number, width)
 
 
 def _clusters(result: Result) -> NDArray[np.int64]:

@@ -156,21 +156,22 @@ def _clusters(store: Store, result: Result, rules: KeepRules) -> list[dict[str, 
     hashes = store.image_rows(result.images["image"].to_numpy(np.int64), ["content_hash"]).content_hash
     contents = [content[:16] for content in hashes.fillna("")]
     two_sides = result.groups.two_sides
-    held = result.among(list(result.images.index))
     place_of = {row.image: place for place, row in enumerate(rows)}
-    found = []
+    clusters = []
     for part in result.connected():
         best = sorted(best_first(rows[place] for place in part), key=lambda row: row.image in going)
-        ordered = [place_of[row.image] for row in best]
-        first, others = ordered[0], ordered[1:_IMAGES]
-        pairs = _pairs_with(held, first, others)
-        values = [value for value, *_ in pairs.values()]
+        clusters.append([place_of[row.image] for row in best])
+    known = _pairs_with_first(result, [(one[0], other) for one in clusters for other in one[1:_IMAGES]])
+    found = []
+    for ordered in clusters:
+        pairs = [known.get((ordered[0], other)) for other in ordered[1:_IMAGES]]
+        values = [pair[0] for pair in pairs if pair is not None]
         images = [_image(rows[row], contents[row], going, kept, two_sides) for row in ordered]
         found.append(
             {
                 "images": images[:_IMAGES],
                 "all": images,
-                "pairs": [pairs.get(row) for row in others],
+                "pairs": pairs,
                 "worst": max(values, default=None),
                 "best": min(values, default=None),
                 "more": max(0, len(images) - _IMAGES),
@@ -187,17 +188,19 @@ def _doubt(pairs: list[tuple[float, int, bool, str] | None]) -> int:
     return max((BY_CERTAINTY.index("not looked at" if pair is None else pair[3]) for pair in pairs), default=0)
 
 
-def _pairs_with(result: Result, first: int, others: list[int]) -> dict[int, tuple[float, int, bool, str]]:
-    """Give the value of the pair, the turn of the image and the verdict, for each image similar to the first one."""
-    chunk = result.groups.between(first, np.array(others, np.int64))
+def _pairs_with_first(
+    result: Result, ends: list[tuple[int, int]]
+) -> dict[tuple[int, int], tuple[float, int, bool, str]]:
+    """Give the value of each pair, the turn of the other image and the verdict, if it is similar to the first one."""
+    chunk = result.groups.exactly(*np.array(ends, np.int64).reshape(-1, 2).T)
     degrees, mirrored = lowest_transforms(chunk.masks)
     verdicts = result.verdicts.names(chunk.a, chunk.b)
     columns = (chunk.a, chunk.b, result.value.numbers(chunk.values), degrees, mirrored, verdicts)
-    pairs = {}
+    asked, pairs = set(ends), {}
     for a, b, value, turned, is_mirrored, verdict in zip(*(column.tolist() for column in columns), strict=True):
         transform = Transform.of(turned, is_mirrored)  # turns a so that it looks like b
-        other, of_other = (b, transform.inverse) if a == first else (a, transform)
-        pairs[other] = value, of_other.degrees, of_other.mirrored, verdict
+        key, of_other = ((a, b), transform.inverse) if (a, b) in asked else ((b, a), transform)
+        pairs[key] = value, of_other.degrees, of_other.mirrored, verdict
     return pairs
 
 

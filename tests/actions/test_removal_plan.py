@@ -3,12 +3,15 @@
 import hashlib
 import re
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.command_line import invoke
 from support.removals import SIZE, contents, picture, project, removed, save, write_decisions
 
 import fastdiff_dask as fd
+from fastdiff_dask.actions import choice
 from fastdiff_dask.actions.decisions import list_not_duplicates
 from fastdiff_dask.actions.removal_plan import limits_passed
 from fastdiff_dask.storage.store import Store
@@ -207,3 +210,25 @@ def test_a_decision_about_files_that_are_gone_can_be_taken_back(tmp_path, client
     assert "a file that is not there any more" in output
     assert "b 1.png" in output
     assert invoke("decisions", tmp_path / "store", "--forget", 1)[0] == 0
+
+
+# -- many pairs --------------------------------------------------------------------------------------------------------
+
+
+def test_pairs_that_are_not_held_are_marked_by_bits(tmp_path, client, rng):
+    for number in range(30):
+        save(tmp_path / "photos" / f"{number:02d}.png", picture(int(rng.integers(5)), int(rng.integers(4))))
+    result = project(tmp_path, client).result()
+    held = result.groups
+    none = np.zeros(0, np.int64)
+    chunks = list(held.group_pairs())
+    stored = replace(
+        held, first=none, second=none, values=none, masks=none.astype(np.uint8), stored=lambda: iter(chunks)
+    )
+    near, by_bits = (choice._Neighbours(replace(result, groups=groups)) for groups in (held, stored))
+    assert by_bits._bits is not None
+    assert near._bits is None
+    groups = [*range(len(held.starts) - 1), -1, -31]
+    found = [near.are_near(row, groups).tolist() for row in range(len(result.images))]
+    assert found == [by_bits.are_near(row, groups).tolist() for row in range(len(result.images))]
+    assert 0 < sum(map(sum, found)) < len(found) * len(groups)
