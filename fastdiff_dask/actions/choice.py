@@ -20,8 +20,8 @@ __all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", 
 Look = Callable[[Result, NDArray[np.int64]], Result]
 # Kept images of a group that are tried for an image, and rounds of looking at pairs that were chosen.
 _TRIED, _ROUNDS = 8, 4
-# Groups for which a bit for each two takes 1 GB at most.
-_MOST_DENSE = 90_000
+# Groups for which a bit for each two takes less memory than a list of the pairs, as only millions are not held.
+_MOST_DENSE = 60_000
 _RAW, _DEVELOPED, _MORE_PIXELS = "raw data", "a developed picture", "more pixels"
 # Parts that are not compared: both images may have another one.
 _NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
@@ -308,7 +308,8 @@ class Choice:
 class _Neighbours:
     """The groups of equal thumbnails to which an image is similar.
 
-    Memory: 16 bytes for each pair of groups, or, if that is less, a bit for each two groups.
+    Memory: some hundred bytes for each pair of groups while they are sorted; of up to 60,000 groups with more pairs
+    than are held, a bit for each two groups, 450 MB at most.
     """
 
     def __init__(self, result: Result) -> None:

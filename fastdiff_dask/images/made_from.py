@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .decode import SIDEWAYS, UPRIGHT, read_exif
-from .provenance import LOSSLESS
+from .provenance import DCT, LOSSLESS
 
 __all__ = ["MADE_A", "MADE_B", "NOT_KNOWN", "Plane", "has_plane", "packed", "which_was_made"]
 
@@ -269,7 +269,7 @@ def _fit(x: NDArray[np.float32], y: NDArray[np.float32], steps: NDArray[np.float
     whole = (low > _LEVELS[0]) & (high < _LEVELS[1])
     if np.count_nonzero(whole) < _FEWEST_BLOCKS:
         return None
-    coefficients = _DCT @ blocks[whole] @ _DCT.T
+    coefficients = DCT @ blocks[whole] @ DCT.T
     there = np.abs(coefficients) > 0.6 * steps
     there[:, 0, 0] = False
     if np.count_nonzero(there) < _FEWEST:
@@ -277,7 +277,7 @@ def _fit(x: NDArray[np.float32], y: NDArray[np.float32], steps: NDArray[np.float
     step = np.broadcast_to(steps, coefficients.shape)[there]
     expected = np.sqrt(step * step / 12 + _ROUNDING)
     rings = [np.sum([shifted[place] for place in ring], axis=0) for ring in _RINGS]
-    terms = [(_DCT @ _blocks(ring)[whole] @ _DCT.T)[there] / expected for ring in rings]
+    terms = [(DCT @ _blocks(ring)[whole] @ DCT.T)[there] / expected for ring in rings]
     values = coefficients[there] / expected
     error = _robust_fit(np.stack(terms, 1), values)
     outside = np.abs(error) * expected > step / 2 + 1
@@ -304,14 +304,3 @@ def _smallest(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _blocks(values: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns = (side // 8 for side in values.shape)
     return values.reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
-
-
-def _cosines() -> NDArray[np.float32]:
-    """The orthonormal discrete cosine transform (type II) of 8 values, (8, 8)."""
-    frequency, place = np.arange(8)[:, None], np.arange(8)[None]
-    matrix = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
-    matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
-
-
-_DCT = _cosines()

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["LOSSLESS", "signs_of_original"]
+__all__ = ["DCT", "LOSSLESS", "signs_of_original"]
 
 # Notes of cameras, scanners and editors, under Pillow's names: a plain copy has none of them.
 _NOTES = ("icc_profile", "photoshop", "xmp", "comment", "exif")
@@ -63,7 +63,7 @@ def _zeros(luma: NDArray[np.float32]) -> float:
     blocks = blocks[np.ptp(blocks, axis=(1, 2)) > 8]
     if len(blocks) < _FEWEST // 2:
         return 0.0
-    coefficients = _DCT @ blocks @ _DCT.T
+    coefficients = DCT @ blocks @ DCT.T
     return float((np.abs(coefficients[:, _HIGH]) < _ZERO).mean())
 
 
@@ -75,5 +75,5 @@ def _cosines() -> NDArray[np.float32]:
     return matrix.astype(np.float32)
 
 
-_DCT = _cosines()
+DCT = _cosines()
 _HIGH = np.add.outer(np.arange(8), np.arange(8)) >= 6

@@ -119,8 +119,11 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
         # centred: distances do not change, products become small. Channels first: rows of pixels are long, which makes
         # turning four times as fast
         planes = xp.astype(xp.permute_dims(images[rows], (0, 3, 1, 2)), xp.float32) - xp.float32(128)
-        moments.sums[rows] = xp.sum(planes, axis=(2, 3), dtype=xp.float64)  # integers far below 2⁵³
-        moments.norms[rows] = xp.sum(_energies(_flat(planes, xp), xp), axis=1, dtype=xp.float64)
+        flat = _flat(planes, xp)
+        # lines of pixels, of at most 2¹⁰ · 2⁷, first: contiguous, and six times as fast as sums of the turned planes
+        lines = xp.sum(xp.reshape(flat, planes.shape), axis=3)
+        moments.sums[rows] = xp.sum(lines, axis=2, dtype=xp.float64)
+        moments.norms[rows] = xp.sum(_energies(flat, xp), axis=1, dtype=xp.float64)
         for mirror in sorted({Transform(transform).mirrored for transform in transforms} if mirrored else {False}):
             components = _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
             form = forms.setdefault(mirror, [])

@@ -78,7 +78,7 @@ def collection(bucket, tmp_path) -> Bucket:
 def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch):
     here, there = tmp_path / "here.json", tmp_path / "there.json"
     local = job(str(tmp_path / "photos"), str(tmp_path / "store"), here, client)
-    remote = job(f"{collection.url}/photos/", f"{collection.url}/work/store", there, client)
+    remote = job(f"{collection.url}/photos/", f"{collection.url}/job/store", there, client)
     given = f"{collection.url}/photos"
     assert there.read_text().replace(f"{given}/", given) == here.read_text().replace(
         str(tmp_path / "photos"), given
@@ -92,12 +92,12 @@ def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch)
         "ignored": {"no image by its extension": 1},
     }
     # nothing is left to do, and the lease is gone
-    again = job(f"{collection.url}/photos", f"{collection.url}/work/store", tmp_path / "again.json", client)
+    again = job(f"{collection.url}/photos", f"{collection.url}/job/store", tmp_path / "again.json", client)
     assert (again["images_read"], again["tiles_resumed"]) == (0, again["tiles"])
-    assert "writer.json" not in Files(f"{collection.url}/work/store").names()
-    assert f"{again['tiles']} of {again['tiles']} tiles are done" in describe_store(f"{collection.url}/work/store")
+    assert "writer.json" not in Files(f"{collection.url}/job/store").names()
+    assert f"{again['tiles']} of {again['tiles']} tiles are done" in describe_store(f"{collection.url}/job/store")
     # metadata is fetched some partitions at a time
-    opened = Store(f"{collection.url}/work/store")
+    opened = Store(f"{collection.url}/job/store")
     paths = opened.read_images(["path"])
     for at_once in (1, 3):
         monkeypatch.setattr("fastdiff_dask.storage.store._PARTITIONS_AT_ONCE", at_once)
@@ -106,7 +106,7 @@ def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch)
     # the stores hold the same
     with (
         FastDifPy(tmp_path / "photos", store=tmp_path / "store", block_size=8, client=client, verbose=False) as a,
-        FastDifPy(given, store=f"{collection.url}/work/store", block_size=8, client=client, verbose=False) as b,
+        FastDifPy(given, store=f"{collection.url}/job/store", block_size=8, client=client, verbose=False) as b,
     ):
         one, other = a.images.compute(), b.images.compute()
         columns = ["path", "size", "width", "height", "error", "content_hash", "hash_0", "hash_key"]
@@ -114,7 +114,7 @@ def test_the_same_result_as_on_a_disk(collection, tmp_path, client, monkeypatch)
         np.testing.assert_array_equal(a.thumbnails.compute(), b.thumbnails.compute())
         matrix = b.mse(persist=True).compute()
         np.testing.assert_array_equal(a.mse().compute(), matrix)
-        assert len(Files(f"{collection.url}/work/store/arrays.zarr/mse-rotations").names()) > 1
+        assert len(Files(f"{collection.url}/job/store/arrays.zarr/mse-rotations").names()) > 1
         np.testing.assert_array_equal(b.mse(persist=True).compute(), matrix)
 
 
