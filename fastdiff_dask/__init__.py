@@ -14,6 +14,7 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `tasks`: the functions that run on workers, a module for each bar of Dask's dashboard.
 - `runtime`: Dask; clients, workers, waves of tasks, memory, faults, signals.
 - `storage`: the store on disk; its files, locks, plans, and the work that is pending.
+  `edits`, beside it: views of an image, alignment of two, and what was done to a copy.
 - `kernels`: arrays in, arrays out; distances, bounds, hashes, on NumPy or CuPy.
   `images`, beside it: a picture file becomes metadata and a thumbnail.
 - The rooms at the top: `testing`, `urls`, `user_functions`, `local_files`, `config`, `extras`, `text`, `errors`.

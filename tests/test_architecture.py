@@ -75,7 +75,7 @@ def test_docstrings_begin_with_a_noun_or_an_imperative():
     assert [(name, text.splitlines()[0]) for name, text in texts if text and begun.match(text)] == []
 
 
-@pytest.mark.parametrize("wing", ["kernels", "images"])
+@pytest.mark.parametrize("wing", ["kernels", "images", "edits"])
 def test_a_process_of_kernels_or_pictures_loads_neither_dask_nor_zarr(wing):
     names = ", ".join(name_of(path) for path in sorted((PACKAGE / wing).glob("[a-z]*.py")))
     code = f"import {names}, sys; print({{'dask', 'distributed', 'zarr', 'cupy'}} & set(sys.modules))"
