@@ -1,0 +1,339 @@
+"""Candidates for edited copies: pairs of images of which a view of one correlates with a view of the other.
+
+All views of some images are compared with those of others; pairs of groups of views are left out only where boxes
+around them prove that none correlates enough, as in `kernels.bounds`.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.kd_order import kd_order
+from ..kernels.transforms import Transform
+from .borders import CONTENT, FULL_BOX
+from .view_values import FIRST_VALUES, NORM, PARTS, WHOLES, Least, ViewValues, view_values
+from .views import CUTS, VIEW_SIDE, VIEWS, View, view_images
+
+__all__ = [
+    "NEAREST",
+    "NEAREST_FLAT",
+    "Candidates",
+    "Columns",
+    "Contents",
+    "channel_boxes",
+    "find_candidates",
+    "nearest",
+]
+
+# Candidates that an image keeps, the best ones: its edited copies among them, and not all frames of a webcam. Pages and
+# screens of one kind correlate all with all.
+NEAREST, NEAREST_FLAT = 32, 32
+# Images with more flat ground, in 255ths, count as pages or screens.
+_FLAT = 102
+# Views of a group, and columns of a matrix product.
+_GROUP = 512
+# Candidates that wait until the best of each image are chosen.
+_WAITING = 1 << 20
+# Channels, that is, which views are compared with which: those of `VIEWS` with whole contents, images with their
+# borders, and each cut with its like.
+_BORDERED, _FIRST_CUT = len(VIEWS), len(VIEWS) + 1
+_MIRRORED_CUT = (0, 1, 3, 2)
+
+
+class Contents(NamedTuple):
+    """The contents of some images.
+
+    Attributes
+    ----------
+    images
+        (n,) int64: numbers of the images.
+    contents
+        (n, 64, 64) uint8, see `borders.contents`.
+    boxes
+        (n, 4) uint8.
+    bordered
+        (n, 16, 16) uint8: the images with their borders, as a view.
+    flat
+        (n,) uint8, see `borders.flat_shares`.
+    """
+
+    images: NDArray[np.int64]
+    contents: NDArray[np.uint8]
+    boxes: NDArray[np.uint8]
+    bordered: NDArray[np.uint8]
+    flat: NDArray[np.uint8]
+
+    def at(self, places: NDArray[np.int64]) -> "Contents":
+        """Give some of them."""
+        return Contents._make(values[places] for values in self)
+
+
+class Candidates(NamedTuple):
+    """Pairs of images that may be edited copies.
+
+    Attributes
+    ----------
+    a, b
+        (k,) int64: numbers of the images; a is the one of whose views one was found.
+    channel
+        (k,) int64: which views correlate, see `channel_boxes`.
+    transform
+        (k,) int64: the transform that makes image a look like b.
+    value
+        (k,) int64: sum of the products of the values of the views, at most `NORM`² or so.
+    """
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    transform: NDArray[np.int64]
+    value: NDArray[np.int64]
+
+    def at(self, places: NDArray[np.int64]) -> "Candidates":
+        """Give some of them."""
+        return Candidates._make(values[places] for values in self)
+
+    @classmethod
+    def joined(cls, parts: Iterable["Candidates"]) -> "Candidates":
+        """Put several arrays of candidates one after the other."""
+        none = cls(*(np.zeros(0, np.int64) for _ in cls._fields))
+        return cls(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
+
+
+def channel_boxes(
+    candidates: Candidates, boxes_a: NDArray[np.uint8], boxes_b: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the parts of both images that correlate: (k, 4) float64 each, as shares of their contents.
+
+    Parameters
+    ----------
+    candidates
+        The pairs.
+    boxes_a, boxes_b
+        (k, 4) uint8: boxes of the contents, see `borders.contents`. A part with borders is larger than the content.
+
+    Returns
+    -------
+    Top, left, bottom and right for images a, and for images b.
+    """
+    whole = View(0, 0, 1, 1)
+    cuts = [CUTS[_MIRRORED_CUT[cut]] for cut in range(len(CUTS))]
+    own = np.array([*VIEWS, whole, *CUTS], np.float64)[candidates.channel]
+    plain = np.array([*[whole] * (len(VIEWS) + 1), *CUTS], np.float64)
+    mirrored = np.array([*[whole] * (len(VIEWS) + 1), *cuts], np.float64)
+    other = np.where(
+        (candidates.transform >= Transform.MIRROR)[:, None], mirrored[candidates.channel], plain[candidates.channel]
+    )
+    bordered = candidates.channel == _BORDERED
+    for parts, boxes in ((own, boxes_a), (other, boxes_b)):
+        low, high = boxes[bordered, :2] / CONTENT, boxes[bordered, 2:] / CONTENT
+        sides = high - low
+        parts[bordered] = np.concatenate([-low / sides, (1 - low) / sides], axis=1)
+    return own, other
+
+
+def nearest(candidates: Candidates, most: NDArray[np.int64]) -> Candidates:
+    """Keep the best view of each pair, and the best pairs of each image; equal ones by their numbers.
+
+    The best of some parts, put together, have the best of all, so that the result does not depend on the parts.
+
+    Parameters
+    ----------
+    candidates
+        The candidates; pairs may come several times.
+    most
+        (k,) int64: how many the image `a` of each candidate may keep.
+
+    Returns
+    -------
+    The candidates that are left, ordered by a, the best first.
+    """
+    order = np.lexsort((candidates.transform, candidates.channel, -candidates.value, candidates.b, candidates.a))
+    pair = candidates.a[order], candidates.b[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (np.diff(pair[0]) != 0) | (np.diff(pair[1]) != 0)
+    order = order[first]
+    order = order[np.lexsort((candidates.b[order], -candidates.value[order], candidates.a[order]))]
+    a = candidates.a[order]
+    starts = np.flatnonzero(np.diff(a, prepend=-1))
+    place = np.arange(len(a)) - np.repeat(starts, np.diff(np.append(starts, len(a))))
+    return candidates.at(order[place < most[order]])
+
+
+class Columns(NamedTuple):
+    """The images that views of others are compared with: a view an image and channel.
+
+    Attributes
+    ----------
+    images
+        (n,) int64: numbers of the images.
+    whole, bordered
+        Values of the contents, and of the images with their borders.
+    cuts
+        Values of the cuts.
+    """
+
+    images: NDArray[np.int64]
+    whole: ViewValues
+    bordered: ViewValues
+    cuts: tuple[ViewValues, ...]
+
+    @classmethod
+    def of(cls, some: Contents) -> Self:
+        """Compute the values of some images."""
+        views = view_images(some.contents, (VIEWS[0], *CUTS))
+        whole, *cuts = (view_values(views[:, view]) for view in range(views.shape[1]))
+        return cls(some.images, whole, view_values(some.bordered), tuple(cuts))
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Put several one after the other."""
+        cuts = tuple(ViewValues.joined([part.cuts[cut] for part in parts]) for cut in range(len(CUTS)))
+        return cls(
+            np.concatenate([part.images for part in parts]),
+            ViewValues.joined([part.whole for part in parts]),
+            ViewValues.joined([part.bordered for part in parts]),
+            cuts,
+        )
+
+
+class _Rows(NamedTuple):
+    """Views of a channel, or of several: values, places of the images, and channels."""
+
+    values: ViewValues
+    image: NDArray[np.int64]
+    channel: NDArray[np.int64]
+
+
+class _Comparison(NamedTuple):
+    """Views, the values that they are compared with, each with its transform, and the correlations of candidates."""
+
+    rows: _Rows
+    others: list[tuple[ViewValues, Transform]]
+    least: Least
+
+
+def _rows(some: Contents, views: tuple[View, ...], channel: int) -> _Rows:
+    number = len(some.images)
+    pictures = view_images(some.contents, views).reshape(-1, VIEW_SIDE, VIEW_SIDE)
+    channels = np.tile(np.arange(channel, channel + len(views)), number)
+    return _Rows(view_values(pictures), np.repeat(np.arange(number), len(views)), channels)
+
+
+def _comparisons(some: Contents, columns: Columns) -> Iterator[_Comparison]:
+    straight, turned = [Transform.IDENTITY, Transform.MIRROR], [turn for turn in Transform if turn % 4]
+    whole = _rows(some, VIEWS[:1], 0)
+    framed = np.flatnonzero((some.boxes != FULL_BOX).any(axis=1))
+    bordered = _Rows(view_values(some.bordered[framed]), framed, np.full(len(framed), _BORDERED))
+    yield _Comparison(_rows(some, VIEWS, 0), [(columns.whole, turn) for turn in straight], PARTS)
+    for rows, values in ((whole, columns.whole), (bordered, columns.bordered)):
+        yield _Comparison(rows, [(values, turn) for turn in straight], WHOLES)
+        yield _Comparison(rows, [(values, turn) for turn in turned], PARTS)
+    for number, cut in enumerate(CUTS):
+        other = {Transform.IDENTITY: number, Transform.MIRROR: _MIRRORED_CUT[number]}
+        others = [(columns.cuts[other[turn]], turn) for turn in straight]
+        yield _Comparison(_rows(some, (cut,), _FIRST_CUT + number), others, PARTS)
+
+
+def find_candidates(some: Contents, columns: Columns) -> Candidates:
+    """Find the candidates of some images among others: the best ones of each, see `NEAREST`.
+
+    Memory: 10 kB for each of the images, about 1 kB for each of the others, and 100 MB for candidates.
+
+    Parameters
+    ----------
+    some
+        The images whose views are compared.
+    columns
+        The images that they are compared with. An image is not compared with itself.
+
+    Returns
+    -------
+    The candidates.
+    """
+    most = np.where(some.flat > _FLAT, NEAREST_FLAT, NEAREST)
+    found, waiting = [], 0
+    for rows, others, least in _comparisons(some, columns):
+        left = _Grouped.of(rows.values)
+        for values, turn in others:
+            for i, j, products in _correlated(left, _Grouped.of(values.transformed(turn)), least):
+                a, b = some.images[rows.image[i]], columns.images[j]
+                turns = np.full(len(a), turn.inverse, np.int64)
+                hits = Candidates(a, b, rows.channel[i], turns, products)
+                found.append(hits.at(np.flatnonzero(a != b)))
+                waiting += len(i)
+                if waiting > _WAITING:
+                    found, waiting = [_best(found, some.images, most)], 0
+    return _best(found, some.images, most)
+
+
+def _best(found: list[Candidates], images: NDArray[np.int64], most: NDArray[np.int64]) -> Candidates:
+    every = Candidates.joined(found)
+    return nearest(every, most[np.searchsorted(images, every.a)])
+
+
+class _Grouped(NamedTuple):
+    """Values in groups of neighbours, with boxes around them."""
+
+    values: ViewValues
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, values: ViewValues) -> Self:
+        """Order values, and find the boxes; views without contrast are left out."""
+        there = np.flatnonzero(values.first.any(axis=1))
+        order = there[kd_order(values.first[there], _GROUP)]
+        ordered = values.at(order)
+        starts = np.arange(0, len(order), _GROUP)
+        if not len(order):
+            return cls(ordered, order, starts, ordered.first, ordered.first)
+        low, high = (reduce.reduceat(ordered.first, starts) for reduce in (np.minimum, np.maximum))
+        return cls(ordered, order, starts, low, high)
+
+    def group(self, number: int) -> slice:
+        """Rows of a group."""
+        return slice(int(self.starts[number]), int(self.starts[number]) + _GROUP)
+
+
+def _near(a: _Grouped, b: _Grouped, least: Least) -> NDArray[np.bool_]:
+    """Find the pairs of groups that may have correlated views: (m, n) bool.
+
+    |x − y|² = |x|² + |y|² − 2 x · y, so that x · y ≥ p takes |x − y|² ≤ 2 (N² − p), N the largest norm. All values are
+    whole numbers, and rounding changes the norm by at most √k / 2 for k values. The distance of boxes is a lower bound.
+    """
+    norm = NORM + np.sqrt(FIRST_VALUES) / 2
+    squares = np.zeros((len(a.low), len(b.low)), np.float32)
+    for axis in range(FIRST_VALUES):
+        gap = np.maximum(b.low[None, :, axis] - a.high[:, None, axis], a.low[:, None, axis] - b.high[None, :, axis])
+        squares += np.maximum(gap, 0) ** 2  # whole numbers below 2²⁴ but for far boxes, which stay far
+    return squares <= 2 * (norm * norm - least.first * NORM * NORM)
+
+
+def _correlated(
+    a: _Grouped, b: _Grouped, least: Least
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+    """Give the views that correlate, as places in the given order, and the sums of products of all values."""
+    least_first, least_of_all = least.first * NORM * NORM, least.every * NORM * NORM
+    columns = np.ascontiguousarray(b.values.first.T)
+    space = np.empty(_GROUP * _GROUP, np.float32)
+    for group, near in enumerate(_near(a, b, least)):
+        rows = a.group(group)
+        first = a.values.first[rows]
+        for other in np.flatnonzero(near).tolist():
+            place = b.group(other)
+            right = columns[:, place]
+            products = space[: len(first) * right.shape[1]].reshape(len(first), -1)
+            np.matmul(first, right, out=products)
+            if products.max() < least_first:  # as in most groups
+                continue
+            hits = np.flatnonzero(products.ravel() >= least_first)
+            i, j = hits // right.shape[1] + rows.start, hits % right.shape[1] + place.start
+            sums = np.einsum("ij,ij->i", a.values.every[i], b.values.every[j])
+            good = np.flatnonzero(sums >= least_of_all)
+            if len(good):
+                yield a.order[i[good]], b.order[j[good]], sums[good].astype(np.int64)
