@@ -84,7 +84,7 @@ def look_at_edited(
     comparison = compare_blocks(a, b, exact)
     if not comparison.edited:
         return EditedLook(False, comparison.confidence, (), "", (0, 0, 0, 0), False, 0.0, "b")
-    told = describe(a, b, exact, comparison)
+    told = describe(a, b, comparison.matrix, comparison)
     return EditedLook(
         True, comparison.confidence, told.words, told.part, told.box, told.mirrored, told.angle, told.copy
     )

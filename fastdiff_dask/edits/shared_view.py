@@ -92,7 +92,11 @@ def map_levels(
     means = np.array([levels[part].mean() for part in parts])
     medians = np.array([np.median(others[part]) for part in parts])
     rising = (np.maximum.accumulate(medians) + np.minimum.accumulate(medians[::-1])[::-1]) / 2
-    return np.interp(source, means, rising).astype(np.float32)
+    # Beyond the means of the first and last parts the curve goes on as steep as it is there.
+    inner = np.clip(source, means[0], means[-1])
+    steep = [(rising[k + 2] - rising[k]) / max(means[k + 2] - means[k], 1.0) for k in (0, len(means) - 3)]
+    beyond = (source - inner) * np.where(source < inner, steep[0], steep[1])
+    return np.clip(np.interp(inner, means, rising) + beyond, 0, 255).astype(np.float32)
 
 
 def shared_box(matrix: NDArray[np.float64]) -> tuple[float, float, float, float] | None:

@@ -122,3 +122,18 @@ def test_a_matrix_that_leaves_nothing_shared_is_no_copy(matrix):
 def test_plain_colours_are_no_copies():
     plain = np.full((300, 400, 3), 90, np.uint8)
     assert not compare_blocks(plain, plain + np.uint8(20), UNCHANGED).edited
+
+
+@pytest.mark.parametrize("kind", ["crop 10", "watermark", "blurred", "turned 3"])
+def test_a_matrix_that_is_off_by_a_pixel_or_two_is_mended(kind):
+    picture = a_photo(2)
+    copy, exact = edited(picture, kind)
+    found = compare_blocks(picture, copy, exact + np.array([[0.003, -0.002, 0.001], [0.002, -0.003, 0.002]]))
+    assert found.edited
+    assert np.abs(found.matrix - exact).max() < 0.003
+
+
+def test_a_turned_hue_is_no_other_content():
+    picture = a_photo(6) // 2 + np.array([90, 10, 0], np.uint8)
+    copy, matrix = edited(picture, "hue")
+    assert compare_blocks(picture, copy, matrix).edited

@@ -31,3 +31,9 @@ def test_levels_are_mapped_along_a_rising_curve():
     changed[:20, :20] = 255  # a tenth of them hidden
     mapped = map_levels(levels, changed, np.ones((80, 80), bool))
     assert np.abs(mapped - changed)[25:].max() < 8
+
+
+def test_levels_beyond_the_means_of_the_ends_are_told_apart():
+    levels = np.linspace(0, 255, 6400, dtype=np.float32).reshape(80, 80)
+    mapped = map_levels(levels, levels, np.ones((80, 80), bool))
+    assert np.abs(mapped - levels).max() < 2
