@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .shared_view import SharedView, bring_together, luma, map_levels
+from .shared_view import SharedView, bring_together, grain, luma, map_levels
 
 __all__ = ["BlockComparison", "compare_blocks"]
 
@@ -130,9 +130,9 @@ def _block_side(view: SharedView) -> int:
 def _compare_raster(view: SharedView) -> _Raster:
     side = _block_side(view)
     likeness, strength, shifts = _block_likeness(*_same_levels(view), view.inside, side)
-    grain = max(_grain(view.a), _grain(view.b))
+    noise = max(grain(view.a), grain(view.b))
     shared = _block_means(view.inside.astype(np.float32), side) > 0.75
-    return _Raster(likeness, strength, (strength > max(DETAIL, grain)) & shared, shifts)
+    return _Raster(likeness, strength, (strength > max(DETAIL, noise)) & shared, shifts)
 
 
 def _mended_matrix(matrix: NDArray[np.float64], view: SharedView, found: _Raster) -> NDArray[np.float64] | None:
@@ -301,9 +301,3 @@ def _commonest_level(levels: NDArray[np.float32], reach: int) -> tuple[float, bo
     windows = np.convolve(counts, np.ones(2 * reach + 1), "same")
     level = int(windows.argmax())
     return float(windows[level] / levels.size), level < 4 or level > 251
-
-
-def _grain(grey: NDArray[np.float32]) -> float:
-    """Standard deviation of the grain, from the median of second differences that smooth content has none of."""
-    across = grey[1:, 1:] - grey[1:, :-1] - grey[:-1, 1:] + grey[:-1, :-1]
-    return float(np.median(np.abs(across)) / 0.6745 / 2)

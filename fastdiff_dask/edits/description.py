@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .blocks import BlockComparison
-from .shared_view import LUMA, bring_together, luma, map_levels, pixel_matrix, shared_box
+from .shared_view import LUMA, bring_together, grain, luma, map_levels, pixel_matrix, shared_box
 
 __all__ = ["WORDS", "Description", "describe", "inverse_matrix"]
 
@@ -36,7 +36,7 @@ WORDS = (
     "caption or sticker",
 )
 MARGIN = 0.012  # share of a side that a border or a cut takes at least; alignment is exact to less
-NOISE = 3.0  # grey levels of the raster
+NOISE = 1.4  # grey levels of the raster, by which a noisy copy has more
 _TICKS = (np.arange(256) + 0.5) / 256
 
 
@@ -151,8 +151,11 @@ def _side_of_copy(
         return part
     overlay = {side: comparison.overlay if comparison.overlaid == side else "" for side in "ab"}
     lost = {side: word if word in ("grey", "sepia") else "" for side, word in colours.items()}
-    coarse = {side: word if word in ("blurred", "noise") else "" for side, word in sharpness.items()}
-    for marks in (borders, overlay, lost, coarse, _lost_levels(comparison)):
+    # A picture without the noise of the other looks blurred beside it.
+    noisy, blurred = (
+        {side: word if word == loss else "" for side, word in sharpness.items()} for loss in ("noise", "blurred")
+    )
+    for marks in (borders, overlay, lost, noisy, blurred, _lost_levels(comparison)):
         if bool(marks["a"]) != bool(marks["b"]):
             return "a" if marks["a"] else "b"
     return "b"
@@ -350,5 +353,7 @@ def _sharpness(original: NDArray[np.float32], other: NDArray[np.float32], use: N
         return "blurred"
     if 1.35 < ratio < 1.8:
         return "sharpened"
+    if ratio >= 1.35 or grain(other) - grain(original) < NOISE:
+        return ""
     # The median passes over the marks of JPEG, which lie along edges.
     return "noise" if float(np.median(np.abs(y - min(ratio, 1.0) * x))) / 0.6745 > NOISE else ""

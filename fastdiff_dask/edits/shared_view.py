@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["SharedView", "bring_together", "luma", "map_levels", "pixel_matrix", "shared_box"]
+__all__ = ["SharedView", "bring_together", "grain", "luma", "map_levels", "pixel_matrix", "shared_box"]
 
 EDGE = 2.0  # pixels of the raster at the edges of a picture: the border beyond is mixed in there
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -128,3 +128,9 @@ def _sampled(
         picture, linear, offset, output_shape=shape, order=1, mode="nearest"
     )
     return out
+
+
+def grain(grey: NDArray[np.float32]) -> float:
+    """Standard deviation of the grain, from the median of second differences that smooth content has none of."""
+    across = grey[1:, 1:] - grey[1:, :-1] - grey[:-1, 1:] + grey[:-1, :-1]
+    return float(np.median(np.abs(across)) / 0.6745 / 2)

@@ -30,6 +30,7 @@ def told(picture, kind, *, swapped=False, seed=0):
         ("hue", ("other colours",)),
         ("saturated", ("other colours",)),
         ("blurred", ("blurred",)),
+        ("noisy", ("noise",)),
         ("border", ("white border",)),
         ("letterbox", ("black bars",)),
         ("crop 10", ("cropped to 81 %",)),
@@ -44,7 +45,7 @@ def test_words_of_each_kind(kind, words):
 
 
 @pytest.mark.parametrize(
-    "kind", ["grey", "sepia", "border", "letterbox", "crop 10", "turned 3", "watermark", "caption"]
+    "kind", ["grey", "sepia", "noisy", "blurred", "border", "letterbox", "crop 10", "turned 3", "watermark", "caption"]
 )
 def test_the_copy_is_found_on_either_side(kind):
     first, second = told(a_photo(2), kind), told(a_photo(2), kind, swapped=True)
