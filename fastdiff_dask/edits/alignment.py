@@ -15,8 +15,7 @@ from .sampling import blurred, filtered, gaussian_weights, grid_points, pyramid,
 
 __all__ = ["ALIGNED", "Alignment", "align", "refine"]
 
-# Score from which a pair of contents counts as aligned. Measured with 150 photographs and 25 kinds of edited copies of
-# each: 99.8 % of 3,731 true candidates reach it, and none of 3,845 wrong ones, the best of which has 0.43.
+# Score from which a pair of contents counts as aligned; `align` has the figures.
 ALIGNED = 0.5
 
 _SIDE = 64
@@ -27,14 +26,14 @@ _COARSE = (16, 32, 3.0, 5)
 _MIDDLE = (32, 64, 1.5, 4)
 _FINE = (32, 64, 0.7, 3)
 # Score at the coarse level from which a pair goes on to the next ones.
-_PROMISING = 0.2
+_PROMISING = 0.25
 # A pixel that deviates by so many mean deviations has a quarter of its weight; the mean is at least so many levels.
 # Below 2 or so the mean shrinks from step to step until few pixels count, and a change of gamma is lost.
 _DEVIATION, _LEAST_DEVIATION = 4.0, 0.3
 # Steps are damped by so much, and shortened to this length; an entry moves by no more than so much in all.
 _DAMPING, _HOLDING, _LONGEST, _FARTHEST = 1e-4, 1e6, 0.06, 0.35
 # Least share of b that a must show, and the blur that is taken away for the score, in 64ths.
-_LEAST_COVERAGE, _HIGH_PASS = 0.25, 3.0
+_LEAST_COVERAGE, _HIGH_PASS = 0.05, 3.0
 # The box of a whole picture.
 _WHOLE = np.array([[0.0, 0, 1, 1]])
 # Sides of the grids on which single pictures are aligned, with the steps on each; so many are held in place before.
@@ -116,6 +115,13 @@ def align(
     Returns
     -------
     The maps with their scores.
+
+    Notes
+    -----
+    Measured with 150 photographs and 25 kinds of edited copies of each, on all pairs that a loose gate lets through:
+    99.8 % of 3,731 true pairs have a score of `ALIGNED` or more, and none of 3,845 wrong ones, the best of which has
+    0.43. A wrong pair takes 0.15 ms of a core and a true one 0.45 ms. Different pictures of one template, as forms or
+    slides, reach the score, too: only the pictures themselves tell these apart.
 
     Examples
     --------

@@ -5,7 +5,7 @@ sums, so that the batch changes no bit of a result.
 """
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ def grid_points(grid: int) -> NDArray[np.float32]:
     return np.stack([y, x, np.ones_like(y)]).reshape(3, -1).astype(np.float32)
 
 
-@cache
+@lru_cache(maxsize=32)
 def gaussian_weights(length: int, grid: int, blur: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weights (grid, length) of pixels in a blur sampled at grid points, and their derivatives by the share."""
     apart = (np.arange(length) + 0.5) - (np.arange(grid)[:, None] + 0.5) * length / grid
@@ -79,10 +79,7 @@ def sampled(
 
 def pyramid(picture: NDArray[np.float32], side: int, least: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Stretch a picture to squares, each half as large as the one before, down to the least."""
-    rows, columns = (
-        sparse.csr_array(np.where(weights < _SMALL, 0, weights))
-        for weights, _ in (gaussian_weights(length, side, max(0.5, 0.5 * length / side)) for length in picture.shape)
-    )
+    rows, columns = (_stretching(length, side) for length in picture.shape)
     square = np.ascontiguousarray(rows @ np.ascontiguousarray((columns @ np.ascontiguousarray(picture.T)).T))
     levels = square - square.mean()
     while True:
@@ -91,3 +88,10 @@ def pyramid(picture: NDArray[np.float32], side: int, least: int) -> Iterator[tup
             return
         side //= 2
         levels = levels.reshape(side, 2, side, 2).mean(axis=(1, 3))
+
+
+# Pictures have some hundred lengths; each of these is some 20 KB, and takes longer to make than to use.
+@lru_cache(maxsize=256)
+def _stretching(length: int, side: int) -> sparse.csr_array:
+    weights, _ = gaussian_weights(length, side, max(0.5, 0.5 * length / side))
+    return sparse.csr_array(np.where(weights < _SMALL, 0, weights))

@@ -167,6 +167,16 @@ def test_a_refined_mirror_image_stays_one():
     assert score > 0.95
 
 
+def test_a_small_picture_on_a_large_dark_screen_is_refined():
+    scene = a_scene(12, 300, 200)
+    screen = np.full((400, 700), 20, np.float32)
+    screen[50:350, 250:450] = scene
+    exact = np.array([[400 / 300, 0, -50 / 300], [0, 700 / 200, -250 / 200]])
+    matrix, score = refine(scene, screen, exact + np.array([[0.01, 0, 0], [0, -0.02, 0.01]]))
+    assert np.abs(matrix - exact).max() < 0.01
+    assert score > 0.9
+
+
 def test_pictures_that_share_nothing_have_no_refined_map():
     scene = a_scene(10, 64, 64)
     assert refine(scene, scene, np.array([[1, 0, 0.9], [0, 1, 0.9]])) == (None, -1.0)
