@@ -24,7 +24,7 @@ TYPICAL, FACTOR = 15, 8.0
 CHANGED = 12.0  # grey levels from what is expected, under an overlay
 SMALLEST_OVERLAY = 0.005  # of the raster
 # A screen, a page or a drawing has one exact colour on more pixels than this; of 150 photos one has.
-EXACT_COLOUR = 0.4
+EXACT_COLOUR = 0.36
 
 
 class BlockComparison(NamedTuple):
@@ -291,7 +291,8 @@ def _has_exact_colour(view: SharedView) -> bool:
     levels = [(*_commonest_level(grey[view.inside], 1), grey) for grey in (view.a, view.b)]
     (_, _, other), (share, clipped, _) = sorted(levels, key=lambda level: level[0])
     if clipped and share > EXACT_COLOUR:
-        share, _ = _commonest_level(ndimage.gaussian_filter(other, 1.5)[view.inside], 2)
+        calm = ndimage.gaussian_filter(other, 1.5)
+        share = max(_commonest_level(grey[view.inside], reach)[0] for grey, reach in ((other, 1), (calm, 2)))
     return share > EXACT_COLOUR
 
 
