@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_COPIED",
     "DEFAULT_SAMPLE",
     "DEFAULT_THRESHOLDS",
+    "EDITED_SIZE",
     "NOT_LOOKED_AT",
     "PIXEL_LIMIT",
     "SAME_FILE",
@@ -51,6 +52,8 @@ TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
 # Pixels of the longer side at which pictures are looked at again.
 VERIFY_SIZE = 512
+# Pixels of the longer side of pictures that may be edited copies: they are found as well as at 512.
+EDITED_SIZE = 320
 # Codes of the verdicts of a second look, which are places in `VERDICT_NAMES`. Only the last three are kept in a store.
 NOT_LOOKED_AT, SAME_FILE, SAME_PIXELS, SAME_PICTURE, SIMILAR = range(5)
 VERDICT_NAMES = ("not looked at", "same file", "same pixels", "same picture", "similar")

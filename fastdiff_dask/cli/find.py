@@ -27,7 +27,7 @@ _COMPARISON = (
     "sl_matching_hash",
     "sl_skip_matching_hash",
     "fl_shift_amount",
-    *("verify", "verify_limit", "verify_size"),
+    *("edited", "verify", "verify_limit", "verify_size"),
 )
 _CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
 _FIND = (
@@ -185,6 +185,8 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
         project.compare()
         if settings.verify:
             project.verify()
+        if settings.edited:
+            project.find_edited()
         result = project.result()
         seconds = sum(project.seconds.values())
     if json_path is not None:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ..kernels.kd_order import kd_order
 from ..kernels.transforms import Transform
-from .borders import CONTENT, FULL_BOX
+from .borders import CONTENT, FULL_BOX, contents, flat_shares
 from .view_values import FIRST_VALUES, NORM, PARTS, WHOLES, Least, ViewValues, view_values
 from .views import CUTS, VIEW_SIDE, VIEWS, View, view_images
 
 __all__ = [
+    "CONTENT_BYTES",
     "NEAREST",
-    "NEAREST_FLAT",
     "Candidates",
     "Columns",
     "Contents",
@@ -27,11 +27,11 @@ __all__ = [
     "nearest",
 ]
 
-# Candidates that an image keeps, the best ones: its edited copies among them, and not all frames of a webcam. Pages and
-# screens of one kind correlate all with all.
-NEAREST, NEAREST_FLAT = 32, 32
-# Images with more flat ground, in 255ths, count as pages or screens.
-_FLAT = 102
+# Candidates that an image keeps, the best ones: its edited copies are among them, but not all frames of a webcam.
+NEAREST = 32
+# Bytes of the contents of an image, and where the parts of these end.
+CONTENT_BYTES = CONTENT**2 + 4 + VIEW_SIDE**2 + 1
+_PACKED = (CONTENT**2, CONTENT**2 + 4, CONTENT_BYTES - 1)
 # Views of a group, and columns of a matrix product.
 _GROUP = 512
 # Candidates that wait until the best of each image are chosen.
@@ -65,6 +65,30 @@ class Contents(NamedTuple):
     bordered: NDArray[np.uint8]
     flat: NDArray[np.uint8]
 
+    @classmethod
+    def of_thumbnails(cls, images: NDArray[np.int64], thumbnails: NDArray[np.uint8]) -> "Contents":
+        """Find the contents of images by their thumbnails, (n, h, w, c) uint8."""
+        found, boxes, whole = contents(thumbnails)
+        return cls(images, found, boxes, view_images(whole, VIEWS[:1])[:, 0], flat_shares(found))
+
+    @classmethod
+    def unpacked(cls, images: NDArray[np.int64], rows: NDArray[np.uint8]) -> "Contents":
+        """Give the contents that `packed` made a row of bytes of each."""
+        found, boxes, bordered, flat = np.split(rows, _PACKED, axis=1)
+        return cls(
+            images,
+            found.reshape(-1, CONTENT, CONTENT),
+            boxes,
+            bordered.reshape(-1, VIEW_SIDE, VIEW_SIDE),
+            flat[:, 0],
+        )
+
+    def packed(self) -> NDArray[np.uint8]:
+        """Make a row of bytes of each: (n, `CONTENT_BYTES`) uint8."""
+        number = len(self.images)
+        parts = self.contents.reshape(number, -1), self.boxes, self.bordered.reshape(number, -1), self.flat[:, None]
+        return np.concatenate(parts, axis=1)
+
     def at(self, places: NDArray[np.int64]) -> "Contents":
         """Give some of them."""
         return Contents._make(values[places] for values in self)
@@ -94,6 +118,15 @@ class Candidates(NamedTuple):
     def at(self, places: NDArray[np.int64]) -> "Candidates":
         """Give some of them."""
         return Candidates._make(values[places] for values in self)
+
+    def stored(self) -> NDArray[np.int64]:
+        """Make an array of them, (k, 5), of which `of_stored` makes them again."""
+        return np.stack(self, axis=1)
+
+    @classmethod
+    def of_stored(cls, values: NDArray[np.int64]) -> "Candidates":
+        """Give the candidates of an array of `stored`."""
+        return cls._make(np.ascontiguousarray(values.T))
 
     @classmethod
     def joined(cls, parts: Iterable["Candidates"]) -> "Candidates":
@@ -134,8 +167,8 @@ def channel_boxes(
     return own, other
 
 
-def nearest(candidates: Candidates, most: NDArray[np.int64]) -> Candidates:
-    """Keep the best view of each pair, and the best pairs of each image; equal ones by their numbers.
+def nearest(candidates: Candidates) -> Candidates:
+    """Keep the best view of each pair, and the `NEAREST` best pairs of each image; equal ones by their numbers.
 
     The best of some parts, put together, have the best of all, so that the result does not depend on the parts.
 
@@ -143,8 +176,6 @@ def nearest(candidates: Candidates, most: NDArray[np.int64]) -> Candidates:
     ----------
     candidates
         The candidates; pairs may come several times.
-    most
-        (k,) int64: how many the image `a` of each candidate may keep.
 
     Returns
     -------
@@ -159,7 +190,7 @@ def nearest(candidates: Candidates, most: NDArray[np.int64]) -> Candidates:
     a = candidates.a[order]
     starts = np.flatnonzero(np.diff(a, prepend=-1))
     place = np.arange(len(a)) - np.repeat(starts, np.diff(np.append(starts, len(a))))
-    return candidates.at(order[place < most[order]])
+    return candidates.at(order[place < NEAREST])
 
 
 class Columns(NamedTuple):
@@ -253,8 +284,8 @@ def find_candidates(some: Contents, columns: Columns) -> Candidates:
     -------
     The candidates.
     """
-    most = np.where(some.flat > _FLAT, NEAREST_FLAT, NEAREST)
-    found, waiting = [], 0
+    found: list[Candidates] = []
+    waiting = 0
     for rows, others, least in _comparisons(some, columns):
         left = _Grouped.of(rows.values)
         for values, turn in others:
@@ -265,13 +296,8 @@ def find_candidates(some: Contents, columns: Columns) -> Candidates:
                 found.append(hits.at(np.flatnonzero(a != b)))
                 waiting += len(i)
                 if waiting > _WAITING:
-                    found, waiting = [_best(found, some.images, most)], 0
-    return _best(found, some.images, most)
-
-
-def _best(found: list[Candidates], images: NDArray[np.int64], most: NDArray[np.int64]) -> Candidates:
-    every = Candidates.joined(found)
-    return nearest(every, most[np.searchsorted(images, every.a)])
+                    found, waiting = [nearest(Candidates.joined(found))], 0
+    return nearest(Candidates.joined(found))
 
 
 class _Grouped(NamedTuple):

@@ -121,6 +121,7 @@ def _json_texts(result: Result, beside: Path | None) -> Iterator[str]:
         "pairs": [],
         **({"hash_pairs": result.hash_pairs.to_dict("records")} if result.settings.get("skip_matching_hash") else {}),
         "clusters": [_cluster_json(cluster) for cluster in result.clusters],
+        **({"edited": result.edited.to_dict("records")} if len(result.edited) else {}),
         "errors": result.errors.to_dict("records"),
         "files": result.files,
         "links": result.links.to_dict("records"),

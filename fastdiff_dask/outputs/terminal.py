@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -92,6 +94,8 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     console.print(summary)
     if len(result.verdicts.verdicts):
         console.print(f"The pairs by verdict: {describe_verdicts(result.verdict_counts)}")
+    if len(result.edited):
+        _print_edited(console, result.edited, remedy)
     if result.groups.two_sides:
         copied = result.copied_verdicts
         found = f": {describe_verdicts(copied)}" if copied else ""
@@ -100,6 +104,20 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
         f"{counted(result.files['found'], 'file')} below the folders: {compared} compared, "
         f"{counted(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
     )
+
+
+def _print_edited(console: Console, edited: pd.DataFrame, remedy: str) -> None:
+    """Print the first edited copies."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("edited copy", "of", "what was done"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("sure", justify="right", no_wrap=True)
+    for row in edited.head(_SHOWN_CLUSTERS).itertuples():
+        names = (Text(printable(name)) for name in (row.copy, row.original))
+        table.add_row(*names, row.words, f"{row.confidence:.0%}")
+    console.print(table)
+    more = f"; {len(edited) - _SHOWN_CLUSTERS} more{remedy}" if len(edited) > _SHOWN_CLUSTERS else ""
+    console.print(f"{counted(len(edited), 'pair')} of edited copies{more}")
 
 
 def _clusters_table(result: Result) -> Table:

@@ -34,7 +34,8 @@ def find_duplicates(
     only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
         Rules for the pairs that are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if needed.
     **options
-        As for `FastDifPy`; and ``verify``, False by default: look at similar pairs once more, see `Project.verify`.
+        As for `FastDifPy`; and, False by default, ``verify``: look at similar pairs once more, see `Project.verify`;
+        and ``edited``: look for edited copies as well, see `Project.find_edited`.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def find_duplicates(
         "skip_matching_hash": skip_matching_hash,
     }
     CompareSettings(**comparison)
-    verify = options.pop("verify", False)
+    verify, edited = options.pop("verify", False), options.pop("edited", False)
     arguments = {"directory_a": directory_a, "directory_b": directory_b, **options}
     with Project(*split_arguments(arguments)) as project, project.writing():
         project.index()
@@ -62,4 +63,6 @@ def find_duplicates(
         project.compare(**comparison)
         if verify:
             project.verify()
+        if edited:
+            project.find_edited()
         return project.result()

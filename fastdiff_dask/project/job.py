@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import check_threshold
+from ..config import EDITED_SIZE, check_threshold, check_whole
 from ..errors import UsageError
 from ..kernels.cuda import check_gpu
 from ..kernels.hashes import HashSettings
@@ -23,10 +23,11 @@ from ..results.result import Result
 from ..results.stored import remember_shown
 from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
-from ..runtime.memory import check_compare_memory, check_memory, check_tiles
+from ..runtime.memory import check_compare_memory, check_edited_memory, check_memory, check_tiles
 from ..runtime.signals import check
 from ..runtime.workers import capacity, check_visible, gpu_workers
 from ..stages.compare import compare_tiles, plan_comparison
+from ..stages.edited import edited_stages
 from ..stages.index import IndexCounts
 from ..stages.thumbnails import end_readers, hash_blocks
 from ..stages.verify import verify_pairs
@@ -511,6 +512,56 @@ class Job:
                 store, self.client, pairs, settings.verify_size, settings.reading, settings.sl_cpu_proc
             ):
                 advance(some)
+
+    def find_edited(
+        self, *, limit: int | None = None, size: int = EDITED_SIZE, cpu_proc: int | None = None
+    ) -> dict[str, int]:
+        """Look for edited copies: crops, borders, mirror images, other colours, captions, small turns.
+
+        Views of each image are compared with all others, whatever their MSE is; those that correlate are aligned, and
+        both files of those that fit are looked at. All of it is done once, and later only for images that are new.
+
+        An argument that is not given is as in the settings.
+
+        Parameters
+        ----------
+        limit
+            Pairs whose files are looked at in this call, at most, those that fit best first; 100,000 by default.
+        size
+            Pixels of the longer side of a picture, at most. More finds no more copies, and takes longer.
+        cpu_proc
+            Tasks that run at once, at most.
+
+        Returns
+        -------
+        How many there were of each step, see `stages.edited`.
+
+        Raises
+        ------
+        UsageError
+            If the images were not read yet, the memory of a worker is too small, or an argument cannot be used.
+        """
+        self.settings = settings = merge_arguments(
+            self.settings, self._defaults, verify_limit=limit, sl_cpu_proc=cpu_proc
+        )
+        check_whole("size", size, lowest=16)
+        if self._origin.stores:  # their pictures need not be there
+            raise UsageError("edited copies are looked for in pictures, and two stores have none; use find")
+        store = self.store
+        done: dict[str, int] = {}
+        check_read(store)
+        with self._stage("edited"), self._decoding():
+            self._origin.check_visible(self.client, store)
+            check_edited_memory(capacity(self.client).bytes_per_task)
+            for step in edited_stages(
+                store, self.client, size, settings.reading, settings.sl_cpu_proc, settings.verify_limit
+            ):
+                done[step.name] = done.get(step.name, 0) + step.total
+                if step.total:
+                    with self._bar(step.name, step.total, step.unit) as advance:
+                        for some in step.run():
+                            advance(some)
+        return done
 
     def result(self, similarity: float | None = None) -> Result:
         """Pairs, clusters, errors and figures of the comparison that was run here.

@@ -313,6 +313,12 @@ class Settings:
     sl_plot_limit: int = _option(
         1000, "Draw so many at most.", argument="plot_limit", flag="plot-limit", metavar="N", group=WRITE, lowest=1
     )
+    edited: bool = _option(
+        False,
+        "Look for edited copies as well: crops, borders, other colours, captions, small turns.",
+        flag="edited",
+        group=COMPARE,
+    )
     verify: bool = _option(
         True,
         "Look at similar pairs once more, at both files.",

@@ -20,12 +20,12 @@ from ..storage.selection import Images, count_wanted, current_images, hash_partn
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
 from ..urls import full_path
+from .edited_pairs import name_edited, read_edited, without_pairs_of
 from .equal_thumbnails import equal_thumbnails, make_groups
-from .found_pairs import FoundPairs
 from .keep_order import with_origins
 from .not_duplicates import without_pairs
 from .result import Result, objects
-from .values import PairValue
+from .values import FoundPairs, PairValue
 from .verdicts import PairVerdicts, spanning_forest
 
 __all__ = ["collect_errors", "collect_result", "shown_paths"]
@@ -182,18 +182,25 @@ def collect_result(
     if filtered is not None and wanted.skip_matching_hash:
         same_hash = hash_partners(filtered, wanted, store.two_sides)
     numbers = [side.members for side in sides] + ([] if same_hash is None else [same_hash.numbers])
+    looks = read_edited(store)
+    numbers.append(looks[["a", "b"]].to_numpy(np.int64).ravel())
     not_duplicates = store.records.read_not_duplicates()
     scan = _scan(store, roots, np.unique(np.concatenate(numbers)), ["content_hash"])
     names = _name_images(scan.images, roots)
     groups = make_groups(sides, found, names.of_number, store.two_sides, not wanted.skip_matching_hash)
     if not_duplicates:
         groups = without_pairs(groups, _pairs_of_contents(scan.images, names.of_number.values(), not_duplicates))
+    edited = name_edited(looks, names.of_number)
+    if not_duplicates:
+        decided = _pairs_of_contents(scan.images, names.of_number.values(), not_duplicates)
+        edited = without_pairs_of(edited, decided)
     hash_pairs = np.zeros((0, 2), np.int64)
     if same_hash is not None:
         hash_pairs = _hash_pairs(same_hash, names.of_number, wanted, store.two_sides)
 
     # only images that are in a pair are rows of the result
-    used = np.unique(np.concatenate([groups.members, hash_pairs.ravel()]))
+    ends = edited[["a", "b"]].to_numpy(np.int64)
+    used = np.unique(np.concatenate([groups.members, hash_pairs.ravel(), ends.ravel()]))
     groups = replace(groups, members=np.searchsorted(used, groups.members))
     compared = scan.pairs(store.two_sides) if filtered is None else count_wanted(filtered, wanted, store.two_sides)
     images = sum(scan.compared) + len(scan.errors)
@@ -215,6 +222,7 @@ def collect_result(
         settings=_shown_settings(roots, value),
         stats={"images": images, "pairs_compared": compared, **(stats or {}), "pairs": groups.count()},
         same_hash=np.searchsorted(used, hash_pairs),
+        edited_pairs=edited.assign(a=np.searchsorted(used, ends[:, 0]), b=np.searchsorted(used, ends[:, 1])),
         forest=forest,
     )
 

@@ -10,9 +10,8 @@ from ..kernels.equal_images import find_copies
 from ..kernels.pair_filters import PairFilters
 from ..storage.selection import turns_of
 from ..storage.store import Store
-from .found_pairs import FoundPairs
 from .groups import GroupPairs, Groups
-from .values import PairValue
+from .values import FoundPairs, PairValue
 
 __all__ = ["EqualThumbnails", "equal_thumbnails", "make_groups"]
 

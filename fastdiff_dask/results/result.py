@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES, check_verdicts
 from ..kernels.transforms import lowest_transforms
-from ..storage.verdicts import Verdicts
+from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR, Verdicts
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
+from .edited_pairs import no_edited_pairs, shown_edited
 from .groups import Groups, PairChunk
 from .keep_order import keep_order, real_pixels, with_origins
 from .values import PairValue
@@ -65,6 +66,8 @@ class Result:
         If not empty, the verdicts of all pairs: others were left out by `with_verdict`.
     forest
         The spanning forest of all pairs, if it was made when these were counted.
+    edited_pairs
+        Edited copies, a and b as rows of `images`, the other columns as in `edited`.
     """
 
     groups: Groups
@@ -79,6 +82,7 @@ class Result:
     same_hash: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     chosen_verdicts: tuple[str, ...] = ()
     forest: PairChunk | None = None
+    edited_pairs: pd.DataFrame = field(default_factory=no_edited_pairs)
 
     @property
     def pixels(self) -> int | None:
@@ -186,6 +190,25 @@ class Result:
         return pd.DataFrame({"a": objects([a for a, _ in rows]), "b": objects([b for _, b in rows])})
 
     @cached_property
+    def edited(self) -> pd.DataFrame:
+        """Edited copies, if they were looked for, that are no similar pairs of the same picture; sorted by path.
+
+        Columns:
+
+        - original, copy: paths; the copy was made from the original, as far as the pictures tell;
+        - confidence: 0 to 1;
+        - words: what was done, "cropped to 82 %, brighter";
+        - part: "copy" if the copy shows a part of the original only, "original" if it is the other way round, "both" if
+          each shows something that the other one lacks, else "";
+        - top, left, bottom, right: what the copy shows, in pixels of the original;
+        - mirrored, angle: the copy is mirrored, and turned by so many degrees counter-clockwise.
+        """
+        pairs = self.edited_pairs
+        similar = self.verdicts.codes(pairs.a.to_numpy(np.int64), pairs.b.to_numpy(np.int64))
+        pairs = pairs[np.isin(similar, [NOT_LOOKED_AT, SIMILAR])]
+        return shown_edited(pairs, self.images.index.to_numpy())
+
+    @cached_property
     def clusters(self) -> list[Cluster]:
         """Clusters of connected images, sorted by the path to keep."""
         rows = list(self.images.itertuples())
@@ -275,6 +298,7 @@ class Result:
             stats={**self.stats, "pairs": groups.count()},
             same_hash=self.same_hash[:0],
             chosen_verdicts=chosen,
+            edited_pairs=no_edited_pairs(),
             forest=None,
         )
 

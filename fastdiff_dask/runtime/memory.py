@@ -11,7 +11,11 @@ from ..kernels.signatures import signature_length
 from ..storage.plans import Plan
 
 __all__ = [
+    "EDITED_BYTES",
+    "EDITED_COLUMNS",
+    "EDITED_ROWS",
     "check_compare_memory",
+    "check_edited_memory",
     "check_memory",
     "check_planned_memory",
     "check_tiles",
@@ -20,6 +24,12 @@ __all__ = [
     "thumbnail_task_bytes",
     "verify_bytes",
 ]
+
+
+# Images along the sides of a rectangle of which a task compares all views: some ten seconds of work; and its bytes, see
+# `edits.candidates.find_candidates`.
+EDITED_ROWS, EDITED_COLUMNS = 8192, 65536
+EDITED_BYTES = 16_000 * EDITED_ROWS + 2_000 * EDITED_COLUMNS + 200_000_000
 
 
 def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:
@@ -74,6 +84,21 @@ def check_compare_memory(settings: ThumbnailSettings, bytes_per_task: int) -> No
             f"comparing thumbnails of {settings.width}×{settings.height} pixels needs {needed / 1e9:.3g} GB, and a "
             f"task on the workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, or "
             f"a new store= with smaller thumbnails"
+        )
+
+
+def check_edited_memory(bytes_per_task: int) -> None:
+    """Refuse to look for edited copies with less memory for one task than it takes (0: unlimited).
+
+    Raises
+    ------
+    UsageError
+        If it does not fit.
+    """
+    if 0 < bytes_per_task < EDITED_BYTES:
+        raise UsageError(
+            f"looking for edited copies needs {EDITED_BYTES / 1e9:.3g} GB for a task, and a task on the workers has "
+            f"{bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads"
         )
 
 

@@ -32,7 +32,7 @@ The journey of a pair:
    signatures (`kernels.bounds.candidate_pairs`).
 3. `kernels.exact_pairs.listed_pairs` compares the thumbnails of a pair that is left, in integers.
 4. A similar pair is committed with its tile (`storage.pairs.PairWriter.commit`).
-5. `results.found_pairs.FoundPairs` reads the pairs of all tiles, `results.components.Components` joins what is
+5. `results.values.FoundPairs` reads the pairs of all tiles, `results.components.Components` joins what is
    connected, and `results.clusters.make_cluster` makes it a cluster.
 
 Beside the journey: `stages.estimate.estimate_job` tells beforehand what a job takes,

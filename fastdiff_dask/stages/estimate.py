@@ -30,7 +30,7 @@ from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity, check_visible, is_embedded
 from ..storage.arrays import row_array_bytes
-from ..storage.partitions import encode_partition
+from ..storage.records import encode_partition
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import full_path

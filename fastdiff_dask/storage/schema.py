@@ -17,6 +17,7 @@
       shown.json                              the result that was shown last, see `records`
       cleaned                                 thumbnails were removed after they were compared, see `cleanup`
       calibration/                            copies that were made to calibrate thresholds, see `calibrations`
+      edited/                                 contents, candidates and looks of edited copies, see `edited`
       plots/                                  pictures of pairs, if no other folder was named, see `plots`
       writer.lock, writer.json                locked by the process that is writing; see `locks`
       run                                     number of the run whose tasks may write; see `Files.begin_run`
@@ -55,6 +56,7 @@ __all__ = [
     "COMPARISONS",
     "DECISIONS",
     "DIGESTS",
+    "EDITED",
     "FILE_NAME",
     "FLAT_KEYS",
     "FORMAT",
@@ -83,6 +85,7 @@ __all__ = [
 # The files and folders of a store; its layout is in the docstring of `store`.
 ARRAYS, PARTITIONS, INDEX = "arrays.zarr", "images.parquet", "index.json"
 CALIBRATION = "calibration"
+EDITED = "edited"
 SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, PLOTS, VERDICTS = "activity", "plots", "verdicts.parquet"

@@ -19,8 +19,14 @@ from ..text import one_line, printable
 from .arrays import ImageArrays, zarr_store
 from .files import Files, check_store_address
 from .locks import Held, hold
-from .partitions import BlockImages, decode_partition, empty_partition, encode_partition, partition_name
-from .records import Records
+from .records import (
+    BlockImages,
+    Records,
+    decode_partition,
+    empty_partition,
+    encode_partition,
+    partition_name,
+)
 from .schema import (
     ACTIVITY,
     ARRAYS,
@@ -28,6 +34,7 @@ from .schema import (
     CLEANED,
     DECISIONS,
     DIGESTS,
+    EDITED,
     FORMAT,
     FORMAT_VERSION,
     INDEX,
@@ -55,6 +62,7 @@ _OWN_NAMES = {
     ARRAYS,
     CLEANED,
     CALIBRATION,
+    EDITED,
     DECISIONS,
     INDEX,
     LEASE,

@@ -50,6 +50,7 @@ OTHER = {
     "sl_make_diff_plots": True,
     "sl_plot_output_dir": "plots",
     "sl_plot_limit": 9,
+    "edited": True,
     "verify": False,
     "verify_limit": 11,
     "verify_size": 99,

@@ -90,7 +90,7 @@ def test_the_json_file_is_the_same_in_parts(tmp_path, client, turned, monkeypatc
     wanted = (tmp_path / "out.json").read_text()
     assert json.dumps(json.loads(wanted), indent=1) + "\n" == wanted
     assert json.loads(wanted)["pairs"] == result.pairs[["a", "b", "mse", "rotation", "verdict"]].to_dict("records")
-    monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", held)
+    monkeypatch.setattr("fastdiff_dask.results.values._HELD_PAIRS", held)
     monkeypatch.setattr("fastdiff_dask.results.result._PART", 2)
     again = find(tmp_path, client, similarity_threshold=190_000.0)
     assert (again.groups.stored is None) == bool(held)
@@ -103,11 +103,9 @@ def test_a_result_reads_the_pairs_that_are_not_held_three_times(tmp_path, client
     """For the images in pairs, for all counts and the forest, and for the pairs with the images to keep."""
     wanted = find(tmp_path, client, similarity_threshold=190_000.0)
     readings = []
-    monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", 0)
+    monkeypatch.setattr("fastdiff_dask.results.values._HELD_PAIRS", 0)
     monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 1)
-    monkeypatch.setattr(
-        "fastdiff_dask.results.found_pairs.read_pairs", lambda *of: readings.append(of) or read_pairs(*of)
-    )
+    monkeypatch.setattr("fastdiff_dask.results.values.read_pairs", lambda *of: readings.append(of) or read_pairs(*of))
     result = stored_result(Store(str(tmp_path / "store")))
     assert result.groups.stored is not None
     assert result.clusters == wanted.clusters
@@ -119,7 +117,7 @@ def test_a_result_reads_the_pairs_that_are_not_held_three_times(tmp_path, client
 def test_a_result_of_more_pairs_than_are_held_is_the_same(tmp_path, client, turned, monkeypatch):
     wanted = find(tmp_path, client, similarity_threshold=190_000.0)
     near = find(tmp_path, client, similarity_threshold=4.0)
-    monkeypatch.setattr("fastdiff_dask.results.found_pairs._HELD_PAIRS", 0)
+    monkeypatch.setattr("fastdiff_dask.results.values._HELD_PAIRS", 0)
     for threshold, one in ((190_000.0, wanted), (4.0, near)):
         streamed = find(tmp_path, client, similarity_threshold=threshold)
         assert streamed.groups.stored is not None
