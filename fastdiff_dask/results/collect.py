@@ -181,22 +181,18 @@ def collect_result(
     same_hash = None
     if filtered is not None and wanted.skip_matching_hash:
         same_hash = hash_partners(filtered, wanted, store.two_sides)
-    numbers = [side.members for side in sides] + ([] if same_hash is None else [same_hash.numbers])
     looks = read_edited(store)
-    numbers.append(looks[["a", "b"]].to_numpy(np.int64).ravel())
+    numbers = [looks.a.to_numpy(np.int64), looks.b.to_numpy(np.int64), *(side.members for side in sides)]
+    numbers += [] if same_hash is None else [same_hash.numbers]
     not_duplicates = store.records.read_not_duplicates()
     scan = _scan(store, roots, np.unique(np.concatenate(numbers)), ["content_hash"])
     names = _name_images(scan.images, roots)
     groups = make_groups(sides, found, names.of_number, store.two_sides, not wanted.skip_matching_hash)
-    if not_duplicates:
-        groups = without_pairs(groups, _pairs_of_contents(scan.images, names.of_number.values(), not_duplicates))
     edited = name_edited(looks, names.of_number)
     if not_duplicates:
         decided = _pairs_of_contents(scan.images, names.of_number.values(), not_duplicates)
-        edited = without_pairs_of(edited, decided)
-    hash_pairs = np.zeros((0, 2), np.int64)
-    if same_hash is not None:
-        hash_pairs = _hash_pairs(same_hash, names.of_number, wanted, store.two_sides)
+        groups, edited = without_pairs(groups, decided), without_pairs_of(edited, decided)
+    hash_pairs = _hash_pairs(same_hash, names.of_number, wanted, store.two_sides)
 
     # only images that are in a pair are rows of the result
     ends = edited[["a", "b"]].to_numpy(np.int64)
@@ -265,8 +261,12 @@ def _pairs_of_contents(
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _hash_pairs(known: Images, names: dict[int, int], settings: CompareSettings, two_sides: bool) -> NDArray[np.int64]:
+def _hash_pairs(
+    known: Images | None, names: dict[int, int], settings: CompareSettings, two_sides: bool
+) -> NDArray[np.int64]:
     """List pairs of names that connect images with equal hashes, (k, 2), whatever the numbers of the images."""
+    if known is None:
+        return np.zeros((0, 2), np.int64)
     named = np.array([names[number] for number in known.numbers.tolist()], np.int64)
     order = np.argsort(named)
     pairs = PairFilters.of(settings).equal_hashes(known.keys[order], known.on_b[order] if two_sides else None)

@@ -33,7 +33,7 @@ def test_a_name_and_its_parameters_are_as_recorded(name):
 @pytest.mark.parametrize("name", (declarations(Settings) | declarations(ClientOptions)).keys())
 def test_the_default_of_an_argument_is_that_of_its_option(name):
     field, option = (declarations(Settings) | declarations(ClientOptions))[name]
-    if name == "verify":  # the command line and `find_duplicates` ask for that stage, or not
+    if name in ("verify", "edited"):  # the command line and `find_duplicates` ask for that stage, or not
         return
     stage = STAGES.get("sl_" if name == "similarity_threshold" else name[:3])
     if name.startswith("verify_"):
