@@ -178,9 +178,8 @@ def collect_result(
     sides = [
         equal_thumbnails(store, value, side, found.numbers(side), keys) for side in ("ab" if store.two_sides else "a")
     ]
-    same_hash = None
-    if filtered is not None and wanted.skip_matching_hash:
-        same_hash = hash_partners(filtered, wanted, store.two_sides)
+    by_hash = filtered if wanted.skip_matching_hash else None
+    same_hash = None if by_hash is None else hash_partners(by_hash, wanted, store.two_sides)
     looks = read_edited(store)
     numbers = [looks.a.to_numpy(np.int64), looks.b.to_numpy(np.int64), *(side.members for side in sides)]
     numbers += [] if same_hash is None else [same_hash.numbers]
@@ -203,8 +202,7 @@ def collect_result(
     index = store.records.read_index()
     images_in_pairs = _image_rows(scan.images, names, used.tolist())
     contents = scan.images.content_hash.iloc[[names.rows[name] for name in used.tolist()]]
-    numbers = images_in_pairs.image.to_numpy(np.int64)
-    verdicts = PairVerdicts(read_verdicts(store), numbers, _codes(contents))
+    verdicts = PairVerdicts(read_verdicts(store), images_in_pairs.image.to_numpy(np.int64), _codes(contents))
     # pairs that are read at each use are counted on the way
     forest = None if groups.stored is None else spanning_forest(groups, len(used))
     return Result(
