@@ -18,6 +18,7 @@ from .views import CUTS, VIEW_SIDE, VIEWS, View, view_images
 
 __all__ = [
     "CONTENT_BYTES",
+    "MOST_FLAT",
     "NEAREST",
     "Candidates",
     "Columns",
@@ -29,6 +30,9 @@ __all__ = [
 
 # Candidates that an image keeps, the best ones: its edited copies are among them, but not all frames of a webcam.
 NEAREST = 32
+# Images with more flat ground, in 255ths, take no part. These are pages, forms, screens and drawings: different ones look
+# alike in so few pixels, and all of them would be candidates. Of 150 photos, none has more than 140.
+MOST_FLAT = 153
 # Bytes of the contents of an image, and where the parts of these end.
 CONTENT_BYTES = CONTENT**2 + 4 + VIEW_SIDE**2 + 1
 _PACKED = (CONTENT**2, CONTENT**2 + 4, CONTENT_BYTES - 1)
@@ -213,7 +217,8 @@ class Columns(NamedTuple):
 
     @classmethod
     def of(cls, some: Contents) -> Self:
-        """Compute the values of some images."""
+        """Compute the values of some images; those with more flat ground than `MOST_FLAT` are left out."""
+        some = some.at(np.flatnonzero(some.flat <= MOST_FLAT))
         views = view_images(some.contents, (VIEWS[0], *CUTS))
         whole, *cuts = (view_values(views[:, view]) for view in range(views.shape[1]))
         return cls(some.images, whole, view_values(some.bordered), tuple(cuts))
@@ -276,7 +281,7 @@ def find_candidates(some: Contents, columns: Columns) -> Candidates:
     Parameters
     ----------
     some
-        The images whose views are compared.
+        The images whose views are compared, but for those with more flat ground than `MOST_FLAT`.
     columns
         The images that they are compared with. An image is not compared with itself.
 
@@ -284,6 +289,7 @@ def find_candidates(some: Contents, columns: Columns) -> Candidates:
     -------
     The candidates.
     """
+    some = some.at(np.flatnonzero(some.flat <= MOST_FLAT))
     found: list[Candidates] = []
     waiting = 0
     for rows, others, least in _comparisons(some, columns):
