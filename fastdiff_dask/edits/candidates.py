@@ -30,8 +30,8 @@ __all__ = [
 
 # Candidates that an image keeps, the best ones: its edited copies are among them, but not all frames of a webcam.
 NEAREST = 32
-# Images with more flat ground, in 255ths, take no part. These are pages, forms, screens and drawings: different ones look
-# alike in so few pixels, and all of them would be candidates. Of 150 photos, none has more than 140.
+# Images with more flat ground, in 255ths, take no part. These are pages, forms, screens and drawings: different ones
+# are much alike in so few pixels, and all of them would be candidates. Of 150 photos, none has more than 140.
 MOST_FLAT = 153
 # Bytes of the contents of an image, and where the parts of these end.
 CONTENT_BYTES = CONTENT**2 + 4 + VIEW_SIDE**2 + 1
