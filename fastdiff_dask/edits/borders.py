@@ -68,8 +68,8 @@ def flat_shares(some: NDArray[np.uint8]) -> NDArray[np.uint8]:
     >>> flat_shares(np.array([[[7, 7], [7, 200]]], np.uint8)).tolist()
     [191]
     """
-    number, pixels = len(some), some[0].size if len(some) else 1
-    places = some.reshape(number, -1) + 256 * np.arange(number)[:, None]
+    number, pixels = len(some), some.shape[1] * some.shape[2]
+    places = some.reshape(number, pixels) + 256 * np.arange(number)[:, None]
     counts = np.bincount(places.ravel(), minlength=256 * number).reshape(number, 256)
     up_to = np.concatenate([np.zeros((number, 1), np.int64), counts.cumsum(axis=1)], axis=1)
     commonest = counts.argmax(axis=1)

@@ -90,8 +90,8 @@ class Contents(NamedTuple):
     def packed(self) -> NDArray[np.uint8]:
         """Make a row of bytes of each: (n, `CONTENT_BYTES`) uint8."""
         number = len(self.images)
-        parts = self.contents.reshape(number, -1), self.boxes, self.bordered.reshape(number, -1), self.flat[:, None]
-        return np.concatenate(parts, axis=1)
+        content, bordered = self.contents.reshape(number, CONTENT**2), self.bordered.reshape(number, VIEW_SIDE**2)
+        return np.concatenate([content, self.boxes, bordered, self.flat[:, None]], axis=1)
 
     def at(self, places: NDArray[np.int64]) -> "Contents":
         """Give some of them."""

@@ -120,7 +120,7 @@ def view_values(images: NDArray[np.uint8]) -> ViewValues:
     >>> abs(float(np.linalg.norm(values.every)) / NORM - 1) < 0.01
     True
     """
-    kept = np.floor(_coefficients(images) / _KEPT + 0.5)
+    kept = np.rint(_coefficients(images) / _KEPT)  # half to even: turned pictures have the same values, turned
     return ViewValues(_scaled(kept[:, :FIRST_VALUES]), _scaled(kept))
 
 

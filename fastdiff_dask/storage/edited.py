@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from .schema import EDITED
 from .store import Store
-from .validation import is_plain
+from .validation import check_printable, is_plain
 
 __all__ = ["ALIGNED", "LOOKS", "EditedFiles", "Rectangle"]
 
@@ -49,6 +49,8 @@ LOOKS = pa.schema(
         ("angle", pa.float32()),
     ]
 )
+# Columns of texts, with all that they may be; nothing: any line of text.
+_TEXTS: dict[str, tuple[str, ...]] = {"words": (), "part": ("a", "b", "both", ""), "copy_of_other": ("a", "b")}
 
 
 class Rectangle(NamedTuple):
@@ -76,6 +78,11 @@ class EditedFiles:
 
     def __init__(self, store: Store, row_bytes: int) -> None:
         self._store, self._files, self._row_bytes = store, store.files, row_bytes
+
+    @property
+    def _images(self) -> int:
+        """No number of an image is as high."""
+        return self._store.blocks * self._store.thumbnail_settings.block_size
 
     # -- contents ----------------------------------------------------------------------------------------------------
 
@@ -153,11 +160,9 @@ class EditedFiles:
         for rectangle in sorted(self._rectangles(), key=lambda some: some.name):
             with self._files.reading(rectangle.name):
                 values = np.load(io.BytesIO(self._files.read(f"{_FOLDER}/{rectangle.name}")))
-                images = self._store.blocks * self._store.thumbnail_settings.block_size
                 if values.dtype != np.int64 or values.ndim != 2 or values.shape[1] != _CANDIDATE_VALUES:
                     raise ValueError(f"its shape is {values.shape}")
-                if len(values) and not (values[:, :2].min() >= 0 and values[:, :2].max() < images):
-                    raise ValueError("it has images that are not there")
+                _check_images(values[:, :2], self._images)
             parts.append(values)
         return np.concatenate(parts)
 
@@ -206,9 +211,28 @@ class EditedFiles:
                 if not is_plain(file.schema_arrow, schema):
                     raise ValueError("its columns are others")
                 tables.append(file.read())
+                _check(tables[-1], self._images)
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
         # a task that was repeated on another worker may have committed twice
         return frame.drop_duplicates(["a", "b"]).sort_values(["a", "b"], ignore_index=True)
+
+
+def _check_images(numbers: NDArray[np.int64], images: int) -> None:
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() < images):
+        raise ValueError("it has images that are not there")
+
+
+def _check(pairs: pa.Table, images: int) -> None:
+    """Check the values of pairs, whoever wrote them."""
+    if any(column.null_count for column in pairs.columns):
+        raise ValueError("it lacks values")
+    for side in ("a", "b"):
+        _check_images(pairs[side].to_numpy(), images)
+    for name in set(_TEXTS).intersection(pairs.column_names):
+        for text in pairs[name].unique().to_pylist():
+            check_printable(name, text)
+            if _TEXTS[name] and text not in _TEXTS[name]:
+                raise ValueError(f"{name} is {text[:50]!r}")
 
 
 def _runs(flags: NDArray[np.bool_], most: int) -> Iterator[range]:

@@ -188,7 +188,7 @@ class Files:
             yield
         except StoreMismatchError:
             raise
-        except (ValueError, KeyError, TypeError, RuntimeError, FileNotFoundError, pa.ArrowException) as error:
+        except (ValueError, KeyError, TypeError, EOFError, RuntimeError, FileNotFoundError, pa.ArrowException) as error:
             raise FastDiffError(
                 f"the store at {self.url} is damaged: {what} cannot be read ({one_line(error, 200, kind=True)}); "
                 f"delete the store and start again, and check the disk"
