@@ -264,9 +264,9 @@ def _comparisons(some: Contents, columns: Columns) -> Iterator[_Comparison]:
     framed = np.flatnonzero((some.boxes != FULL_BOX).any(axis=1))
     bordered = _Rows(view_values(some.bordered[framed]), framed, np.full(len(framed), _BORDERED))
     yield _Comparison(_rows(some, VIEWS, 0), [(columns.whole, turn) for turn in straight], PARTS)
-    for rows, values in ((whole, columns.whole), (bordered, columns.bordered)):
-        yield _Comparison(rows, [(values, turn) for turn in straight], WHOLES)
-        yield _Comparison(rows, [(values, turn) for turn in turned], PARTS)
+    yield _Comparison(whole, [(columns.whole, Transform.IDENTITY)], WHOLES)
+    yield _Comparison(whole, [(columns.whole, turn) for turn in turned], PARTS)
+    yield _Comparison(bordered, [(columns.bordered, turn) for turn in Transform], PARTS)
     for number, cut in enumerate(CUTS):
         other = {Transform.IDENTITY: number, Transform.MIRROR: _MIRRORED_CUT[number]}
         others = [(columns.cuts[other[turn]], turn) for turn in straight]

@@ -30,8 +30,9 @@ class Least(NamedTuple):
 
 # Measured on 150 photos with 25 copies of each and 562,500 pairs of different photos. With parts of an image, these
 # leave 99.2 % of the copies and 3.6 of 10,000 other pairs. More values tell less, as the details of a turned or shifted
-# copy are elsewhere: by all 255 values, 94.9 % at as many other pairs. Two wholes are one pair of views, not fifty, so
-# that less is enough: other colours and a watermark change the correlation most.
+# copy are elsewhere: by all 255 values, 94.9 % at as many other pairs. Two wholes, neither turned nor
+# mirrored, are one pair of views, not a hundred, so that less is enough: other colours and a watermark change the
+# correlation most.
 PARTS, WHOLES = Least(0.94, 0.926), Least(0.9, 0.86)
 
 
