@@ -38,6 +38,8 @@ CONTENT_BYTES = CONTENT**2 + 4 + VIEW_SIDE**2 + 1
 _PACKED = (CONTENT**2, CONTENT**2 + 4, CONTENT_BYTES - 1)
 # Views of a group, and columns of a matrix product.
 _GROUP = 512
+# Images whose views are cut at once.
+_BATCH = 256
 # Candidates that wait until the best of each image are chosen.
 _WAITING = 1 << 20
 # Channels, that is, which views are compared with which: those of `VIEWS` with whole contents, images with their
@@ -253,9 +255,10 @@ class _Comparison(NamedTuple):
 
 def _rows(some: Contents, views: tuple[View, ...], channel: int) -> _Rows:
     number = len(some.images)
-    pictures = view_images(some.contents, views).reshape(-1, VIEW_SIDE, VIEW_SIDE)
+    parts = (some.contents[start : start + _BATCH] for start in range(0, max(number, 1), _BATCH))
+    values = [view_values(view_images(part, views).reshape(-1, VIEW_SIDE, VIEW_SIDE)) for part in parts]
     channels = np.tile(np.arange(channel, channel + len(views)), number)
-    return _Rows(view_values(pictures), np.repeat(np.arange(number), len(views)), channels)
+    return _Rows(ViewValues.joined(values), np.repeat(np.arange(number), len(views)), channels)
 
 
 def _comparisons(some: Contents, columns: Columns) -> Iterator[_Comparison]:
@@ -276,7 +279,7 @@ def _comparisons(some: Contents, columns: Columns) -> Iterator[_Comparison]:
 def find_candidates(some: Contents, columns: Columns) -> Candidates:
     """Find the candidates of some images among others: the best ones of each, see `NEAREST`.
 
-    Memory: 10 kB for each of the images, about 1 kB for each of the others, and 100 MB for candidates.
+    Memory: 30 kB for each of the images, 2 kB for each of the others, and 200 MB for products and candidates.
 
     Parameters
     ----------

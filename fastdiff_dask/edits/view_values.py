@@ -19,6 +19,8 @@ _FREQUENCIES = 8  # of a side; those of the values are below
 _COSINE_UNIT, _KEPT = 1 << 10, 1 << 14
 # Pictures with less contrast have no values: the root of the summed squares of what a level of grey makes.
 _LEAST_NORM = 1.5 * VIEW_SIDE * _COSINE_UNIT**2 / 2 / _KEPT * VIEW_SIDE / 2
+# Views that are transformed at once, in float64.
+_BATCH = 1024
 
 
 class Least(NamedTuple):
@@ -121,8 +123,12 @@ def view_values(images: NDArray[np.uint8]) -> ViewValues:
     >>> abs(float(np.linalg.norm(values.every)) / NORM - 1) < 0.01
     True
     """
-    kept = np.rint(_coefficients(images) / _KEPT)  # half to even: turned pictures have the same values, turned
-    return ViewValues(_scaled(kept[:, :FIRST_VALUES]), _scaled(kept))
+    first, every = np.empty((len(images), FIRST_VALUES), np.float32), np.empty((len(images), VALUES), np.float32)
+    for start in range(0, len(images), _BATCH):
+        part = slice(start, start + _BATCH)
+        kept = np.rint(_coefficients(images[part]) / _KEPT)  # half to even, so that turned pictures have turned values
+        first[part], every[part] = _scaled(kept[:, :FIRST_VALUES]), _scaled(kept)
+    return ViewValues(first, every)
 
 
 def _scaled(values: NDArray[np.float64]) -> NDArray[np.float32]:

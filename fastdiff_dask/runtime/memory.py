@@ -28,8 +28,8 @@ __all__ = [
 
 # Images along the sides of a rectangle of which a task compares all views: some ten seconds of work; and its bytes, see
 # `edits.candidates.find_candidates`.
-EDITED_ROWS, EDITED_COLUMNS = 8192, 65536
-EDITED_BYTES = 16_000 * EDITED_ROWS + 2_000 * EDITED_COLUMNS + 200_000_000
+EDITED_ROWS, EDITED_COLUMNS = 4096, 65536
+EDITED_BYTES = 32_000 * EDITED_ROWS + 2_000 * EDITED_COLUMNS + 200_000_000
 
 
 def thumbnail_task_bytes(settings: ThumbnailSettings) -> int:

@@ -1,5 +1,7 @@
 """Candidates against a search in plain loops; no split of the images into parts changes them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -86,7 +88,7 @@ def reference(some: Contents, others: Contents) -> set[tuple[int, ...]]:
         views = view_images(content[None], VIEWS + CUTS)[0]
         for turn in Transform:
             straight = turn in (Transform.IDENTITY, Transform.MIRROR)
-            whole_least = WHOLES if straight else PARTS
+            whole_least = WHOLES if turn is Transform.IDENTITY else PARTS
             compare(place, views[0], 0, wholes, turn, whole_least)
             if some.boxes[place].tolist() != [0, 0, 64, 64]:
                 compare(place, some.bordered[place], BORDERED, others.bordered, turn, whole_least)
@@ -223,6 +225,23 @@ def test_pages_take_no_part():
     pages = some._replace(flat=np.where(flat, candidates.MOST_FLAT + 1, candidates.MOST_FLAT).astype(np.uint8))
     expected = find_candidates(at(some, np.flatnonzero(~flat)), Columns.of(at(some, np.flatnonzero(~flat))))
     assert rows_of(find_candidates(pages, Columns.of(pages))) == rows_of(expected) != []
+
+
+def test_memory_is_as_stated(rng):
+    """What `EDITED_BYTES` counts on: so much for each image, and no more at any step."""
+    noise = rng.integers(0, 256, (600, 16, 16, 1), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    some = Contents.of_thumbnails(np.arange(600), noise)
+    few = at(some, range(8))
+
+    def peak(rows, columns):
+        tracemalloc.start()
+        find_candidates(rows, Columns.of(columns))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(some, few) < 30_000 * 600 + 30_000_000
+    assert peak(few, some) < 2_000 * 600 + 30_000_000
 
 
 def test_contents_are_packed_as_rows_of_bytes():
