@@ -47,8 +47,9 @@ def edited_stages(
 ) -> Iterator[EditedStage]:
     """Give the steps that find edited copies, one after the other, each as far as it is not done yet.
 
-    Every task commits what it found. Time: views grow with the square of the number of images, 3 ns a pair on a core of
-    2021; the rest with the candidates, at most `candidates.NEAREST` an image.
+    Every task commits what it found. Time: views grow with the square of the number of images, 0.1 µs for each two on a
+    core of 2021; the rest with the candidates, at most `candidates.NEAREST` an image, of which one takes 0.15 ms, and
+    with the pairs that are looked at, of which one takes 50 ms.
 
     Parameters
     ----------
