@@ -91,7 +91,7 @@ def reference(some: Contents, others: Contents) -> set[tuple[int, ...]]:
             whole_least = WHOLES if turn is Transform.IDENTITY else PARTS
             compare(place, views[0], 0, wholes, turn, whole_least)
             if some.boxes[place].tolist() != [0, 0, 64, 64]:
-                compare(place, some.bordered[place], BORDERED, others.bordered, turn, whole_least)
+                compare(place, some.bordered[place], BORDERED, others.bordered, turn, PARTS)
             if not straight:
                 continue
             for number in range(len(VIEWS)):
