@@ -14,6 +14,18 @@ from .snapshot import ComparisonProgress, Snapshot
 
 __all__ = ["duration", "errors_text", "header_text", "progress_text", "workers_text"]
 
+# Stages, and what is done in them.
+_STAGES = {
+    "thumbnails": "reading images",
+    "plan": "planning the comparison",
+    "compare": "comparing",
+    "verify": "looking at similar pairs once more",
+    "contents": "looking for edited copies: images within their borders",
+    "views": "looking for edited copies: views of all images with all images",
+    "align": "looking for edited copies: aligning candidates",
+    "edited": "looking at edited copies",
+}
+
 _WORKERS = 100
 
 
@@ -51,9 +63,7 @@ def _state(snapshot: Snapshot) -> str:
     if snapshot.interrupted:
         return "The last run did not come to its end; the same command goes on from here."
     if snapshot.writing:
-        names = {"thumbnails": "reading images", "plan": "planning the comparison", "compare": "comparing"}
-        names["verify"] = "looking at similar pairs once more"
-        stage = names.get(snapshot.stage or "")
+        stage = _STAGES.get(snapshot.stage or "")
         if stage is None:
             return "Running: listing folders, or between two stages."
         left = "" if snapshot.seconds_left is None else f"; about {duration(snapshot.seconds_left)} left in this stage"
