@@ -193,6 +193,8 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
         write_json(result, json_path)
     if not quiet:
         print_result(result, seconds, remedy="; --json FILE writes all of them", to_stderr=json_path == "-")
+        if settings.edited and result.edited.empty:
+            click.echo("No edited copies were found.", err=json_path == "-")
 
 
 def _say(quiet: bool, text: str) -> None:

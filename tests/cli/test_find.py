@@ -10,11 +10,12 @@ import distributed
 import numpy as np
 import pytest
 from PIL import Image
+from support.edited_pairs import a_photo
 
 from fastdiff_dask.images.decoder_pool import close_readers
 from fastdiff_dask.storage.arrays import ImageArrays
 from fastdiff_dask.storage.store import Store
-from fastdiff_dask.testing import simulate_images
+from fastdiff_dask.testing import make_edited_copy, simulate_images
 
 
 def json_of(path: Path) -> dict:
@@ -484,3 +485,32 @@ def test_the_help_imports_no_library_of_the_work():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
+
+
+def test_edited_copies(run, tmp_path):
+    """Crops, borders and other colours are found if they are asked for, and are in no cluster."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(4):
+        picture = Image.fromarray(a_photo(number))
+        picture.save(folder / f"{number}.jpg", quality=92)
+        for kind in ("crop 10", "border", "grey"):
+            make_edited_copy(picture, kind, number).save(folder / f"{number} {kind}.jpg", quality=90)
+    code, out, _ = run("find", folder, "--json", tmp_path / "plain.json")
+    assert (code, "edited" in out, "edited" in json_of(tmp_path / "plain.json")) == (0, False, False)
+    code, out, _ = run("find", folder, "--json", tmp_path / "edited.json", "--edited")
+    assert code == 0
+    assert "pairs of edited copies" in out
+    found = json_of(tmp_path / "edited.json")
+    assert found["clusters"] == json_of(tmp_path / "plain.json")["clusters"]
+    words = {(Path(row["original"]).stem, Path(row["copy"]).stem): row["words"] for row in found["edited"]}
+    assert {one[0] == other[0] for one, other in words} == {True}
+    for number in range(4):
+        assert words[f"{number}", f"{number} crop 10"].startswith("cropped to ")
+        assert "border" in words[f"{number}", f"{number} border"]
+        assert "grey" in words[f"{number}", f"{number} grey"]
+    for path in folder.iterdir():
+        if path.name != "0.jpg":
+            path.unlink()
+    code, out, _ = run("find", folder, "--edited")
+    assert (code, "No edited copies were found." in out) == (0, True)
