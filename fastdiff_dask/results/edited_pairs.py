@@ -19,9 +19,17 @@ def no_edited_pairs() -> pd.DataFrame:
 
 
 def read_edited(store: Store) -> pd.DataFrame:
-    """Read the edited copies of a store by the numbers of their images, columns as in `storage.edited.LOOKS`."""
-    looks = EditedFiles(store, CONTENT_BYTES).read_looks()
-    return looks[looks.edited]
+    """Read the edited copies of a store by the numbers of their images, columns as in `storage.edited.LOOKS`.
+
+    Of pairs that were looked at on earlier days, only those count that would be looked at in a new store.
+    """
+    files = EditedFiles(store, CONTENT_BYTES)
+    looks, chosen = files.read_looks(), files.read_chosen()
+    looks = looks[looks.edited]
+    if chosen.empty:
+        return looks
+    ends = np.sort(looks[["a", "b"]].to_numpy(np.int64), axis=1)
+    return looks[pd.MultiIndex.from_arrays(ends.T).isin(pd.MultiIndex.from_frame(chosen))]
 
 
 def name_edited(looks: pd.DataFrame, names: dict[int, int]) -> pd.DataFrame:

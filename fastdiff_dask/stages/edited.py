@@ -25,7 +25,7 @@ from ..tasks.look_at_edited import look_at_edited_pairs
 from ..tasks.make_contents import make_contents
 from ..tasks.match_views import match_views
 
-__all__ = ["EditedStage", "edited_stages", "pairs_to_see"]
+__all__ = ["EditedStage", "chosen_pairs", "edited_stages"]
 
 # Rounds of looking at pairs; from the second one on, for images that are no copy of anything yet.
 _ROUNDS = 4
@@ -84,16 +84,23 @@ def edited_stages(
     left = _candidates_left(store, files)
     parts = [left[start : start + _ALIGNED_AT_ONCE] for start in range(0, len(left), _ALIGNED_AT_ONCE)]
     yield EditedStage("align", "pairs", len(left), lambda: tasks.run("align", align_pairs, parts))
+    fitting, images_by_number = _fitting(store, files), _images(store)
+    asked = np.zeros(len(fitting), bool)
     for round_ in range(_ROUNDS):
-        seen = pairs_to_see(store, files, first=not round_).head(pairs)
-        pairs -= len(seen)
-        looks = [seen.iloc[start : start + _SEEN_AT_ONCE] for start in range(0, len(seen), _SEEN_AT_ONCE)]
+        looks = files.read_looks()
+        chosen = chosen_pairs(fitting, images_by_number, looks[looks.edited], round_)
+        asked |= np.isin(_keys(fitting, len(images_by_number)), _keys(looks, len(images_by_number)))
+        new = fitting.iloc[chosen[~asked[chosen]]].reset_index(names="place").nlargest(pairs, "score")
+        asked[new.place] = True
+        seen, pairs = new.sort_values("place").drop(columns="place"), pairs - len(new)
+        parts_seen = [seen.iloc[start : start + _SEEN_AT_ONCE] for start in range(0, len(seen), _SEEN_AT_ONCE)]
         yield EditedStage(
             "edited",
             "pairs",
             len(seen),
-            lambda looks=looks: tasks.run("edited", look_at_edited_pairs, looks, size, limits),  # type: ignore[misc]
+            lambda parts=parts_seen: tasks.run("edited", look_at_edited_pairs, parts, size, limits),  # type: ignore[misc]
         )
+    files.choose(fitting.iloc[chosen])
 
 
 class _Tasks:
@@ -116,57 +123,64 @@ class _Tasks:
                 yield int(future.result())
 
 
+def _best(store: Store, files: EditedFiles) -> Candidates:
+    """Give the best candidates of each image, of those that are there."""
+    found, there = Candidates.of_stored(files.read_candidates()), _current(store)
+    return nearest(found.at(np.flatnonzero(there[found.a] & there[found.b])))
+
+
 def _candidates_left(store: Store, files: EditedFiles) -> NDArray[np.int64]:
-    """Candidates that were not aligned yet, (k, 5): the best ones of each image that is there.
+    """Candidates that were not aligned yet, (k, 5).
 
     A pair may come twice, with views of either image: sometimes only one of the two can be aligned.
     """
-    found = Candidates.of_stored(files.read_candidates())
-    there = _current(store)
-    best = nearest(found.at(np.flatnonzero(there[found.a] & there[found.b])))
-    known = files.read_aligned()
-    new = ~np.isin(best.a * len(there) + best.b, (known.a * len(there) + known.b).to_numpy(np.int64))
+    best, known, size = _best(store, files), files.read_aligned(), _numbers(store)
+    new = ~np.isin(best.a * size + best.b, (known.a * size + known.b).to_numpy(np.int64))
     return best.at(np.flatnonzero(new)).stored()
 
 
-def pairs_to_see(store: Store, files: EditedFiles, *, first: bool) -> pd.DataFrame:
-    """Aligned pairs whose pictures are to be looked at next, columns as in `storage.edited.ALIGNED`.
+def chosen_pairs(fitting: pd.DataFrame, images: pd.DataFrame, edited: pd.DataFrame, rounds: int) -> NDArray[np.int64]:
+    """Choose the pairs whose pictures are looked at, by what was seen of those that are chosen before.
 
-    In the first round, each image is looked at with the first of its family, twice: the one that most images fit, and
-    the oldest one. Later, images that are no copy of anything yet are looked at with the one that they fit best. What
-    the stage "verify" called the same picture is no edited copy.
+    First, each image with the first of its family, twice: the one that most images fit, and the oldest one. Then, round
+    by round, images that are no copy of anything yet, each with the one that it fits best. What was seen of other
+    pairs, on earlier days, does not matter, so that the choice is that of a new store.
 
     Parameters
     ----------
-    store, files
-        The store.
-    first
-        True in the first round.
+    fitting
+        Aligned pairs, each once, columns as in `storage.edited.ALIGNED`.
+    images
+        Width, height, mtime_ns and content_hash by the number of the image.
+    edited
+        The pairs a, b that were seen to be edited copies.
+    rounds
+        Number of rounds after the first choice.
 
     Returns
     -------
-    The pairs, each once, those of one image one after the other.
+    Places of the chosen pairs, ascending.
     """
-    frame = store.read_images(["image", "current", "error", "width", "height", "mtime_ns", "content_hash"])
-    frame = frame.set_index("image").reindex(range(store.blocks * store.thumbnail_settings.block_size))
-    aligned, seen = _fitting(store, files, frame.content_hash), files.read_looks()
-    size = len(frame)
-    known = np.isin(_keys(aligned, size), _keys(seen, size))
-    a, b = aligned.a.to_numpy(np.int64), aligned.b.to_numpy(np.int64)
-    if first:
-        fits = np.bincount(np.concatenate([a, b]), minlength=size)
-        pixels = (frame.width * frame.height).fillna(0).to_numpy(np.float64)
-        times = frame.mtime_ns.fillna(0).to_numpy(np.float64)
-        by_fit = np.lexsort((np.arange(size), -pixels, times, -fits))
-        by_age = np.lexsort((np.arange(size), -fits, -pixels, times))
-        places = np.union1d(star_pairs(a, b, _ranks(by_fit)), star_pairs(a, b, _ranks(by_age)))
-        places = places[~known[places]]
-    else:
+    size = len(images)
+    a, b = fitting.a.to_numpy(np.int64), fitting.b.to_numpy(np.int64)
+    fits = np.bincount(np.concatenate([a, b]), minlength=size)
+    pixels = (images.width * images.height).fillna(0).to_numpy(np.float64)
+    times = images.mtime_ns.fillna(0).to_numpy(np.float64)
+    contents = pd.factorize(images.content_hash, sort=True)[0]
+    by_fit = np.lexsort((contents, -pixels, times, -fits))
+    by_age = np.lexsort((contents, -fits, -pixels, times))
+    chosen = np.zeros(len(fitting), bool)
+    for order in (by_fit, by_age):
+        chosen[star_pairs(a, b, _ranks(order))] = True
+    is_edited = np.isin(_keys(fitting, size), _keys(edited, size))
+    scores = fitting.score.to_numpy()
+    for _ in range(rounds):
         wanting = np.ones(size, bool)
-        wanting[seen[seen.edited][["a", "b"]].to_numpy(np.int64).ravel()] = False
-        left = np.flatnonzero(~known)
-        places = left[best_pairs(a[left], b[left], aligned.score.to_numpy()[left], wanting)]
-    return aligned.iloc[places]
+        for ends in (a, b):
+            wanting[ends[chosen & is_edited]] = False
+        left = np.flatnonzero(~chosen)
+        chosen[left[best_pairs(a[left], b[left], scores[left], wanting)]] = True
+    return np.flatnonzero(chosen)
 
 
 def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -175,16 +189,27 @@ def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
     return ranks
 
 
-def _fitting(store: Store, files: EditedFiles, contents: pd.Series) -> pd.DataFrame:
-    """Aligned pairs that fit, each once with its better views, but for those that are the same file or picture."""
-    aligned, there = files.read_aligned(), _current(store)
-    aligned = aligned[(aligned.score >= ALIGNED) & there[aligned.a] & there[aligned.b]]
-    aligned = aligned.assign(key=_keys(aligned, len(there)))
+def _images(store: Store) -> pd.DataFrame:
+    """Give what `chosen_pairs` asks of the images."""
+    frame = store.read_images(["image", "width", "height", "mtime_ns", "content_hash"])
+    return frame.set_index("image").reindex(range(_numbers(store)))
+
+
+def _fitting(store: Store, files: EditedFiles) -> pd.DataFrame:
+    """Aligned candidates that fit, each pair once with its better views.
+
+    Pairs that are the same file, or the same picture as the stage "verify" says, are no edited copies.
+    """
+    aligned, best, size = files.read_aligned(), _best(store, files), _numbers(store)
+    is_best = np.isin((aligned.a * size + aligned.b).to_numpy(np.int64), best.a * size + best.b)
+    aligned = aligned[is_best & (aligned.score >= ALIGNED)]
+    aligned = aligned.assign(key=_keys(aligned, size))
     aligned = aligned.sort_values(["key", "score", "a"], ascending=[True, False, True]).drop_duplicates("key")
     a, b = aligned.a.to_numpy(np.int64), aligned.b.to_numpy(np.int64)
     codes = read_verdicts(store).codes(a, b)
-    equal = contents.to_numpy(object)[a] == contents.to_numpy(object)[b]
-    return aligned[np.isin(codes, [NOT_LOOKED_AT, SIMILAR]) & ~equal].drop(columns="key")
+    contents = _images(store).content_hash.to_numpy(object)
+    kept = np.isin(codes, [NOT_LOOKED_AT, SIMILAR]) & (contents[a] != contents[b])
+    return aligned[kept].drop(columns="key").reset_index(drop=True)
 
 
 def _keys(pairs: pd.DataFrame, size: int) -> NDArray[np.int64]:
@@ -194,6 +219,11 @@ def _keys(pairs: pd.DataFrame, size: int) -> NDArray[np.int64]:
 
 def _current(store: Store) -> NDArray[np.bool_]:
     frame = store.read_images(["image", "current", "error"])
-    there = np.zeros(store.blocks * store.thumbnail_settings.block_size, bool)
+    there = np.zeros(_numbers(store), bool)
     there[frame.image[frame.current & frame.error.isna()].to_numpy(np.int64)] = True
     return there
+
+
+def _numbers(store: Store) -> int:
+    """No number of an image is as high."""
+    return store.blocks * store.thumbnail_settings.block_size

@@ -7,8 +7,10 @@
                                                            among those of others, columns; each range as first-end
     edited/<version>/aligned-<name>.parquet                alignments of candidates, see `ALIGNED`
     edited/<version>/looks-<name>.parquet                  what was seen of the pictures of a pair, see `LOOKS`
+    edited/<version>/chosen.parquet                        the pairs whose looks are shown, see `CHOSEN`
 
-All of them are written as a whole and never changed, so that images that come later cost what is new.
+All of them are written as a whole, and but for the last one never changed, so that images that come later cost what is
+new.
 """
 
 import io
@@ -35,6 +37,7 @@ _FOLDER = f"{EDITED}/1"
 _CANDIDATE_VALUES = 5
 _PAIR = [("a", pa.int64()), ("b", pa.int64())]  # numbers of the images, as the candidate has them
 _MATRIX = [(f"m{place}", pa.float64()) for place in range(6)]  # (2, 3): shares of b (y, x, 1) → shares of a
+CHOSEN = pa.schema(_PAIR)  # the lower number first
 ALIGNED = pa.schema([*_PAIR, ("score", pa.float32()), ("coverage", pa.float32()), *_MATRIX])
 LOOKS = pa.schema(
     [
@@ -170,7 +173,7 @@ class EditedFiles:
 
     def write_aligned(self, frame: pd.DataFrame) -> None:
         """Commit alignments, columns as in `ALIGNED`."""
-        self._write("aligned", frame, ALIGNED)
+        self._write(f"aligned-{uuid.uuid4().hex}", frame, ALIGNED)
 
     def read_aligned(self) -> pd.DataFrame:
         """Read all alignments, columns as in `ALIGNED`.
@@ -180,11 +183,11 @@ class EditedFiles:
         FastDiffError
             If a file is damaged.
         """
-        return self._read("aligned", ALIGNED)
+        return self._read(r"aligned-\w+", ALIGNED)
 
     def write_looks(self, frame: pd.DataFrame) -> None:
         """Commit what was seen of some pairs, columns as in `LOOKS`."""
-        self._write("looks", frame, LOOKS)
+        self._write(f"looks-{uuid.uuid4().hex}", frame, LOOKS)
 
     def read_looks(self) -> pd.DataFrame:
         """Read what was seen of all pairs, columns as in `LOOKS`.
@@ -194,16 +197,33 @@ class EditedFiles:
         FastDiffError
             If a file is damaged.
         """
-        return self._read("looks", LOOKS)
+        return self._read(r"looks-\w+", LOOKS)
 
-    def _write(self, kind: str, frame: pd.DataFrame, schema: pa.Schema) -> None:
+    def choose(self, frame: pd.DataFrame) -> None:
+        """Commit the pairs whose looks are shown, a and b, instead of those that were chosen before."""
+        ends = np.sort(frame[["a", "b"]].to_numpy(np.int64), axis=1)
+        chosen = pd.DataFrame(ends, columns=CHOSEN.names).sort_values(CHOSEN.names, ignore_index=True)
+        if not chosen.equals(self.read_chosen()):
+            self._write("chosen", chosen, CHOSEN)
+
+    def read_chosen(self) -> pd.DataFrame:
+        """Read the chosen pairs, the lower number first; none before looking is done for the first time.
+
+        Raises
+        ------
+        FastDiffError
+            If the file is damaged.
+        """
+        return self._read("chosen", CHOSEN)
+
+    def _write(self, name: str, frame: pd.DataFrame, schema: pa.Schema) -> None:
         sink = io.BytesIO()
         table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
         pq.write_table(table.replace_schema_metadata(), sink, compression="zstd")
-        self._files.write(f"{_FOLDER}/{kind}-{uuid.uuid4().hex}.parquet", sink.getvalue())
+        self._files.write(f"{_FOLDER}/{name}.parquet", sink.getvalue())
 
-    def _read(self, kind: str, schema: pa.Schema) -> pd.DataFrame:
-        names = [name for name in sorted(self._files.names(_FOLDER)) if re.fullmatch(rf"{kind}-\w+\.parquet", name)]
+    def _read(self, pattern: str, schema: pa.Schema) -> pd.DataFrame:
+        names = [name for name in sorted(self._files.names(_FOLDER)) if re.fullmatch(rf"{pattern}\.parquet", name)]
         tables = [schema.empty_table()]
         with self._files.reading(_FOLDER):
             for content in self._files.read_several([f"{_FOLDER}/{name}" for name in names]):

@@ -228,7 +228,7 @@ def test_pages_take_no_part():
 
 
 def test_memory_is_as_stated(rng):
-    """What `EDITED_BYTES` counts on: so much for each image, and no more at any step."""
+    """The figures of `EDITED_BYTES`, for each image; no step takes more."""
     noise = rng.integers(0, 256, (600, 16, 16, 1), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
     some = Contents.of_thumbnails(np.arange(600), noise)
     few = at(some, range(8))
@@ -282,7 +282,7 @@ def test_parts_that_correlate():
 
 @pytest.mark.parametrize("seed", range(2))
 def test_parts_look_alike_after_the_transform(seed):
-    """What `channel_boxes` and the transform say is true of the pictures: their parts correlate."""
+    """Parts of pictures correlate as `channel_boxes` and the transform say."""
     some = thumbnails(seed)
     found = find_candidates(some, Columns.of(some))
     place = {int(image): number for number, image in enumerate(some.images)}

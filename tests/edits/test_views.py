@@ -63,7 +63,7 @@ def test_views_are_within_the_content_and_distinct():
 
 
 def test_views_are_closed_under_mirror_and_turns():
-    """So an image finds another one by its views as its mirror image, or itself turned, does."""
+    """An image finds another one by its views as its mirror image, or itself turned, does."""
 
     def places(views):
         return {tuple(round(share * 4096) for share in view) for view in views}

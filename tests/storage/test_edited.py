@@ -37,7 +37,7 @@ class Folder:
 
 
 class Blocks:
-    """What `EditedFiles` asks a store for its blocks."""
+    """Blocks of a store, as far as `EditedFiles` asks for them."""
 
     def __init__(self, two_sides):
         self.files, self.two_sides, self.generations = Folder(), two_sides, []
@@ -200,6 +200,22 @@ def test_pairs_are_read_in_order_and_once(files, kind):
     found = read(files)
     assert found[["a", "b"]].to_numpy().tolist() == [[0, 2], [0, 3], [2, 7], [7, 2]]
     pd.testing.assert_frame_equal(found, make((0, 2), (0, 3), (2, 7), (7, 2)), check_dtype=False)
+
+
+def test_chosen_pairs_replace_those_of_before(files, store, tmp_path):
+    path = tmp_path / "store" / FOLDER / "chosen.parquet"
+    assert files.read_chosen().empty
+    files.choose(aligned((7, 2), (0, 3)))
+    assert files.read_chosen().to_numpy().tolist() == [[0, 3], [2, 7]]
+    time = path.stat().st_mtime_ns
+    files.choose(aligned((3, 0), (2, 7)))
+    assert path.stat().st_mtime_ns == time  # the same pairs
+    files.choose(aligned((1, 4)))
+    assert files.read_chosen().to_numpy().tolist() == [[1, 4]]
+    files.choose(aligned())
+    assert files.read_chosen().empty
+    store.files.write(f"{FOLDER}/chosen.parquet", parquet(pd.DataFrame({"a": [1], "b": [12]})))
+    one_line(files.read_chosen)
 
 
 def parquet(frame, schema=None) -> bytes:

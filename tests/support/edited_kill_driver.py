@@ -31,7 +31,7 @@ def job(photos: str, store: Path, out: Path, begin: Callable[[], None] = lambda:
 
 
 def files(store: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (store / "edited").glob("1/*") if path.suffix != ".partial"}
+    return {path: path.stat().st_mtime_ns for path in (store / "edited").glob("1/*") if "-" in path.name}
 
 
 def twice(store: Path) -> int:
