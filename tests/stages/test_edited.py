@@ -52,7 +52,7 @@ def open_job(folder: Path, client, **options) -> fd.FastDifPy:
 
 
 def run(folder: Path, client, **options) -> tuple[dict[str, int], pd.DataFrame, str]:
-    """How much was done of each step, the edited copies, and their JSON."""
+    """Amounts of each step that were done, the edited copies, and their JSON."""
     with open_job(folder, client, **options) as db:
         done = db.find_edited()
         result = db.result()
