@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["best_pairs", "star_pairs"]
+__all__ = ["best_pairs", "pairs_by_third", "star_pairs"]
 
 
 def star_pairs(a: NDArray[np.int64], b: NDArray[np.int64], ranks: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -76,3 +76,47 @@ def best_pairs(
     order = order[wanting[both[order]]]
     first = np.diff(both[order], prepend=-1) != 0
     return np.unique(places[order[first]])
+
+
+def pairs_by_third(
+    a: NDArray[np.int64],
+    b: NDArray[np.int64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    confidence: NDArray[np.floating],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find for each pair an image that both are in a known pair with, the surest one.
+
+    Parameters
+    ----------
+    a, b
+        (k,) int64: the pairs.
+    first, second
+        (m,) int64: the known pairs.
+    confidence
+        (m,) confidence in each of them.
+
+    Returns
+    -------
+    thirds
+        (k,) int64: the images; −1 for none.
+    confidence
+        (k,) float32: the lower one of the two known pairs; 0 without them.
+
+    Examples
+    --------
+    >>> known = np.array([7, 7]), np.array([1, 2]), np.array([0.5, 0.75])
+    >>> [values.tolist() for values in pairs_by_third(np.array([1, 1]), np.array([2, 3]), *known)]
+    [[7, -1], [0.5, 0.0]]
+    """
+    near: dict[int, dict[int, float]] = {}
+    for one, other, sure in zip(first.tolist(), second.tolist(), confidence.tolist(), strict=True):
+        near.setdefault(one, {})[other] = sure
+        near.setdefault(other, {})[one] = sure
+    thirds, sure_of = np.full(len(a), -1, np.int64), np.zeros(len(a), np.float32)
+    for place, (one, other) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
+        mine, theirs = near.get(one, {}), near.get(other, {})
+        found = [(min(mine[third], theirs[third]), -third) for third in mine.keys() & theirs.keys()]
+        if found:
+            sure_of[place], thirds[place] = max(found)[0], -max(found)[1]
+    return thirds, sure_of

@@ -107,7 +107,8 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
 
 
 def _print_edited(console: Console, edited: pd.DataFrame, remedy: str) -> None:
-    """Print the first edited copies."""
+    """Print the first edited copies that were looked at."""
+    edited = edited[edited.via == ""]
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("edited copy", "of", "what was done"):
         table.add_column(heading, overflow="fold")

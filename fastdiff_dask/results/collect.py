@@ -20,7 +20,7 @@ from ..storage.selection import Images, count_wanted, current_images, hash_partn
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
 from ..urls import full_path
-from .edited_pairs import name_edited, read_edited, without_pairs_of
+from .edited_pairs import name_edited, read_edited, renumbered, without_pairs_of
 from .equal_thumbnails import equal_thumbnails, make_groups
 from .keep_order import with_origins
 from .not_duplicates import without_pairs
@@ -216,7 +216,7 @@ def collect_result(
         settings=_shown_settings(roots, value),
         stats={"images": images, "pairs_compared": compared, **(stats or {}), "pairs": groups.count()},
         same_hash=np.searchsorted(used, hash_pairs),
-        edited_pairs=edited.assign(a=np.searchsorted(used, ends[:, 0]), b=np.searchsorted(used, ends[:, 1])),
+        edited_pairs=renumbered(edited, used),
         forest=forest,
     )
 

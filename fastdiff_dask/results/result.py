@@ -201,7 +201,9 @@ class Result:
         - part: "copy" if the copy shows a part of the original only, "original" if it is the other way round, "both" if
           each shows something that the other one lacks, else "";
         - top, left, bottom, right: what the copy shows, in pixels of the original;
-        - mirrored, angle: the copy is mirrored, and turned by so many degrees counter-clockwise.
+        - mirrored, angle: the copy is mirrored, and turned by so many degrees counter-clockwise;
+        - via: empty if this pair was looked at. Of many copies of one picture, most pairs are not: both are copies of
+          this image, and fit each other; which of the two is the copy, and what was done, is not known.
         """
         pairs = self.edited_pairs
         similar = self.verdicts.codes(pairs.a.to_numpy(np.int64), pairs.b.to_numpy(np.int64))

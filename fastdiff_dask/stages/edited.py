@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..config import ReadSettings
 from ..edits.alignment import ALIGNED
 from ..edits.candidates import CONTENT_BYTES, Candidates, nearest
-from ..edits.families import best_pairs, star_pairs
+from ..edits.families import best_pairs, pairs_by_third, star_pairs
 from ..runtime.activity import stage
 from ..runtime.memory import EDITED_COLUMNS, EDITED_ROWS
 from ..runtime.waves import run_in_waves
@@ -29,6 +29,8 @@ __all__ = ["EditedStage", "chosen_pairs", "edited_stages"]
 
 # Rounds of looking at pairs; from the second one on, for images that are no copy of anything yet.
 _ROUNDS = 4
+# Confidence in a pair that is known by a third image, as a share of that in the others.
+_BY_THIRD = 0.9
 # Candidates that a task aligns, and pairs whose pictures it looks at.
 _ALIGNED_AT_ONCE, _SEEN_AT_ONCE = 4096, 64
 
@@ -100,7 +102,16 @@ def edited_stages(
             len(seen),
             lambda parts=parts_seen: tasks.run("edited", look_at_edited_pairs, parts, size, limits),  # type: ignore[misc]
         )
-    files.choose(fitting.iloc[chosen])
+    _choose(files, fitting, chosen, len(images_by_number))
+
+
+def _choose(files: EditedFiles, fitting: pd.DataFrame, chosen: NDArray[np.int64], size: int) -> None:
+    """Commit which pairs are shown: those that were chosen to be looked at, and those known by a third image."""
+    shown, looks = fitting.iloc[chosen], files.read_looks()
+    seen = looks[looks.edited & np.isin(_keys(looks, size), _keys(shown, size))]
+    left = fitting[~np.isin(np.arange(len(fitting)), chosen)]
+    by_third = _pairs_by_third(left, seen)
+    files.choose(pd.concat([shown[["a", "b"]].assign(via=-1, confidence=np.float32(0)), by_third]))
 
 
 class _Tasks:
@@ -181,6 +192,28 @@ def chosen_pairs(fitting: pd.DataFrame, images: pd.DataFrame, edited: pd.DataFra
         left = np.flatnonzero(~chosen)
         chosen[left[best_pairs(a[left], b[left], scores[left], wanting)]] = True
     return np.flatnonzero(chosen)
+
+
+def _pairs_by_third(left: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    """Find the pairs that nobody looked at whose images both are edited copies of a third one.
+
+    Which of the two is the copy, and what was done, is not known of them. They are at most `candidates.NEAREST` an
+    image.
+
+    Parameters
+    ----------
+    left
+        Aligned pairs that were not looked at.
+    seen
+        Pairs that were seen to be edited copies, columns as in `storage.edited.LOOKS`.
+
+    Returns
+    -------
+    Columns as in `storage.edited.CHOSEN`.
+    """
+    known = seen.a.to_numpy(np.int64), seen.b.to_numpy(np.int64), seen.confidence.to_numpy(np.float32)
+    via, confidence = pairs_by_third(left.a.to_numpy(np.int64), left.b.to_numpy(np.int64), *known)
+    return left[["a", "b"]].assign(via=via, confidence=np.float32(_BY_THIRD) * confidence)[via >= 0]
 
 
 def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -37,7 +37,13 @@ _FOLDER = f"{EDITED}/1"
 _CANDIDATE_VALUES = 5
 _PAIR = [("a", pa.int64()), ("b", pa.int64())]  # numbers of the images, as the candidate has them
 _MATRIX = [(f"m{place}", pa.float64()) for place in range(6)]  # (2, 3): shares of b (y, x, 1) → shares of a
-CHOSEN = pa.schema(_PAIR)  # the lower number first
+CHOSEN = pa.schema(
+    [
+        *_PAIR,  # the lower number first
+        ("via", pa.int64()),  # -1: the pair was looked at; else the number of an image that both are copies of
+        ("confidence", pa.float32()),  # of a pair that is known by such an image
+    ]
+)
 ALIGNED = pa.schema([*_PAIR, ("score", pa.float32()), ("coverage", pa.float32()), *_MATRIX])
 LOOKS = pa.schema(
     [
@@ -200,9 +206,9 @@ class EditedFiles:
         return self._read(r"looks-\w+", LOOKS)
 
     def choose(self, frame: pd.DataFrame) -> None:
-        """Commit the pairs whose looks are shown, a and b, instead of those that were chosen before."""
+        """Commit the pairs that are shown, columns as in `CHOSEN`, instead of those that were chosen before."""
         ends = np.sort(frame[["a", "b"]].to_numpy(np.int64), axis=1)
-        chosen = pd.DataFrame(ends, columns=CHOSEN.names).sort_values(CHOSEN.names, ignore_index=True)
+        chosen = frame[CHOSEN.names].assign(a=ends[:, 0], b=ends[:, 1]).sort_values(["a", "b"], ignore_index=True)
         if not chosen.equals(self.read_chosen()):
             self._write("chosen", chosen, CHOSEN)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..config import ReadSettings
 from ..edits.alignment import refine
@@ -21,6 +22,9 @@ from .read_picture import PICTURE_COLUMNS, read_picture
 
 __all__ = ["look_at_edited_pairs"]
 
+# Pixels of the longer side of a picture, at least. Of copies of pictures of 32 pixels, 99 % are told at 96 pixels, 94 %
+# at 256, and none as they are.
+_SMALLEST = 96
 # Pictures that are held: pairs that follow each other often share one.
 _HELD = 32
 
@@ -51,7 +55,7 @@ def look_at_edited_pairs(url: str, aligned: pd.DataFrame, size: int, limits: Rea
         numbers = np.unique(aligned[["a", "b"]].to_numpy(np.int64))
         images = store.image_rows(numbers, list(PICTURE_COLUMNS)).set_axis(numbers)
         pictures = _Pictures(decoder, {row.Index: row for row in images.itertuples()}, size, limits)
-        found = [_row(pair, look) for pair, look in _looks(pictures, aligned)]
+        found = [_row(pair, look, pictures) for pair, look in _looks(pictures, aligned)]
         if found:
             EditedFiles(store, CONTENT_BYTES).write_looks(pd.DataFrame(found))
         amounts.pairs = len(aligned)
@@ -68,8 +72,8 @@ def _looks(pictures: "_Pictures", aligned: pd.DataFrame) -> Iterator[tuple[Any, 
             yield pair, look_at_edited(a, b, matrix, refine)
 
 
-def _row(pair: Any, look: EditedLook) -> dict[str, Any]:
-    top, left, bottom, right = look.box
+def _row(pair: Any, look: EditedLook, pictures: "_Pictures") -> dict[str, Any]:
+    top, left, bottom, right = pictures.in_file(pair.b if look.copy == "a" else pair.a, look.box)
     return {
         "a": pair.a,
         "b": pair.b,
@@ -100,7 +104,25 @@ class _Pictures:
             picture = self._held.pop(image)
         else:
             picture = read_picture(self._decoder, self._rows[image], self._size, self._limits)
+            picture = None if picture is None else _enlarged(picture)
         while len(self._held) >= _HELD:
             del self._held[next(iter(self._held))]
         self._held[image] = picture
         return picture
+
+    def in_file(self, image: int, box: tuple[int, int, int, int]) -> tuple[int, ...]:
+        """Turn a box in pixels of a picture as it was decoded into pixels of its file."""
+        picture, row = self.read(image), self._rows[image]
+        assert picture is not None  # it was just looked at
+        shares = row.height / picture.shape[0], row.width / picture.shape[1]
+        return tuple(round(edge * shares[place % 2]) for place, edge in enumerate(box))
+
+
+def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Enlarge a tiny picture, which has no blocks of detail else."""
+    height, width = picture.shape[:2]
+    by = _SMALLEST / max(height, width)
+    if by <= 1:
+        return picture
+    size = max(1, round(width * by)), max(1, round(height * by))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))

@@ -202,19 +202,23 @@ def test_pairs_are_read_in_order_and_once(files, kind):
     pd.testing.assert_frame_equal(found, make((0, 2), (0, 3), (2, 7), (7, 2)), check_dtype=False)
 
 
+def chosen(*pairs):
+    return aligned(*pairs)[["a", "b"]].assign(via=np.int64(-1), confidence=np.float32(0))
+
+
 def test_chosen_pairs_replace_those_of_before(files, store, tmp_path):
     path = tmp_path / "store" / FOLDER / "chosen.parquet"
     assert files.read_chosen().empty
-    files.choose(aligned((7, 2), (0, 3)))
-    assert files.read_chosen().to_numpy().tolist() == [[0, 3], [2, 7]]
+    files.choose(chosen((7, 2), (0, 3)))
+    assert files.read_chosen()[["a", "b"]].to_numpy().tolist() == [[0, 3], [2, 7]]
     time = path.stat().st_mtime_ns
-    files.choose(aligned((3, 0), (2, 7)))
+    files.choose(chosen((3, 0), (2, 7)))
     assert path.stat().st_mtime_ns == time  # the same pairs
-    files.choose(aligned((1, 4)))
-    assert files.read_chosen().to_numpy().tolist() == [[1, 4]]
-    files.choose(aligned())
+    files.choose(chosen((1, 4)))
+    assert files.read_chosen()[["a", "b"]].to_numpy().tolist() == [[1, 4]]
+    files.choose(chosen())
     assert files.read_chosen().empty
-    store.files.write(f"{FOLDER}/chosen.parquet", parquet(pd.DataFrame({"a": [1], "b": [12]})))
+    store.files.write(f"{FOLDER}/chosen.parquet", parquet(chosen((1, 12))))
     one_line(files.read_chosen)
 
 
