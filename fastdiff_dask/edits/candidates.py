@@ -131,8 +131,18 @@ class Candidates(NamedTuple):
 
     @classmethod
     def of_stored(cls, values: NDArray[np.int64]) -> "Candidates":
-        """Give the candidates of an array of `stored`."""
-        return cls._make(np.ascontiguousarray(values.T))
+        """Give the candidates of an array of `stored`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such channel or transform.
+        """
+        found = cls._make(np.ascontiguousarray(values.T))
+        for some, number in ((found.channel, _FIRST_CUT + len(CUTS)), (found.transform, len(Transform))):
+            if len(some) and not (some.min() >= 0 and some.max() < number):
+                raise ValueError(f"a channel or transform is not below {number}")
+        return found
 
     @classmethod
     def joined(cls, parts: Iterable["Candidates"]) -> "Candidates":

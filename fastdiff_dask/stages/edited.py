@@ -136,7 +136,9 @@ class _Tasks:
 
 def _best(store: Store, files: EditedFiles) -> Candidates:
     """Give the best candidates of each image, of those that are there."""
-    found, there = Candidates.of_stored(files.read_candidates()), _current(store)
+    with store.files.reading("the candidates of edited copies"):
+        found = Candidates.of_stored(files.read_candidates())
+    there = _current(store)
     return nearest(found.at(np.flatnonzero(there[found.a] & there[found.b])))
 
 

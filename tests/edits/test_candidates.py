@@ -254,8 +254,15 @@ def test_contents_are_packed_as_rows_of_bytes():
         np.testing.assert_array_equal(one, other)
     none = Contents.unpacked(some.images[:0], at(some, []).packed())
     assert none.contents.shape == (0, 64, 64)
-    stored = Candidates(*np.arange(15).reshape(5, 3))
-    assert rows_of(Candidates.of_stored(stored.stored())) == rows_of(stored)
+
+
+def test_candidates_are_stored_as_an_array():
+    found = Candidates(*np.array([[1, 2], [3, 4], [0, FIRST_CUT + 3], [7, 0], [9, 8]]))
+    assert rows_of(found) == rows_of(Candidates.of_stored(found.stored()))
+    for wrong in ({"channel": [0, FIRST_CUT + 4]}, {"channel": [-1, 0]}, {"transform": [8, 0]}, {"transform": [0, -1]}):
+        values = found._replace(**{name: np.array(some) for name, some in wrong.items()}).stored()
+        with pytest.raises(ValueError, match="a channel or transform is not below"):
+            Candidates.of_stored(values)
 
 
 def one_candidate(channel, transform):

@@ -19,6 +19,7 @@ from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.runtime.memory import EDITED_BYTES, check_edited_memory
 from fastdiff_dask.runtime.workers import Capacity
 from fastdiff_dask.stages import edited
+from fastdiff_dask.tasks import match_views
 from fastdiff_dask.testing import write_edited_copies
 from tests.support.edited_pairs import a_photo
 
@@ -121,6 +122,7 @@ def test_the_same_whatever_the_blocks_and_workers(collection, client, tmp_path, 
     monkeypatch.setattr(edited, "_SEEN_AT_ONCE", 3)
     monkeypatch.setattr(edited, "EDITED_ROWS", 9)
     monkeypatch.setattr(edited, "EDITED_COLUMNS", 14)
+    monkeypatch.setattr(match_views, "EDITED_ROWS", 6)
     size = options.get("block_size", 4)
     assert run(folder, one or client, store=tmp_path / "store", block_size=size)[2] == first
     if one:
@@ -190,7 +192,7 @@ def test_a_picture_that_changes_before_it_is_looked_at_is_left_out(collection, c
     with open_job(tmp_path, client) as db:
         Image.fromarray(a_photo(91, 200, 150)).save(tmp_path / "photos" / "p0 border.jpg")
         (tmp_path / "photos" / "p1.jpg").unlink()
-        db.find_edited()
+        assert db.find_edited()["edited"] == 2
         assert db.result().edited.empty
         shutil.copy2(collection[0] / "photos" / "p1.jpg", tmp_path / "photos")
         db.find_edited()
@@ -226,6 +228,23 @@ def test_a_limit_is_of_the_pairs_that_are_looked_at(collection, client, tmp_path
     done, _, text = run(folder, client, store=tmp_path / "store")
     assert done["views"] == done["align"] == 0 < done["edited"]
     assert text == without
+
+
+def test_a_damaged_store_is_told_in_one_line(collection, client, tmp_path):
+    with open_job(collection[0], client, store=tmp_path / "store") as db:
+        db.find_edited()
+        for path, rest in (("contents-0", b""), ("candidates-0-6-0-6.npy", b"no array"), ("looks-0.parquet", b"-")):
+            file = tmp_path / "store" / "edited" / "1" / path
+            before = file.read_bytes() if file.exists() else None
+            file.write_bytes(rest)
+            if path == "contents-0":
+                for compared in file.parent.glob("candidates-*"):
+                    compared.unlink()
+            with pytest.raises(fd.FastDiffError, match="is damaged") as caught:
+                db.find_edited()
+            assert str(caught.value).isprintable()
+            file.unlink() if before is None else file.write_bytes(before)
+            db.find_edited()
 
 
 def test_too_little_memory_is_refused_before_anything_is_done(collection, client, tmp_path, monkeypatch):
