@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdiff_dask.edits.families import best_pairs, star_pairs
+from fastdiff_dask.edits.families import best_pairs, pairs_by_third, star_pairs
 
 PAIRS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)).filter(lambda pair: pair[0] != pair[1]), max_size=40)
 
@@ -55,3 +55,15 @@ def test_best_pairs(pairs, scores, wanting):
         if wanting[image] and own:
             expected.add(min(own, key=lambda place: (-values[place], place)))
     assert best_pairs(*arrays(pairs), values, np.array(wanting)).tolist() == sorted(expected)
+
+
+@given(PAIRS, st.dictionaries(st.tuples(st.integers(0, 12), st.integers(0, 12)), st.integers(1, 4), max_size=30))
+def test_pairs_by_a_third_image(pairs, known):
+    """The surest third image, of equal ones the first; as sure as the weaker of its two pairs."""
+    sure = {frozenset(pair): value / 4 for pair, value in known.items() if pair[0] != pair[1]}
+    first, second = arrays([sorted(pair) for pair in sure])
+    thirds, confidence = pairs_by_third(*arrays(pairs), first, second, np.array(list(sure.values())))
+    for (one, other), third, found in zip(pairs, thirds.tolist(), confidence.tolist(), strict=True):
+        both = [(-min(sure.get(frozenset((one, c)), 0), sure.get(frozenset((other, c)), 0)), c) for c in range(13)]
+        best, image = min(both)
+        assert (third, found) == ((image, -best) if best else (-1, 0))
