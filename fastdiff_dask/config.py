@@ -15,6 +15,8 @@ __all__ = [
     "DEFAULT_SAMPLE",
     "DEFAULT_THRESHOLDS",
     "EDITED_SIZE",
+    "HASH_KINDS",
+    "HASH_SIDES",
     "NOT_LOOKED_AT",
     "PIXEL_LIMIT",
     "SAME_FILE",
@@ -43,8 +45,12 @@ DEFAULT_BLOCK_SIZE = 1024
 DEFAULT_SAMPLE = 200
 # Images that a calibration copies.
 DEFAULT_COPIED = 100
-# By measure: below these, the values of altered copies stay as a rule.
-DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 10.0}
+# Kinds of perceptual hashes, each a measure: with sides of 8 bits by its name alone, as "phash", else as "phash-16".
+HASH_KINDS, HASH_SIDES = ("dhash", "phash", "ahash", "whash"), (8, 16, 32)
+# By measure: below these, the values of altered copies stay as a rule. Bits are a share of all.
+DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 6.0} | {
+    kind if side == 8 else f"{kind}-{side}": 6.0 * (side // 8) ** 2 for side in HASH_SIDES for kind in HASH_KINDS
+}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
 _BY_SIGNATURES = ("mse", "correlation")
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).

@@ -22,8 +22,19 @@ from .text import one_line
 __all__ = ["check_sendable", "function_name", "shown_name"]
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def function_name(function: Callable[..., Any], *others: Callable[..., Any]) -> str:
     """Name a function for the store: different functions differently, and the same function alike in every process.
+
+    Parameters
+    ----------
+    function
+        The function.
+    *others
+        Functions that belong to it: another one of them is another name.
+
+    Returns
+    -------
+    The name.
 
     Examples
     --------
@@ -31,8 +42,10 @@ def function_name(function: Callable[..., Any]) -> str:
     True
     """
     digest = hashlib.sha256()
-    for part in _identity(function, {}):
-        digest.update(part.encode() + b"\0")
+    known: dict[int, Any] = {}
+    for one in (function, *others):
+        for part in _identity(one, known):
+            digest.update(part.encode() + b"\0")
     name = re.sub(r"[^0-9A-Za-z_.]+", "_", _name(function)).strip("_.")[-80:]
     return f"{name}-{digest.hexdigest()[:16]}"
 

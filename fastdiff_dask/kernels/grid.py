@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 __all__ = [
     "LARGEST_SIDE",
     "LARGEST_SUB_BLOCK",
+    "PREPARED_TILES",
     "SLOW_TILES",
     "SUB_BLOCK",
     "SUB_BLOCKS",
@@ -26,7 +27,9 @@ LARGEST_SIDE, _MOST_GROUPS = 128, 64
 SUB_BLOCK = 256
 # Images of a sub-block by measure, and least tiles along the matrix for slow measures: of SSIM, a core compares 500
 # pairs a second, a user's function may be as slow, and a user who stops a run waits for a tile.
-SUB_BLOCKS, SLOW_TILES = {"mse": SUB_BLOCK, "correlation": SUB_BLOCK, "hamming": SUB_BLOCK, "ssim": 16}, 200
+SUB_BLOCKS, SLOW_TILES = {"mse": SUB_BLOCK, "correlation": SUB_BLOCK, "ssim": 16}, 200
+# The same for functions that get features, and make some million pairs a second of them.
+PREPARED_TILES = 16
 UNKNOWN_SUB_BLOCK, LARGEST_SUB_BLOCK = 64, 4096
 
 

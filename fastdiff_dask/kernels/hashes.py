@@ -21,6 +21,7 @@ __all__ = [
     "HASH_KEY",
     "IMAGE_HASH_COLUMNS",
     "HashSettings",
+    "hash_bits",
     "thumbnail_digests",
     "thumbnail_hashes",
 ]
@@ -209,16 +210,45 @@ class HashSettings:
 
 
 def _image_hashes(name: str, thumbnails: NDArray[np.uint8]) -> list[str]:
-    import imagehash
     from PIL import Image
 
-    functions = {
-        "average": imagehash.average_hash,
-        "difference": imagehash.dhash,
-        "perceptual": imagehash.phash,
-        "wavelet": imagehash.whash,
-    }
-    return [str(functions[name](Image.fromarray(thumbnail))) for thumbnail in np.ascontiguousarray(thumbnails)]
+    function = _image_hash(name)
+    return [str(function(Image.fromarray(thumbnail))) for thumbnail in np.ascontiguousarray(thumbnails)]
+
+
+def _image_hash(kind: str) -> Callable[..., Any]:
+    """Function of the ImageHash package, by either name of a kind."""
+    import imagehash
+
+    names = {"average": "average_hash", "ahash": "average_hash", "difference": "dhash", "perceptual": "phash"}
+    return getattr(imagehash, names.get(kind, "whash" if kind == "wavelet" else kind))
+
+
+def hash_bits(kind: str, side: int, images: NDArray[np.uint8], /) -> NDArray[np.uint64]:
+    """Compute perceptual hashes of images as bits, by the ImageHash package.
+
+    Parameters
+    ----------
+    kind
+        One of `config.HASH_KINDS`.
+    side
+        Bits along a side of the hash, a multiple of 8.
+    images
+        (n, h, w, c) uint8 with 1, 3 or 4 channels.
+
+    Returns
+    -------
+    (n, side² / 64) uint64.
+    """
+    from PIL import Image
+
+    count, height, width, channels = images.shape
+    # all at once: grey is a value of one pixel, and Pillow takes longer for a call than for a thumbnail
+    tall = np.ascontiguousarray(images).reshape(count * height, width, channels)
+    grey = np.asarray(Image.fromarray(tall[..., 0] if channels == 1 else tall).convert("L"))
+    function = _image_hash(kind)
+    bits = [function(Image.fromarray(image), side).hash for image in grey.reshape(count, height, width)]
+    return np.packbits(np.array(bits, bool).reshape(count, side * side), axis=1).view(np.uint64)
 
 
 def thumbnail_digests(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:

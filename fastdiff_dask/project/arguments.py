@@ -152,6 +152,7 @@ def merge_comparison(
     settings: Settings,
     defaults: Settings,
     compare: str | Callable[[Any, Any], Any] | None,
+    prepare: Callable[[Any], Any] | None = None,
     **arguments: Any,
 ) -> tuple[Settings, Measure | None]:
     """Merge the arguments of a comparison into the settings.
@@ -160,7 +161,7 @@ def merge_comparison(
     ----------
     settings, defaults
         The settings so far, and those of the project, which count where no argument is given.
-    compare
+    compare, prepare
         The measure, as for `FastDifPy.second_loop_iteration`.
     **arguments
         The other settings of the comparison, by their names in `Settings`; None for the default.
@@ -175,7 +176,7 @@ def merge_comparison(
         If one cannot be used.
     """
     compare = defaults.sl_compare if compare is None else compare
-    measure = resolve_measure(compare)
+    measure = resolve_measure(compare, prepare)
     name = str(compare) if measure is None else measure.name
     if arguments["similarity_threshold"] is None:
         # a threshold is one of its measure

@@ -17,6 +17,7 @@ from ..kernels.cuda import check_gpu
 from ..kernels.hashes import HashSettings
 from ..kernels.measures import Measure
 from ..kernels.pair_filters import PairFilters
+from ..kernels.transforms import available_transforms
 from ..outputs.progress_bar import show_line
 from ..results.collect import collect_result
 from ..results.result import Result
@@ -29,6 +30,7 @@ from ..runtime.workers import capacity, check_visible, gpu_workers
 from ..stages.compare import compare_tiles, plan_comparison
 from ..stages.edited import edited_stages
 from ..stages.index import IndexCounts
+from ..stages.prepare import feature_bytes, prepare_blocks, unprepared_blocks
 from ..stages.thumbnails import end_readers, hash_blocks
 from ..stages.verify import verify_pairs
 from ..storage.comparisons import Comparison
@@ -293,6 +295,7 @@ class Job:
         similarity_threshold: float | None = None,
         *,
         compare: str | Callable[[Any, Any], Any] | None = None,
+        prepare: Callable[[Any], Any] | None = None,
         rotations: bool | None = None,
         mirror: bool | None = None,
         only_matching_aspect: bool | None = None,
@@ -316,7 +319,7 @@ class Job:
         ----------
         similarity_threshold
             Largest MSE, or other value, of a similar pair, inclusive; by default 200, for "ssim" 0.1 and for "hamming"
-            10. A finished comparison answers every lower one.
+            6. A finished comparison answers every lower one.
         compare
             One of:
 
@@ -324,11 +327,18 @@ class Job:
             - "correlation": 1 − r over all pixels and channels, each less the mean of its channel: brightness and
               contrast do not count.
             - "ssim": 1 − SSIM, 0 for equal images.
-            - "hamming": different bits of perceptual hashes.
+            - "hamming" or "dhash", "phash", "ahash", "whash": different bits of perceptual hashes, of 64; "phash-16" is
+              of 16 × 16 bits, and "phash-32" of 32 × 32.
             - A function of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, with (m, n) numbers as
               result, the smaller the more similar. It must not depend on the images that share a
               chunk, nor on the order of two images. It gets all pairs, of which MSE needs few. The workers must be
               able to import its modules.
+        prepare
+            Function of thumbnails, (n, h, w, 3) uint8, that gives features, (n, ...) numbers of any one shape and type.
+            `compare` gets these instead of thumbnails. An attribute ``prepare`` of that function does the same. The
+            features of an image must not depend on the other images. They are computed once an image, for each
+            transform that counts from the thumbnail so turned, and are kept in the store until `prepare` changes. Some
+            at a time are in memory: 256 thumbnails, the features of a block or 64 MB of either side.
         rotations, mirror
             Transforms of an image that count, see `CompareSettings`. A function is called for each of them, of either
             image.
@@ -369,6 +379,7 @@ class Job:
             self.settings,
             self._defaults,
             compare,
+            prepare,
             similarity_threshold=similarity_threshold,
             sl_rotations=rotations,
             sl_mirror=mirror,
@@ -392,6 +403,7 @@ class Job:
             if not is_finished(comparison):
                 check_visible(self.client, self.store_url, [])
                 sizes: dict[str, Any] = {"tile_side": tile_side, "sub_block": sub_block}
+                sizes["feature_bytes"] = self._prepare(comparison, measure)
                 plan_comparison(comparison, self.client, gpu_tasks=sum(gpus.values()), **sizes)
                 self._compare_tiles(comparison, measure, gpus)
         self._tiles_resumed, self._comparison = done, comparison
@@ -418,6 +430,20 @@ class Job:
             self._read(None, asked.fl_cpu_proc)
         check_read(store)
         return choose_comparison(store, asked.comparison)
+
+    def _prepare(self, comparison: Comparison, measure: Measure | None) -> int:
+        """Compute the features that are compared, as far as they are not stored; give their bytes for an image."""
+        if measure is None or measure.prepare is None:
+            return 0
+        store, settings = self.store, comparison.settings
+        height, width, _ = store.thumbnail_settings.shape
+        transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
+        pending = unprepared_blocks(store, measure.features, transforms)
+        if pending:
+            with self._bar("prepare", len(pending), "blocks") as advance:
+                for _ in prepare_blocks(store, self.client, measure, transforms, pending, self.settings.sl_cpu_proc):
+                    advance(1)
+        return feature_bytes(store, measure.features, transforms)
 
     def _compare_tiles(self, comparison: Comparison, measure: Measure | None, gpus: dict[str, int]) -> None:
         failed: dict[str, str] = {}

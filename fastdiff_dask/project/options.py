@@ -145,9 +145,9 @@ def _check_folders(name: str, value: object) -> None:
         raise UsageError(f"{name}={shown!r} cannot be used; use a folder or a list of folders")
 
 
-# as "200; 0.1 for ssim, 10 for hamming"
+# as "200; 0.1 for ssim, 6 for hamming"
 _SHOWN_THRESHOLDS = f"{DEFAULT_THRESHOLDS['mse']:g}; " + ", ".join(
-    f"{value:g} for {name}" for name, value in DEFAULT_THRESHOLDS.items() if name != "mse"
+    f"{value:g} for {name}" for name, value in DEFAULT_THRESHOLDS.items() if name in ("correlation", "ssim", "hamming")
 )
 
 
@@ -240,9 +240,11 @@ class Settings:
     )
     sl_compare: str = _option(
         "mse",
-        "Measure of the threshold: MSE, 1 − correlation, 1 − SSIM, or different bits of perceptual hashes.",
+        "Measure of the threshold: MSE, 1 − correlation, 1 − SSIM, or different bits of perceptual hashes: hamming or "
+        "dhash, phash, ahash, whash; phash-16 has 16 × 16 bits, phash-32 more.",
         argument="compare",
         flag="compare",
+        metavar="mse|correlation|ssim|hamming|phash|...",
         group=COMPARE,
         choices=tuple(DEFAULT_THRESHOLDS),
         check=_check_measure,

@@ -16,6 +16,7 @@ __all__ = [
     "EDITED_ROWS",
     "check_compare_memory",
     "check_edited_memory",
+    "check_feature_memory",
     "check_memory",
     "check_planned_memory",
     "check_tiles",
@@ -99,6 +100,25 @@ def check_edited_memory(bytes_per_task: int) -> None:
         raise UsageError(
             f"looking for edited copies needs {EDITED_BYTES / 1e9:.3g} GB for a task, and a task on the workers has "
             f"{bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads"
+        )
+
+
+def check_feature_memory(settings: ThumbnailSettings, row_bytes: int, bytes_per_task: int) -> None:
+    """Refuse features that cannot be computed in the memory of a worker for one task (0: unlimited).
+
+    A task holds the thumbnails of a block, turned and not, and the features of a block twice.
+
+    Raises
+    ------
+    UsageError
+        If they do not fit.
+    """
+    needed = 2 * settings.block_bytes + 2 * settings.block_size * row_bytes
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"features of {row_bytes / 1e3:.3g} kB an image need {needed / 1e9:.3g} GB for a block, and a task on the "
+            f"workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, smaller "
+            f"features, or a new store= with a smaller block_size"
         )
 
 

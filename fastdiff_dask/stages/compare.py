@@ -36,6 +36,7 @@ def plan_comparison(
     tile_side: int | None = None,
     sub_block: int | None = None,
     gpu_tasks: int = 0,
+    feature_bytes: int = 0,
 ) -> None:
     """Plan the tiles of all generations that have no plan yet; see `plan_part.plan_part`.
 
@@ -50,6 +51,8 @@ def plan_comparison(
     gpu_tasks
         Tasks on GPUs at once, 0 for none. Tiles for a GPU are larger: a task on a GPU takes 20 ms to begin, and a few
         milliseconds to compare some billion pairs.
+    feature_bytes
+        Bytes of the features of an image, see `prepare.feature_bytes`; 0 if thumbnails are compared.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def plan_comparison(
     arguments = (store.url, comparison.settings, threads, room.bytes_per_task, tile_side, sub_block)
 
     def submit(item: tuple[Any, ...]) -> list[Future]:
-        return [client.submit(plan_part, *item, run, largest_side, key=f"plan-{uuid.uuid4().hex[:8]}")]
+        return [client.submit(plan_part, *item, run, largest_side, feature_bytes, key=f"plan-{uuid.uuid4().hex[:8]}")]
 
     with stage(store.files, "plan") as run:
         for _ in run_in_waves(client, [arguments], submit, in_flight=1):
@@ -128,6 +131,8 @@ def compare_tiles(
     if not pending:
         return
     placement = _Placement(client, gpus or {}, most)
+    if measure is not None:
+        measure = measure._replace(prepare=None)  # it may be large, as a neural network is
     with stage(store.files, "compare") as run:
         submission = _Submission(comparison, client, plans, measure, placement, run)
         try:

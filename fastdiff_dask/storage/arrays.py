@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -18,16 +18,35 @@ from ..kernels.hashes import DIGEST_BYTES
 from ..kernels.signatures import signature_length
 from ..local_files import local_path
 from .files import Files
-from .schema import ARRAYS, CLEANED, DIGESTS, FLAT_KEYS, SIGNATURES, THUMBNAILS
+from .schema import ARRAYS, CLEANED, DIGESTS, FEATURES, FLAT_KEYS, SIGNATURES, THUMBNAILS
 from .validation import MOST_BLOCKS, StoredArray, decode_chunk, group_attributes, stored_array
 
-__all__ = ["Arrays", "ImageArrays", "row_array_bytes", "zarr_store"]
+__all__ = ["MOST_FEATURE_BYTES", "Arrays", "ImageArrays", "RowKind", "row_array_bytes", "zarr_store"]
 
 # From afar, a block is read as a whole if more than one in so many of its rows is wanted; from a local disk, when
 # reading so many bytes costs less than another call.
 _WHOLE_SHARE, _CALL_BYTES = 8, 8192
 # Rows that are left out of a shard together; less would make Zarr slow, which handles them one by one.
 _SHARD_ROWS = 16
+# Types of features, as NumPy and Zarr name them; and bytes of those of an image.
+_FEATURE_TYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128"),
+)
+MOST_FEATURE_BYTES = 1 << 24
+
+
+class RowKind(NamedTuple):
+    """Rows of an array with a row an image: their shape, their type, names of their dimensions."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    dimensions: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a row."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def row_array_bytes(images: int, block_size: int, row_bytes: int) -> int:
@@ -76,7 +95,7 @@ class Arrays:
             local_path(self.files.root, f"{ARRAYS}/{name}")
         return StorePath(zarr_store(self.files), name)
 
-    def described(self, name: str, dtype: str, chunks: str = "plain") -> StoredArray:
+    def described(self, name: str, dtype: str | Collection[str], chunks: str = "plain") -> StoredArray:
         """Read the description of an array and check it, see `validation.stored_array`.
 
         Raises
@@ -149,13 +168,13 @@ class ImageArrays(Arrays):
         self._settings, self._rows = settings, rows
 
     @property
-    def _kinds(self) -> dict[str, tuple[tuple[int, ...], str, tuple[str, ...]]]:
-        """Arrays with a row an image: shape of a row, dtype, names of its dimensions."""
+    def _kinds(self) -> dict[str, RowKind]:
+        """Arrays with a row an image that each store has."""
         shape = self._settings.shape
         return {
-            SIGNATURES: ((signature_length(*shape),), "float32", ("value",)),
-            DIGESTS: ((4, DIGEST_BYTES), "uint8", ("turn", "byte")),
-            THUMBNAILS: (shape, "uint8", ("y", "x", "channel")),
+            SIGNATURES: RowKind((signature_length(*shape),), "float32", ("value",)),
+            DIGESTS: RowKind((4, DIGEST_BYTES), "uint8", ("turn", "byte")),
+            THUMBNAILS: RowKind(shape, "uint8", ("y", "x", "channel")),
         }
 
     @property
@@ -164,37 +183,43 @@ class ImageArrays(Arrays):
 
     def grow(self, group: zarr.Group, blocks: int) -> None:
         """Make room for so many blocks in all; arrays that are not there are made."""
-        size = self._settings.block_size
-        for name, (shape, dtype, dimensions) in self._kinds.items():
-            if name in group:
-                self._check(name)
-                zarr.open_array(self.zarr(name), mode="r+", zarr_format=3).resize((blocks * size, *shape))
-                continue
-            group.create_array(
-                name,
-                shape=(blocks * size, *shape),
-                chunks=(size, *shape),
-                dtype=dtype,
-                serializer=ShardingCodec(
-                    chunk_shape=(self._shard_rows, *shape),
-                    codecs=[BytesCodec()],
-                    index_codecs=[BytesCodec()],
-                    index_location="end",
-                ),
-                compressors=None,
-                chunk_key_encoding=FLAT_KEYS,
-                dimension_names=("image", *dimensions),
-            )
+        for name, kind in self._kinds.items():
+            self._grow(name, kind, blocks, there=name in group)
 
-    def _check(self, name: str) -> None:
-        """See that an array has the shape and the chunks that it was made with."""
-        shape, dtype, _ = self._kinds[name]
+    def _grow(self, name: str, kind: RowKind, blocks: int, there: bool) -> None:
+        size, shape = self._settings.block_size, kind.shape
+        if there:
+            self._check(name, kind)
+            zarr.open_array(self.zarr(name), mode="r+", zarr_format=3).resize((blocks * size, *shape))
+            return
+        zarr.create_array(
+            self.zarr(name),
+            zarr_format=3,
+            shape=(blocks * size, *shape),
+            chunks=(size, *shape),
+            dtype=kind.dtype,
+            serializer=ShardingCodec(
+                chunk_shape=(self._shard_rows, *shape),
+                codecs=[BytesCodec()],
+                index_codecs=[BytesCodec()],
+                index_location="end",
+            ),
+            compressors=None,
+            chunk_key_encoding=FLAT_KEYS,
+            dimension_names=("image", *kind.dimensions) if kind.dimensions else None,
+        )
+
+    def _check(self, name: str, kind: RowKind | None = None) -> RowKind:
+        """See that an array has the shape and the chunks that it was made with; give its kind."""
         size = self._settings.block_size
-        found = self.described(name, dtype, "shards")
+        found = self.described(name, _FEATURE_TYPES if kind is None else kind.dtype, "shards")
+        kind = RowKind(found.shape[1:], found.dtype) if kind is None else kind
         with self.files.reading(f"{ARRAYS}/{name}"):
             # longer if a process was killed before it recorded a generation
-            if found.shape[1:] != shape or found.chunks != (size, *shape) or found.shape[0] > MOST_BLOCKS * size:
+            as_made = found.shape[1:] == kind.shape and found.chunks == (size, *kind.shape)
+            if not as_made or found.shape[0] > MOST_BLOCKS * size:
                 raise ValueError(f"its shape is {found.shape}, in chunks of {found.chunks}")
+        return kind
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -205,7 +230,7 @@ class ImageArrays(Arrays):
         -------
         (blocks · block_size, height, width, 3) uint8; rows without an image are 0.
         """
-        self._check(THUMBNAILS)
+        self._check(THUMBNAILS, self._kinds[THUMBNAILS])
         return zarr.open_array(self.zarr(THUMBNAILS), mode="r", zarr_format=3)
 
     def read_thumbnails(self, block: int) -> NDArray[np.uint8]:
@@ -247,9 +272,9 @@ class ImageArrays(Arrays):
                 ) from None
             raise
 
-    def _read_rows(self, name: str, images: NDArray[np.int64]) -> NDArray[Any]:
+    def _read_rows(self, name: str, images: NDArray[np.int64], kind: RowKind | None = None) -> NDArray[Any]:
         """Read the rows of some images: not more bytes than they take, a little more from afar."""
-        shape, dtype, _ = self._kinds[name]
+        shape, dtype, _ = self._kinds[name] if kind is None else kind
         size, stored = self._settings.block_size, self._rows()
         result = np.empty((len(images), *shape), dtype)
         order = np.argsort(images, kind="stable")
@@ -288,7 +313,10 @@ class ImageArrays(Arrays):
             where an image could not be read.
         """
         for name, values in ((SIGNATURES, signatures), (DIGESTS, digests), (THUMBNAILS, thumbnails)):
-            self.files.write(_chunk_path(name, block, values.ndim - 1), *self._shard(values))
+            self._write_rows(name, block, values)
+
+    def _write_rows(self, name: str, block: int, values: NDArray[Any]) -> None:
+        self.files.write(_chunk_path(name, block, values.ndim - 1), *self._shard(values))
 
     def _shard(self, values: NDArray[Any]) -> list[memoryview]:
         """Lay rows out as a shard.
@@ -304,3 +332,34 @@ class ImageArrays(Arrays):
         plain = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
         padding = np.zeros(chunks * inner * row_bytes - plain.nbytes, np.uint8)
         return [part.reshape(-1).view(np.uint8).data for part in (plain, padding, index)]
+
+    # -- features ----------------------------------------------------------------------------------------------------
+
+    def feature_kind(self, features: str, transform: int) -> RowKind | None:
+        """Kind of the features of thumbnails so turned; None if they are not recorded."""
+        name = f"{FEATURES}/{features}/{transform}"
+        if "zarr.json" not in self.files.names(f"{ARRAYS}/{name}"):
+            return None  # chunks may be left by a process that was killed before
+        kind = self._check(name)
+        with self.files.reading(f"{ARRAYS}/{name}"):
+            if not 0 < kind.bytes <= MOST_FEATURE_BYTES:
+                raise ValueError(f"its rows have {kind.bytes} bytes")
+        return kind
+
+    def feature_blocks(self, features: str, transform: int) -> set[int]:
+        """Numbers of the blocks whose features are stored."""
+        return self.stored_chunks(f"{FEATURES}/{features}/{transform}")
+
+    def record_features(self, features: str, transform: int, kind: RowKind) -> None:
+        """Make room for the features of all blocks; what is stored of the first block counts from now on."""
+        self.files.check_run()
+        there = self.feature_kind(features, transform) is not None
+        self._grow(f"{FEATURES}/{features}/{transform}", kind, len(self._rows()), there)
+
+    def feature_rows(self, features: str, transform: int, kind: RowKind, images: NDArray[np.int64]) -> NDArray[Any]:
+        """Read the features of some images, in their order: (n, ...)."""
+        return self._read_rows(f"{FEATURES}/{features}/{transform}", images, kind)
+
+    def write_features(self, features: str, transform: int, block: int, values: NDArray[Any]) -> None:
+        """Commit the features of the images of a block, (n, ...); 0 where an image could not be read."""
+        self._write_rows(f"{FEATURES}/{features}/{transform}", block, values)

@@ -19,7 +19,7 @@ _CHUNK, _PARTIAL = r"c((\.|/)\d+)*", r"(\.[0-9a-f]{32}\.partial)?"
 _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
     re.compile(f"({pattern}){_PARTIAL}")
     for pattern in (
-        rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}",
+        rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}|arrays\.zarr/features/([\w.-]+/)*(zarr\.json|{_CHUNK})",
         rf"arrays\.zarr/digests/{_CHUNK}",
         rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})|shown\.json"
         r"|verdicts\.parquet/[0-9a-f]+\.parquet",

@@ -8,6 +8,7 @@
         thumbnails                            (image, y, x, channel) uint8, one chunk per block
         signatures                            (image, value) float32, one chunk per block
         digests                               (image, turn, byte) uint8, one chunk per block
+        features/<function>/<transform>       (image, ...), of thumbnails turned so, one chunk per block; see `arrays`
         comparisons/<comparison>/             see `comparisons`
         mse[-rotations][-mirror]/             (image, image) float64, see `matrix`; if it was asked for
       verdicts.parquet/                       pairs of images that were looked at again, see `verdicts`
@@ -57,6 +58,7 @@ __all__ = [
     "DECISIONS",
     "DIGESTS",
     "EDITED",
+    "FEATURES",
     "FILE_NAME",
     "FLAT_KEYS",
     "FORMAT",
@@ -91,6 +93,8 @@ LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, PLOTS, VERDICTS = "activity", "plots", "verdicts.parquet"
 # The arrays with a row an image, and the group of the comparisons.
 THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "digests", "comparisons"
+# The group of the features that functions made of thumbnails.
+FEATURES = "features"
 # Columns of an image: the name of its file, its hashes, and the same with their origin.
 FILE_NAME = ("root", "path", "path_bytes")
 HASH_VALUES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)

@@ -13,7 +13,7 @@ All checks raise `ValueError` with the reason. Only `local_files.local_path` rai
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,7 +169,7 @@ class StoredArray(NamedTuple):
     attributes: dict[str, Any]
 
 
-def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray:
+def stored_array(content: bytes, dtype: str | Collection[str], kind: str = "plain") -> StoredArray:
     """Check by its ``zarr.json`` that an array is of a kind that this package writes.
 
     The chunks of such an array are read without a codec of Zarr, and with the memory of one chunk.
@@ -179,7 +179,7 @@ def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray
     content
         Content of the ``zarr.json``.
     dtype
-        Type that the array must have.
+        Type that the array must have, or several of which it must have one.
     kind
         Kind that the chunks must have: "plain", "zstd" (compressed by Zstandard), or "shards" of plain chunks.
 
@@ -188,8 +188,9 @@ def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray
     Description of the array.
     """
     values = _metadata(content, "array")
-    if values.get("data_type") != dtype:
-        raise ValueError(f"its data type is {values.get('data_type')!r:.50}, not {dtype}")
+    found = values.get("data_type")
+    if not isinstance(found, str) or found not in ((dtype,) if isinstance(dtype, str) else dtype):
+        raise ValueError(f"its data type is {found!r:.50}, not {dtype}")
     if values.get("chunk_key_encoding") != _KEYS or values.get("storage_transformers", []):
         raise ValueError("its chunks have other names, or are transformed")
     grid = values["chunk_grid"]
@@ -198,11 +199,11 @@ def stored_array(content: bytes, dtype: str, kind: str = "plain") -> StoredArray
     shape, chunks = values["shape"], grid["configuration"]["chunk_shape"]
     if not isinstance(shape, list) or not isinstance(chunks, list) or len(shape) != len(chunks):
         raise ValueError("its shape is no list of lengths")
-    _check_codecs(values.get("codecs"), chunks, np.dtype(dtype).itemsize, kind)
+    _check_codecs(values.get("codecs"), chunks, np.dtype(found).itemsize, kind)
     return StoredArray(
         tuple(_whole("a length", length, 0, 1 << 62) for length in shape),
         tuple(_whole("a length of a chunk", length, 1, 1 << 30) for length in chunks),
-        dtype,
+        found,
         kind == "zstd",
         values.get("attributes", {}),
     )

@@ -13,7 +13,7 @@ from ..kernels.cascade import similar_tile_pairs
 from ..kernels.cuda import best_device, run_on, why_given_up
 from ..kernels.device import CPU, Device
 from ..kernels.grid import Axis, Tile, pairs_within
-from ..kernels.measures import Measure, apply_measure
+from ..kernels.measures import Measure
 from ..kernels.pair_filters import Allowed, PairFilters
 from ..kernels.similarity import similarity_limit
 from ..kernels.transforms import available_transforms, lower_image_first
@@ -24,6 +24,7 @@ from ..storage.comparisons import Comparison
 from ..storage.pairs import PairWriter
 from ..storage.plans import Part
 from ..storage.store import Store
+from .measured_pairs import measured_pairs
 from .tile_side import StoredTileSide
 
 __all__ = ["Compared", "TileTask", "compare_tile"]
@@ -99,7 +100,7 @@ def _compare_tile(
         if measure is None:
             found = _bounded_pairs(store, settings, rows, columns, counts, device, allowed)
         else:
-            found = _measured_pairs(store, settings, measure, rows, columns, counts, allowed)
+            found = measured_pairs(store, settings, measure, rows, columns, counts, allowed)
         if allowed is None or len(rows.images):
             with SINGLE_THREADED_BLAS:
                 for pairs in found:
@@ -154,47 +155,6 @@ def _bounded_pairs(
         device=device,
         allowed=allowed,
     )
-
-
-def _measured_pairs(
-    store: Store,
-    settings: CompareSettings,
-    measure: Measure,
-    rows: StoredTileSide,
-    columns: StoredTileSide,
-    counts: SearchCounts,
-    allowed: Allowed | None,
-) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile by a function that compares all, but for images without a partner in a sub-block."""
-    height, width, _ = store.thumbnail_settings.shape
-    transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
-    triangular = columns is rows
-    for top, i in enumerate(rows.cuts):
-        a = rows.thumbnails(slice(i.start, i.stop))
-        for j in columns.cuts[top:] if triangular else columns.cuts:
-            x, y = np.arange(i.start, i.stop), np.arange(j.start, j.stop)
-            wanted = np.ones((len(x), len(y)), bool)
-            if allowed is not None:
-                wanted = allowed.wanted(x[:, None], y[None, :])
-                x, y = x[wanted.any(axis=1)], y[wanted.any(axis=0)]
-                if not len(x):
-                    continue
-                wanted = allowed.wanted(x[:, None], y[None, :])
-            if triangular and j == i:
-                wanted &= x[:, None] < y[None, :]
-            values, masks = apply_measure(measure, a[x - i.start], columns.thumbnails(y), transforms)
-            counts.pairs += int(np.count_nonzero(wanted))
-            first, second = np.nonzero((values <= settings.similarity_threshold) & wanted)
-            # −0.0 and 0.0 are one value, and have one pattern of bits after this
-            bits = (values[first, second] + 0.0).view(np.int64)
-            yield _numbered(np.stack([x[first], y[second], bits, masks[first, second]], axis=1), rows, columns)
-
-
-def _numbered(pairs: NDArray[np.int64], rows: StoredTileSide, columns: StoredTileSide) -> NDArray[np.int64]:
-    """Pairs with the numbers of the images instead of their places in the tile."""
-    pairs[:, 0] = rows.images[pairs[:, 0]]
-    pairs[:, 1] = columns.images[pairs[:, 1]]
-    return pairs
 
 
 class TileTask(NamedTuple):

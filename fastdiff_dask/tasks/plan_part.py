@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from ..config import CompareSettings, ThumbnailSettings
 from ..kernels.bounds import BOX_VALUES
 from ..kernels.exact_pairs import chunk_rows
-from ..kernels.grid import LARGEST_SIDE, SLOW_TILES, SUB_BLOCK, SUB_BLOCKS, UNKNOWN_SUB_BLOCK, choose_tile_side
+from ..kernels.grid import (
+    LARGEST_SIDE,
+    PREPARED_TILES,
+    SLOW_TILES,
+    SUB_BLOCK,
+    SUB_BLOCKS,
+    UNKNOWN_SUB_BLOCK,
+    choose_tile_side,
+)
 from ..kernels.kd_order import binned_order, kd_order
 from ..kernels.pair_filters import PairFilters
 from ..kernels.signatures import as_mirrored, leading_values, normalised_signatures
@@ -27,6 +35,8 @@ __all__ = ["plan_part"]
 
 # Signatures that are put in order at a time.
 _ROWS = 1 << 14
+# Bytes of the features of a sub-block.
+_FEATURES_AT_ONCE = 64_000_000
 
 
 @retried
@@ -39,6 +49,7 @@ def plan_part(
     sub_block: int | None = None,
     run: str = "",
     largest_side: int = LARGEST_SIDE,
+    feature_bytes: int = 0,
 ) -> Part:
     """Plan all generations that have no plan yet, as one part, and record it.
 
@@ -62,6 +73,8 @@ def plan_part(
         What `activity.stage` gave.
     largest_side
         Sub-blocks along the side of a tile, at most, where that does not make too many of them.
+    feature_bytes
+        Bytes of the features of an image, over all transforms, if these are compared; else 0.
 
     Returns
     -------
@@ -77,8 +90,9 @@ def plan_part(
     keys = read_keys(store, settings) if PairFilters.of(settings) else None
     images = {side: images_to_plan(store, settings, generations, side, keys) for side in ("a", "b")}
     largest = max(map(len, images.values()))
-    size = sub_block or min(_usual_sub_block(settings), _direct_rows(settings, store.thumbnail_settings))
-    side = tile_side or _tile_side(comparison, parts, size, largest, threads, bytes_per_task, largest_side)
+    size = sub_block or _sub_block(settings, store.thumbnail_settings, feature_bytes)
+    least = _least_tiles(settings, feature_bytes)
+    side = tile_side or _tile_side(comparison, parts, size, largest, threads, bytes_per_task, largest_side, least)
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():
@@ -104,16 +118,31 @@ def _tile_side(
     threads: int,
     bytes_per_task: int,
     largest_side: int,
+    least: int,
 ) -> int:
     """Sub-blocks of so many images along the side of a tile, for a part with so many images on its larger side."""
-    settings, thumbnails = comparison.settings, comparison.store.thumbnail_settings
+    thumbnails = comparison.store.thumbnail_settings
     fitting = largest + 1
     if bytes_per_task:
         fitting = max(1, (bytes_per_task - verify_bytes(thumbnails)) // sub_block_bytes(thumbnails, size))
     # with the former parts: a few new images meet all old ones, in tiles that are long then
     along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
     side = choose_tile_side(along, threads, fitting, largest_side)
-    return side if _usual_sub_block(settings) >= SUB_BLOCK else min(side, max(1, along // SLOW_TILES))
+    return min(side, max(1, along // least))
+
+
+def _least_tiles(settings: CompareSettings, feature_bytes: int) -> int:
+    """Least tiles along the matrix, if there are so many sub-blocks."""
+    if feature_bytes:
+        return PREPARED_TILES
+    return 1 if _usual_sub_block(settings) >= SUB_BLOCK else SLOW_TILES
+
+
+def _sub_block(settings: CompareSettings, thumbnails: ThumbnailSettings, feature_bytes: int) -> int:
+    """Images in a sub-block."""
+    if feature_bytes:
+        return max(1, min(SUB_BLOCK, _FEATURES_AT_ONCE // feature_bytes))
+    return min(_usual_sub_block(settings), _direct_rows(settings, thumbnails))
 
 
 def _order(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..kernels.grid import Axis
 from ..kernels.pair_filters import KEY_VALUES
+from ..storage.arrays import RowKind
 from ..storage.comparisons import Comparison
 from ..storage.plans import Part
 
@@ -53,3 +54,7 @@ class StoredTileSide:
     def thumbnails(self, rows: Any) -> NDArray[np.uint8]:
         """Thumbnails of some of the images."""
         return self._comparison.store.arrays.thumbnail_rows(self.images[rows])
+
+    def features(self, name: str, transform: int, kind: RowKind, rows: Any) -> NDArray[Any]:
+        """Features of the thumbnails of some of the images, turned so."""
+        return self._comparison.store.arrays.feature_rows(name, transform, kind, self.images[rows])

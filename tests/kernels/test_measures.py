@@ -24,7 +24,15 @@ from PIL import Image
 import fastdiff_dask as fd
 from fastdiff_dask.cli import commands
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.kernels.measures import Measure, apply_measure, hash_distance, resolve_measure, ssim_dissimilarity
+from fastdiff_dask.kernels.measures import (
+    Measure,
+    apply_measure,
+    hamming_distance,
+    prepare_features,
+    resolve_measure,
+    similar_by_measure,
+    ssim_dissimilarity,
+)
 from fastdiff_dask.kernels.transforms import available_transforms, inverse_masks
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.storage.store import Store
@@ -583,25 +591,69 @@ def test_ssim_is_that_of_scikit_image(rng):
     assert 1 < found[1, 4] <= 2
 
 
+def by_imagehash(kind: str, side: int) -> Callable:
+    """Different bits of hashes, each made and compared by ImageHash itself."""
+    import imagehash
+
+    function = getattr(imagehash, {"ahash": "average_hash"}.get(kind, kind))
+
+    def compare(a, b):
+        first, second = (
+            [function(Image.fromarray(np.ascontiguousarray(one.squeeze())), side) for one in c] for c in (a, b)
+        )
+        return np.array([[x - y for y in second] for x in first], float)
+
+    return compare
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+@pytest.mark.parametrize("kind", ["dhash", "phash", "ahash", "whash"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_hamming_is_that_of_imagehash(rng, channels):
-    imagehash = pytest.importorskip("imagehash")
-    a, b = rng.integers(0, 256, (3, 12, 9, channels), dtype=np.uint8), None
-    b = np.concatenate([a[:1], rng.integers(0, 256, (4, 12, 9, channels), dtype=np.uint8)])
-
-    def hashed(image: np.ndarray):
-        return imagehash.dhash(Image.fromarray(image.squeeze()))
-
-    wanted = [[hashed(x) - hashed(y) for y in b] for x in a]
-    found = hash_distance(a, b)
-    assert found.tolist() == wanted
-    assert (found.dtype, found[0, 0]) == (np.float64, 0)
-    assert found.max() > 9
+def test_hashes_are_those_of_imagehash(rng, kind, side, channels):
+    pytest.importorskip("imagehash")
+    a = rng.integers(0, 256, (3, 36, 33, channels), dtype=np.uint8)
+    b = np.concatenate([a[:1], rng.integers(0, 256, (4, 36, 33, channels), dtype=np.uint8), np.zeros_like(a[:1])])
+    measure = resolve_measure(kind if side == 8 else f"{kind}-{side}")
+    values, masks = apply_measure(measure, a, b, (0,))
+    assert values.tolist() == by_imagehash(kind, side)(a, b).tolist()
+    assert (values.dtype, values[0, 0], masks.tolist()) == (np.float64, 0, np.ones((3, 6)).tolist())
+    assert values.max() > side
+    features = prepare_features(measure, a)
+    assert (features.shape, features.dtype) == ((3, side * side // 64), np.uint64)
 
 
-@pytest.mark.parametrize(("name", "function"), [("ssim", ssim_dissimilarity), ("hamming", hash_distance)])
-def test_built_in_measures_run_through_the_same_machine(photos, client, name, function):
-    pytest.importorskip({"ssim": "skimage", "hamming": "imagehash"}[name])
+def test_all_bits_of_the_largest_hash_are_counted():
+    for words in (1, 4, 16):
+        none, all_bits = np.zeros((2, words), np.uint64), np.full((1, words), 2**64 - 1, np.uint64)
+        assert hamming_distance(none, all_bits).tolist() == [[64 * words]] * 2
+
+
+def test_hamming_is_the_difference_hash():
+    pytest.importorskip("imagehash")
+    assert resolve_measure("hamming").features == resolve_measure("dhash").features == "dhash-8"
+    assert resolve_measure("phash-16").features == "phash-16"
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 2.999, 3.0, 64.0, 1e300])
+def test_whole_numbers_are_compared_with_any_threshold(rng, threshold):
+    a, b = (rng.integers(0, 16, (20, 1), dtype=np.uint64) for _ in range(2))
+    measure = Measure("bits", hamming_distance)
+    first, second, values, _ = similar_by_measure(measure, lambda t: a, lambda t: b, (0,), threshold)
+    wanted = [
+        (i, j, float((int(x) ^ int(y)).bit_count()))
+        for (i, (x,)), (j, (y,)) in itertools.product(enumerate(a), enumerate(b))
+        if (int(x) ^ int(y)).bit_count() <= threshold
+    ]
+    assert list(zip(first, second, values, strict=True)) == wanted
+
+
+@pytest.mark.parametrize("name", ["ssim", "hamming", "phash", "ahash-16", "whash"])
+def test_built_in_measures_run_through_the_same_machine(photos, client, name):
+    pytest.importorskip("skimage" if name == "ssim" else "imagehash")
+    function = ssim_dissimilarity
+    if name != "ssim":
+        kind, _, side = name.replace("hamming", "dhash").partition("-")
+        function = by_imagehash(kind, int(side or 8))
     with photos.open(client) as db:
         found = rows_of(db.find_pairs(INFINITE, compare=name, mirror=True, sub_block=3, tile_side=1))
         wanted = photos.expected(function, rotations=True, mirror=True)
@@ -776,8 +828,7 @@ def test_the_order_of_the_images_does_not_matter(rng):
     pytest.importorskip("imagehash")
     a, b = (rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8) for _ in range(2))
     transforms = available_transforms(16, 16, mirror=True)
-    for function in (hash_distance, ssim_dissimilarity):
-        measure = Measure("any", function)
+    for measure in (resolve_measure("hamming"), Measure("any", ssim_dissimilarity)):
         values, masks = apply_measure(measure, a, b, transforms)
         swapped, swapped_masks = apply_measure(measure, b, a, transforms)
         np.testing.assert_array_equal(values, swapped.T)

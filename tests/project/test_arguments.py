@@ -33,7 +33,7 @@ def test_what_is_not_given_is_the_default():
     [
         (Settings(), None, 200.0),
         (Settings(similarity_threshold=50.0), None, 50.0),
-        (Settings(similarity_threshold=50.0), "hamming", 10.0),
+        (Settings(similarity_threshold=50.0), "hamming", 6.0),
         (Settings(similarity_threshold=5.0, sl_compare="hamming"), "hamming", 5.0),
         (Settings(similarity_threshold=5.0, sl_compare="hamming"), "mse", 200.0),
     ],

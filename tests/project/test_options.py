@@ -250,10 +250,10 @@ def test_the_threshold_is_that_of_the_measure(tmp_path, simulated, client):
         db.second_loop_iteration(35.0)
         again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
         again.second_loop_iteration(compare="hamming")
-        assert again.result().settings["similarity_threshold"] == 10.0
+        assert again.result().settings["similarity_threshold"] == 6.0
         again = fd.FastDifPy.from_store(tmp_path / "store", client=client)
         again.second_loop_iteration()
-        assert again.result().settings.items() >= {"measure": "hamming", "similarity_threshold": 10.0}.items()
+        assert again.result().settings.items() >= {"measure": "hamming", "similarity_threshold": 6.0}.items()
 
 
 def test_a_comparison_of_stores_goes_on_from_its_store(tmp_path, simulated, client):
@@ -365,7 +365,7 @@ def test_find_takes_and_saves_settings(tmp_path, simulated):
     found = settings_of("--threshold", "20", "--only-matching-aspect")
     assert found.items() >= {"mirror": True, "similarity_threshold": 20.0, "match_aspect_by": 1.0}.items()
     found = settings_of("--compare", "hamming")
-    assert found.items() >= {"measure": "hamming", "similarity_threshold": 10.0}.items()
+    assert found.items() >= {"measure": "hamming", "similarity_threshold": 6.0}.items()
     simulate_images(tmp_path / "other", images=1, duplicates=1)
     found = settings_of(tmp_path / "other", "--store", tmp_path / "second")
     assert found["directories_a"] == [str(tmp_path / "other")]

@@ -67,8 +67,8 @@ def test_the_threshold_follows_the_measure(db):
     pytest.importorskip("imagehash")
     found = db.find_pairs(compare="hamming")
     assert 5 <= len(found) < 12 * 11 / 2
-    assert db.result().settings["similarity_threshold"] == 10
-    assert np.all(found.value <= 10)
+    assert db.result().settings["similarity_threshold"] == 6
+    assert np.all(found.value <= 6)
 
 
 def test_tiles_that_were_planned_for_more_memory_are_refused(db):
