@@ -194,8 +194,8 @@ def collect_result(
     hash_pairs = _hash_pairs(same_hash, names.of_number, wanted, store.two_sides)
 
     # only images that are in a pair are rows of the result
-    ends = edited[["a", "b"]].to_numpy(np.int64)
-    used = np.unique(np.concatenate([groups.members, hash_pairs.ravel(), ends.ravel()]))
+    ends = edited[["a", "b", "via"]].to_numpy(np.int64).ravel()
+    used = np.unique(np.concatenate([groups.members, hash_pairs.ravel(), ends[ends >= 0]]))
     groups = replace(groups, members=np.searchsorted(used, groups.members))
     compared = scan.pairs(store.two_sides) if filtered is None else count_wanted(filtered, wanted, store.two_sides)
     images = sum(scan.compared) + len(scan.errors)

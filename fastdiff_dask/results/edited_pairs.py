@@ -39,16 +39,16 @@ def read_edited(store: Store) -> pd.DataFrame:
 
 
 def name_edited(looks: pd.DataFrame, names: dict[int, int]) -> pd.DataFrame:
-    """Replace numbers of images by names; pairs with an image that is gone (name −1) are left out."""
+    """Replace numbers of images by names; pairs with an image that is gone (name −1), or known by one, are left out."""
     ends = {end: looks[end].map(names).fillna(-1).astype(np.int64) for end in ("a", "b", "via")}
     named = looks.assign(**ends)
-    return named[(named.a >= 0) & (named.b >= 0)]
+    return named[(named.a >= 0) & (named.b >= 0) & ((looks.via < 0) | (named.via >= 0))]
 
 
 def renumbered(edited: pd.DataFrame, used: NDArray[np.int64]) -> pd.DataFrame:
-    """Replace names by their places among some, ascending; a third image that is not among them becomes −1."""
+    """Replace names by their places among some, ascending; −1, for no third image, stays."""
     ends = {end: np.searchsorted(used, edited[end].to_numpy(np.int64)) for end in ("a", "b", "via")}
-    ends["via"] = np.where(np.isin(edited.via, used), ends["via"], -1)
+    ends["via"] = np.where(edited.via >= 0, ends["via"], -1)
     return edited.assign(**ends)
 
 
