@@ -9,6 +9,7 @@ from typing import Any, Self
 from .errors import UsageError
 
 __all__ = [
+    "ALL_BY_CERTAINTY",
     "BY_CERTAINTY",
     "DEFAULT_BLOCK_SIZE",
     "DEFAULT_COPIED",
@@ -62,9 +63,13 @@ VERIFY_SIZE = 512
 EDITED_SIZE = 320
 # Codes of the verdicts of a second look, which are places in `VERDICT_NAMES`. Only the last three are kept in a store.
 NOT_LOOKED_AT, SAME_FILE, SAME_PIXELS, SAME_PICTURE, SIMILAR = range(5)
+# The pictures differ, and one was made from the other; held apart from the verdicts of pairs of thumbnails.
+EDITED_COPY = "edited copy"
 VERDICT_NAMES = ("not looked at", "same file", "same pixels", "same picture", "similar")
 # The names in the order of certainty, that of lists and counts.
 BY_CERTAINTY = tuple(VERDICT_NAMES[code] for code in (SAME_FILE, SAME_PIXELS, SAME_PICTURE, NOT_LOOKED_AT, SIMILAR))
+# The same with edited copies, which are copies more certainly than what nobody looked at.
+ALL_BY_CERTAINTY = (*BY_CERTAINTY[:3], EDITED_COPY, *BY_CERTAINTY[3:])
 _LARGEST_MSE = 4 * 255**2  # black against white in four channels; floats are exact far beyond it
 
 
@@ -107,7 +112,7 @@ def check_verdicts(names: str | Iterable[str]) -> tuple[str, ...]:
 
     Returns
     -------
-    The verdicts as in `VERDICT_NAMES`, each once, the most certain first.
+    The verdicts as in `ALL_BY_CERTAINTY`, each once, the most certain first.
 
     Raises
     ------
@@ -123,11 +128,11 @@ def check_verdicts(names: str | Iterable[str]) -> tuple[str, ...]:
     for text in [names] if isinstance(names, str) else names:
         for part in text.split(","):
             name = " ".join(part.lower().replace("-", " ").replace("_", " ").split())
-            if name not in VERDICT_NAMES:
-                known = ", ".join(BY_CERTAINTY)
+            if name not in ALL_BY_CERTAINTY:
+                known = ", ".join(ALL_BY_CERTAINTY)
                 raise UsageError(f"verdict={part.strip()!r} is none of the verdicts: {known}")
             found.add(name)
-    return tuple(name for name in BY_CERTAINTY if name in found)
+    return tuple(name for name in ALL_BY_CERTAINTY if name in found)
 
 
 def describe_verdicts(counts: dict[str, int]) -> str:
@@ -138,7 +143,7 @@ def describe_verdicts(counts: dict[str, int]) -> str:
     >>> describe_verdicts({"similar": 2, "same file": 1, "same pixels": 0})
     '1 same file, 2 similar'
     """
-    return ", ".join(f"{counts[name]} {name}" for name in BY_CERTAINTY if counts.get(name))
+    return ", ".join(f"{counts[name]} {name}" for name in ALL_BY_CERTAINTY if counts.get(name))
 
 
 def check_threshold(name: str, value: object, measure: str = "mse") -> float:

@@ -19,12 +19,12 @@ from .disk import remove_leftovers
 from .file_moves import delete_files, move_files
 from .history import History
 from .journal import Record, acting, new_journal
-from .leftovers import clear_leftovers
 from .links import link_files
 from .removal_plan import RemovalPlan
 from .removals import Outcome, Removal, Seen
 from .sidecars import CHOICES, Companions
 from .trash import trash_files
+from .two_files import clear_leftovers
 from .verify import Verifier
 
 __all__ = ["ACTIONS", "apply_plan"]
@@ -118,7 +118,7 @@ def _apply(
     with acting():
         clear_leftovers()
         verifier.history = History(folder=folder)
-        record = Record(new_journal(store.url), verifier.digests, _other_names(store))
+        record = Record(new_journal(store.url), verifier.digests, _other_names(store), verifier.why)
         verifier.record = record
         places = [seen.path for removal in removals for seen in removal]
         remove_leftovers([os.path.dirname(path) for path in places] + ([] if folder is None else [folder]))  # noqa: PTH120

@@ -17,7 +17,11 @@ from ..urls import full_path, is_url
 from .disk import place_of
 from .history import History
 
-__all__ = ["Candidates"]
+__all__ = ["MORE_PIXELS", "RAW", "Candidates"]
+
+RAW, _DEVELOPED, MORE_PIXELS = "raw data", "a developed picture", "more pixels"
+# Parts that are not compared: both images may have another one.
+_NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
 
 
 class Candidates:
@@ -74,6 +78,25 @@ class Candidates:
         """Rows of the images that are there, and were neither moved nor trashed."""
         there = [row for row in range(len(self.rows)) if not self.aside[row] and not self.went[row]]
         return sorted(there, key=self.keys.__getitem__)
+
+    def lacks(self, row: int, other: int, give_up: frozenset[str]) -> frozenset[str]:
+        """Parts of an image that the other one lacks, or may have otherwise, but for those that may be given up."""
+        mine, theirs = (self.extras[one] for one in (row, other))
+        same_file = self.rows[row].content_hash == self.rows[other].content_hash != ""
+        if same_file:
+            return frozenset()
+        if RAW in theirs - mine:  # of which only a preview was compared
+            return frozenset((_DEVELOPED,))
+        if self._is_larger_than_reference(row, other):
+            mine |= {MORE_PIXELS}
+        return mine - (theirs - _NOT_COMPARED) - give_up | mine & {RAW}
+
+    def _is_larger_than_reference(self, row: int, other: int) -> bool:
+        """Tell whether an image of B has more pixels than one of A, which is kept as the reference, not as the best."""
+        this, kept = self.rows[row], self.rows[other]
+        if not self.has_reference or (this.side, kept.side) != ("b", "a") or this.made is not None:
+            return False
+        return self.pixels[row] > kept.width * kept.height
 
 
 def _described(store: Store, result: Result) -> pd.DataFrame:

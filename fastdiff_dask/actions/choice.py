@@ -12,7 +12,7 @@ from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES
 from ..text import printable
-from .candidates import Candidates
+from .candidates import RAW, Candidates
 
 __all__ = ["Choice", "Chosen", "Demands", "Look", "Skipped", "choose_by_rules", "choose_looked_at", "choose_marked"]
 
@@ -22,9 +22,6 @@ Look = Callable[[Result, NDArray[np.int64]], Result]
 _TRIED, _ROUNDS = 8, 4
 # Groups for which a bit for each two takes less memory than a list of the pairs, as only millions are not held.
 _MOST_DENSE = 60_000
-_RAW, _DEVELOPED, _MORE_PIXELS = "raw data", "a developed picture", "more pixels"
-# Parts that are not compared: both images may have another one.
-_NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
 
 
 class Chosen(NamedTuple):
@@ -242,35 +239,19 @@ class Choice:
         others = np.array([other for _, other in tried], np.int64)
         codes = self._result.verdicts.codes(np.full(len(others), row), others)
         good = (codes != SIMILAR) & ((codes != NOT_LOOKED_AT) | self._demands.unknown)
-        return min(others[good].tolist(), key=lambda other: bool(self._lacks(row, other)), default=None)
+        return min(
+            others[good].tolist(),
+            key=lambda other: bool(self._candidates.lacks(row, other, self._demands.give_up)),
+            default=None,
+        )
 
     def _cluster_of(self, row: int) -> int:
         return 0 if self._cluster is None else int(self._cluster[row])
 
-    def _lacks(self, row: int, other: int) -> frozenset[str]:
-        """Parts of an image that the other one lacks, or may have otherwise."""
-        mine, theirs = (self._candidates.extras[one] for one in (row, other))
-        same_file = self._candidates.rows[row].content_hash == self._candidates.rows[other].content_hash != ""
-        if same_file:
-            return frozenset()
-        if _RAW in theirs - mine:  # of which only a preview was compared
-            return frozenset((_DEVELOPED,))
-        if self._is_larger_than_reference(row, other):
-            mine |= {_MORE_PIXELS}
-        return mine - (theirs - _NOT_COMPARED) - self._demands.give_up | mine & {_RAW}
-
-    def _is_larger_than_reference(self, row: int, other: int) -> bool:
-        """Tell whether an image of B has more pixels than one of A, which is kept as the reference, not as the best."""
-        candidates = self._candidates
-        this, kept = candidates.rows[row], candidates.rows[other]
-        if not candidates.has_reference or (this.side, kept.side) != ("b", "a") or this.made is not None:
-            return False
-        return candidates.pixels[row] > kept.width * kept.height
-
     def _why_needed_for(self, row: int, other: int) -> str | None:
         """Reason why an image stays although the other one shows the same picture, or None."""
-        lacks = sorted(self._lacks(row, other))
-        if _RAW in lacks:
+        lacks = sorted(self._candidates.lacks(row, other, self._demands.give_up))
+        if RAW in lacks:
             return "it is a raw file, which nothing replaces"
         path, frames = printable(self._candidates.rows[other].path), self._candidates.frames[row]
         if lacks:

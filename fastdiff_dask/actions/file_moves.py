@@ -157,6 +157,7 @@ def describe_removal(removal: Removal, record: Record) -> dict[str, Any]:
     names = [name for name in record.names(file.path) if _are_one(Path(name), Path(file.path))]
     described: dict[str, Any] = {"size": file.size, "mtime_ns": file.mtime_ns, "kept": removal.kept.path}
     described |= {"names": names} if names else {}
+    described |= {"why": why} if (why := record.why(removal)) else {}
     mine, other = record.digests(removal)
     if not other:
         return described

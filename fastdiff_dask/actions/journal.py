@@ -53,7 +53,7 @@ class Record:
       ``info``, the description in the trash; ``before``, the file had its second name already; ``equal``, it equals
       the kept file byte by byte; ``kept_sha256``; ``to_mtime_ns``, the time of modification if it changed; ``was``,
       owner, mode, exact time and attributes that a copy lacks; ``names``, other names of the file (hard links);
-      ``sidecar_of``, the picture with which a sidecar goes.
+      ``sidecar_of``, the picture with which a sidecar goes; ``why`` it goes.
     - "delete": the same without ``to``.
     - "link": ``kept`` and ``kind``. For a file that was in the trash before, ``trashed``, its path there. For a file
       that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid``, ``gid``, ``names``,
@@ -75,6 +75,8 @@ class Record:
         SHA-256 of both files of a removal; empty if they are not known.
     names
         Other names of a file (hard links), as far as they are known.
+    why
+        Reason why the file of a removal goes; empty if it is not known.
     """
 
     def __init__(
@@ -82,9 +84,10 @@ class Record:
         path: str | os.PathLike[str],
         digests: Callable[[Removal], tuple[str, str]] = lambda removal: ("", ""),
         names: Callable[[str], Sequence[str]] = lambda path: (),
+        why: Callable[[Removal], str] = lambda removal: "",
     ) -> None:
         self.path = Path(path)
-        self.digests, self.names = digests, names
+        self.digests, self.names, self.why = digests, names, why
         self._file: BinaryIO | None = None
         self._settled = False
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..results.edited_pairs import without_pairs_of
 from ..results.keep_rules import KeepRules
 from ..results.not_duplicates import without_pairs
 from ..results.result import Result
@@ -20,6 +21,7 @@ from ..urls import full_path
 from .candidates import Candidates
 from .choice import Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at, choose_marked
 from .decisions import Decisions
+from .edited_choice import EditedChoice, choose_edited
 from .history import History
 
 __all__ = ["RemovalPlan", "limits_passed", "plan_removals"]
@@ -42,6 +44,8 @@ class RemovalPlan:
         Pairs of image numbers that were decided to be no duplicates; `apply` records them in the store.
     only_similar
         Images that would go as well if similar ones may: a second look found another picture, or could not look.
+    only_edited
+        Number of edited copies that would go as well if these may.
     give_up
         Parts that an image may have and the kept one lacks; None if people decided each image.
     went
@@ -54,6 +58,7 @@ class RemovalPlan:
     skipped: list[Skipped] = field(default_factory=list)
     apart: list[tuple[int, int]] = field(default_factory=list)
     only_similar: list[Chosen] = field(default_factory=list)
+    only_edited: int = 0
     give_up: frozenset[str] | None = frozenset()
     went: int = 0
     value: PairValue = field(kw_only=True)
@@ -82,6 +87,7 @@ def plan_removals(
     only_identical: bool = False,
     look: Look | None = None,
     include_similar: bool = False,
+    include_edited: bool = False,
     give_up: Sequence[str] = (),
 ) -> RemovalPlan:
     """Choose the images of a result that may go.
@@ -114,6 +120,8 @@ def plan_removals(
         Looks at pairs that were not looked at yet; by default these count as the same picture.
     include_similar
         Images go for those that are similar as well.
+    include_edited
+        Edited copies go as well, see `edited_choice.choose_edited`; never with `only_identical`.
     give_up
         Parts that an image may have and the kept one lacks, words as in the column ``extras``; or "more pixels".
 
@@ -143,21 +151,34 @@ def plan_removals(
         going = {one.image for one in choice.chosen}
         every = choose_by_rules(result, rules, candidates, demands)
         loose = [one for one in every.chosen if one.image not in going]
+    edited = EditedChoice([], [])
+    if not only_identical:
+        edited = choose_edited(store, result, candidates, choice, frozenset(give_up), decisions.marks)
     if any(candidates.aside):
         reason = "they lie in a trash, or where apply moved them to: they are neither kept nor removed"
         choice.skipped.append(Skipped(f"{sum(candidates.aside)} images", reason))
-    chosen = sorted(choice.chosen, key=lambda one: (one.kept, one.path))
+    chosen, only_edited = choice.chosen, len(edited.chosen)
+    if include_edited:
+        chosen, only_edited = chosen + edited.chosen, 0
+        numbers, gone = ({getattr(one, name) for one in edited.chosen} for name in ("image", "path"))
+        loose = [one for one in loose if one.image not in numbers]
+        choice.skipped = [one for one in choice.skipped if one.path not in gone] + edited.skipped
+    chosen = sorted(chosen, key=lambda one: (one.kept, one.path))
     given_up = None if decisions.marks is not None else frozenset(give_up)
     apart = list(decisions.not_duplicates)
     went = sum(candidates.went)
-    return RemovalPlan(chosen, sorted(choice.skipped), apart, loose, given_up, went, value=result.value)
+    return RemovalPlan(chosen, sorted(choice.skipped), apart, loose, only_edited, given_up, went, value=result.value)
 
 
 def _without(result: Result, numbers: list[int], pairs: list[tuple[int, int]]) -> Result:
     """Leave pairs of images out of a result; the pairs are given by numbers of images."""
     rows = {number: row for row, number in enumerate(numbers)}
     known = [(rows[a], rows[b]) for a, b in pairs if a in rows and b in rows]
-    return replace(result, groups=without_pairs(result.groups, np.array(known, np.int64))) if known else result
+    if not known:
+        return result
+    apart = np.array(known, np.int64)
+    edited = without_pairs_of(result.edited_pairs, apart)
+    return replace(result, groups=without_pairs(result.groups, apart), edited_pairs=edited)
 
 
 def limits_passed(store: Store, plan: RemovalPlan) -> list[str]:

@@ -24,8 +24,8 @@ from .disk import (
     temporary_path,
 )
 from .journal import Journal, Record, acting, read_journal
-from .leftovers import clear_leftovers
 from .removals import Outcome, Seen, StaysError
+from .two_files import clear_leftovers
 
 __all__ = ["clear_away", "put_back", "undo"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import DEFAULT_THRESHOLDS, CompareSettings
+from ..config import DEFAULT_THRESHOLDS, EDITED_COPY, CompareSettings
 from ..images.decode import ImageRecord
 from ..images.decoder_pool import reader
 from ..images.decoder_process import ListedFile, Request
@@ -72,6 +72,11 @@ class Verifier:
             return "", ""
         return self._hashes[one.image], self._hashes[one.kept_image]
 
+    def why(self, removal: Removal) -> str:
+        """Give the reason why a file goes; empty for a sidecar."""
+        one = self._chosen.get(removal.file.path)
+        return "" if one is None else one.why
+
     def as_it_is_now(self, removal: Removal) -> Removal:
         """Give a removal with the present state of the kept file, into which a date may have been copied."""
         return removal._replace(kept=self._kept.get(self._chosen[removal.file.path].kept_image, removal.kept))
@@ -112,7 +117,8 @@ class Verifier:
         lacks = set() if self._give_up is None or mine == other else parts[0] - parts[1] - self._give_up
         if lacks:
             raise StaysError(f"it has what {one.kept} lacks: {', '.join(sorted(lacks))}")
-        if not self._is_similar(*thumbnails):
+        # both contents are as they were when the pictures were looked at, so that an edited copy is one still
+        if one.verdict != EDITED_COPY and not self._is_similar(*thumbnails):
             raise StaysError(f"it is not similar to {one.kept} when both are read now")
         return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
 

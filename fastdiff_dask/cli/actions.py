@@ -61,8 +61,11 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 @click.option("--both-sides", is_flag=True, help="Of A against B, take images of A as well; else A is kept whole.")
 @click.option(
     "--include",
-    type=click.Choice(["similar"]),
-    help="Take images as well that a second look at both files did not find to be the same picture.",
+    metavar="similar,edited",
+    multiple=True,
+    callback=lambda context, option, names: _included(names),
+    help="Take as well: similar, images that a second look at both files did not find to be the same picture; "
+    "edited, edited copies, each for the picture that shows all of it.",
 )
 @click.option(
     "--give-up",
@@ -96,7 +99,7 @@ def apply(
     sidecars: str,
     only_identical: bool,
     both_sides: bool,
-    include: str | None,
+    include: frozenset[str],
     give_up: tuple[str, ...],
     yes: bool,
     yes_really: bool,
@@ -132,7 +135,8 @@ def apply(
         decided,
         folder=move,
         only_identical=only_identical,
-        include_similar=include == "similar",
+        include_similar="similar" in include,
+        include_edited="edited" in include,
         give_up=give_up,
     )
     say_sidecars([one.path for one in plan.chosen], action, sidecars)
@@ -183,7 +187,7 @@ def _print_plan(
         **options,
     )
     print_removal_plan(plan, "--only-identical")
-    _say_of_similar(len(plan.only_similar))
+    _say_of_similar(len(plan.only_similar), plan.only_edited)
     click.echo(f"Result: {describe_shown(plan.value, chosen.shown_at)}")
     if store.two_sides and not keep.both_sides:
         click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
@@ -235,9 +239,22 @@ def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
     return named[0] if named else None
 
 
-def _say_of_similar(number: int) -> None:
-    if number:
+def _included(names: tuple[str, ...]) -> frozenset[str]:
+    """Give the kinds of images that are to go as well; of several, each option may name some, with commas."""
+    included = frozenset(name.strip() for text in names for name in text.split(","))
+    if unknown := sorted(included - {"similar", "edited"}):
+        raise UsageError(f"--include {printable(unknown[0])} is not known; use similar, edited or similar,edited")
+    return included
+
+
+def _say_of_similar(similar: int, edited: int) -> None:
+    if similar:
         click.echo("--include similar takes them as well; look at them before: report --verdict similar shows them.")
+    if edited:
+        click.echo(
+            f"{edited} edited {'copy stays' if edited == 1 else 'copies stay'}; --include edited takes them as well; "
+            "look at them before: report shows them."
+        )
 
 
 def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool, beyond: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import BY_CERTAINTY, DEFAULT_COPIED, check_verdicts
+from ..config import ALL_BY_CERTAINTY, DEFAULT_COPIED, check_verdicts
 from ..text import counted
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def _chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
             "--verdict",
             metavar="VERDICT",
             multiple=True,
-            help=f"Only pairs with this verdict, and the clusters that they make: {', '.join(BY_CERTAINTY)}; may be "
-            "repeated, or several with commas.  [default: all]",
+            help=f"Only pairs with this verdict, and the clusters that they make: {', '.join(ALL_BY_CERTAINTY)}; may "
+            "be repeated, or several with commas.  [default: all]",
         ),
         click.option(
             "--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last."
@@ -70,7 +70,7 @@ def dashboard(store: str, address: str | None) -> None:
 @click.option(
     "--what",
     "table",
-    type=click.Choice(["images", "pairs", "clusters", "errors"]),
+    type=click.Choice(["images", "pairs", "clusters", "errors", "edited_copies"]),
     help="Table to write; default: pairs in a file, all in a folder.",
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "json"]), help="For a folder; default: parquet.")
@@ -93,8 +93,8 @@ def export(
     """Write the tables of STORE to TARGET: a file, a folder, or a database.
 
     TARGET ends in .parquet, .csv or .json for one table, is a folder for several, or an address like
-    sqlite:///diff.db or mysql+pymysql://user@host/database for all four. The pictures need not be there. The password
-    of a database is asked for, in a file, in the environment variable FASTDIFF_DASK_SQL_PASSWORD, or in the address,
+    sqlite:///diff.db or mysql+pymysql://user@host/database for all. The pictures need not be there. The password of a
+    database is asked for, in a file, in the environment variable FASTDIFF_DASK_SQL_PASSWORD, or in the address,
     where others on this machine can see it.
     """
     from ..outputs.export import check_export, describe_counts, write_export

@@ -51,7 +51,8 @@ class Description(NamedTuple):
     copy
         "a" or "b": the picture that the words are about; b where nothing tells.
     part
-        "a" or "b" if this picture shows only a part of what the other shows, "both" if each lacks something, else "".
+        "a" or "b" if this picture shows only a part of what the other shows, else "". "both" if each lacks something:
+        a piece, colours, detail, or what lies below a caption.
     box
         Top, left, bottom, right of what the copy shows, in pixels of the original, as the pictures were given.
     mirrored
@@ -130,6 +131,8 @@ def describe(
         **dict.fromkeys(_tone_words(comparison, copy, colours[copy] != ""), True),
     }
     words += [word for word in WORDS if found.get(word)]
+    if _has_lost(copy, comparison, colours, sharpness):
+        part = "both"
     return Description(tuple(words), copy, part, _box(matrix, original.shape), mirrored, round(angle, 1))
 
 
@@ -159,6 +162,15 @@ def _side_of_copy(
         if bool(marks["a"]) != bool(marks["b"]):
             return "a" if marks["a"] else "b"
     return "b"
+
+
+def _has_lost(copy: str, comparison: BlockComparison, colours: dict[str, str], sharpness: dict[str, str]) -> bool:
+    """Find whether the original has lost something, too, that the copy has: its colours, detail, or what lies below."""
+    original = "b" if copy == "a" else "a"
+    # beside noise, the other picture looks blurred
+    blurred = sharpness[original] == "blurred" and sharpness[copy] != "noise"
+    overlaid = comparison.overlay != "" and comparison.overlaid == original
+    return colours[original] in ("grey", "sepia") or blurred or overlaid
 
 
 def _lost_levels(comparison: BlockComparison) -> dict[str, str]:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..config import ALL_BY_CERTAINTY
 from ..errors import UsageError
 from ..results.result import Result
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path
+from .edited import direct_copies, keys_of, no_copies, with_copies
 from .truth import Truth, name_images, read_truth
 
 __all__ = ["Evaluation", "evaluate", "evaluate_stored"]
@@ -45,6 +47,8 @@ class Evaluation:
         Known pairs that were not found: a, b, kind.
     unknown
         Names in the truth that mean no image.
+    verdicts
+        A row for each verdict, the most certain first: found, right; if the pairs have verdicts.
     """
 
     known: int
@@ -55,6 +59,7 @@ class Evaluation:
     wrong: pd.DataFrame
     missed: pd.DataFrame
     unknown: list[str]
+    verdicts: pd.DataFrame
 
     @property
     def precision(self) -> float:
@@ -85,18 +90,25 @@ class Evaluation:
             "wrong": self.wrong[["a", "b"]].to_numpy().tolist(),
             "missed": self.missed[["a", "b"]].to_numpy().tolist(),
             "unknown": self.unknown,
+            "verdicts": self.verdicts.reset_index().to_dict("records"),
         }
 
 
-def evaluate(pairs: pd.DataFrame, truth: Truth, *, images: Iterable[str] | None = None, folder: str = "") -> Evaluation:
+def evaluate(
+    pairs: pd.DataFrame | Result, truth: Truth, *, images: Iterable[str] | None = None, folder: str = ""
+) -> Evaluation:
     """Compare found pairs with known copies.
+
+    Edited copies of a result count as found pairs, after all others, the surest first. Of many copies of one image, not
+    all pairs are looked at: if both images of a pair were found to be copies of one third image, at least one of them
+    an edited one, the pair counts as found where the truth has it, and nowhere as a wrong one.
 
     Memory: some hundred bytes a pair.
 
     Parameters
     ----------
     pairs
-        Found pairs: a, b, and mse or value, as `Result.pairs`; without a value, all are alike.
+        A result; or found pairs: a, b, and mse or value, as `Result.pairs`; without a value, all are alike.
     truth
         The known copies, see `truth.read_truth`: a CSV or JSON file, a table, pairs, clusters, or a dictionary.
     images
@@ -122,14 +134,20 @@ def evaluate(pairs: pd.DataFrame, truth: Truth, *, images: Iterable[str] | None 
     (0.5, 0.5, 0.5)
     """
     known, unknown = read_truth(truth), list[str]()
+    edited = no_copies()
+    if isinstance(pairs, Result):
+        edited = direct_copies(pairs)
+        pairs = pd.concat([pairs.pairs.iloc[:0], *pairs.iter_pairs()], ignore_index=True)
     if images is not None:
         known, unknown = name_images(known, images, folder)
         if known.empty:
             raise UsageError(f"no pair of the truth is among the images, as {unknown[0]!r} is none of them")
     values = next((pairs[name] for name in ("mse", "value") if name in pairs), pd.Series(0.0, index=pairs.index))
     found = pairs.assign(_value=values).sort_values("_value", kind="stable")
-    keys = [(a, b) if a < b else (b, a) for a, b in zip(found.a, found.b, strict=True)]
     kind_of = {(a, b) if a < b else (b, a): kind for a, b, kind in known[["a", "b", "kind"]].itertuples(index=False)}
+    if len(edited):
+        found = with_copies(found, edited, list(kind_of))
+    keys = keys_of(found)
     right = np.array([key in kind_of for key in keys], bool)
     hit = {key for key, one in zip(keys, right.tolist(), strict=True) if one}
     missed = known[[key not in hit for key in kind_of]]
@@ -142,6 +160,7 @@ def evaluate(pairs: pd.DataFrame, truth: Truth, *, images: Iterable[str] | None 
         wrong=found[~right].drop(columns="_value").reset_index(drop=True),
         missed=missed.reset_index(drop=True),
         unknown=unknown,
+        verdicts=_by_verdict(found, right),
     )
 
 
@@ -149,8 +168,7 @@ def evaluate_stored(store: Store, result: Result, truth: str) -> Evaluation:
     """Compare a result of a store with the known copies in a file, whose names are those of images in the store."""
     frame = store.read_images([*FILE_NAME, "current"])
     paths = [full_path(row.root, row.path, row.path_bytes) for row in frame[frame.current].itertuples()]
-    pairs = pd.concat([result.pairs.iloc[:0], *result.iter_pairs()], ignore_index=True)
-    return evaluate(pairs, truth, images=paths, folder=os.fspath(Path(truth).resolve().parent))
+    return evaluate(result, truth, images=paths, folder=os.fspath(Path(truth).resolve().parent))
 
 
 def _average_precision(values: Any, right: Any, known: int) -> float:
@@ -160,6 +178,13 @@ def _average_precision(values: Any, right: Any, known: int) -> float:
     last = np.append(values[1:] != values[:-1], True)
     hits, ranks = np.cumsum(right)[last], np.flatnonzero(last) + 1
     return float(np.sum(np.diff(hits, prepend=0) * (hits / ranks)) / known)
+
+
+def _by_verdict(found: pd.DataFrame, right: Any) -> pd.DataFrame:
+    verdicts = found.get("verdict", pd.Series(dtype=object))
+    rows = pd.DataFrame({"verdict": verdicts.astype(object), "right": right[: len(verdicts)].astype(bool)})
+    counts = rows.groupby("verdict").right.agg(found="size", right="sum")
+    return counts.loc[[name for name in ALL_BY_CERTAINTY if name in counts.index]]
 
 
 def _by_kind(kind_of: dict[tuple[str, str], str], hit: set[tuple[str, str]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ..config import EDITED_COPY
 from ..evaluation.scores import Evaluation
 from ..text import counted, printable
 from .console import first_lines, open_console
@@ -27,6 +28,14 @@ def print_evaluation(figures: Evaluation) -> None:
             table.add_column(name, justify="right")
         for row in figures.kinds.itertuples():
             table.add_row(Text(printable(str(row.Index))), str(row.known), str(row.right), _percent(row.recall))
+        console.print(table)
+    if EDITED_COPY in figures.verdicts.index:
+        table = Table(box=box.SIMPLE_HEAD)
+        table.add_column("verdict")
+        for name in ("found", "right"):
+            table.add_column(name, justify="right")
+        for row in figures.verdicts.itertuples():
+            table.add_row(str(row.Index), str(row.found), str(row.right))
         console.print(table)
     for name, pairs in (("wrong", figures.wrong), ("missed", figures.missed)):
         rows = list(pairs[["a", "b"]].itertuples(index=False))

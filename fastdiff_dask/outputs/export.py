@@ -18,7 +18,7 @@ from ..errors import FastDiffError, UsageError
 from ..text import one_line
 from ..urls import is_url
 from .sql import is_database, write_sql
-from .tables import TABLES, Tables, decodable
+from .tables import EDITED_TABLE, TABLES, Tables, decodable
 
 __all__ = ["FORMATS", "check_export", "describe_counts", "write_export"]
 
@@ -38,13 +38,13 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
     UsageError
         If the target cannot be written, is no earlier export, or does not fit the other arguments.
     """
-    if table is not None and table not in TABLES:
-        raise UsageError(f"there is no table {table!r}; use {', '.join(TABLES)}")
+    if table is not None and table not in (*TABLES, EDITED_TABLE):
+        raise UsageError(f"there is no table {table!r}; use {', '.join((*TABLES, EDITED_TABLE))}")
     if form is not None and form not in FORMATS:
         raise UsageError(f"there is no format {form!r}; use {', '.join(FORMATS)}")
     if is_database(target):
         if table is not None or form is not None:
-            raise UsageError("a database gets all four tables; leave out table= and form=")
+            raise UsageError("a database gets all tables; leave out table= and form=")
         return
     if not target or is_url(target):
         raise UsageError(f"nothing can be exported to {target or 'nowhere'!r}; name a file, a folder or a database")
@@ -106,7 +106,8 @@ def write_export(
         File that ends in .parquet, .csv or .json, for one table; a new folder, or that of an earlier export, for one or
         all; or the URL of a database, see `sql.write_sql`.
     table
-        "images", "pairs", "clusters" or "errors"; by default the pairs in a file, and all in a folder.
+        "images", "pairs", "clusters", "errors" or "edited_copies"; by default the pairs in a file (edited copies if
+        only these were chosen), and all in a folder.
     form
         "parquet" (the default), "csv" or "json", for a folder.
     password
@@ -132,7 +133,7 @@ def write_export(
         raise UsageError("a file has no password; leave it out")
     path, of_file = Path(target).absolute(), _form_of_file(target)
     counts: dict[str, int] = {}
-    names = [table or "pairs"] if of_file else ([table] if table else list(TABLES))
+    names = [table or tables.first] if of_file else ([table] if table else list(tables.names))
     new = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     old = new.with_suffix(".old")
     try:
@@ -241,7 +242,13 @@ def _is_own_file(path: Path) -> bool:
     if form == "json":
         return start.startswith(f'{{"{_MARK}": "'.encode())
     header = start.partition(b"\n")[0].split(b",")
-    kinds = ([b"image", b"side"], [b"a", b"b"], [b"cluster", b"position"], [b"path", b"error", b"image"])
+    kinds = (
+        [b"image", b"side"],
+        [b"a", b"b"],
+        [b"cluster", b"position"],
+        [b"path", b"error", b"image"],
+        [b"original", b"copy"],
+    )
     return any(header[: len(kind)] == kind for kind in kinds)
 
 
@@ -252,7 +259,10 @@ def _is_own_folder(path: Path) -> bool:
     names = {entry.name for entry in path.iterdir()}
     if not names:
         return True
-    if _ABOUT not in names or names - {_ABOUT, *(f"{table}.{form}" for table in TABLES for form in FORMATS)}:
+    if _ABOUT not in names or names - {
+        _ABOUT,
+        *(f"{table}.{form}" for table in (*TABLES, EDITED_TABLE) for form in FORMATS),
+    }:
         return False
     try:
         about: Any = json.loads((path / _ABOUT).read_text())

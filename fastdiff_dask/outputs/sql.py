@@ -6,6 +6,7 @@
     pairs           a, b (key, → images), mse or value, rotation, mirrored, verdict
     clusters        image (key, → images), cluster, position (0: the best), keep
     errors          image (key, → images), error
+    edited_copies   original, copy (key, → images), confidence, words, part, ...; only if there are edited copies
     fastdiff_dask   name (key), value: what wrote the others, and the settings of the comparison
 
 In SQLite all is one transaction. MariaDB ends a transaction at each statement that makes or drops a table, so there new
@@ -23,7 +24,7 @@ from urllib.parse import quote
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
 from ..text import one_line, printable
-from .tables import TABLES, Tables, decodable
+from .tables import EDITED_TABLE, TABLES, Tables, decodable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -36,10 +37,17 @@ _FORMAT = 1
 _NEW, _OLD = "__fastdiff_new", "__fastdiff_old"
 _KINDS = {"sqlite": "sqlite", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _OTHERS = ("postgresql", "postgres", "oracle", "mssql", "duckdb")
+# A binary collation, as file names may differ in case or accents alone; MariaDB refuses longer keys.
+_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_SHORT = {"side": 1, "verdict": 16, "format": 64, "mode": 64, "content_hash": 64}
 # Rows that are sent at once.
 _ROWS = 10_000
 # MariaDB's error numbers for missing rights.
 _DENIED = {1044, 1045, 1142, 1143, 1227, 1370, 1698}
+# Columns of edited copies that name the images, whose numbers are the key.
+_NAMED = ("original", "copy", "original_image", "copy_image")
+# Name of the value that lists the tables of an export.
+_WRITTEN = "tables"
 _PATH_KEY, _HASH_KEY = 255, 64
 
 
@@ -91,7 +99,7 @@ def read_password(url: str, given: str | None = None, file: str | os.PathLike[st
 
 
 def write_sql(tables: Tables, url: str, *, password: str | None = None, force: bool = False) -> dict[str, int]:
-    """Write the four tables into a database, in place of those of an earlier call.
+    """Write the tables into a database, in place of those of an earlier call.
 
     All or nothing: after an error or a kill the former tables are unchanged, and the next call removes unfinished ones.
     Other tables are not touched. Memory: as `Tables`, and 10,000 rows.
@@ -232,24 +240,20 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
     import sqlalchemy as sa
 
     metadata = sa.MetaData()
-    # a binary collation, as file names may differ in case or accents alone; MariaDB refuses longer keys
-    options = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
     kinds = {"int64": sa.BigInteger, "int32": sa.Integer, "int16": sa.SmallInteger, "int8": sa.SmallInteger}
     kinds |= {"string": sa.Text, "binary": sa.LargeBinary, "bool": sa.Boolean, "double": sa.Double}
-    short = {"side": 1, "verdict": 16, "format": 64, "mode": 64, "content_hash": 64}
 
     def column(table: str, name: str, *more: Any, **rest: Any) -> "sa.Column[Any]":
         kind = kinds[str(tables.schema(table).field(name).type)]
-        return sa.Column(name, sa.String(short[name]) if name in short else kind, *more, **rest)
+        return sa.Column(name, sa.String(_SHORT[name]) if name in _SHORT else kind, *more, **rest)
 
     def number(name: str = "image") -> "sa.Column[Any]":
         return sa.Column(name, sa.BigInteger, sa.ForeignKey(f"images{suffix}.image"), primary_key=True)
 
     def table(name: str, *parts: Any, **more: Any) -> "sa.Table":
-        return sa.Table(f"{name}{suffix}", metadata, *parts, **options, **more)
+        return sa.Table(f"{name}{suffix}", metadata, *parts, **_OPTIONS, **more)
 
-    images = [name for name in tables.schema("images").names if name != "image"]
-    value = tables.schema("pairs").names[2]
+    images, value = tables.schema("images").names[1:], tables.schema("pairs").names[2]
     found = [
         table(
             "images",
@@ -277,7 +281,12 @@ def _metadata(tables: Tables, suffix: str = "") -> dict[str, "sa.Table"]:
         table("errors", number(), column("errors", "error", nullable=False)),
         table(_MARK, sa.Column("name", sa.String(64), primary_key=True), sa.Column("value", sa.Text, nullable=False)),
     ]
-    return dict(zip((*TABLES, _MARK), found, strict=True))
+    columns = [] if EDITED_TABLE not in tables.names else tables.schema(EDITED_TABLE).names
+    edited = [column(EDITED_TABLE, name, nullable=False) for name in columns if name not in _NAMED]
+    if edited:
+        ends = number("original"), number("copy"), sa.Index("edited_copies_copy", "copy")
+        found.append(table(EDITED_TABLE, *ends, *edited))
+    return dict(zip((*TABLES, _MARK, EDITED_TABLE), found, strict=False))
 
 
 def _fill(
@@ -288,13 +297,16 @@ def _fill(
 
     for table in targets.values():
         connection.execute(sa.schema.CreateTable(table))
-    counts = dict.fromkeys(TABLES, 0)
-    for name in TABLES:
+    counts = dict.fromkeys(tables.names, 0)
+    for name in tables.names:
         target = targets[name]
         kinds = {column.name: column.type for column in target.columns}
         for part in tables.parts(name):
             if name == "pairs":
                 part = part.drop(columns=["a", "b"]).rename(columns={"a_image": "a", "b_image": "b"})
+            if name == EDITED_TABLE:
+                part = part.drop(columns=["original", "copy"])
+                part = part.rename(columns={"original_image": "original", "copy_image": "copy"})
             rows = decodable(part[list(kinds)]) if name == "images" else part[list(kinds)]
             rows.to_sql(target.name, connection, if_exists="append", index=False, chunksize=_ROWS, dtype=kinds)
             counts[name] += len(rows)
@@ -302,11 +314,12 @@ def _fill(
         for index in target.indexes:  # at once, which is faster than row by row
             index.create(connection)
     about = {"format": _FORMAT, "version": __version__, "settings": json.dumps(tables.result.settings)}
+    about |= {_WRITTEN: ", ".join(tables.names)}
     connection.execute(targets[_MARK].insert(), [{"name": name, "value": str(about[name])} for name in about])
     return counts
 
 
-def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
+def _check_foreign(connection: "sa.Connection", tables: Tables, force: bool) -> set[str]:
     """Name all tables; refuse those that no export wrote, and foreign keys that would be lost."""
     import sqlalchemy as sa
 
@@ -315,12 +328,14 @@ def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
     if _MARK in names:
         columns = {column["name"] for column in sa.inspect(connection).get_columns(_MARK)}
         foreign = set() if columns == {"name", "value"} else foreign
+    if EDITED_TABLE in names and EDITED_TABLE in tables.names and not _wrote_edited(connection, names):
+        foreign.add(EDITED_TABLE)
     if foreign and not force:
         raise UsageError(
             f"the database has tables of something else: {', '.join(sorted(foreign))}; name another database, or "
             f"replace them with force=True"
         )
-    own = {f"{name}{suffix}" for name in (*TABLES, _MARK) for suffix in ("", _NEW, _OLD)}
+    own = {f"{name}{suffix}" for name in (*TABLES, EDITED_TABLE, _MARK) for suffix in ("", _NEW, _OLD)}
     for name in sorted(names - own):
         if {key["referred_table"] for key in sa.inspect(connection).get_foreign_keys(name)} & own:
             # the key would refer to nothing when the tables are replaced
@@ -328,10 +343,23 @@ def _check_foreign(connection: "sa.Connection", force: bool) -> set[str]:
     return names
 
 
+def _wrote_edited(connection: "sa.Connection", names: set[str]) -> bool:
+    """Find whether the last export had a table of edited copies; another one of this name is somebody else's."""
+    query = f"SELECT value FROM {_MARK} WHERE name = '{_WRITTEN}'"
+    written = connection.exec_driver_sql(query).scalar() if _MARK in names else None
+    return EDITED_TABLE in (written or "").split(", ")
+
+
+def _replaced(connection: "sa.Connection", tables: Tables, names: set[str]) -> list[str]:
+    """Name the tables that are replaced, those that others refer to first."""
+    edited = EDITED_TABLE in tables.names or _wrote_edited(connection, names)
+    return [*TABLES, *([EDITED_TABLE] if edited else []), _MARK]
+
+
 def _write_sqlite(connection: "sa.Connection", tables: Tables, force: bool) -> dict[str, int]:
     with connection.begin():
-        names = _check_foreign(connection, force)
-        for name in reversed((*TABLES, _MARK)):
+        names = _check_foreign(connection, tables, force)
+        for name in reversed(_replaced(connection, tables, names)):
             if name in names:
                 connection.exec_driver_sql(f"DROP TABLE {name}")
         return _fill(connection, tables, _metadata(tables), lambda: None)
@@ -342,15 +370,15 @@ def _write_mariadb(connection: "sa.Connection", tables: Tables, force: bool) -> 
     lock = f"{_MARK}.{connection.engine.url.database}"[:64]
     if connection.exec_driver_sql("SELECT GET_LOCK(%s, 0)", (lock,)).scalar() != 1:
         raise FastDiffError("another export is writing to this database; wait for its end")
-    names = _check_foreign(connection, force)
-    everything = (*TABLES, _MARK)
-    _drop(connection, [f"{name}{suffix}" for suffix in (_NEW, _OLD) for name in everything], names)
+    names = _check_foreign(connection, tables, force)
+    everything = _replaced(connection, tables, names)
+    _drop(connection, [f"{name}{suffix}" for suffix in (_NEW, _OLD) for name in (*everything, EDITED_TABLE)], names)
     targets = _metadata(tables, _NEW)
     try:
         counts = _fill(connection, tables, targets, connection.commit)
         connection.commit()
         moves = [f"{name} TO {name}{_OLD}" for name in everything if name in names]
-        moves += [f"{name}{_NEW} TO {name}" for name in everything]
+        moves += [f"{name}{_NEW} TO {name}" for name in targets]
         connection.exec_driver_sql(f"RENAME TABLE {', '.join(moves)}")
     except Exception:  # tables that are half filled are removed after any error
         with contextlib.suppress(Exception):  # the connection may be gone, and the next run removes them

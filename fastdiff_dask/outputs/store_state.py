@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES, describe_verdicts
+from ..edits.candidates import CONTENT_BYTES
 from ..results.values import PairValue
 from ..storage.comparisons import Comparison
+from ..storage.edited import EditedFiles
 from ..storage.pending import answering, is_finished, unplanned, unread_blocks
 from ..storage.plans import Plan
 from ..storage.store import Store
@@ -32,6 +34,8 @@ def store_state(url: str) -> dict[str, Any]:
     - thumbnails: blocks, blocks_done, block_size, images_left, width, height;
     - comparisons: of each name, described, tiles, tiles_done, pairs_compared, similar, planned (no image is new), and
       answered_up_to (the threshold of a finished comparison that has all its pairs, else null);
+    - edited: the search for edited copies: blocks_done, pairs_left (to compare by views), aligned (candidates),
+      looked_at and copies (pairs); null if it was not begun;
     - verify: the pairs of present images that were looked at, by verdict;
     - result: that shown last, with described, at (UTC), settings and verdicts (its pairs by verdict); null if none is.
 
@@ -61,6 +65,7 @@ def store_state(url: str) -> dict[str, Any]:
             "height": settings.height,
         },
         "comparisons": _comparisons(store),
+        "edited": _edited(store),
         "verify": _looked_at(store, frame.current),
         "decisions": len(store.records.read_not_duplicates()),
         "result": None
@@ -72,6 +77,34 @@ def store_state(url: str) -> dict[str, Any]:
             "verdicts": shown.verdicts,
         },
     }
+
+
+def _edited(store: Store) -> dict[str, int] | None:
+    """Give the figures of the search for edited copies, if there is one."""
+    files, rows = EditedFiles(store, CONTENT_BYTES), np.array(store.rows(), np.int64)
+    unmade = files.unmade()
+    if len(unmade) == store.blocks:
+        return None
+    left = files.uncompared(store.blocks, store.blocks)
+    looks = files.read_looks()
+    return {
+        "blocks_done": store.blocks - len(unmade),
+        "pairs_left": sum(int(rows[list(some.rows)].sum() * rows[list(some.columns)].sum()) for some in left),
+        "aligned": len(files.read_aligned()),
+        "looked_at": len(looks),
+        "copies": int(looks.edited.sum()),
+    }
+
+
+def _edited_line(state: dict[str, Any]) -> str:
+    edited = state["edited"]
+    if edited is None:
+        return "Edited:     not looked for"
+    left = f"{edited['pairs_left']} pairs of views are left" if edited["pairs_left"] else "all views are compared"
+    return (
+        f"Edited:     {edited['blocks_done']} of {state['thumbnails']['blocks']} blocks are done, {left}; "
+        f"{counted(edited['looked_at'], 'pair')} looked at, of which {edited['copies']} are edited copies"
+    )
 
 
 def _looked_at(store: Store, current: pd.Series) -> dict[str, int]:
@@ -146,6 +179,7 @@ def describe_store(url: str, width: int | None = None) -> str:
     looked = sum(state["verify"].values())
     found = f"{counted(looked, 'pair')} looked at: {describe_verdicts(state['verify'])}" if looked else "not begun"
     lines.append(f"Verify:     {found}")
+    lines.append(_edited_line(state))
     if state["decisions"]:
         lines.append(f"Decisions:  {counted(state['decisions'], 'pair')} decided to be no duplicates")
     lines += _result_lines(Store(url))

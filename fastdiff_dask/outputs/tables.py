@@ -8,6 +8,7 @@ from typing import Self
 import pandas as pd
 import pyarrow as pa
 
+from ..config import EDITED_COPY
 from ..results.collect import shown_paths
 from ..results.keep_order import best_first
 from ..results.result import Result
@@ -16,9 +17,11 @@ from ..stages.roots import Root
 from ..storage.schema import FILE_NAME, HASH_VALUES, HASHED_BY, IMAGE_SCHEMA
 from ..storage.store import Store
 
-__all__ = ["TABLES", "Tables", "decodable"]
+__all__ = ["EDITED_TABLE", "TABLES", "Tables", "decodable"]
 
 TABLES = ("images", "pairs", "clusters", "errors")
+# Edited copies are no pairs of thumbnails; this table is there if there are any.
+EDITED_TABLE = "edited_copies"
 _IMAGE_COLUMNS = [
     "image",
     "side",
@@ -38,10 +41,22 @@ _IMAGE_COLUMNS = [
     *HASH_VALUES,
 ]
 _CLUSTER_ROWS = 1 << 16
+_EDITED_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("original", "copy")),
+        ("confidence", pa.float64()),
+        *((name, pa.string()) for name in ("words", "part")),
+        *((side, pa.int32()) for side in ("top", "left", "bottom", "right")),
+        ("mirrored", pa.bool_()),
+        ("angle", pa.float64()),
+        ("via", pa.string()),
+        *((name, pa.int64()) for name in ("original_image", "copy_image")),
+    ]
+)
 
 
 class Tables:
-    """The four tables of a store.
+    """The tables of a store: four, and one of edited copies if there are any.
 
     An image has a number, which is the same in all tables and never changes in a store, and its path as the user gave
     the folder. Bytes of a path that are not UTF-8 are surrogates (PEP 383), see `decodable`.
@@ -72,6 +87,16 @@ class Tables:
         """The result, collected once."""
         return self._collect()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tables that are there."""
+        return (*TABLES, EDITED_TABLE) if len(self.result.edited) else TABLES
+
+    @property
+    def first(self) -> str:
+        """Name of the table of the pairs that were asked for."""
+        return EDITED_TABLE if self.result.chosen_verdicts == (EDITED_COPY,) else "pairs"
+
     def schema(self, table: str) -> pa.Schema:
         """Names and types of the columns of a table."""
         if table == "images":
@@ -85,12 +110,14 @@ class Tables:
         if table == "clusters":
             numbers = {name: pa.int64() for name in ("cluster", "position")}
             return pa.schema(numbers | {"path": pa.string(), "keep": pa.bool_(), "image": pa.int64()})
+        if table == EDITED_TABLE:
+            return _EDITED_SCHEMA
         return pa.schema({"path": pa.string(), "error": pa.string(), "image": pa.int64()})
 
     def parts(self, table: str) -> Iterator[pd.DataFrame]:
         """Give the rows of a table, some at a time, with the columns of `schema`; `path_bytes` is None for UTF-8."""
         kinds = {"images": self._images, "pairs": self._pairs, "clusters": self._clusters, "errors": self._errors}
-        for part in kinds[table]():
+        for part in self._edited() if table == EDITED_TABLE else kinds[table]():
             if len(part):
                 yield part[self.schema(table).names]
 
@@ -112,6 +139,9 @@ class Tables:
             yield self.result.numbered_pairs()
         else:
             yield from self.result.iter_pairs(numbered=True)
+
+    def _edited(self) -> Iterator[pd.DataFrame]:
+        yield self.result.numbered_edited()
 
     def _clusters(self) -> Iterator[pd.DataFrame]:
         # by rows, as stores of two machines may have the same path on either side
@@ -151,7 +181,7 @@ def decodable(frame: pd.DataFrame) -> pd.DataFrame:
             frame.index,
             dtype=object,
         )
-        for name in ("path", "a", "b")
+        for name in ("path", "a", "b", "original", "copy", "via")
         if name in frame
     }
     return frame.assign(**shown)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..config import describe_verdicts
+from ..config import EDITED_COPY, describe_verdicts
 from ..errors import FastDiffError
 from ..results.clusters import Cluster
 from ..results.result import Result
@@ -21,6 +21,7 @@ from ..text import counted, printable, with_unit
 from .console import first_lines, open_console
 
 if TYPE_CHECKING:
+    from ..actions.choice import Chosen
     from ..actions.decisions import Apart
     from ..actions.journal import Journal
     from ..actions.removal_plan import RemovalPlan
@@ -245,7 +246,7 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
         table.add_column("verdict", no_wrap=True)
         for one in plan.chosen[:_SHOWN_FILES]:
             names = (Text(printable(name)) for name in (one.path, one.kept))
-            table.add_row(*names, one.why, plan.value.shown(one.value), with_unit(one.size), one.verdict)
+            table.add_row(*names, one.why, _shown_value(plan, one), with_unit(one.size), one.verdict)
         console.print(table)
     if len(plan.chosen) > _SHOWN_FILES:
         console.print(f"… and {len(plan.chosen) - _SHOWN_FILES} more")
@@ -277,6 +278,10 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
                 f"({plan.value.title} {plan.value.shown(worst.value)}, {worst.verdict})"
             )
         )
+
+
+def _shown_value(plan: "RemovalPlan", one: "Chosen") -> str:
+    return "" if one.verdict == EDITED_COPY else plan.value.shown(one.value)
 
 
 def describe_apart(apart: "list[Apart]") -> Iterator[str]:

@@ -268,6 +268,7 @@ class Project(Job):
         both_sides: bool = False,
         only_identical: bool = False,
         include_similar: bool = False,
+        include_edited: bool = False,
         give_up: Sequence[str] = (),
     ) -> "RemovalPlan":
         """List the images that may go, each with the image to keep, which is similar to it. No file is touched.
@@ -290,6 +291,9 @@ class Project(Job):
             Take only files that are byte for byte the same as one that is kept.
         include_similar
             List images as well for which a second look at both files found no equal picture.
+        include_edited
+            List edited copies as well, if they were looked for: each for the image that it was made from. A part of a
+            picture goes for the whole, never the other way round.
         give_up
             Parts that an image may have and the kept one lacks: "transparency", "more than 8 bits", "colour profile",
             "motion picture", "sound", "depth map", "layers"; and "more pixels", than the one in A, the reference.
@@ -305,6 +309,7 @@ class Project(Job):
 
         check_flag("both_sides", both_sides)
         check_flag("only_identical", only_identical)
+        check_flag("include_edited", include_edited)
         rules = replace(_keep_rules(keep, prefer, protect), both_sides=both_sides)
         decided = Decisions() if decisions is None else read_decisions(self.store, name_of("decisions", decisions))
         result = self.result(similarity)
@@ -318,6 +323,7 @@ class Project(Job):
             only_identical=only_identical,
             look=lambda result, ends: look_again(store, result, ends, size),
             include_similar=include_similar,
+            include_edited=include_edited,
             give_up=give_up,
         )
 

@@ -1,5 +1,7 @@
 """Edited copies: what was seen of their pictures, by the names of the images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -7,8 +9,20 @@ from numpy.typing import NDArray
 from ..edits.candidates import CONTENT_BYTES
 from ..storage.edited import LOOKS, EditedFiles
 from ..storage.store import Store
+from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR
+from .groups import Groups
+from .verdicts import PairVerdicts
 
-__all__ = ["name_edited", "no_edited_pairs", "read_edited", "renumbered", "shown_edited", "without_pairs_of"]
+__all__ = [
+    "copies_among",
+    "name_edited",
+    "no_edited_pairs",
+    "read_edited",
+    "renumbered",
+    "shown_edited",
+    "with_rows_of",
+    "without_pairs_of",
+]
 
 _BOX = ("top", "left", "bottom", "right")
 _SHOWN = ["confidence", "words", "part", *_BOX, "mirrored", "angle"]
@@ -53,23 +67,57 @@ def renumbered(edited: pd.DataFrame, used: NDArray[np.int64]) -> pd.DataFrame:
 
 
 def without_pairs_of(edited: pd.DataFrame, pairs: NDArray[np.int64]) -> pd.DataFrame:
-    """Leave out pairs of names, (k, 2), in either order."""
-    gone = {tuple(sorted(pair)) for pair in pairs.tolist()}
-    keep = [tuple(sorted(pair)) not in gone for pair in edited[["a", "b"]].to_numpy().tolist()]
+    """Leave out pairs of names, (k, 2), in either order, and those that are known by such a pair."""
+    gone = {frozenset(pair) for pair in pairs.tolist()}
+    keep = [
+        gone.isdisjoint(map(frozenset, ((a, b), (a, via), (b, via))))
+        for a, b, via in edited[["a", "b", "via"]].to_numpy(np.int64).tolist()
+    ]
     return edited[np.array(keep, bool)]
 
 
-def shown_edited(pairs: pd.DataFrame, paths: NDArray[np.object_]) -> pd.DataFrame:
-    """Name the images of edited copies by their paths, and which of them is the copy; see `Result.edited`."""
-    a, b = paths[pairs.a.to_numpy(np.int64)], paths[pairs.b.to_numpy(np.int64)]
+def copies_among(pairs: pd.DataFrame, verdicts: PairVerdicts) -> pd.DataFrame:
+    """Leave out the pairs of rows that another look called the same file or picture."""
+    codes = verdicts.codes(pairs.a.to_numpy(np.int64), pairs.b.to_numpy(np.int64))
+    return pairs[np.isin(codes, [NOT_LOOKED_AT, SIMILAR])]
+
+
+def with_rows_of(
+    groups: Groups, edited: pd.DataFrame, rows: NDArray[np.int64]
+) -> tuple[Groups, pd.DataFrame, NDArray[np.int64]]:
+    """Add the images of edited copies to the images of some groups.
+
+    Parameters
+    ----------
+    groups
+        Members are places in `rows`.
+    edited
+        Edited copies of all images.
+    rows
+        Some of all images, ascending.
+
+    Returns
+    -------
+    Groups and edited copies by places in the rows of both, and these rows.
+    """
+    ends = edited[["a", "b", "via"]].to_numpy(np.int64).ravel()
+    every = np.union1d(rows, ends[ends >= 0])
+    return replace(groups, members=np.searchsorted(every, rows)[groups.members]), renumbered(edited, every), every
+
+
+def shown_edited(pairs: pd.DataFrame, paths: NDArray[np.object_], numbers: NDArray[np.int64]) -> pd.DataFrame:
+    """Name the images of edited copies by paths and numbers, and which of them is the copy; see `Result.edited`."""
+    rows = pairs.a.to_numpy(np.int64), pairs.b.to_numpy(np.int64)
     # where it is not known, the first path
-    is_a = np.where(pairs.via >= 0, a > b, pairs.copy_of_other == "a").astype(bool)
+    is_a = np.where(pairs.via >= 0, rows[0] > rows[1], pairs.copy_of_other == "a").astype(bool)
+    originals, copies = np.where(is_a, rows[1], rows[0]), np.where(is_a, rows[0], rows[1])
     part = np.where(
         pairs.part.isin(["a", "b"]), np.where(pairs.part == pairs.copy_of_other, "copy", "original"), pairs.part
     )
     frame = pairs[_SHOWN].assign(part=pd.Series(part, pairs.index, dtype=object))
     via = [paths[row] if row >= 0 else "" for row in pairs.via.tolist()]
     frame["via"] = pd.Series(via, pairs.index, dtype=object)
-    frame.insert(0, "original", pd.Series(np.where(is_a, b, a), pairs.index, dtype=object))
-    frame.insert(1, "copy", pd.Series(np.where(is_a, a, b), pairs.index, dtype=object))
+    frame.insert(0, "original", pd.Series(paths[originals], pairs.index, dtype=object))
+    frame.insert(1, "copy", pd.Series(paths[copies], pairs.index, dtype=object))
+    frame = frame.assign(original_image=numbers[originals], copy_image=numbers[copies])
     return frame.sort_values(["original", "copy"], ignore_index=True)

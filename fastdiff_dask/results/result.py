@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..config import BY_CERTAINTY, VERDICT_NAMES, check_verdicts
+from ..config import ALL_BY_CERTAINTY, BY_CERTAINTY, EDITED_COPY, VERDICT_NAMES, check_verdicts
 from ..kernels.transforms import lowest_transforms
-from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR, Verdicts
+from ..storage.verdicts import Verdicts
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import Cluster, low_quality_of, make_cluster
 from .components import Components
-from .edited_pairs import no_edited_pairs, shown_edited
+from .edited_pairs import copies_among, no_edited_pairs, shown_edited, with_rows_of
 from .groups import Groups, PairChunk
 from .keep_order import keep_order, real_pixels, with_origins
 from .values import PairValue
@@ -205,10 +205,12 @@ class Result:
         - via: empty if this pair was looked at. Of many copies of one picture, most pairs are not: both are copies of
           this image, and fit each other; which of the two is the copy, and what was done, is not known.
         """
-        pairs = self.edited_pairs
-        similar = self.verdicts.codes(pairs.a.to_numpy(np.int64), pairs.b.to_numpy(np.int64))
-        pairs = pairs[np.isin(similar, [NOT_LOOKED_AT, SIMILAR])]
-        return shown_edited(pairs, self.images.index.to_numpy())
+        return self.numbered_edited().drop(columns=["original_image", "copy_image"])
+
+    def numbered_edited(self) -> pd.DataFrame:
+        """Give `edited` with the columns original_image and copy_image, the numbers of the images in the store."""
+        pairs = copies_among(self.edited_pairs, self.verdicts)
+        return shown_edited(pairs, self.images.index.to_numpy(), self.images["image"].to_numpy())
 
     @cached_property
     def clusters(self) -> list[Cluster]:
@@ -261,9 +263,13 @@ class Result:
 
         If side a trains a model and side b tests it, these images leak from one to the other.
         """
-        pairs = self.pairs
-        best = pairs.verdict.map(BY_CERTAINTY.index).groupby(pairs.b).min().value_counts().sort_index()
-        return {BY_CERTAINTY[code]: int(number) for code, number in best.items()}
+        edited = copies_among(self.edited_pairs, self.verdicts)
+        ends = edited[["a", "b"]].to_numpy(np.int64).ravel()
+        copies = self.images.index[ends[(self.images.side == "b").to_numpy()[ends]]]
+        names = pd.concat([self.pairs.b, objects(copies)], ignore_index=True)
+        verdicts = pd.concat([self.pairs.verdict, objects([EDITED_COPY] * len(copies))], ignore_index=True)
+        best = verdicts.map(ALL_BY_CERTAINTY.index).groupby(names).min().value_counts().sort_index()
+        return {ALL_BY_CERTAINTY[code]: int(number) for code, number in best.items()}
 
     def with_verdict(self, names: str | Iterable[str]) -> "Result":
         """Give the result of the pairs with some verdicts alone, and the clusters that these pairs make.
@@ -274,7 +280,7 @@ class Result:
         Parameters
         ----------
         names
-            Verdicts, see `pairs`; several, or a text with commas. All pairs if there are none.
+            Verdicts, see `pairs`, and "edited copy"; several, or a text with commas. All pairs if there are none.
 
         Returns
         -------
@@ -288,8 +294,10 @@ class Result:
         chosen = check_verdicts(names)
         if not chosen:
             return self
-        pairs = choose_pairs(self.groups, self.verdicts, chosen, self._listed)
+        pairs = choose_pairs(self.groups, self.verdicts, [name for name in chosen if name != EDITED_COPY], self._listed)
         groups, rows = groups_of_pairs(pairs, self.groups.two_sides)
+        edited = self.edited_pairs if EDITED_COPY in chosen else no_edited_pairs()
+        groups, edited, rows = with_rows_of(groups, edited, rows)
         known = self.verdicts
         verdicts = replace(known, numbers=known.numbers[rows], contents=known.contents[rows])
         return replace(
@@ -300,7 +308,7 @@ class Result:
             stats={**self.stats, "pairs": groups.count()},
             same_hash=self.same_hash[:0],
             chosen_verdicts=chosen,
-            edited_pairs=no_edited_pairs(),
+            edited_pairs=edited,
             forest=None,
         )
 

@@ -12,8 +12,8 @@ from support.move_kill_driver import seen
 from fastdiff_dask.actions import two_files
 from fastdiff_dask.actions.file_moves import delete_files
 from fastdiff_dask.actions.journal import Record, acting, unfinished_journals
-from fastdiff_dask.actions.leftovers import clear_leftovers
 from fastdiff_dask.actions.removals import Removal, StaysError
+from fastdiff_dask.actions.two_files import clear_leftovers
 from fastdiff_dask.stages.mounts import NUMBERED, type_of_mount
 
 ACT = """

@@ -19,7 +19,7 @@ def _thumbnails_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take back what `conftest.py` sets: here the second look decides."""
     monkeypatch.setitem(fd.FastDifPy.plan.__kwdefaults__, "include_similar", False)
     (option,) = [one for one in apply.params if one.name == "include"]
-    monkeypatch.setattr(option, "default", None)
+    monkeypatch.setattr(option, "default", ())
 
 
 def picture(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:

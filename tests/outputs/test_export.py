@@ -1,9 +1,11 @@
 """Files: what is in them, from the store alone, whole or not at all, and only in place of another export."""
 
+import contextlib
 import csv
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,12 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from support.command_line import invoke
+from support.edited_stores import edited_store
 from support.outputs import UNDECODABLE, make_photos, make_verdicts, shown
 
 import fastdiff_dask as fd
+from fastdiff_dask.config import EDITED_COPY
 from fastdiff_dask.outputs.export import FORMATS
 from fastdiff_dask.outputs.tables import TABLES, Tables
 from fastdiff_dask.results import result
@@ -325,8 +330,8 @@ ERRORS = {
     "no folder": (["{store}", "{tmp}/no/x.csv"], "no folder for"),
     "remote": (["{store}", "s3://bucket/x.csv"], "nothing can be exported to 's3://bucket/x.csv'"),
     "two formats": (["{store}", "{tmp}/x.csv", "--format", "json"], "ends in another format"),
-    "what in a database": (["{store}", "sqlite:///{tmp}/x.db", "--what", "pairs"], "gets all four tables"),
-    "format of a database": (["{store}", "sqlite:///{tmp}/x.db", "--format", "csv"], "gets all four tables"),
+    "what in a database": (["{store}", "sqlite:///{tmp}/x.db", "--what", "pairs"], "gets all tables"),
+    "format of a database": (["{store}", "sqlite:///{tmp}/x.db", "--format", "csv"], "gets all tables"),
     "table": (["{store}", "{tmp}/x.csv", "--what", "cats"], "'cats' is not one of"),
     "high": (["{store}", "{tmp}/x.csv", "--threshold", "60"], "compared up to 50, not 60; name a lower threshold"),
     "comparison": (["{store}", "{tmp}/x.csv", "--comparison", "x"], "has: mse-50.0-rotations"),
@@ -370,3 +375,63 @@ def test_a_remote_store(db, tmp_path, run):
         assert (code, out, err) == (0, written, "")
     finally:
         fsspec.filesystem("memory").rm("/exported", recursive=True)
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory, client):
+    folder = tmp_path_factory.mktemp("edited")
+    with edited_store(folder, client, [1], ("crop 10", "border")) as db:
+        yield folder, db
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_edited_copies_are_a_table_of_their_own(edited, tmp_path, form):
+    folder, db = edited
+    code, out = invoke("export", folder / "store", tmp_path / "out", "--format", form)
+    assert code == 0
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {"export", *TABLES, "edited_copies"}
+    rows = rows_of(tmp_path / "out" / f"edited_copies.{form}")
+    expected = db.result().numbered_edited()
+    assert [row["copy"] for row in rows] == expected["copy"].tolist()
+    assert [int(row["original_image"]) for row in rows] == expected.original_image.tolist()
+    assert len(rows) == len(expected) >= 2
+    for _ in range(2):  # and in place of an earlier one
+        code, out = invoke("export", folder / "store", tmp_path / f"one.{form}", "--verdict", EDITED_COPY)
+        assert (code, out.startswith(f"Wrote edited_copies: {len(rows)}")) == (0, True)
+
+
+def test_edited_copies_in_a_database(edited, tmp_path, db):
+    folder, with_copies = edited
+    url, file = f"sqlite:///{tmp_path / 'diff.db'}", tmp_path / "diff.db"
+    query = (
+        "SELECT y.path, words FROM edited_copies JOIN images y ON y.image = copy JOIN images x ON x.image = original"
+    )
+    for _ in range(2):
+        assert invoke("export", folder / "store", url)[0] == 0
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            rows = connection.execute(query).fetchall()
+        found = with_copies.result().edited
+        assert sorted(rows) == sorted(zip(found["copy"], found.words, strict=True))
+    assert invoke("export", db.store.url, url)[0] == 0  # without edited copies
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert names == {*TABLES, "fastdiff_dask"}
+        connection.execute("CREATE TABLE edited_copies (mine INTEGER)")
+    assert invoke("export", db.store.url, url)[0] == 0
+    code, out = invoke("export", folder / "store", url)
+    assert code != 0
+    assert "tables of something else: edited_copies" in out
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT mine FROM edited_copies").fetchall() == []
+
+
+def test_the_state_says_how_far_the_search_is(edited, db):
+    folder, with_copies = edited
+    _, out = invoke("status", folder / "store")
+    looked = with_copies.result().edited
+    assert "1 of 1 blocks are done, all views are compared" in " ".join(out.split())
+    assert f"of which {len(looked[looked.via == ''])} are edited copies" in " ".join(out.split())
+    assert "Edited:     not looked for" in invoke("status", db.store.url)[1]
+    state = json.loads(invoke("status", folder / "store", "--json")[1])["edited"]
+    assert state["pairs_left"] == 0
+    assert json.loads(invoke("status", db.store.url, "--json")[1])["edited"] is None

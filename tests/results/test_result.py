@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.edited_stores import save_photo
 from support.pictures import save
 from support.results import find, rows_of
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
+from fastdiff_dask.images.edited_copies import make_edited_copy
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.collect import collect_errors, collect_result
 from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
@@ -303,3 +305,28 @@ def test_values_of_a_measure_are_floats_by_their_own_name(tmp_path, client, turn
     assert "mse" not in content["pairs"][0]
     with pytest.raises(fd.UsageError, match=r"up to a value of -0\.9, not 0"):
         db.result(0)
+
+
+def test_edited_copies_leak_from_one_side_to_the_other(tmp_path, client):
+    """Of side b: a copy of the same picture, an edited copy, and a stranger."""
+    photo = save_photo(tmp_path / "a" / "photo.jpg", 1)
+    stranger = save_photo(tmp_path / "b" / "stranger.jpg", 2)
+    with Image.open(photo) as picture:
+        picture.resize((320, 240)).save(tmp_path / "b" / "small.jpg")
+        make_edited_copy(picture, "crop 10").save(tmp_path / "b" / "crop.jpg")
+    with fd.FastDifPy(tmp_path / "a", tmp_path / "b", store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        db.verify()
+        assert db.result().copied_verdicts == {"same picture": 1}
+        db.find_edited()
+        result = db.result()
+    assert result.copied_verdicts == {"same picture": 1, "edited copy": 1}
+    alone = result.with_verdict("edited copy")
+    assert [Path(path).name for path in alone.images.index] == ["photo.jpg", "crop.jpg"]
+    assert len(alone.edited) == 1
+    assert not len(alone.pairs)
+    assert len(result.with_verdict("same-picture, edited-copy").edited) == 1
+    assert not len(result.with_verdict("same picture").edited)
+    assert stranger.name not in {Path(path).name for path in result.images.index}

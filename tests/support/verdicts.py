@@ -22,7 +22,7 @@ def let_thumbnails_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let plans and the command apply include similar images by default."""
     monkeypatch.setitem(fd.FastDifPy.plan.__kwdefaults__, "include_similar", True)
     (option,) = [one for one in apply.params if one.name == "include"]
-    monkeypatch.setattr(option, "default", "similar")
+    monkeypatch.setattr(option, "default", ("similar",))
 
 
 def drawn_verdicts(case: Expanded, seed: int) -> PairVerdicts:
