@@ -1,7 +1,5 @@
 """The report: a result as one HTML file with a summary, clusters as contact sheets, a view of pairs, and marks."""
 
-import base64
-import io
 import json
 import os
 import secrets
@@ -14,7 +12,6 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
-from PIL import Image
 
 from ..actions.decisions import FORMAT
 from ..actions.history import History
@@ -29,6 +26,7 @@ from ..results.result import Result
 from ..storage.store import Store
 from ..text import printable, with_unit
 from ..urls import is_url
+from .report_edited import edited_section, encoded_thumbnail
 
 __all__ = ["LIMIT", "write_report"]
 
@@ -36,7 +34,6 @@ __all__ = ["LIMIT", "write_report"]
 LIMIT = 10_000
 _IMAGES = 60
 _BINS = 40
-_QUALITY = 82
 # The template marks a report by this line.
 _MADE = b'<meta name="generator" content="fastdiff_dask report">'
 
@@ -58,7 +55,7 @@ def write_report(
     path
         The file; an earlier report is replaced.
     limit
-        Clusters to show at most; the page says how many are left out.
+        Clusters, and edited copies, to show at most; the page says how many are left out.
     rules
         Rules that order the images for the suggestions.
 
@@ -87,6 +84,7 @@ def write_report(
         # only "<" could end the <script> element
         data=Markup(json.dumps(_data(store, result, shown)).replace("<", "\\u003c")),
         sheets=_sheets(store, shown),
+        edited=edited_section(store, result, limit),
     )
     try:
         _check_target(Path(path))
@@ -224,12 +222,7 @@ def _sheets(store: Store, clusters: list[dict[str, Any]]) -> Iterator[Markup]:
     for one in clusters:
         numbers = np.array([image["n"] for image in one["images"]], np.int64)
         thumbnails = store.arrays.thumbnail_rows(numbers)
-        lines = []
-        for thumbnail in thumbnails:
-            content = io.BytesIO()
-            Image.fromarray(thumbnail).save(content, "WEBP", quality=_QUALITY)
-            lines.append(base64.b64encode(content.getvalue()).decode())
-        yield Markup("\n".join(lines))
+        yield Markup("\n".join(map(encoded_thumbnail, thumbnails)))
 
 
 def _histogram(values: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

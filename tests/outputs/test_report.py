@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from support.command_line import invoke
+from support.edited_stores import edited_store
 from support.outputs import make_verdicts
 
 import fastdiff_dask as fd
@@ -260,7 +262,7 @@ def test_a_report_of_some_verdicts(tmp_path, looked_at, page, run):
     # a verdict that no pair has, and words that are none
     assert looked_at.report(report, verdict="same pixels") == 0
     code, _, err = run("report", tmp_path / "store", "-o", report, "--verdict", "cats")
-    choices = "same file, same pixels, same picture, not looked at, similar"
+    choices = "same file, same pixels, same picture, edited copy, not looked at, similar"
     assert (code, err) == (2, f"fastdiff-dask: --verdict 'cats' is none of the verdicts: {choices}\n")
 
 
@@ -403,3 +405,26 @@ def test_the_view_of_two_on_a_phone(tmp_path, found, page):
     assert marks["y"] < left["y"] < 400
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.screenshot(path=tmp_path / "phone.png")
+
+
+def test_edited_copies_are_shown_with_their_box(tmp_path, client, page):
+    """Both pictures of each pair, the words, and a frame around what a crop shows."""
+    with edited_store(tmp_path, client, [1], ("crop 20", "grey")) as db:
+        edited = db.result().edited
+        crop = edited[edited["copy"].str.contains("crop 20") & edited.original.str.contains("photo1.jpg")].iloc[0]
+    code, out = invoke("report", tmp_path / "store", "-o", tmp_path / "report.html")
+    assert code == 0, out
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.wrong == []
+    cards = page.locator("#edited article")
+    assert cards.count() == len(edited[edited.via == ""])
+    card = cards.filter(has_text="cropped to 64 %").first
+    assert card.locator("img").count() == 2
+    assert all(card.locator("img").nth(place).evaluate("one => one.naturalWidth") == 64 for place in range(2))
+    frame, box = card.locator(".frame").first.bounding_box(), card.locator(".box").bounding_box()
+    assert (box["x"] - frame["x"]) / frame["width"] == pytest.approx(crop.left / 480, abs=0.02)
+    assert box["width"] / frame["width"] == pytest.approx((crop.right - crop.left) / 480, abs=0.02)
+    assert frame["width"] / frame["height"] == pytest.approx(480 / 360, abs=0.02)
+    invoke("report", tmp_path / "store", "-o", tmp_path / "report.html", "--verdict", "same-picture")
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator("#edited").count() == 0
