@@ -16,7 +16,7 @@ from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path
 from .edited import direct_copies, keys_of, no_copies, with_copies
-from .truth import Truth, name_images, read_truth
+from .truth import Truth, is_implied, name_images, read_truth
 
 __all__ = ["Evaluation", "evaluate", "evaluate_stored"]
 
@@ -33,7 +33,7 @@ class Evaluation:
     known
         Known pairs of copies.
     found
-        Found pairs.
+        Found pairs, but for those that the truth only implies.
     right
         Found pairs that are known.
     average_precision
@@ -101,7 +101,8 @@ def evaluate(
 
     Edited copies of a result count as found pairs, after all others, the surest first. Of many copies of one image, not
     all pairs are looked at: if both images of a pair were found to be copies of one third image, at least one of them
-    an edited one, the pair counts as found where the truth has it, and nowhere as a wrong one.
+    an edited one, the pair counts as found where the truth has it, and nowhere as a wrong one. Found pairs that the
+    truth implies, of two copies of one image, but does not have count neither as right nor as wrong.
 
     Memory: some hundred bytes a pair.
 
@@ -147,6 +148,7 @@ def evaluate(
     kind_of = {(a, b) if a < b else (b, a): kind for a, b, kind in known[["a", "b", "kind"]].itertuples(index=False)}
     if len(edited):
         found = with_copies(found, edited, list(kind_of))
+    found = found[~is_implied(keys_of(found), list(kind_of))]
     keys = keys_of(found)
     right = np.array([key in kind_of for key in keys], bool)
     hit = {key for key, one in zip(keys, right.tolist(), strict=True) if one}

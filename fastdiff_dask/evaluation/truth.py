@@ -2,17 +2,20 @@
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..results.components import Components
 from ..text import one_line, printable
 
-__all__ = ["Truth", "name_images", "read_truth"]
+__all__ = ["Truth", "is_implied", "name_images", "read_truth"]
 
 Truth: TypeAlias = str | os.PathLike[str] | pd.DataFrame | Mapping[str, Any] | Iterable[Any]
 # Names of the columns of a pair, and of a file and its cluster; the first two of one row that are there count.
@@ -159,3 +162,23 @@ def name_images(truth: pd.DataFrame, images: Iterable[str], folder: str = "") ->
             meant[name] = found[0]
     renamed = truth.assign(a=truth.a.map(meant), b=truth.b.map(meant)).dropna(subset=["a", "b"])
     return renamed.reset_index(drop=True), [name for name in names if name not in meant]
+
+
+def is_implied(pairs: Sequence[tuple[str, str]], known: Sequence[tuple[str, str]]) -> NDArray[np.bool_]:
+    """Tell which pairs are not known, but connected by known ones: (k,) bool.
+
+    Examples
+    --------
+    >>> is_implied([("1", "2"), ("2", "3"), ("3", "4")], [("1", "2"), ("1", "3")]).tolist()
+    [False, True, False]
+    """
+    names = {name: place for place, name in enumerate(dict.fromkeys(name for pair in known for name in pair))}
+    ends = np.array([[names[a], names[b]] for a, b in known], np.int64).reshape(-1, 2)
+    components = Components(len(names))
+    components.add(ends[:, 0], ends[:, 1])
+    labels = components.labels().tolist()
+    direct = set(known)
+    return np.array(
+        [pair not in direct and all(name in names for name in pair) and len({labels[names[name]] for name in pair}) == 1
+         for pair in pairs], bool
+    )  # fmt: skip

@@ -141,3 +141,13 @@ def test_leaks_between_two_sides(run, tmp_path, simulated):
     (tmp_path / "empty").mkdir()
     _, out, _ = run("find", tmp_path / "photos", "--against", tmp_path / "empty", "--store", tmp_path / "other")
     assert "Of the images of side b, 0 have a copy on side a\n" in out
+
+
+def test_pairs_that_the_truth_implies_are_not_wrong():
+    """Two copies of one original are no mistake, though the truth pairs them with the original alone."""
+    found = pd.DataFrame({"a": ["o", "x", "x"], "b": ["x", "y", "z"], "mse": [1.0, 2.0, 3.0]})
+    figures = evaluate(found, [["o", "x"], ["o", "y"], ["p", "z"]])
+    assert (figures.known, figures.found, figures.right) == (3, 2, 1)
+    assert figures.wrong[["a", "b"]].to_numpy().tolist() == [["x", "z"]]
+    clusters = evaluate(found, [["o", "x", "y"], ["p", "z"]])
+    assert (clusters.known, clusters.found, clusters.right) == (4, 3, 2)
