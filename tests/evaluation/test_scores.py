@@ -146,8 +146,8 @@ def test_leaks_between_two_sides(run, tmp_path, simulated):
 def test_pairs_that_the_truth_implies_are_not_wrong():
     """Two copies of one original are no mistake, though the truth pairs them with the original alone."""
     found = pd.DataFrame({"a": ["o", "x", "x"], "b": ["x", "y", "z"], "mse": [1.0, 2.0, 3.0]})
-    figures = evaluate(found, [["o", "x"], ["o", "y"], ["p", "z"]])
+    figures = fd.evaluate(found, [["o", "x"], ["o", "y"], ["p", "z"]])
     assert (figures.known, figures.found, figures.right) == (3, 2, 1)
     assert figures.wrong[["a", "b"]].to_numpy().tolist() == [["x", "z"]]
-    clusters = evaluate(found, [["o", "x", "y"], ["p", "z"]])
+    clusters = fd.evaluate(found, [["o", "x", "y"], ["p", "z"]])
     assert (clusters.known, clusters.found, clusters.right) == (4, 3, 2)
