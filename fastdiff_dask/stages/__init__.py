@@ -30,6 +30,8 @@ The journey of a pair:
    `kernels.cascade.similar_tile_pairs`. Each step drops only pairs that it proves to be above the threshold:
    the boxes around sub-blocks (`kernels.bounds.near_sub_blocks`), the leading values of the signatures, then the whole
    signatures (`kernels.bounds.candidate_pairs`).
+   For a measure without bounds, `tasks.measured_pairs.measured_pairs` calls its function for all pairs; what it gets
+   may be features, which `stages.prepare.prepare_blocks` had computed once an image.
 3. `kernels.exact_pairs.listed_pairs` compares the thumbnails of a pair that is left, in integers.
 4. A similar pair is committed with its tile (`storage.pairs.PairWriter.commit`).
 5. `results.values.FoundPairs` reads the pairs of all tiles, `results.components.Components` joins what is

@@ -1,6 +1,9 @@
 """Pairs of a tile that are similar by a measure without bounds: its function compares all of them."""
 
+import math
 from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +19,10 @@ from .tile_side import StoredTileSide
 
 __all__ = ["measured_pairs"]
 
-# Bytes of the images or features of columns that are held while all rows of a tile are compared with them.
+# Bytes of the images or features that are held of either side of a tile.
 _HELD = 64_000_000
+# Gives what the measure gets of some of the images that are held, by their places on the side.
+_Take = Callable[[NDArray[np.int64]], Forms]
 
 
 def measured_pairs(
@@ -31,8 +36,8 @@ def measured_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """Find the similar pairs of a tile; images without a partner in a sub-block are left out.
 
-    Memory: images, or features over all transforms, of a sub-block of rows, and of the sub-blocks of columns that take
-    64 MB together, one at least; a matrix of values for each transform of either image.
+    Memory: images, or features over all transforms, of as many sub-blocks of either side as take 64 MB, one at least; a
+    matrix of values for each transform of either image.
 
     Parameters
     ----------
@@ -53,49 +58,56 @@ def measured_pairs(
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
     load, row_bytes = _loader(store, measure, transforms)
     triangular = columns is rows
-    for strip in _strips(columns.cuts, row_bytes):
-        held: dict[int, Forms] = {}
-        for top, i in enumerate(rows.cuts):
-            a: Forms | None = None
-            for j in strip[max(0, top - strip.start) :] if triangular else strip:
-                other = columns.cuts[j]
-                x, y, wanted = _partners(i, other, allowed)
-                if not len(x):
-                    continue
-                if triangular and j == top:
-                    wanted &= x[:, None] < y[None, :]
-                counts.pairs += int(np.count_nonzero(wanted))
-                a = load(rows, i) if a is None else a
-                if j not in held:
-                    held[j] = load(columns, other)
-                forms = _taken(a, x, i), _taken(held[j], y, other)
-                first, second, values, masks = similar_by_measure(
-                    measure, *forms, transforms, settings.similarity_threshold, wanted
-                )
-                # −0.0 and 0.0 are one value, and have one pattern of bits after this
-                bits = (values + 0.0).view(np.int64)
-                yield np.stack([rows.images[x[first]], columns.images[y[second]], bits, masks], axis=1)
+    for row_strip, column_strip in product(_strips(rows.cuts, row_bytes), _strips(columns.cuts, row_bytes)):
+        held: list[_Take] = []
+        for i, j in product(row_strip, column_strip):
+            if triangular and j < i:
+                continue
+            x, y, wanted = _partners(rows.cuts[i], columns.cuts[j], allowed)
+            if not len(x):
+                continue
+            if triangular and j == i:
+                wanted &= x[:, None] < y[None, :]
+            counts.pairs += int(np.count_nonzero(wanted))
+            held = held or [load(rows, row_strip), load(columns, column_strip)]
+            first, second, values, masks = similar_by_measure(
+                measure, held[0](x), held[1](y), transforms, settings.similarity_threshold, wanted
+            )
+            # −0.0 and 0.0 are one value, and have one pattern of bits after this
+            bits = (values + 0.0).view(np.int64)
+            yield np.stack([rows.images[x[first]], columns.images[y[second]], bits, masks], axis=1)
 
 
 def _loader(
     store: Store, measure: Measure, transforms: tuple[int, ...]
-) -> tuple[Callable[[StoredTileSide, range], Forms], int]:
-    """Give a function that loads some images as the measure gets them, and the bytes that it loads for each."""
-    if not measure.features:
-        height, width, channels = store.thumbnail_settings.shape
-        return lambda side, places: forms_of(measure, side.thumbnails(np.array(places))), height * width * channels
-    kinds = {t: store.arrays.feature_kind(measure.features, t) for t in transforms}
+) -> tuple[Callable[[StoredTileSide, range], _Take], int]:
+    """Give a function that reads some sub-blocks of a side, and the bytes that it holds for each image."""
+    kinds = {t: store.arrays.feature_kind(measure.features, t) for t in transforms if measure.features}
 
-    def load(side: StoredTileSide, places: range) -> Forms:
+    def load(side: StoredTileSide, sub_blocks: range) -> _Take:
+        start, stop = side.cuts[sub_blocks.start].start, side.cuts[sub_blocks.stop - 1].stop
+        places = np.arange(start, stop)
+        if not measure.features:
+            images = side.thumbnails(places)
+            return lambda some: forms_of(measure, images[some - start])
         features = {}
         for transform, kind in kinds.items():
             if kind is None:
                 raise FastDiffError(f"the features for {measure.shown} were removed meanwhile; run it again")
-            features[transform] = side.features(measure.features, transform, kind, np.array(places))
-            features[transform].flags.writeable = False
-        return features.__getitem__
+            features[transform] = side.features(measure.features, transform, kind, places)
+        return lambda some: lambda transform: _read_only_rows(features[transform], some - start)
 
+    if not measure.features:
+        return load, math.prod(store.thumbnail_settings.shape)
     return load, sum(kind.bytes for kind in kinds.values() if kind is not None)
+
+
+def _read_only_rows(values: NDArray[Any], places: NDArray[np.int64]) -> NDArray[Any]:
+    """Take some rows, as a view if they follow each other."""
+    is_run = len(places) and places[-1] - places[0] == len(places) - 1
+    rows = values[places[0] : places[-1] + 1] if is_run else values[places]
+    rows.flags.writeable = False
+    return rows
 
 
 def _strips(cuts: list[range], row_bytes: int) -> list[range]:
@@ -115,16 +127,3 @@ def _partners(
     wanted = allowed.wanted(x[:, None], y[None, :])
     some, others = wanted.any(axis=1), wanted.any(axis=0)
     return x[some], y[others], wanted[some][:, others]
-
-
-def _taken(forms: Forms, places: NDArray[np.int64], all_places: range) -> Forms:
-    """Forms of some of the images of a sub-block."""
-    if len(places) == len(all_places):
-        return forms
-
-    def some(transform: int) -> NDArray[np.generic]:
-        taken = forms(transform)[places - all_places.start]
-        taken.flags.writeable = False
-        return taken
-
-    return some
