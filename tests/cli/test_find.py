@@ -229,13 +229,32 @@ def found(run, tmp_path, *options) -> dict:
     return json_of(out)
 
 
-@pytest.mark.parametrize(("measure", "threshold"), [("ssim", 0.3), ("hamming", 6)])
+@pytest.mark.parametrize(("measure", "threshold"), [("ssim", 0.3), ("hamming", 6), ("phash-16", 24)])
 def test_compare(run, tmp_path, simulated, measure, threshold):
-    pytest.importorskip({"ssim": "skimage", "hamming": "imagehash"}[measure])
+    pytest.importorskip("skimage" if measure == "ssim" else "imagehash")
     result = found(run, tmp_path, "--compare", measure, "--threshold", threshold)
     assert result["settings"]["measure"] == measure
     assert list(result["pairs"][0]) == ["a", "b", "value", "rotation", "verdict"]
     assert len(result["pairs"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("measure", "threshold"),
+    [("hamming", 6), ("dhash", 6), ("phash", 10), ("ahash", 2), ("whash", 2), ("phash-16", 40), ("dhash-32", 96)],
+)
+def test_each_hash_has_a_threshold_of_its_own(run, tmp_path, simulated, measure, threshold):
+    pytest.importorskip("imagehash")
+    result = found(run, tmp_path, "--compare", measure)
+    assert result["settings"].items() >= {"measure": measure, "similarity_threshold": threshold}.items()
+    assert len(result["pairs"]) >= 5
+
+
+def test_an_unknown_hash_is_named_with_those_that_there_are(run, tmp_path, simulated):
+    code, _, err = run("find", tmp_path / "photos", "--compare", "phash-9")
+    assert code == 2
+    assert "phash-9" in err
+    assert "phash-16" in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_performance_report(run, tmp_path, simulated):

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -253,6 +254,21 @@ def test_what_a_failed_run_prepared_stays(folder, client, pixels):
         assert rows_of(found) == expected(pixels, False, False)
 
 
+def test_what_was_not_recorded_before_a_kill_does_not_count(folder, client, pixels):
+    note = folder / "note"
+    with opened(folder, client) as db:
+        db.find_pairs(INFINITE, compare=compare_corners, prepare=noted(note), rotations=False)
+        assert images_prepared(note) == 11
+        (features,) = (folder / "store" / "arrays.zarr" / "features").glob("*-*")
+        (features / "0" / "zarr.json").unlink()
+        (features / "0" / "c.0.0.0").write_bytes(b"of another time")
+        found = db.find_pairs(
+            INFINITE, compare=lambda a, b: compare_corners(a, b), prepare=noted(note), rotations=False
+        )
+        assert images_prepared(note) == 11
+        assert rows_of(found) == expected(pixels, False, False)
+
+
 def test_a_changed_function_never_gets_old_features(folder, client):
     note = folder / "note"
     with opened(folder, client) as db:
@@ -406,3 +422,47 @@ def test_a_tile_holds_a_strip_of_features(folder, client, rng, monkeypatch):
             tracemalloc.stop()
     assert again[again.value <= 600.0].reset_index(drop=True).equals(first)
     assert 16e6 < peak < 16e6 + 8e6
+
+
+# -- hashes ----------------------------------------------------------------------------------------------------------
+
+
+def test_hashes_are_made_once_an_image(folder, client, monkeypatch):
+    imagehash = pytest.importorskip("imagehash")
+    made: list[int] = []
+    dhash = imagehash.dhash
+    monkeypatch.setattr(imagehash, "dhash", lambda image, side: made.append(side) or dhash(image, side))
+    with opened(folder, client) as db:
+        first = db.find_pairs(compare="hamming")
+        assert made == [8] * 44
+        assert db.find_pairs(20, compare="dhash").query("value <= 6").value.tolist() == first.value.tolist()
+        assert len(made) == 44
+        db.find_pairs(compare="dhash-16", rotations=False)
+        assert made[44:] == [16] * 11
+
+
+@pytest.mark.parametrize("block_size", [1, 5, 64])
+@pytest.mark.parametrize("measure", ["hamming", "phash", "whash", "ahash-16"])
+def test_hashes_are_equal_for_every_cut(folder, client, measure, block_size):
+    pytest.importorskip("imagehash")
+    with opened(folder, client, "first", block_size=11) as db:
+        wanted = db.find_pairs(INFINITE, compare=measure, mirror=True)
+    with opened(folder, client, block_size=block_size) as db:
+        found = db.find_pairs(INFINITE, compare=measure, mirror=True, sub_block=3, tile_side=2, cpu_proc=1)
+    assert found.equals(wanted)
+    assert (found.value == found.value.astype(int)).all()
+
+
+@pytest.mark.parametrize("measure", ["hamming", "phash", "ahash", "whash", "phash-16"])
+def test_photos_have_no_wrong_pair_at_the_usual_threshold(photos, tmp_path, client, measure):
+    pytest.importorskip("imagehash")
+    truth = json.loads((photos / "truth.json").read_text())
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        found = db.find_pairs(compare=measure)
+    pairs = {frozenset((a, b)) for a, b in zip(found.a, found.b, strict=True)}
+    wanted = {frozenset(str(photos / one[name]) for name in ("original", "variant")) for one in truth}
+    assert len(wanted - pairs) <= 1
+    originals = {str(photos / one["variant"]): str(photos / one["original"]) for one in truth}
+    assert all(len({originals.get(path, path) for path in pair}) == 1 for pair in pairs)

@@ -74,3 +74,14 @@ def test_its_settings(tmp_path, run):  # noqa: F811
     assert [line for line in again if not line.startswith("verify")] == (
         FOLDER / "photos.toml"
     ).read_text().splitlines()
+
+
+def test_its_pictures_get_features_without_being_read(tmp_path):
+    with fd.FastDifPy.from_store(FOLDER / "store", verbose=False, threads=1, dashboard_address="127.0.0.1:0") as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        found = db.find_pairs(0.0, compare=lambda a, b: a[:, None] - b[None], prepare=lambda images: images[:, 0, 0, 0])
+        assert db.result().stats["images_read"] == 0
+        assert len(found)
+        (features,) = (FOLDER / "store" / "arrays.zarr" / "features").glob("*-*")
+        assert sorted(path.name for path in features.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
