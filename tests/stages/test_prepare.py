@@ -359,6 +359,42 @@ def test_features_that_were_removed_are_named(folder, client):
         assert unprepared_blocks(Store(db.store_url), measure.features, (0, 1, 2, 3)) == {1: (2,)}
 
 
+DAMAGES: dict[str, tuple[Callable, str]] = {
+    "another type": (lambda values: values.update(data_type="string"), "its data type is 'string'"),
+    "another shape": (lambda values: values["shape"].append(5), "its shape is no list of lengths"),
+    "huge rows": (
+        lambda values: (
+            values["shape"].__setitem__(1, 1 << 30),
+            values["chunk_grid"]["configuration"]["chunk_shape"].__setitem__(1, 1 << 30),
+            values["codecs"][0]["configuration"]["chunk_shape"].__setitem__(1, 1 << 30),
+        ),
+        "its rows have",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_features_of_a_store_are_checked_before_they_are_used(folder, client, case):
+    damage, message = DAMAGES[case]
+    with opened(folder, client) as db:
+        db.find_pairs(1.0, compare=compare_corners, prepare=noted(folder / "note"), rotations=False)
+        (features,) = (folder / "store" / "arrays.zarr" / "features").glob("*-*")
+        values = json.loads((features / "0" / "zarr.json").read_text())
+        damage(values)
+        (features / "0" / "zarr.json").write_text(json.dumps(values))
+        with pytest.raises(FastDiffError, match=message):
+            db.find_pairs(2.0, compare=compare_corners, prepare=noted(folder / "note"), rotations=False)
+
+
+def test_damaged_features_are_named(folder, client):
+    with opened(folder, client) as db:
+        db.find_pairs(1.0, compare=compare_corners, prepare=noted(folder / "note"), rotations=False)
+        (chunk,) = (folder / "store" / "arrays.zarr" / "features").glob("*/0/c.1.*")
+        chunk.write_bytes(b"short")
+        with pytest.raises(FastDiffError, match=r"features/.* of block 1"):
+            db.find_pairs(2.0, compare=compare_corners, prepare=noted(folder / "note"), rotations=False)
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
