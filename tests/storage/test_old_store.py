@@ -55,8 +55,9 @@ def test_the_same_json_and_nothing_computed(tmp_path, run, name):  # noqa: F811
 
 def test_what_a_store_alone_tells(tmp_path, run):  # noqa: F811
     status = (
-        FOLDER / "status.txt"
-    ).read_text() + "Verify:     not begun\nDecisions:  1 pair decided to be no duplicates\n"
+        (FOLDER / "status.txt").read_text()
+        + "Verify:     not begun\nEdited:     not looked for\nDecisions:  1 pair decided to be no duplicates\n"
+    )
     assert run("status", FOLDER / "store")[1] == status
     options = ("--threshold", "50", "--comparison", "mse-100.0-rotations")
     assert run("export", FOLDER / "store", tmp_path / "pairs.csv", *options)[0] == 0
@@ -71,7 +72,7 @@ def test_its_settings(tmp_path, run):  # noqa: F811
         assert db.config.similarity_threshold == 900.0
     assert run("find", "--config", FOLDER / "photos.toml", "--save-config", tmp_path / "again.toml")[0] == 0
     again = (tmp_path / "again.toml").read_text().splitlines()
-    assert [line for line in again if not line.startswith("verify")] == (
+    assert [line for line in again if not line.startswith(("verify", "edited"))] == (
         FOLDER / "photos.toml"
     ).read_text().splitlines()
 
