@@ -54,10 +54,8 @@ def test_the_same_json_and_nothing_computed(tmp_path, run, name):  # noqa: F811
 
 
 def test_what_a_store_alone_tells(tmp_path, run):  # noqa: F811
-    status = (
-        (FOLDER / "status.txt").read_text()
-        + "Verify:     not begun\nEdited:     not looked for\nDecisions:  1 pair decided to be no duplicates\n"
-    )
+    new = "Verify:     not begun\nEdited:     not looked for\nDecisions:  1 pair decided to be no duplicates\n"
+    status = (FOLDER / "status.txt").read_text() + new
     assert run("status", FOLDER / "store")[1] == status
     options = ("--threshold", "50", "--comparison", "mse-100.0-rotations")
     assert run("export", FOLDER / "store", tmp_path / "pairs.csv", *options)[0] == 0
