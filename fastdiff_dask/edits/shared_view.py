@@ -9,6 +9,7 @@ from scipy import ndimage
 __all__ = ["SharedView", "bring_together", "grain", "luma", "map_levels", "pixel_matrix", "shared_box"]
 
 EDGE = 2.0  # pixels of the raster at the edges of a picture: the border beyond is mixed in there
+FEWEST_PIXELS = 256  # shared ones; an edited copy has three times as many
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -79,6 +80,8 @@ def bring_together(
         for line, length in zip(shares, size[:2], strict=True):
             place, rim = line[0] * y + line[1] * x + line[2], EDGE * step * (scale if shares is other else 1) / length
             inside &= (place >= rim) & (place <= 1 - rim)
+    if np.count_nonzero(inside) < FEWEST_PIXELS:
+        return None
     sampled_a = _sampled(a, other, (rows, columns), scale * step)
     return SharedView(sampled_a, _sampled(b, own, (rows, columns), step), inside, box)
 

@@ -120,4 +120,6 @@ def shown_edited(pairs: pd.DataFrame, paths: NDArray[np.object_], numbers: NDArr
     frame.insert(0, "original", pd.Series(paths[originals], pairs.index, dtype=object))
     frame.insert(1, "copy", pd.Series(paths[copies], pairs.index, dtype=object))
     frame = frame.assign(original_image=numbers[originals], copy_image=numbers[copies])
-    return frame.sort_values(["original", "copy"], ignore_index=True)
+    # pandas cannot sort names that are no UTF-8
+    order = sorted(range(len(frame)), key=list(zip(frame["original"], frame["copy"], strict=True)).__getitem__)
+    return frame.iloc[order].reset_index(drop=True)

@@ -533,3 +533,17 @@ def test_edited_copies(run, tmp_path):
             path.unlink()
     code, out, _ = run("find", folder, "--edited")
     assert (code, "No edited copies were found." in out) == (0, True)
+
+
+def test_edited_copies_of_names_that_are_no_text(run, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    picture = Image.fromarray(a_photo(1))
+    for name, copy in ((b"\xff.png", picture), (b"\xfe\n.png", make_edited_copy(picture, "crop 10"))):
+        copy.save(folder / os.fsdecode(name))
+    code, out, _ = run("find", folder, "--json", tmp_path / "edited.json", "--edited")
+    assert (code, "1 pair of edited copies" in out) == (0, True)
+    (row,) = json_of(tmp_path / "edited.json")["edited"]
+    assert (row["original"], row["copy"]) == tuple(
+        os.fsdecode(os.fsencode(folder) + b"/" + name) for name in (b"\xff.png", b"\xfe\n.png")
+    )

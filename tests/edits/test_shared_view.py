@@ -37,3 +37,9 @@ def test_levels_beyond_the_means_of_the_ends_are_told_apart():
     levels = np.linspace(0, 255, 6400, dtype=np.float32).reshape(80, 80)
     mapped = map_levels(levels, levels, np.ones((80, 80), bool))
     assert np.abs(mapped - levels).max() < 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_next_to_nothing_is_shared_with_a_line_of_pixels():
+    line, square = np.zeros((500, 1), np.float32), np.zeros((96, 96), np.float32)
+    assert bring_together(line, square, UNCHANGED, 384) is None
