@@ -272,7 +272,7 @@ def _rows(some: Contents, views: tuple[View, ...], channel: int) -> _Rows:
 
 
 def _comparisons(some: Contents, columns: Columns) -> Iterator[_Comparison]:
-    straight, turned = [Transform.IDENTITY, Transform.MIRROR], [turn for turn in Transform if turn % 4]
+    straight, turned = [Transform.IDENTITY, Transform.MIRROR], [turn for turn in Transform if turn.turns]
     whole = _rows(some, VIEWS[:1], 0)
     framed = np.flatnonzero((some.boxes != FULL_BOX).any(axis=1))
     bordered = _Rows(view_values(some.bordered[framed]), framed, np.full(len(framed), _BORDERED))
