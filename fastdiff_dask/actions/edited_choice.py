@@ -19,10 +19,11 @@ from .choice import Choice, Chosen, Skipped
 
 __all__ = ["EditedChoice", "choose_edited"]
 
+_CAPTION = "caption or sticker"
 # Words for what cannot be taken back: the picture that has them is the copy.
 _LASTING = (
     *("cropped", "white border", "black border", "border", "white bars", "black bars", "bars", "on a screen"),
-    *("grey", "sepia", "blurred", "noise", "watermark", "caption or sticker"),
+    *("grey", "sepia", "blurred", "noise", "watermark", _CAPTION),
 )
 # Pixels of a copy, of the part that both show, that are more than those of the original: alignments are that exact.
 _MORE = 1.1
@@ -50,12 +51,15 @@ class _Copy(NamedTuple):
         Share of the original that the whole copy takes; NaN if that is not known.
     why
         What was done to the copy, with the confidence.
+    has_caption
+        True if the copy has a caption or sticker. The other one may have another.
     """
 
     copy: int
     original: int
     share: float
     why: str
+    has_caption: bool
 
 
 def choose_edited(
@@ -71,6 +75,7 @@ def choose_edited(
     - The copy goes, never the original. A picture that shows a part goes for the fuller one, and never the other way
       round; if each of the two shows or has something that the other one lacks, both stay.
     - Where the pixels do not tell which is the copy (brighter, mirrored), the rules for images to keep decide.
+    - A copy with a caption stays, as its text is nowhere else; and one of which no word says what was done to it.
     - A copy with more pixels of the same part than the original stays, unless "more pixels" may be given up.
     - The original stays in the whole plan; if it goes for an image of the same picture, this one stays for both.
     - An image that is kept for another one stays. All other reasons to stay hold as for similar images.
@@ -120,7 +125,8 @@ def _directed(pairs: pd.DataFrame, candidates: Candidates, shares: pd.Series) ->
     """Name copy and original of each pair of which one may go."""
     for pair, share in zip(pairs.itertuples(), shares.tolist(), strict=True):
         copy, original = (pair.a, pair.b) if pair.copy_of_other == "a" else (pair.b, pair.a)
-        if pair.part not in ("", pair.copy_of_other):
+        # without a word for what was done, as for two captions that differ in a digit, only verify decides
+        if pair.part not in ("", pair.copy_of_other) or not (pair.words or pair.part):
             continue
         words = pair.words.split(", ")
         told = pair.part or any(word.startswith(_LASTING) for word in words)
@@ -130,7 +136,7 @@ def _directed(pairs: pd.DataFrame, candidates: Candidates, shares: pd.Series) ->
             words = [word if pair.mirrored and "°" in word else _OPPOSITE.get(word, word) for word in words]
         what = f": {', '.join(words)}" if pair.words else ""
         why = f"edited copy{what} (confidence {pair.confidence:.2f})"
-        yield _Copy(copy, original, share if copy == pair.b else 1 / share, why)
+        yield _Copy(copy, original, share if copy == pair.b else 1 / share, why, _CAPTION in words)
 
 
 def _originals_first(copies: dict[int, list[_Copy]], ranks: dict[int, int]) -> Iterable[int]:
@@ -197,6 +203,8 @@ class _Chooser:
         if not pair.share * candidates.pixels[original] * _MORE >= candidates.pixels[row]:
             lacks |= {MORE_PIXELS} - self._give_up
         path = printable(candidates.rows[original].path)
+        if pair.has_caption:
+            return f"it has a {_CAPTION}, which {path} lacks"
         if RAW in lacks:
             return "it is a raw file, which nothing replaces"
         if lacks:

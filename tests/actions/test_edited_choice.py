@@ -274,3 +274,17 @@ def test_the_table_of_a_plan_is_json(tmp_path, client):
         frame = db.plan(include_edited=True).to_frame()
         assert frame.why.str.startswith("edited copy: cropped to").all()
         json.dumps(frame.to_dict("records"))
+
+
+def test_a_caption_stays(tmp_path, client):
+    """Its text is nowhere else, and the other picture may have another one."""
+    picture = a_photo(5)
+    save(tmp_path, "a.jpg", picture, age=10, quality=95)
+    captioned = np.asarray(make_edited_copy(Image.fromarray(picture), "caption", 1))
+    save(tmp_path, "b.jpg", captioned, quality=90)
+    with found(tmp_path, client, "photos") as db:
+        (row,) = db.result().edited.itertuples()
+        assert "caption or sticker" in row.words
+        plan = db.plan(include_edited=True)
+    assert not kept_for(plan)
+    assert "it has a caption or sticker" in reasons(plan)["b.jpg"]
