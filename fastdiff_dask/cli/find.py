@@ -170,7 +170,7 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
     from ..outputs.json_file import write_json
     from ..outputs.terminal import describe_ignored, print_result
 
-    settings = project.settings
+    settings, left_out = project.settings, 0
     with project, project.writing():
         _say(quiet, f"Store: {project.saved_url}")
         counts = project.index()
@@ -186,14 +186,19 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
         if settings.verify:
             project.verify()
         if settings.edited:
-            project.find_edited()
+            left_out = project.find_edited()["left out"]
         result = project.result()
         seconds = sum(project.seconds.values())
     if json_path is not None:
         write_json(result, json_path)
     if not quiet:
         print_result(result, seconds, remedy="; --json FILE writes all of them", to_stderr=json_path == "-")
-        if settings.edited and result.edited.empty:
+        if left_out:
+            click.echo(
+                f"{left_out} pairs that may be edited copies were not looked at, by --verify-limit; run again for more.",
+                err=json_path == "-",
+            )
+        elif settings.edited and result.edited.empty:
             click.echo("No edited copies were found.", err=json_path == "-")
 
 

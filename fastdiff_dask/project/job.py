@@ -560,7 +560,8 @@ class Job:
 
         Returns
         -------
-        How many there were of each step, see `stages.edited`.
+        How many there were of each step, see `stages.edited`; and "left out", the pairs that the limit left for the
+        next call.
 
         Raises
         ------
@@ -583,6 +584,7 @@ class Job:
                 store, self.client, size, settings.reading, settings.sl_cpu_proc, settings.verify_limit
             ):
                 done[step.name] = done.get(step.name, 0) + step.total
+                done["left out"] = step.left_out
                 if step.total:
                     with self._bar(step.name, step.total, step.unit) as advance:
                         for some in step.run():

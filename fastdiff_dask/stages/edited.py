@@ -36,12 +36,13 @@ _ALIGNED_AT_ONCE, _SEEN_AT_ONCE = 4096, 64
 
 
 class EditedStage(NamedTuple):
-    """One of the steps: its name, its unit, how many there are of it, and how to do them."""
+    """One of the steps: its name, its unit, how many there are, how to do them, and how many a limit leaves out."""
 
     name: str
     unit: str
     total: int
     run: Callable[[], Iterator[int]]
+    left_out: int = 0
 
 
 def edited_stages(
@@ -92,7 +93,8 @@ def edited_stages(
         looks = files.read_looks()
         chosen = chosen_pairs(fitting, images_by_number, looks[looks.edited], round_)
         asked |= np.isin(_keys(fitting, len(images_by_number)), _keys(looks, len(images_by_number)))
-        new = fitting.iloc[chosen[~asked[chosen]]].reset_index(names="place").nlargest(pairs, "score")
+        wanted = fitting.iloc[chosen[~asked[chosen]]]
+        new = wanted.reset_index(names="place").nlargest(pairs, "score")
         asked[new.place] = True
         seen, pairs = new.sort_values("place").drop(columns="place"), pairs - len(new)
         parts_seen = [seen.iloc[start : start + _SEEN_AT_ONCE] for start in range(0, len(seen), _SEEN_AT_ONCE)]
@@ -101,6 +103,7 @@ def edited_stages(
             "pairs",
             len(seen),
             lambda parts=parts_seen: tasks.run("edited", look_at_edited_pairs, parts, size, limits),  # type: ignore[misc]
+            len(wanted) - len(new),
         )
     _choose(files, fitting, chosen, len(images_by_number))
 

@@ -547,3 +547,17 @@ def test_edited_copies_of_names_that_are_no_text(run, tmp_path):
     assert (row["original"], row["copy"]) == tuple(
         os.fsdecode(os.fsencode(folder) + b"/" + name) for name in (b"\xff.png", b"\xfe\n.png")
     )
+
+
+def test_a_limit_on_edited_copies_is_told(run, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    picture = Image.fromarray(a_photo(1))
+    picture.save(folder / "a.jpg", quality=92)
+    make_edited_copy(picture, "grey", 1).save(folder / "b.jpg", quality=90)
+    _, out, _ = run("find", folder, "--edited", "--verify-limit", 0)
+    assert "1 pairs that may be edited copies were not looked at" in out
+    assert "No edited copies" not in out
+    _, out, _ = run("find", folder, "--edited")
+    assert "1 pair of edited copies" in out
+    assert "not looked at, by" not in out
