@@ -195,7 +195,7 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
         print_result(result, seconds, remedy="; --json FILE writes all of them", to_stderr=json_path == "-")
         if left_out:
             click.echo(
-                f"{left_out} pairs that may be edited copies were not looked at, by --verify-limit; run again for more.",
+                f"{left_out} pairs that may be edited copies were not looked at (--verify-limit); run again for more.",
                 err=json_path == "-",
             )
         elif settings.edited and result.edited.empty:

@@ -560,4 +560,4 @@ def test_a_limit_on_edited_copies_is_told(run, tmp_path):
     assert "No edited copies" not in out
     _, out, _ = run("find", folder, "--edited")
     assert "1 pair of edited copies" in out
-    assert "not looked at, by" not in out
+    assert "(--verify-limit)" not in out
