@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ..config import EDITED_COPY, SAME_FILE, SAME_PICTURE, SAME_PIXELS, VERDICT_NAMES
-from ..edits.candidates import CONTENT_BYTES
 from ..results.edited_pairs import copies_among
 from ..results.result import Result
 from ..storage.edited import EditedFiles
@@ -114,7 +113,7 @@ def choose_edited(
 
 def _shares(store: Store, result: Result, pairs: pd.DataFrame) -> pd.Series:
     """Share of a that the whole of b takes, for each pair."""
-    aligned = EditedFiles(store, CONTENT_BYTES).read_aligned().set_index(["a", "b"])
+    aligned = EditedFiles(store).read_aligned().set_index(["a", "b"])
     numbers = result.images["image"].to_numpy(np.int64)
     ends = [numbers[pairs[side].to_numpy(np.int64)] for side in ("a", "b")]
     found = aligned.reindex(pd.MultiIndex.from_arrays(ends, names=["a", "b"]))

@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from ..kernels.kd_order import kd_order
 from ..kernels.transforms import Transform
-from .borders import CONTENT, FULL_BOX, contents, flat_shares
+from .borders import CONTENT, FULL_BOX
+from .contents import Contents
 from .view_values import FIRST_VALUES, NORM, PARTS, WHOLES, Least, ViewValues, view_values
 from .views import CUTS, VIEW_SIDE, VIEWS, View, view_images
 
 __all__ = [
-    "CONTENT_BYTES",
     "MOST_FLAT",
     "NEAREST",
     "Candidates",
     "Columns",
-    "Contents",
     "channel_boxes",
     "find_candidates",
     "nearest",
@@ -33,9 +32,6 @@ NEAREST = 32
 # Images with more flat ground, in 255ths, take no part. These are pages, forms, screens and drawings: different ones
 # are much alike in so few pixels, and all of them would be candidates. Of 150 photos, none has more than 140.
 MOST_FLAT = 153
-# Bytes of the contents of an image, and where the parts of these end.
-CONTENT_BYTES = CONTENT**2 + 4 + VIEW_SIDE**2 + 1
-_PACKED = (CONTENT**2, CONTENT**2 + 4, CONTENT_BYTES - 1)
 # Views of a group, and columns of a matrix product.
 _GROUP = 512
 # Images whose views are cut at once.
@@ -46,58 +42,6 @@ _WAITING = 1 << 20
 # borders, and each cut with its like.
 _BORDERED, _FIRST_CUT = len(VIEWS), len(VIEWS) + 1
 _MIRRORED_CUT = (0, 1, 3, 2)
-
-
-class Contents(NamedTuple):
-    """The contents of some images.
-
-    Attributes
-    ----------
-    images
-        (n,) int64: numbers of the images.
-    contents
-        (n, 64, 64) uint8, see `borders.contents`.
-    boxes
-        (n, 4) uint8.
-    bordered
-        (n, 16, 16) uint8: the images with their borders, as a view.
-    flat
-        (n,) uint8, see `borders.flat_shares`.
-    """
-
-    images: NDArray[np.int64]
-    contents: NDArray[np.uint8]
-    boxes: NDArray[np.uint8]
-    bordered: NDArray[np.uint8]
-    flat: NDArray[np.uint8]
-
-    @classmethod
-    def of_thumbnails(cls, images: NDArray[np.int64], thumbnails: NDArray[np.uint8]) -> "Contents":
-        """Find the contents of images by their thumbnails, (n, h, w, c) uint8."""
-        found, boxes, whole = contents(thumbnails)
-        return cls(images, found, boxes, view_images(whole, VIEWS[:1])[:, 0], flat_shares(found))
-
-    @classmethod
-    def unpacked(cls, images: NDArray[np.int64], rows: NDArray[np.uint8]) -> "Contents":
-        """Give the contents that `packed` made a row of bytes of each."""
-        found, boxes, bordered, flat = np.split(rows, _PACKED, axis=1)
-        return cls(
-            images,
-            found.reshape(-1, CONTENT, CONTENT),
-            boxes,
-            bordered.reshape(-1, VIEW_SIDE, VIEW_SIDE),
-            flat[:, 0],
-        )
-
-    def packed(self) -> NDArray[np.uint8]:
-        """Make a row of bytes of each: (n, `CONTENT_BYTES`) uint8."""
-        number = len(self.images)
-        content, bordered = self.contents.reshape(number, CONTENT**2), self.bordered.reshape(number, VIEW_SIDE**2)
-        return np.concatenate([content, self.boxes, bordered, self.flat[:, None]], axis=1)
-
-    def at(self, places: NDArray[np.int64]) -> "Contents":
-        """Give some of them."""
-        return Contents._make(values[places] for values in self)
 
 
 class Candidates(NamedTuple):

@@ -50,20 +50,22 @@ def edited_section(store: Store, result: Result, limit: int) -> dict[str, Any]:
     edited = edited[edited.via == ""].sort_values(["confidence", "original"], ascending=[False, True], kind="stable")
     images = result.images.drop_duplicates("image").set_index("image")
     shown = edited.head(min(limit, EDITED_LIMIT))
-    return {"pairs": [_pair(store, images, row) for row in shown.itertuples()], "all": len(edited)}
+    numbers = np.unique(shown[["original_image", "copy_image"]].to_numpy(np.int64))
+    thumbnails = map(encoded_thumbnail, store.arrays.thumbnail_rows(numbers))
+    encoded = dict(zip(numbers.tolist(), thumbnails, strict=True))
+    return {"pairs": [_pair(encoded, images, row) for row in shown.itertuples()], "all": len(edited)}
 
 
-def _pair(store: Store, images: pd.DataFrame, row: Any) -> dict[str, Any]:
+def _pair(encoded: dict[int, str], images: pd.DataFrame, row: Any) -> dict[str, Any]:
     numbers = [row.original_image, row.copy_image]
-    thumbnails = [store.arrays.thumbnail_rows(np.array([number], np.int64))[0] for number in numbers]
     sizes = [(int(images.width[number]), int(images.height[number])) for number in numbers]
     width, height = sizes[0]
     box = {"top": row.top / height, "left": row.left / width}
     box |= {"height": (row.bottom - row.top) / height, "width": (row.right - row.left) / width}
     return {
         "pictures": [
-            {"name": printable(name), "data": encoded_thumbnail(thumbnail), "width": size[0], "height": size[1]}
-            for name, thumbnail, size in zip((row.original, row.copy), thumbnails, sizes, strict=True)
+            {"name": printable(name), "data": encoded[number], "width": size[0], "height": size[1]}
+            for name, number, size in zip((row.original, row.copy), numbers, sizes, strict=True)
         ],
         "words": row.words or "nothing but its quality",
         "sure": f"{row.confidence:.0%}",

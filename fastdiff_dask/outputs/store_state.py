@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES, describe_verdicts
-from ..edits.candidates import CONTENT_BYTES
 from ..results.values import PairValue
 from ..storage.comparisons import Comparison
 from ..storage.edited import EditedFiles
@@ -81,7 +80,7 @@ def store_state(url: str) -> dict[str, Any]:
 
 def _edited(store: Store) -> dict[str, int] | None:
     """Give the figures of the search for edited copies, if there is one."""
-    files, rows = EditedFiles(store, CONTENT_BYTES), np.array(store.rows(), np.int64)
+    files, rows = EditedFiles(store), np.array(store.rows(), np.int64)
     unmade = files.unmade()
     if len(unmade) == store.blocks:
         return None

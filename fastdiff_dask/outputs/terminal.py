@@ -95,8 +95,8 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     console.print(summary)
     if len(result.verdicts.verdicts):
         console.print(f"The pairs by verdict: {describe_verdicts(result.verdict_counts)}")
-    if len(result.edited):
-        _print_edited(console, result.edited, remedy)
+    if len(seen := result.edited[result.edited.via == ""]):
+        _print_edited(console, seen, remedy)
     if result.groups.two_sides:
         copied = result.copied_verdicts
         found = f": {describe_verdicts(copied)}" if copied else ""
@@ -108,8 +108,7 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
 
 
 def _print_edited(console: Console, edited: pd.DataFrame, remedy: str) -> None:
-    """Print the first edited copies that were looked at."""
-    edited = edited[edited.via == ""]
+    """Print the first edited copies of those that were looked at."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("edited copy", "of", "what was done"):
         table.add_column(heading, overflow="fold")

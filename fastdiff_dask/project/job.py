@@ -28,7 +28,6 @@ from ..runtime.memory import check_compare_memory, check_edited_memory, check_me
 from ..runtime.signals import check
 from ..runtime.workers import capacity, check_visible, gpu_workers
 from ..stages.compare import compare_tiles, plan_comparison
-from ..stages.edited import edited_stages
 from ..stages.index import IndexCounts
 from ..stages.prepare import feature_bytes, prepare_blocks, unprepared_blocks
 from ..stages.thumbnails import end_readers, hash_blocks
@@ -571,6 +570,8 @@ class Job:
         self.settings = settings = merge_arguments(
             self.settings, self._defaults, verify_limit=limit, sl_cpu_proc=cpu_proc
         )
+        from ..stages.edited import edited_stages  # and SciPy, which takes as long as a small job
+
         check_whole("size", size, lowest=16)
         if self._origin.stores:  # their pictures need not be there
             raise UsageError("edited copies are looked for in pictures, and two stores have none; use find")

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..edits.candidates import CONTENT_BYTES
 from ..storage.edited import LOOKS, EditedFiles
 from ..storage.store import Store
 from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR
@@ -40,7 +39,7 @@ def read_edited(store: Store) -> pd.DataFrame:
     looked at, else −1. Of pairs that were looked at on earlier days, only those count that would be looked at in a new
     store.
     """
-    files = EditedFiles(store, CONTENT_BYTES)
+    files = EditedFiles(store)
     looks, chosen = files.read_looks(), files.read_chosen()
     looks = looks[looks.edited].assign(via=-1)
     if chosen.empty:

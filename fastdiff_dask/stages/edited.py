@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..config import ReadSettings
 from ..edits.alignment import ALIGNED
-from ..edits.candidates import CONTENT_BYTES, Candidates, nearest
+from ..edits.candidates import Candidates, nearest
 from ..edits.families import best_pairs, pairs_by_third, star_pairs
 from ..runtime.activity import stage
 from ..runtime.memory import EDITED_COLUMNS, EDITED_ROWS
@@ -19,7 +19,7 @@ from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..storage.edited import EditedFiles
 from ..storage.store import Store
-from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR, read_verdicts
+from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR, Verdicts, read_verdicts
 from ..tasks.align_pairs import align_pairs
 from ..tasks.look_at_edited import look_at_edited_pairs
 from ..tasks.make_contents import make_contents
@@ -74,7 +74,7 @@ def edited_stages(
     EditedStage
         A step; the next one is known when all of it is done.
     """
-    files = EditedFiles(store, CONTENT_BYTES)
+    files = EditedFiles(store)
     tasks = _Tasks(store, client, most)
     blocks = files.unmade()
     images = sum(store.rows()[block] for block in blocks)
@@ -84,10 +84,12 @@ def edited_stages(
     rows = np.array(store.rows(), np.int64)
     compared = sum(int(rows[list(some.rows)].sum() * rows[list(some.columns)].sum()) for some in rectangles)
     yield EditedStage("views", "pairs", compared, lambda: tasks.run("views", match_views, rectangles))
-    left = _candidates_left(store, files)
+    images_by_number = _images(store)
+    best = _best(store, files, images_by_number)
+    left = _candidates_left(files, best, len(images_by_number))
     parts = [left[start : start + _ALIGNED_AT_ONCE] for start in range(0, len(left), _ALIGNED_AT_ONCE)]
     yield EditedStage("align", "pairs", len(left), lambda: tasks.run("align", align_pairs, parts))
-    fitting, images_by_number = _fitting(store, files), _images(store)
+    fitting = _fitting(files, best, read_verdicts(store), images_by_number)
     asked = np.zeros(len(fitting), bool)
     for round_ in range(_ROUNDS):
         looks = files.read_looks()
@@ -137,20 +139,20 @@ class _Tasks:
                 yield int(future.result())
 
 
-def _best(store: Store, files: EditedFiles) -> Candidates:
+def _best(store: Store, files: EditedFiles, images: pd.DataFrame) -> Candidates:
     """Give the best candidates of each image, of those that are there."""
     with store.files.reading("the candidates of edited copies"):
         found = Candidates.of_stored(files.read_candidates())
-    there = _current(store)
+    there = images.there.to_numpy(bool)
     return nearest(found.at(np.flatnonzero(there[found.a] & there[found.b])))
 
 
-def _candidates_left(store: Store, files: EditedFiles) -> NDArray[np.int64]:
+def _candidates_left(files: EditedFiles, best: Candidates, size: int) -> NDArray[np.int64]:
     """Candidates that were not aligned yet, (k, 5).
 
     A pair may come twice, with views of either image: sometimes only one of the two can be aligned.
     """
-    best, known, size = _best(store, files), files.read_aligned(), _numbers(store)
+    known = files.read_aligned()
     new = ~np.isin(best.a * size + best.b, (known.a * size + known.b).to_numpy(np.int64))
     return best.at(np.flatnonzero(new)).stored()
 
@@ -228,40 +230,29 @@ def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _images(store: Store) -> pd.DataFrame:
-    """Give what `chosen_pairs` asks of the images."""
-    frame = store.read_images(["image", "width", "height", "mtime_ns", "content_hash"])
-    return frame.set_index("image").reindex(range(_numbers(store)))
+    """Give width, height, mtime_ns and content_hash by the number of each image, and which of them are there."""
+    frame = store.read_images(["image", "width", "height", "mtime_ns", "content_hash", "current", "error"])
+    frame = frame.assign(there=frame.current & frame.error.isna()).drop(columns=["current", "error"])
+    frame = frame.set_index("image").reindex(range(store.blocks * store.thumbnail_settings.block_size))
+    return frame.assign(there=frame.there.eq(True))  # numbers without an image are not there
 
 
-def _fitting(store: Store, files: EditedFiles) -> pd.DataFrame:
+def _fitting(files: EditedFiles, best: Candidates, verdicts: Verdicts, images: pd.DataFrame) -> pd.DataFrame:
     """Aligned candidates that fit, each pair once with its better views.
 
     Pairs that are the same file, or the same picture as the stage "verify" says, are no edited copies.
     """
-    aligned, best, size = files.read_aligned(), _best(store, files), _numbers(store)
+    aligned, size = files.read_aligned(), len(images)
     is_best = np.isin((aligned.a * size + aligned.b).to_numpy(np.int64), best.a * size + best.b)
     aligned = aligned[is_best & (aligned.score >= ALIGNED)]
     aligned = aligned.assign(key=_keys(aligned, size))
     aligned = aligned.sort_values(["key", "score", "a"], ascending=[True, False, True]).drop_duplicates("key")
     a, b = aligned.a.to_numpy(np.int64), aligned.b.to_numpy(np.int64)
-    codes = read_verdicts(store).codes(a, b)
-    contents = _images(store).content_hash.to_numpy(object)
-    kept = np.isin(codes, [NOT_LOOKED_AT, SIMILAR]) & (contents[a] != contents[b])
+    contents = images.content_hash.to_numpy(object)
+    kept = np.isin(verdicts.codes(a, b), [NOT_LOOKED_AT, SIMILAR]) & (contents[a] != contents[b])
     return aligned[kept].drop(columns="key").reset_index(drop=True)
 
 
 def _keys(pairs: pd.DataFrame, size: int) -> NDArray[np.int64]:
     a, b = pairs.a.to_numpy(np.int64), pairs.b.to_numpy(np.int64)
     return np.minimum(a, b) * size + np.maximum(a, b)
-
-
-def _current(store: Store) -> NDArray[np.bool_]:
-    frame = store.read_images(["image", "current", "error"])
-    there = np.zeros(_numbers(store), bool)
-    there[frame.image[frame.current & frame.error.isna()].to_numpy(np.int64)] = True
-    return there
-
-
-def _numbers(store: Store) -> int:
-    """No number of an image is as high."""
-    return store.blocks * store.thumbnail_settings.block_size

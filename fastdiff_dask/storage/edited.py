@@ -81,12 +81,10 @@ class EditedFiles:
     ----------
     store
         The store.
-    row_bytes
-        Bytes of the contents of an image.
     """
 
-    def __init__(self, store: Store, row_bytes: int) -> None:
-        self._store, self._files, self._row_bytes = store, store.files, row_bytes
+    def __init__(self, store: Store) -> None:
+        self._store, self._files = store, store.files
 
     @property
     def _images(self) -> int:
@@ -101,11 +99,11 @@ class EditedFiles:
         return [block for block in range(self._store.blocks) if f"contents-{block}" not in names]
 
     def write_contents(self, block: int, rows: NDArray[np.uint8]) -> None:
-        """Commit the contents of a block, (n, row_bytes) uint8."""
+        """Commit the contents of a block, (n, bytes of an image) uint8."""
         self._files.write(f"{_FOLDER}/contents-{block}", np.ascontiguousarray(rows).data)
 
-    def read_contents(self, images: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Read the contents of some images, ascending: (n, row_bytes) uint8.
+    def read_contents(self, images: NDArray[np.int64], row_bytes: int) -> NDArray[np.uint8]:
+        """Read the contents of some images, ascending, by the bytes of one: (n, row_bytes) uint8.
 
         Raises
         ------
@@ -113,11 +111,11 @@ class EditedFiles:
             If a file is missing or too short.
         """
         size = self._store.thumbnail_settings.block_size
-        parts = [np.zeros((0, self._row_bytes), np.uint8)]
+        parts = [np.zeros((0, row_bytes), np.uint8)]
         for block in np.unique(images // size).tolist():
             rows = images[images // size == block] - block * size
             with self._files.reading(f"contents of block {block}"):
-                parts.append(self._files.read_rows(f"{_FOLDER}/contents-{block}", self._row_bytes, rows))
+                parts.append(self._files.read_rows(f"{_FOLDER}/contents-{block}", row_bytes, rows))
         return np.concatenate(parts)
 
     # -- candidates --------------------------------------------------------------------------------------------------

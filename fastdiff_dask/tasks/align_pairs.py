@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from ..edits.alignment import align
 from ..edits.borders import CONTENT
-from ..edits.candidates import CONTENT_BYTES, Candidates, Contents, channel_boxes
+from ..edits.candidates import Candidates, channel_boxes
+from ..edits.contents import CONTENT_BYTES, Contents
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.faults import retried
@@ -34,11 +35,11 @@ def align_pairs(url: str, candidates: NDArray[np.int64], run: str) -> int:
     Number of candidates.
     """
     store = Store(url, run)
-    files = EditedFiles(store, CONTENT_BYTES)
+    files = EditedFiles(store)
     with recorded(store.files, run, "align", pairs=len(candidates)) as amounts, SINGLE_THREADED_BLAS:
         some = Candidates.of_stored(candidates)
         images, places = np.unique(np.concatenate([some.a, some.b]), return_inverse=True)
-        known = Contents.unpacked(images, files.read_contents(images))
+        known = Contents.unpacked(images, files.read_contents(images, CONTENT_BYTES))
         a, b = known.at(places[: len(some.a)]), known.at(places[len(some.a) :])
         parts = channel_boxes(some, a.boxes, b.boxes)
         found = align(a.contents, b.contents, *parts, some.transform)

@@ -10,7 +10,6 @@ from PIL import Image
 
 from ..config import ReadSettings
 from ..edits.alignment import refine
-from ..edits.candidates import CONTENT_BYTES
 from ..edits.edited_look import EditedLook, look_at_edited
 from ..images.decoder_pool import ImageReader, reader
 from ..runtime.activity import recorded
@@ -57,7 +56,7 @@ def look_at_edited_pairs(url: str, aligned: pd.DataFrame, size: int, limits: Rea
         pictures = _Pictures(decoder, {row.Index: row for row in images.itertuples()}, size, limits)
         found = [_row(pair, look, pictures) for pair, look in _looks(pictures, aligned)]
         if found:
-            EditedFiles(store, CONTENT_BYTES).write_looks(pd.DataFrame(found))
+            EditedFiles(store).write_looks(pd.DataFrame(found))
         amounts.pairs = len(aligned)
     return len(aligned)
 

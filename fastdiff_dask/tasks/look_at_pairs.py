@@ -1,7 +1,6 @@
 """Look at pairs of images once more: both files are decoded to hundreds of pixels and compared block by block."""
 
 import math
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from ..config import ReadSettings
 from ..images.decode import ImageRecord
 from ..images.decoder_pool import ImageReader, reader
-from ..images.decoder_process import ListedFile, Request
 from ..images.frames import LUMA, PIXELS, frame_size
 from ..images.made_from import NOT_KNOWN, Plane, has_plane, which_was_made
 from ..images.second_look import difference, is_drawn, is_same_picture
@@ -20,14 +18,13 @@ from ..kernels.transforms import Transform, apply_transform
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.faults import retried
-from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..storage.verdicts import SAME_PICTURE, SAME_PIXELS, SIMILAR, write_verdicts
-from ..urls import full_path
+from .read_picture import PICTURE_COLUMNS, decode
 
 __all__ = ["look_at_pairs", "looked_at"]
 
-_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash", "camera", "captured", "format")
+_COLUMNS = (*PICTURE_COLUMNS, "camera", "captured", "format")
 # Pictures whose frames are held: both of a pair, upright and sideways, and the next pair often has one of them.
 _HELD = 4
 _HELD_PLANES = 2
@@ -197,12 +194,8 @@ class _Looking:
         self._held[image, shape] = held
         return held
 
-    def _decode(self, image: int, shape: tuple[int, int]) -> tuple[ImageRecord, bytes]:
-        row, limits = self._rows[image], self._limits
-        path = os.fsencode(full_path(row.root, row.path, row.path_bytes))
-        listed = ListedFile(path, row.size, row.mtime_ns, look=shape)
-        (answer,) = self._decoder.read(Request([listed], 0, 0, False, limits.pixel_limit, limits.time_limit))
-        return answer.records[0], bytes(answer.thumbnails)
+    def _decode(self, image: int, look: tuple[int, int]) -> tuple[ImageRecord, bytes]:
+        return decode(self._decoder, self._rows[image], look, self._limits)
 
     def _have_equal_pixels(self, a: int, b: int, transform: Transform) -> bool:
         one, other = self._rows[a], self._rows[b]

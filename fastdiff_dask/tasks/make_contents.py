@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..edits.candidates import CONTENT_BYTES, Contents
+from ..edits.contents import CONTENT_BYTES, Contents
 from ..runtime.activity import recorded
 from ..runtime.faults import retried
 from ..storage.edited import EditedFiles
@@ -30,6 +30,6 @@ def make_contents(url: str, block: int, run: str) -> int:
         for start in range(0, len(images), _AT_ONCE):
             some = images[start : start + _AT_ONCE]
             rows[start : start + _AT_ONCE] = Contents.of_thumbnails(some, store.arrays.thumbnail_rows(some)).packed()
-        EditedFiles(store, CONTENT_BYTES).write_contents(block, rows)
+        EditedFiles(store).write_contents(block, rows)
         amounts.images = len(images)
     return len(images)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edits.candidates import CONTENT_BYTES, Candidates, Columns, Contents, find_candidates, nearest
+from ..edits.candidates import Candidates, Columns, find_candidates, nearest
+from ..edits.contents import CONTENT_BYTES, Contents
 from ..runtime.activity import recorded
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.faults import retried
@@ -25,7 +26,7 @@ def match_views(url: str, rectangle: Rectangle, run: str) -> int:
     Number of pairs.
     """
     store = Store(url, run)
-    files = EditedFiles(store, CONTENT_BYTES)
+    files = EditedFiles(store)
     what = {"rows": rectangle.rows.start, "columns": rectangle.columns.start}
     with recorded(store.files, run, "views", **what) as amounts, SINGLE_THREADED_BLAS:
         rows, columns = (_images(store, blocks) for blocks in rectangle)
@@ -48,4 +49,4 @@ def _parts(images: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _read(files: EditedFiles, images: NDArray[np.int64]) -> Contents:
-    return Contents.unpacked(images, files.read_contents(images))
+    return Contents.unpacked(images, files.read_contents(images, CONTENT_BYTES))

@@ -1,4 +1,4 @@
-"""Decode a picture of a store to hundreds of pixels."""
+"""Decode the pictures of a store."""
 
 import os
 from typing import Any
@@ -7,16 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import ReadSettings
+from ..images.decode import ImageRecord
 from ..images.decoder_pool import ImageReader
 from ..images.decoder_process import ListedFile, Request
 from ..images.frames import frame_size
 from ..storage.schema import FILE_NAME
 from ..urls import full_path
 
-__all__ = ["PICTURE_COLUMNS", "read_picture"]
+__all__ = ["PICTURE_COLUMNS", "decode", "read_picture"]
 
 # Columns of an image that it takes to decode it.
 PICTURE_COLUMNS = (*FILE_NAME, "size", "mtime_ns", "width", "height", "content_hash")
+
+
+def decode(decoder: ImageReader, row: Any, look: tuple[int, int], limits: ReadSettings) -> tuple[ImageRecord, bytes]:
+    """Decode an image as it is indexed; parameters as of `read_picture`, and a look as of `ListedFile`."""
+    path = os.fsencode(full_path(row.root, row.path, row.path_bytes))
+    listed = ListedFile(path, row.size, row.mtime_ns, look=look)
+    (answer,) = decoder.read(Request([listed], 0, 0, False, limits.pixel_limit, limits.time_limit))
+    return answer.records[0], bytes(answer.thumbnails)
 
 
 def read_picture(decoder: ImageReader, row: Any, side: int, limits: ReadSettings) -> NDArray[np.uint8] | None:
@@ -39,9 +48,7 @@ def read_picture(decoder: ImageReader, row: Any, side: int, limits: ReadSettings
     """
     share = min(1.0, side / max(row.width, row.height, 1))
     size = max(1, round(row.width * share)), max(1, round(row.height * share))
-    listed = ListedFile(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row.size, row.mtime_ns, look=size)
-    (answer,) = decoder.read(Request([listed], 0, 0, False, limits.pixel_limit, limits.time_limit))
-    record, content = answer.records[0], bytes(answer.thumbnails)
+    record, content = decode(decoder, row, size, limits)
     if record.error or record.content_hash != row.content_hash or not content:
         return None
     width, height = frame_size(record.frames, size)

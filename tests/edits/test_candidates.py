@@ -7,15 +7,14 @@ import pytest
 
 from fastdiff_dask.edits import candidates
 from fastdiff_dask.edits.candidates import (
-    CONTENT_BYTES,
     NEAREST,
     Candidates,
     Columns,
-    Contents,
     channel_boxes,
     find_candidates,
     nearest,
 )
+from fastdiff_dask.edits.contents import CONTENT_BYTES, Contents
 from fastdiff_dask.edits.view_values import NORM, PARTS, WHOLES, Least, ViewValues, view_values
 from fastdiff_dask.edits.views import CUTS, VIEWS, View, view_images
 from fastdiff_dask.kernels.transforms import Transform, apply_transform

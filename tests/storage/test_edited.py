@@ -71,7 +71,7 @@ def pairs_of(rectangle):
 def test_each_two_blocks_are_compared_once(days, two_sides, sides, data):
     """On every day a part of the rectangles is done before the process is killed."""
     blocks, done = Blocks(two_sides), []
-    files = EditedFiles(blocks, ROW_BYTES)
+    files = EditedFiles(blocks)
     for day in days:
         blocks.add(*day)
         left = files.uncompared(*sides)
@@ -92,7 +92,7 @@ def test_each_two_blocks_are_compared_once(days, two_sides, sides, data):
 def test_rectangles_are_as_large_as_they_may_be(number):
     blocks = Blocks(False)
     blocks.add(number, 0)
-    found = EditedFiles(blocks, ROW_BYTES).uncompared(4, 7)
+    found = EditedFiles(blocks).uncompared(4, 7)
     assert len(found) == -(-number // 4) * -(-number // 7)
 
 
@@ -106,7 +106,7 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def files(store) -> EditedFiles:
-    return EditedFiles(store, ROW_BYTES)
+    return EditedFiles(store)
 
 
 def test_contents_of_some_images(files, store, rng):
@@ -116,12 +116,12 @@ def test_contents_of_some_images(files, store, rng):
         files.write_contents(block, rows[start:stop])
     assert files.unmade() == []
     for images in ([], [8], [0, 1, 2, 3], [2, 3, 4, 8], list(range(9))):
-        np.testing.assert_array_equal(files.read_contents(np.array(images, np.int64)), rows[images])
+        np.testing.assert_array_equal(files.read_contents(np.array(images, np.int64), ROW_BYTES), rows[images])
     store.files.write(f"{FOLDER}/contents-1", rows[4:7].tobytes())
-    np.testing.assert_array_equal(files.read_contents(np.array([4, 6])), rows[[4, 6]])
-    assert one_line(files.read_contents, np.array([7]))
+    np.testing.assert_array_equal(files.read_contents(np.array([4, 6]), ROW_BYTES), rows[[4, 6]])
+    assert one_line(files.read_contents, np.array([7]), ROW_BYTES)
     store.files.remove(f"{FOLDER}/contents-1")
-    assert one_line(files.read_contents, np.array([4]))
+    assert one_line(files.read_contents, np.array([4]), ROW_BYTES)
 
 
 def one_line(read, *arguments) -> str:
