@@ -16,7 +16,6 @@ from ..errors import FastDiffError
 from ..results.clusters import Cluster
 from ..results.result import Result
 from ..results.values import PairValue
-from ..stages.estimate import Estimate
 from ..text import counted, printable, with_unit
 from .console import first_lines, open_console
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from ..actions.journal import Journal
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
+    from ..stages.estimate import Estimate
 
 __all__ = [
     "describe_apart",
@@ -194,11 +194,12 @@ def describe_result(result: Result, at: datetime | None) -> str:
 # -- estimates ---------------------------------------------------------------------------------------------------------
 
 
-def describe_estimate(estimate: Estimate) -> str:
+def describe_estimate(estimate: "Estimate") -> str:
     """Describe an estimate in lines of text.
 
     Examples
     --------
+    >>> from fastdiff_dask.stages.estimate import Estimate
     >>> seconds = {"index": 0.2, "thumbnails": 5400.0, "compare": 80.0}
     >>> parts = {"thumbnails": 12_000_000, "metadata": 500_000}
     >>> print(describe_estimate(Estimate(1000, {"a": 1000}, 12_500_000, parts, 499_500, seconds, 200, 1, "number")))

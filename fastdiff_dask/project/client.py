@@ -1,22 +1,20 @@
 """The Dask client of a project: given, the current one, or started here."""
 
-from distributed import Client
+import os
+import sys
+from typing import TYPE_CHECKING
 
 from ..config import check_whole
 from ..errors import UsageError
 from ..outputs.progress_bar import show_address
-from ..runtime.connection import (
-    check_dashboard_address,
-    close_embedded,
-    current_client,
-    dashboard_link,
-    embedded_client,
-)
-from ..runtime.performance_report import PerformanceReport
-from ..runtime.workers import capacity, check_package, is_embedded
-from ..stages.sources import Origin
 from .arguments import name_of
 from .options import ClientOptions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..runtime.performance_report import PerformanceReport
+    from ..stages.sources import Origin
 
 __all__ = ["ProjectClient"]
 
@@ -44,35 +42,40 @@ class ProjectClient:
 
     def __init__(self, options: ClientOptions, in_memory: bool = False) -> None:
         given = options.client
-        if given is not None and not isinstance(given, Client):
-            raise UsageError(f"client={given!r} is no Dask client; use Client('tcp://host:8786') of dask.distributed")
+        if given is not None:
+            _check_client(given)
         for name, value in (("workers", options.workers), ("threads", options.threads)):
             if value is not None:
                 check_whole(name, value)
                 if options.client is not None:
                     raise UsageError(f"{name} is for a client that is started here; leave it out with one of your own")
-        if in_memory and (options.workers is not None or (given is not None and not is_embedded(given))):
+        if in_memory and (options.workers is not None or (given is not None and not _is_embedded(given))):
             cluster = "a client= of other processes" if options.workers is None else "workers="
             raise UsageError(f"workers in other processes see no store in memory; leave out in_memory= or {cluster}")
         if options.dashboard_address is not None:
+            from ..runtime.connection import check_dashboard_address
+
             check_dashboard_address(options.dashboard_address)
         self._options = options
         self._checked = False
         self.started: Client | None = None
         # begun by the first use, written by `close`
-        path = options.performance_report
-        self._report = None if path is None else PerformanceReport(name_of("performance_report", path))
+        self._report = None if options.performance_report is None else _new_report(options.performance_report)
 
     @property
-    def own(self) -> Client | None:
+    def own(self) -> "Client | None":
         """The client that belongs to the project alone: given or started."""
         return self._options.client or self.started
 
-    def find(self) -> Client | None:
+    def find(self) -> "Client | None":
         """The client that is there already, if any: given, started here, or the current one."""
-        return self.own or current_client()
+        if self.own is not None or "distributed" not in sys.modules:  # nobody has made a client without it
+            return self.own
+        from ..runtime.connection import current_client
 
-    def get(self, store_url: str, origin: Origin, verbose: bool | None) -> Client:
+        return current_client()
+
+    def get(self, store_url: str, origin: "Origin", verbose: bool | None) -> "Client":
         """The client, which is started now if there is none.
 
         Parameters
@@ -91,6 +94,9 @@ class ProjectClient:
         UsageError
             If its workers cannot do the work.
         """
+        from ..runtime.connection import embedded_client
+        from ..runtime.workers import capacity, check_package, is_embedded
+
         client = self.find()
         if client is None:
             asked = self._options
@@ -112,13 +118,35 @@ class ProjectClient:
             self._report.write()
             self._report = None
         if self.started is not None:
+            from ..runtime.connection import close_embedded
+
             close_embedded(self.started)
             self.started = None
 
 
-def _show_progress(client: Client, store_url: str, verbose: bool | None) -> None:
+def _check_client(given: object) -> None:
+    from distributed import Client
+
+    if not isinstance(given, Client):
+        raise UsageError(f"client={given!r} is no Dask client; use Client('tcp://host:8786') of dask.distributed")
+
+
+def _is_embedded(client: "Client") -> bool:
+    from ..runtime.workers import is_embedded
+
+    return is_embedded(client)
+
+
+def _new_report(path: str | os.PathLike[str]) -> "PerformanceReport":
+    from ..runtime.performance_report import PerformanceReport
+
+    return PerformanceReport(name_of("performance_report", path))
+
+
+def _show_progress(client: "Client", store_url: str, verbose: bool | None) -> None:
     """Serve the page of the store beside Dask's pages, and print the addresses of both."""
     from ..dashboard.server import ROUTE, add_page
+    from ..runtime.connection import dashboard_link
 
     page = add_page(client, store_url)
     if verbose is not False:

@@ -24,14 +24,8 @@ from ..results.result import Result
 from ..results.stored import remember_shown
 from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
-from ..runtime.memory import check_compare_memory, check_edited_memory, check_memory, check_tiles
 from ..runtime.signals import check
-from ..runtime.workers import capacity, check_visible, gpu_workers
-from ..stages.compare import compare_tiles, plan_comparison
 from ..stages.index import IndexCounts
-from ..stages.prepare import feature_bytes, prepare_blocks, unprepared_blocks
-from ..stages.thumbnails import end_readers, hash_blocks
-from ..stages.verify import verify_pairs
 from ..storage.comparisons import Comparison
 from ..storage.pending import (
     check_read,
@@ -154,6 +148,8 @@ class Job:
     def _end_decoders(self) -> None:
         client = self._client.find()
         if self._has_decoders and client is not None:
+            from ..stages.thumbnails import end_readers
+
             end_readers(client)
         self._has_decoders = False
 
@@ -203,9 +199,7 @@ class Job:
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
             if not Store.exists(self.store_url):
                 # a store keeps its block size for life, so it must not be made with one that does not fit
-                room = capacity(self.client).bytes_per_task
-                check_memory(self.settings.thumbnails, room)
-                check_compare_memory(self.settings.thumbnails, room)
+                self._check_block_size()
             store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
             self._record()
             counts = self._origin.index(store, self.settings.index, self.settings.reading, advance)
@@ -214,6 +208,14 @@ class Job:
                 f"Nothing was left out by the ignored path {printable(path)}: there is no such file or folder here."
             )
         return counts
+
+    def _check_block_size(self) -> None:
+        from ..runtime.memory import check_compare_memory, check_memory
+        from ..runtime.workers import capacity
+
+        room = capacity(self.client).bytes_per_task
+        check_memory(self.settings.thumbnails, room)
+        check_compare_memory(self.settings.thumbnails, room)
 
     def make_thumbnails(
         self,
@@ -285,6 +287,8 @@ class Job:
                     advance(images)
         unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
         if unhashed and wanted is not None:
+            from ..stages.thumbnails import hash_blocks
+
             with self._bar("hash", len(unhashed), "blocks") as advance:
                 for _ in hash_blocks(store, self.client, unhashed, wanted, most):
                     advance(1)
@@ -394,21 +398,38 @@ class Job:
         )
         gpus = self._gpus(asked, measure)
         plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
-        check_tiles(tile_side, sub_block)
+        if tile_side is not None or sub_block is not None:
+            from ..runtime.memory import check_tiles
+
+            check_tiles(tile_side, sub_block)
         self.settings = asked
         with self._stage("compare"):
             comparison = self._chosen_comparison(asked)
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if not is_finished(comparison):
-                check_visible(self.client, self.store_url, [])
-                sizes: dict[str, Any] = {"tile_side": tile_side, "sub_block": sub_block}
-                sizes["feature_bytes"] = self._prepare(comparison, measure)
-                plan_comparison(comparison, self.client, gpu_tasks=sum(gpus.values()), **sizes)
-                self._compare_tiles(comparison, measure, gpus)
+                self._finish(comparison, measure, gpus, tile_side, sub_block)
         self._tiles_resumed, self._comparison = done, comparison
         self._threshold = asked.comparison.similarity_threshold
         if plots is not None:
             self._draw(plots)
+
+    def _finish(
+        self,
+        comparison: Comparison,
+        measure: Measure | None,
+        gpus: dict[str, int],
+        tile_side: int | None,
+        sub_block: int | None,
+    ) -> None:
+        """Compare what a comparison has left."""
+        from ..runtime.workers import check_visible
+        from ..stages.compare import plan_comparison
+
+        check_visible(self.client, self.store_url, [])
+        sizes: dict[str, Any] = {"tile_side": tile_side, "sub_block": sub_block}
+        sizes["feature_bytes"] = self._prepare(comparison, measure)
+        plan_comparison(comparison, self.client, gpu_tasks=sum(gpus.values()), **sizes)
+        self._compare_tiles(comparison, measure, gpus)
 
     def _gpus(self, asked: Settings, measure: Measure | None) -> dict[str, int]:
         """Tasks at once, by the address of each worker with a GPU; empty if processors compare."""
@@ -416,6 +437,8 @@ class Job:
             return {}
         if asked.sl_compare != "mse":
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc=, or compare=")
+        from ..runtime.workers import gpu_workers
+
         if self._client.find() is None:
             check_gpu()  # workers that are started here have what this process has
         with connected(self._client.find()):
@@ -434,6 +457,8 @@ class Job:
         """Compute the features that are compared, as far as they are not stored; give their bytes for an image."""
         if measure is None or measure.prepare is None:
             return 0
+        from ..stages.prepare import feature_bytes, prepare_blocks, unprepared_blocks
+
         store, settings = self.store, comparison.settings
         height, width, _ = store.thumbnail_settings.shape
         transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)
@@ -445,6 +470,8 @@ class Job:
         return feature_bytes(store, measure.features, transforms)
 
     def _compare_tiles(self, comparison: Comparison, measure: Measure | None, gpus: dict[str, int]) -> None:
+        from ..stages.compare import compare_tiles
+
         failed: dict[str, str] = {}
         with self._bar("compare", pairs_left(comparison), "pairs") as advance:
             for tile in compare_tiles(comparison, self.client, measure, self.settings.sl_cpu_proc, gpus):
@@ -461,6 +488,7 @@ class Job:
 
     def _draw(self, folder: Path) -> None:
         from ..outputs.plots import draw_plots
+        from ..runtime.workers import check_visible
 
         result, limit = self.result(), self.settings.sl_plot_limit
         with self._stage("plots"):
@@ -530,6 +558,8 @@ class Job:
         return done
 
     def _look(self, pairs: NDArray[np.int64]) -> None:
+        from ..stages.verify import verify_pairs
+
         store, settings = self.store, self.settings
         self._origin.check_visible(self.client, store)
         with self._decoding(), self._bar("verify", len(pairs), "pairs") as advance:
@@ -570,6 +600,8 @@ class Job:
         self.settings = settings = merge_arguments(
             self.settings, self._defaults, verify_limit=limit, sl_cpu_proc=cpu_proc
         )
+        from ..runtime.memory import check_edited_memory
+        from ..runtime.workers import capacity
         from ..stages.edited import edited_stages  # and SciPy, which takes as long as a small job
 
         check_whole("size", size, lowest=16)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from ..errors import UsageError
 from ..stages.roots import Root, resolve_roots
 from ..stages.sources import Folders, Origin, TwoStores
-from ..stages.transfer import open_sources, roots_of
 from ..storage.files import Files, check_store_address
 from ..text import printable
 from ..urls import is_url, is_within, overlap
@@ -178,6 +177,8 @@ def open_two_stores(urls: dict[str, str], settings: Settings) -> Opened:
     UsageError
         If a store cannot be used, or the thumbnails of the two cannot be compared.
     """
+    from ..stages.transfer import open_sources, roots_of
+
     urls = {side: checked_store(url) for side, url in urls.items()}
     sources = open_sources(urls)
     roots, made = roots_of(sources), sources["a"].thumbnail_settings

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ..config import DEFAULT_COPIED, DEFAULT_SAMPLE, check_flag, check_verdicts
 from ..errors import UsageError
 from ..results.collect import collect_errors
-from ..stages.estimate import Estimate, check_sample, estimate_job
 from ..storage.cleanup import clean_store, print_left
 from ..storage.files import Files
 from ..storage.pending import check_read
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
     from ..results.keep_rules import KeepRules
+    from ..stages.estimate import Estimate
 
 __all__ = ["Project"]
 
@@ -54,7 +54,7 @@ class Project(Job):
     (8, 2, 2)
     """
 
-    def estimate(self, sample: int = DEFAULT_SAMPLE) -> Estimate:
+    def estimate(self, sample: int = DEFAULT_SAMPLE) -> "Estimate":
         """Estimate what all stages will take, from a sample of the files; needs no index and writes nothing.
 
         The figures are those of a first run, whatever is in the store already.
@@ -73,6 +73,8 @@ class Project(Job):
         UsageError
             If `sample` is no whole number from 1.
         """
+        from ..stages.estimate import check_sample, estimate_job
+
         check_sample(sample)
         if self._origin.stores:
             raise UsageError("an estimate reads pictures, which are not needed here; copying takes seconds")

@@ -3,8 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
-
-from distributed import Client
+from typing import TYPE_CHECKING
 
 from ..errors import FastDiffError, UsageError
 from ..outputs.progress_bar import stage_bar
@@ -14,6 +13,9 @@ from ..storage.files import check_store_address
 from ..storage.locks import Held
 from ..storage.store import Store
 from .saved_copy import SavedCopy
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["StoreSession"]
 
@@ -84,7 +86,7 @@ class StoreSession:
                 self._locked = False
 
     @contextlib.contextmanager
-    def stage(self, client: Client | None, *, first: bool) -> Iterator[None]:
+    def stage(self, client: "Client | None", *, first: bool) -> Iterator[None]:
         """Hold the store for a stage, which a signal may stop, and save it in the end, after an error too.
 
         Parameters

@@ -119,16 +119,30 @@ def spanning_forest(groups: Groups, images: int) -> PairChunk:
 
 def _merged(pairs: PairChunk, images: int) -> PairChunk:
     """Choose the pairs of the spanning forest among some pairs, most similar first."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import minimum_spanning_tree
-
     low, high = np.minimum(pairs.a, pairs.b), np.maximum(pairs.a, pairs.b)
     order = np.lexsort((high, low, pairs.values))
     _, first = np.unique(low[order] * images + high[order], return_index=True)
     order = order[np.sort(first)]
-    # distinct weights, as zeros are no edges to SciPy and equal ones leave it a choice
-    edges = coo_array((np.arange(1, len(order) + 1), (low[order], high[order])), shape=(images, images))
-    return pairs.at(order[np.sort(minimum_spanning_tree(edges.tocsr()).data.astype(np.int64)) - 1])
+    return pairs.at(order[_spanning(low[order], high[order], images)])
+
+
+def _spanning(a: NDArray[np.int64], b: NDArray[np.int64], nodes: int) -> NDArray[np.int64]:
+    """Choose the edges of the minimum spanning forest, whose weight is their place (Borůvka, 1926).
+
+    In each turn, each component takes the first edge that leaves it. SciPy's ``csgraph`` gives the same, and
+    takes 0.2 s to import.
+    """
+    components, chosen, places = Components(nodes), np.zeros(len(a), bool), np.arange(len(a))
+    while len(places):
+        ends_a, ends_b = components.roots(a[places]), components.roots(b[places])
+        leaves = ends_a != ends_b
+        places, first = places[leaves], np.full(nodes, len(a))
+        for ends in ends_a[leaves], ends_b[leaves]:
+            first[ends[::-1]] = np.minimum(first[ends[::-1]], places[::-1])  # of several, the last one counts
+        taken = first[first < len(a)]
+        chosen[taken] = True
+        components.add(a[taken], b[taken])
+    return np.flatnonzero(chosen)
 
 
 class _Levels:

@@ -17,6 +17,7 @@ from distributed.security import Security
 
 from ..errors import FastDiffError, UsageError
 from ..text import one_line
+from .faults import hide_asked_logs
 from .probe import probe_scheduler
 
 __all__ = [
@@ -108,6 +109,7 @@ def connect(address: str, security: Security | None = None) -> Client:
     UsageError
         If nothing answers there.
     """
+    hide_asked_logs()
     try:
         _check_protocol(address, security)
         probe_scheduler(address, _ANSWERS, **(security or Security()).get_connection_args("client"))
@@ -182,6 +184,7 @@ def embedded_client(
         threads = max(1, (os.cpu_count() or 1) // processes)
     if dashboard_address is None:
         dashboard_address = f"{_HOST}:{_DASHBOARD_PORT if _is_free(_DASHBOARD_PORT) else 0}"
+    hide_asked_logs()
     _silence_logs()
     if processes:
         _silence_resource_tracker()

@@ -4,19 +4,19 @@ import contextlib
 import errno
 import functools
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from typing import Any, TypeVar
-
-from distributed import Client, Future
-from distributed.comm import CommClosedError
-from distributed.scheduler import KilledWorker
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import FastDiffError
 from ..text import one_line
 
-__all__ = ["KEPT", "connected", "failure", "hide_logs", "retried"]
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["KEPT", "connected", "failure", "hide_asked_logs", "hide_logs", "retried"]
 
 KEPT = "finished work is kept, the same command goes on"
 # Seconds before each further attempt. A file server that restarts is away for longer, but all tasks would wait for it.
@@ -33,6 +33,8 @@ _LASTING = {
     errno.EISDIR,
 }
 _LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
+# True once `hide_logs` was called.
+_are_hidden = False
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -68,8 +70,10 @@ def retried(task: _Function) -> _Function:
     return attempts  # type: ignore[return-value]
 
 
-def failure(future: Future) -> FastDiffError:
+def failure(future: "Future") -> FastDiffError:
     """Explain why a future has no result."""
+    from distributed.scheduler import KilledWorker
+
     error = None
     if future.status not in ("cancelled", "lost"):
         with contextlib.suppress(CancelledError):
@@ -95,7 +99,7 @@ def failure(future: Future) -> FastDiffError:
 
 
 @contextlib.contextmanager
-def connected(client: Client | None) -> Iterator[None]:
+def connected(client: "Client | None") -> Iterator[None]:
     """Turn all errors of a client that lost its scheduler into one of one line.
 
     Raises
@@ -108,9 +112,15 @@ def connected(client: Client | None) -> Iterator[None]:
     except FastDiffError:
         raise
     except Exception as error:
-        if isinstance(error, CommClosedError | CancelledError) or (client is not None and client.status != "running"):
+        if _is_lost(error) or (client is not None and client.status != "running"):
             raise _lost() from None
         raise
+
+
+def _is_lost(error: Exception) -> bool:
+    from distributed.comm import CommClosedError
+
+    return isinstance(error, CommClosedError | CancelledError)
 
 
 def _lost() -> FastDiffError:
@@ -118,7 +128,20 @@ def _lost() -> FastDiffError:
 
 
 def hide_logs() -> None:
-    """Keep the logs of Dask off the terminal: the command line explains errors itself, in one line."""
+    """Keep the logs of Dask off the terminal: the command line explains errors itself, in one line.
+
+    Dask sets its levels when it is imported, which may be later: see `hide_asked_logs`.
+    """
+    global _are_hidden
+    _are_hidden = True
+    if "distributed" in sys.modules:
+        hide_asked_logs()
+
+
+def hide_asked_logs() -> None:
+    """Do what `hide_logs` was asked for, now that Dask is imported."""
+    if not _are_hidden:
+        return
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)

@@ -1,20 +1,19 @@
 """Sources of the images of a project: folders, whose pictures are read, or two stores, whose rows are copied."""
 
 from collections.abc import Callable, Iterator
-
-from distributed import Client
+from typing import TYPE_CHECKING
 
 from ..config import IndexSettings, ReadSettings
 from ..errors import UsageError
 from ..kernels.hashes import HashSettings
-from ..runtime.workers import check_visible, is_embedded
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path
 from .index import IndexCounts, index_images
 from .roots import Root
-from .thumbnails import read_blocks
-from .transfer import copy_blocks, index_stores, open_sources
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["Folders", "Origin", "TwoStores"]
 
@@ -48,8 +47,10 @@ class Folders:
         if any(root.absolute.startswith("memory:") for root in self.roots):
             raise UsageError("workers in other processes cannot see pictures in memory; name a folder or a bucket")
 
-    def check_visible(self, client: Client, store: Store) -> None:
+    def check_visible(self, client: "Client", store: Store) -> None:
         """See that workers elsewhere see the store, the folders, and a file of each folder."""
+        from ..runtime.workers import check_visible, is_embedded
+
         if is_embedded(client):
             return
         frame = store.read_images([*FILE_NAME, "current", "size"])
@@ -71,13 +72,15 @@ class Folders:
     def read(
         self,
         store: Store,
-        client: Client,
+        client: "Client",
         unread: dict[int, int],
         limits: ReadSettings,
         hashing: HashSettings | None,
         most: int | None,
     ) -> Iterator[tuple[int, int]]:
         """Read blocks of pictures, see `thumbnails.read_blocks`."""
+        from .thumbnails import read_blocks
+
         return read_blocks(store, client, unread, limits, hashing, most)
 
 
@@ -105,8 +108,10 @@ class TwoStores:
         """
         _check_no_memory([store_url, *self.stores.values()])
 
-    def check_visible(self, client: Client, store: Store) -> None:
+    def check_visible(self, client: "Client", store: Store) -> None:
         """See that workers elsewhere see all three stores."""
+        from ..runtime.workers import check_visible, is_embedded
+
         if is_embedded(client):
             return
         for url in (*self.stores.values(), store.url):
@@ -114,18 +119,22 @@ class TwoStores:
 
     def index(self, store: Store, which: IndexSettings, limits: ReadSettings, advance: _Advance) -> IndexCounts:
         """List the images of both stores in the store; call `advance` with the number listed since the last call."""
+        from .transfer import index_stores, open_sources
+
         return index_stores(store, open_sources(self.stores), advance)
 
     def read(
         self,
         store: Store,
-        client: Client,
+        client: "Client",
         unread: dict[int, int],
         limits: ReadSettings,
         hashing: HashSettings | None,
         most: int | None,
     ) -> Iterator[tuple[int, int]]:
         """Copy blocks of images, see `transfer.copy_blocks`."""
+        from .transfer import copy_blocks, open_sources
+
         return copy_blocks(store, client, unread, open_sources(self.stores), most)
 
 

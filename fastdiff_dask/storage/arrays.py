@@ -1,16 +1,16 @@
-"""The Zarr arrays of a store, read and written as the plain files that they are."""
+"""The Zarr arrays of a store, read and written as the plain files that they are.
+
+Zarr makes them, and is imported for that alone: a run that finds nothing new does without it.
+"""
 
 import math
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BytesCodec, ShardingCodec
-from zarr.storage import FsspecStore, LocalStore, StorePath
 
 from ..config import ThumbnailSettings
 from ..errors import FastDiffError, UsageError
@@ -20,6 +20,10 @@ from ..local_files import local_path
 from .files import Files
 from .schema import ARRAYS, CLEANED, DIGESTS, FEATURES, FLAT_KEYS, SIGNATURES, THUMBNAILS
 from .validation import MOST_BLOCKS, StoredArray, decode_chunk, group_attributes, stored_array
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.storage import FsspecStore, LocalStore, StorePath
 
 __all__ = ["MOST_FEATURE_BYTES", "Arrays", "ImageArrays", "RowKind", "row_array_bytes", "zarr_store"]
 
@@ -61,8 +65,10 @@ def row_array_bytes(images: int, block_size: int, row_bytes: int) -> int:
     return -(-images // inner) * inner * row_bytes + -(-images // block_size) * (block_size // inner) * 16
 
 
-def zarr_store(files: Files) -> LocalStore | FsspecStore:
+def zarr_store(files: Files) -> "LocalStore | FsspecStore":
     """Give the arrays of a store as Zarr wants them."""
+    from zarr.storage import FsspecStore, LocalStore
+
     if files.local:
         return LocalStore(Path(files.root) / ARRAYS)
     # one for all threads: a connection for each would be made otherwise
@@ -89,8 +95,10 @@ class Arrays:
         """Names of the arrays and groups."""
         return [name for name in self.files.names(ARRAYS) if not name.endswith((".json", ".partial"))]
 
-    def zarr(self, name: str = "") -> StorePath:
+    def zarr(self, name: str = "") -> "StorePath":
         """Place of all arrays, or of one of them, for Zarr."""
+        from zarr.storage import StorePath
+
         if self.files.local:
             local_path(self.files.root, f"{ARRAYS}/{name}")
         return StorePath(zarr_store(self.files), name)
@@ -181,12 +189,15 @@ class ImageArrays(Arrays):
     def _shard_rows(self) -> int:
         return math.gcd(self._settings.block_size, _SHARD_ROWS)
 
-    def grow(self, group: zarr.Group, blocks: int) -> None:
+    def grow(self, group: "zarr.Group", blocks: int) -> None:
         """Make room for so many blocks in all; arrays that are not there are made."""
         for name, kind in self._kinds.items():
             self._grow(name, kind, blocks, there=name in group)
 
     def _grow(self, name: str, kind: RowKind, blocks: int, there: bool) -> None:
+        import zarr
+        from zarr.codecs import BytesCodec, ShardingCodec
+
         size, shape = self._settings.block_size, kind.shape
         if there:
             self._check(name, kind)
@@ -223,13 +234,15 @@ class ImageArrays(Arrays):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def thumbnails(self) -> zarr.Array:
+    def thumbnails(self) -> "zarr.Array":
         """Open the array of all thumbnails.
 
         Returns
         -------
         (blocks · block_size, height, width, 3) uint8; rows without an image are 0.
         """
+        import zarr
+
         self._check(THUMBNAILS, self._kinds[THUMBNAILS])
         return zarr.open_array(self.zarr(THUMBNAILS), mode="r", zarr_format=3)
 

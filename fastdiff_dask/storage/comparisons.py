@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from ..config import CompareSettings
@@ -188,6 +187,8 @@ class Comparison:
 
     def begin(self, part: Part) -> None:
         """Record the settings, and remove what a process left that was killed before it recorded this part."""
+        import zarr
+
         self.store.files.check_run()
         settings: Any = {"settings": self.settings.to_json()}
         place = self.store.arrays.zarr(self._group)
@@ -203,6 +204,8 @@ class Comparison:
         keys: NDArray[np.int64] | None = None,
     ) -> None:
         """Write the order of the images of one side of a part, and their signatures and keys (none, or so ordered)."""
+        import zarr
+
         for name, shape, dtype, parts in (
             (f"order-{side}", (), "int64", iter([order])),
             (f"signatures-{side}", None, "float32", signatures),
@@ -230,6 +233,8 @@ class Comparison:
 
     def record_part(self, part: Part) -> None:
         """Record a part, so that a resumed run uses the same tiles; its orders are written."""
+        import zarr
+
         plan = {name: getattr(part, name) for name in Part._fields[1:]}
         _, _, tiles = axes_and_tiles([*self.parts(), part], self.store.two_sides)
         counts = ["similar", *SearchCounts.names()]

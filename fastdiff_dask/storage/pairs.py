@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from ..kernels.bounds import SearchCounts
@@ -12,6 +12,9 @@ from .comparisons import Comparison
 from .plans import Part, Plan
 from .schema import ARRAYS, FLAT_KEYS
 from .store import Store
+
+if TYPE_CHECKING:
+    import zarr
 
 __all__ = ["PairWriter", "read_pairs"]
 
@@ -73,6 +76,8 @@ class PairWriter:
         if self._settled:
             return
         if self._array is None:
+            import zarr
+
             self._array = zarr.create_array(
                 self._store.arrays.zarr(f"{self._folder}/pairs-{self._tile}"),
                 zarr_format=3,

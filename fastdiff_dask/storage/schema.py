@@ -41,12 +41,14 @@ Each chunk of them is a shard of Zarr's sharding codec: its rows one after the o
 last image are left out, up to the next 16, so that a day's five new pictures take 0.2 MB and not a block's 13.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 
 from ..kernels.hashes import HASH_COLUMNS, HASH_KEY, HASHED_BY, IMAGE_HASH_COLUMNS
+
+if TYPE_CHECKING:
+    from zarr.core.chunk_key_encodings import ChunkKeyEncodingParams
 
 __all__ = [
     "ACTIVITY",
@@ -106,7 +108,7 @@ FORMAT_VERSION = 6
 READABLE_VERSIONS = (5, 6)
 FORMAT = "fastdiff_dask"
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
-FLAT_KEYS: ChunkKeyEncodingParams = {"name": "default", "separator": "."}
+FLAT_KEYS: "ChunkKeyEncodingParams" = {"name": "default", "separator": "."}
 IMAGE_SCHEMA = pa.schema(
     [
         ("image", pa.int64()),  # number of the image: row in the array of thumbnails

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import zarr
 from numpy.typing import NDArray
 
 from ..config import ThumbnailSettings
@@ -154,6 +153,8 @@ class Store:
             }
             for name in _ARRAYS_OF_IMAGES:  # of a store that was not removed to the end
                 files.remove(f"{ARRAYS}/{name}/zarr.json")
+            import zarr
+
             # one write: the group is there with its attributes or not at all
             zarr.create_group(zarr_store(files), zarr_format=3, attributes=attributes)
         store = cls(url)
@@ -292,6 +293,8 @@ class Store:
         """Commit a generation whose partitions are written."""
         if generation.b.stop > MOST_BLOCKS:
             raise UsageError(f"a store has at most {MOST_BLOCKS} blocks; use a new store= with larger ones")
+        import zarr
+
         self.files.check_run()
         group = zarr.open_group(self.arrays.zarr(), mode="r+", zarr_format=3, use_consolidated=False)
         self.arrays.grow(group, generation.b.stop)

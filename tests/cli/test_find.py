@@ -506,6 +506,26 @@ def test_the_help_imports_no_library_of_the_work():
     assert done.stdout.endswith("set()\n")
 
 
+def libraries_of(*arguments):
+    """Run a command in a process of its own; give the large libraries that it has imported in the end."""
+    large = {"dask", "distributed", "tornado", "bokeh", "zarr", "scipy", "pandas"}
+    code = (
+        "import sys; from fastdiff_dask.cli.commands import commands\n"
+        "commands(sys.argv[1:], standalone_mode=False)\n"
+        f"print({large} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return eval(done.stdout.splitlines()[-1])
+
+
+def test_a_run_with_nothing_new_starts_no_cluster_and_imports_none(tmp_path, simulated):
+    find = ["find", tmp_path / "photos", "--store", tmp_path / "store"]
+    assert {"distributed", "bokeh", "zarr"} <= libraries_of(*find)
+    assert libraries_of(*find) == {"pandas"}
+    assert libraries_of("status", tmp_path / "store") == {"pandas"}
+
+
 def test_edited_copies(run, tmp_path):
     """Crops, borders and other colours are found if they are asked for, and are in no cluster."""
     folder = tmp_path / "photos"

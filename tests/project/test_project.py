@@ -1,6 +1,5 @@
 """The whole job in Python: exact for every cut, resumable, incremental."""
 
-import importlib
 import itertools
 import os
 from pathlib import Path
@@ -14,7 +13,9 @@ from PIL import Image
 import fastdiff_dask as fd
 from fastdiff_dask.kernels.hashes import thumbnail_hashes
 from fastdiff_dask.outputs.json_file import write_json
+from fastdiff_dask.runtime import workers
 from fastdiff_dask.runtime.workers import Capacity
+from fastdiff_dask.stages import compare, thumbnails
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import reference_sse, simulate_images, simulate_photo
 
@@ -364,18 +365,17 @@ def test_bad_options_are_refused_at_once(tmp_path, simulated, options):
         fd.FastDifPy(tmp_path / "photos", **options)
 
 
-@pytest.mark.parametrize("stage", ["project.job", "stages.thumbnails", "stages.compare"])
+@pytest.mark.parametrize("stage", [workers, thumbnails, compare])
 def test_blocks_that_do_not_fit_are_refused_before_computing(tmp_path, simulated, client, monkeypatch, stage):
-    module = importlib.import_module(f"fastdiff_dask.{stage}")
-    monkeypatch.setattr(module, "capacity", lambda _: Capacity(threads=2, bytes_per_task=10**7))
+    monkeypatch.setattr(stage, "capacity", lambda _: Capacity(threads=2, bytes_per_task=10**7))
     with pytest.raises(
         fd.UsageError,
         match=r"needs 0\.\d+ GB, and a task on the workers has 0\.01 GB; use .*(block_size|smaller thumbnails)",
     ):
         job(tmp_path, client)
     store = tmp_path / "store" / "arrays.zarr"
-    assert store.exists() == (stage != "project.job")  # a block size that does not fit is not kept for life
-    assert bool(list(store.glob("thumbnails/c.*"))) == (stage == "stages.compare")
+    assert store.exists() == (stage is not workers)  # a block size that does not fit is not kept for life
+    assert bool(list(store.glob("thumbnails/c.*"))) == (stage is compare)
     assert not (store / "comparisons").exists()
 
 

@@ -47,6 +47,16 @@ def test_a_chain_is_one_component(order):
     assert not chain.labels().any()
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_long_chain_at_once_takes_few_turns(shuffled):
+    nodes = np.arange(1_000_000)
+    if shuffled:
+        nodes = np.random.default_rng(1).permutation(nodes)
+    chain = Components(len(nodes))
+    chain.add(nodes[1:], nodes[:-1])
+    assert not chain.labels().any()
+
+
 def stored(case: Expanded, part: int):
     """The same groups, whose pairs are given a few at a time instead of being held."""
     groups = case.groups

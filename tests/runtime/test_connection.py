@@ -4,6 +4,8 @@ import gc
 import pickle
 import re
 import socket
+import subprocess
+import sys
 import time
 import warnings
 
@@ -184,3 +186,15 @@ def test_nothing_big_travels_through_the_scheduler(processes, tmp_path, monkeypa
     assert len(gathered) >= 3
     assert max(sent) < 2000
     assert max(gathered) < 200
+
+
+def test_logs_are_hidden_though_dask_is_imported_later():
+    code = (
+        "import logging, sys; from fastdiff_dask.runtime.faults import hide_logs; hide_logs()\n"
+        "assert 'distributed' not in sys.modules\n"
+        "from fastdiff_dask.runtime.connection import close_embedded, embedded_client\n"
+        "close_embedded(embedded_client(1, '127.0.0.1:0'))\n"
+        "print({handler.level for handler in logging.getLogger('distributed').handlers})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{51}"

@@ -14,7 +14,6 @@ from PIL import Image
 
 import fastdiff_dask as fd
 from fastdiff_dask.outputs.json_file import write_json
-from fastdiff_dask.project import job
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.runtime.memory import EDITED_BYTES, check_edited_memory
 from fastdiff_dask.runtime.workers import Capacity
@@ -252,7 +251,7 @@ def test_too_little_memory_is_refused_before_anything_is_done(collection, client
     check_edited_memory(EDITED_BYTES)
     with pytest.raises(fd.UsageError, match=r"needs 0\.\d+ GB for a task, and a task on the workers has 0\.1 GB"):
         check_edited_memory(10**8)
-    monkeypatch.setattr(job, "capacity", lambda client: Capacity(2, EDITED_BYTES - 1))
+    monkeypatch.setattr("fastdiff_dask.runtime.workers.capacity", lambda client: Capacity(2, EDITED_BYTES - 1))
     with open_job(collection[0], client, store=tmp_path / "store") as db:
         with pytest.raises(fd.UsageError, match="use workers with more memory or fewer threads") as caught:
             db.find_edited()

@@ -12,6 +12,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.images.decoder_pool import ImageReader
 from fastdiff_dask.images.frames import LUMA
 from fastdiff_dask.project import job
+from fastdiff_dask.stages import thumbnails
 from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.storage.verdicts import SIMILAR, read_verdicts
@@ -207,17 +208,17 @@ def test_similar_pages_stay_in_the_store_as_such(photos, client, tmp_path):
 def test_stages_under_one_lock_share_decoders_and_the_result(photos, client, tmp_path, monkeypatch):
     calls = {"collect_result": 0, "end_readers": 0}
 
-    def counted(name):
-        original = getattr(job, name)
+    def counted(module, name):
+        original = getattr(module, name)
 
         def call(*arguments):
             calls[name] += 1
             return original(*arguments)
 
-        monkeypatch.setattr(job, name, call)
+        monkeypatch.setattr(module, name, call)
 
-    counted("collect_result")
-    counted("end_readers")
+    counted(job, "collect_result")
+    counted(thumbnails, "end_readers")
     with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
         with db.writing():
             db.index_the_dirs()
