@@ -16,7 +16,6 @@ from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
-from distributed import Client
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.ioloop import IOLoop
@@ -28,9 +27,8 @@ from ..storage.store import Store
 from .monitor import Monitor
 from .page import make_page
 
-__all__ = ["ROUTE", "add_page", "serve"]
+__all__ = ["add_page", "serve"]
 
-ROUTE = "/fastdiff"
 _V4, _V6 = socket.AF_INET, socket.AF_INET6
 _HOST, _PORT = "127.0.0.1", 8788
 _ALL = ("0.0.0.0", "::")
@@ -142,20 +140,21 @@ def _origins(host: str, port: int) -> set[str]:
     return {f"{_host_name(one)}:{port}".lower() for one in hosts}
 
 
-def add_page(client: Client, url: str) -> bool:
-    """Add the page of a store to the dashboard of a scheduler in this process; False if it has none."""
-    return bool(client.run_on_scheduler(_add_page, url=url))
+def add_page(scheduler: Any, route: str, url: str) -> None:
+    """Add the page of a store to the dashboard of a scheduler, in the thread of its loop.
 
-
-def _add_page(dask_scheduler: Any, url: str) -> bool:
-    routing = getattr(dask_scheduler, "http_application", None)
-    server = getattr(dask_scheduler, "http_server", None)
-    if routing is None or server is None or not hasattr(routing, "add_application"):
-        return False
-    sockets = [found.getsockname()[:2] for found in getattr(server, "_sockets", {}).values()]
+    Parameters
+    ----------
+    scheduler
+        A scheduler of Dask in this process.
+    route
+        Path of the page.
+    url
+        Folder or fsspec URL of the store.
+    """
+    sockets = [found.getsockname()[:2] for found in scheduler.http_server._sockets.values()]
     origins = {origin for host, port in sockets for origin in _origins(host, port)}
-    pages = _pages(ROUTE, url, origins)
-    routing.add_application(pages)
+    pages = _pages(route, url, origins)
+    scheduler.http_application.add_application(pages)
     pages.initialize(IOLoop.current())
     pages.start()
-    return True

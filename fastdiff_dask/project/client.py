@@ -145,12 +145,11 @@ def _new_report(path: str | os.PathLike[str]) -> "PerformanceReport":
 
 def _show_progress(client: "Client", store_url: str, verbose: bool | None) -> None:
     """Serve the page of the store beside Dask's pages, and print the addresses of both."""
-    from ..dashboard.server import ROUTE, add_page
+    from ..dashboard.on_request import ROUTE, add_pages
     from ..runtime.connection import dashboard_link
 
-    page = add_page(client, store_url)
+    add_pages(client, store_url)
     if verbose is not False:
         link = dashboard_link(client)
         show_address("Dashboard", link)
-        if page:
-            show_address("Progress", f"{link.removesuffix('/status')}{ROUTE}")
+        show_address("Progress", f"{link.removesuffix('/status')}{ROUTE}")

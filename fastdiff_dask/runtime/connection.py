@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, LocalCluster, default_client
+from distributed import Client, LocalCluster, Worker, default_client
 from distributed.comm import CommClosedError
 from distributed.security import Security
 
@@ -203,12 +203,22 @@ def embedded_client(
                 worker_dashboard_address=f"{_HOST}:0",
                 # imported while workers start, not by their first tasks
                 **({"preload": _PRELOADED} if processes else {}),
+                # made by who asks for them, see `dashboard.on_request`: Bokeh takes as long as a small job
+                scheduler_kwargs={"dashboard": False},
+                worker_class=None if processes else _PagelessWorker,
                 silence_logs="CRITICAL",
             )
     except RuntimeError as error:
         raise FastDiffError(f"no Dask cluster could be started here ({one_line(error)})") from None
     _embedded.add(cluster)
     return Client(cluster, set_as_default=False)
+
+
+class _PagelessWorker(Worker):
+    """A worker without pages, whatever its cluster asks for."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{**options, "dashboard": False})
 
 
 def close_embedded(client: Client) -> None:
