@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..local_files import first_bytes
 from .grouped import GroupedCommand
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ def _check_output(path: str | None) -> None:
         if not Path(path).absolute().parent.is_dir():
             raise UsageError(f"no folder for {path}; make it first")
         if Path(path).is_file():
-            with Path(path).open("rb") as file:
-                start = file.read(64).lstrip()
+            start = first_bytes(Path(path), 64).lstrip()
             if start and not start.startswith(b"{"):
                 raise UsageError(f"{path} is no JSON, and stays; name another file with --json")
     except OSError as error:
@@ -167,7 +167,7 @@ def _check_output(path: str | None) -> None:
 
 def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
     """Run all stages, and write and print the result."""
-    from ..outputs.json_file import write_json
+    from ..outputs.json_file import describe_left_out, write_json
     from ..outputs.terminal import describe_ignored, print_result
 
     settings, left_out = project.settings, 0
@@ -193,6 +193,8 @@ def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
         write_json(result, json_path)
     if not quiet:
         print_result(result, seconds, remedy="; --json FILE writes all of them", to_stderr=json_path == "-")
+        if json_path is not None and not result.pairs_complete:
+            click.echo(f"JSON: {describe_left_out(result, json_path)}", err=json_path == "-")
         if left_out:
             click.echo(
                 f"{left_out} pairs that may be edited copies were not looked at (--verify-limit); run again for more.",

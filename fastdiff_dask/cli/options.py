@@ -126,7 +126,11 @@ _OTHERS = {
         help="Tasks on each GPU at once, if not 1; the same as --gpu.",
     ),
     "json_path": _option(
-        "--json", "json_path", metavar="FILE", group=WRITE, help="Write the result as JSON; - is standard output."
+        "--json",
+        "json_path",
+        metavar="FILE",
+        group=WRITE,
+        help="Write the result as JSON, compressed if FILE ends in .gz; - is standard output.",
     ),
     "diff_plots": _option(
         "--diff-plots",

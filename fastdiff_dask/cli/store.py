@@ -92,7 +92,7 @@ def export(
 ) -> None:
     """Write the tables of STORE to TARGET: a file, a folder, or a database.
 
-    TARGET ends in .parquet, .csv or .json for one table, is a folder for several, or an address like
+    TARGET ends in .parquet, .csv, .csv.gz, .json or .json.gz for one table, is a folder for several, or an address like
     sqlite:///diff.db or mysql+pymysql://user@host/database for all. The pictures need not be there. The password of a
     database is asked for, in a file, in the environment variable FASTDIFF_DASK_SQL_PASSWORD, or in the address,
     where others on this machine can see it.

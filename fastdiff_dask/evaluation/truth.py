@@ -1,7 +1,9 @@
 """Known copies, as people write them down: pairs or clusters, in JSON, CSV or Python."""
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path, PurePath
@@ -33,7 +35,7 @@ def read_truth(truth: Truth) -> pd.DataFrame:
     Parameters
     ----------
     truth
-        A CSV or JSON file, a table, or what such a JSON file contains:
+        A CSV or JSON file, also one that ends in .gz, a table, or what such a JSON file contains:
 
         - pairs: columns a and b, or original and variant, and optionally kind; as JSON, a list of such objects;
         - clusters: columns path and cluster; as JSON, a list of lists of files;
@@ -65,11 +67,13 @@ def _read_file(path: Path) -> Any:
     try:
         if path.suffix.lower() == ".json":
             return json.loads(path.read_text("utf-8"))
+        if path.name.lower().endswith(".json.gz"):
+            return json.loads(gzip.decompress(path.read_bytes()))
         return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, pd.errors.ParserError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UsageError(f"{printable(str(path))} is neither CSV nor JSON ({one_line(error, 100)}); {_HOW}") from None
     except OSError as error:
         raise UsageError(f"cannot read {printable(str(path))}: {error.strerror}") from None
-    except (ValueError, pd.errors.ParserError) as error:
-        raise UsageError(f"{printable(str(path))} is neither CSV nor JSON ({one_line(error, 100)}); {_HOW}") from None
 
 
 def _pairs(truth: Any) -> Iterator[tuple[str, str, str]]:

@@ -15,14 +15,18 @@ import pyarrow.parquet as pq
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
+from ..local_files import first_bytes, is_packed, packed
 from ..text import one_line
 from ..urls import is_url
 from .sql import is_database, write_sql
 from .tables import EDITED_TABLE, TABLES, Tables, decodable
+from .text_rows import csv_rows, json_rows
 
 __all__ = ["FORMATS", "check_export", "describe_counts", "write_export"]
 
 FORMATS = ("parquet", "csv", "json")
+# Formats that may be compressed as a whole; Parquet is compressed in itself.
+_TEXTS = ("csv", "json")
 _MARK = "fastdiff_dask"
 # File in the folder of an export beside its tables; only a folder with it may be replaced.
 _ABOUT = "export.json"
@@ -60,7 +64,7 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
             if path.exists() and not force and not _is_own_file(path):
                 raise UsageError(f"{target} is no export; name another file, or replace it with force=True")
         elif path.suffix and not path.exists() and not target.endswith(("/", os.sep)):
-            known = ", ".join(f".{ending}" for ending in FORMATS)
+            known = ", ".join([*(f".{ending}" for ending in FORMATS), *(f".{ending}.gz" for ending in _TEXTS)])
             raise UsageError(
                 f"{target} ends in {path.suffix}, which is no format of a file; use {known}, or for a folder a name "
                 f"without an ending, or one that ends in /"
@@ -74,9 +78,12 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
 
 
 def _form_of_file(target: str) -> str | None:
-    """Give the format by the ending of a file; None for a folder."""
-    ending = "" if target.endswith(("/", os.sep)) or Path(target).is_dir() else Path(target).suffix[1:].lower()
-    return ending if ending in FORMATS else None
+    """Give the format by the ending of a file; None for a folder. A text may be compressed: ``pairs.csv.gz``."""
+    if target.endswith(("/", os.sep)) or Path(target).is_dir():
+        return None
+    name, known = (target[:-3], _TEXTS) if is_packed(target) else (target, FORMATS)
+    ending = Path(name).suffix[1:].lower()
+    return ending if ending in known else None
 
 
 def write_export(
@@ -103,8 +110,8 @@ def write_export(
     tables
         The tables.
     target
-        File that ends in .parquet, .csv or .json, for one table; a new folder, or that of an earlier export, for one or
-        all; or the URL of a database, see `sql.write_sql`.
+        File that ends in .parquet, .csv or .json, for one table, the latter two also with .gz behind it; a new folder,
+        or that of an earlier export, for one or all; or the URL of a database, see `sql.write_sql`.
     table
         "images", "pairs", "clusters", "errors" or "edited_copies"; by default the pairs in a file (edited copies if
         only these were chosen), and all in a folder.
@@ -138,7 +145,7 @@ def write_export(
     old = new.with_suffix(".old")
     try:
         if of_file:
-            _write(tables, names[0], of_file, new, counts)
+            _write(tables, names[0], of_file, new, counts, is_packed(path))
             new.replace(path)
             return counts
         new.mkdir()
@@ -172,8 +179,13 @@ def describe_counts(counts: dict[str, int]) -> str:
     return f"Wrote {rows}{more}"
 
 
-def _write(tables: Tables, table: str, form: str, path: Path, counts: dict[str, int]) -> None:
-    {"parquet": _write_parquet, "csv": _write_csv, "json": _write_json}[form](tables, table, path, counts)
+def _write(tables: Tables, table: str, form: str, path: Path, counts: dict[str, int], compressed: bool = False) -> None:
+    if form == "parquet":
+        _write_parquet(tables, table, path, counts)
+        return
+    with path.open("wb") as file, packed(file, compressed) as sink:
+        texts = {"csv": _csv_texts, "json": _json_texts}[form](tables, table, counts)
+        sink.writelines(text.encode() for text in texts)
 
 
 def _counted(tables: Tables, table: str, counts: dict[str, int]) -> Iterator[pd.DataFrame]:
@@ -194,36 +206,38 @@ def _csv_columns(names: list[str]) -> str:
     return ",".join(names) + "\n"
 
 
-def _write_csv(tables: Tables, table: str, path: Path, counts: dict[str, int]) -> None:
+def _csv_texts(tables: Tables, table: str, counts: dict[str, int]) -> Iterator[str]:
     formulas = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(_csv_columns(tables.schema(table).names))
-        for part in _counted(tables, table, counts):
-            part = decodable(part)
-            if "path_bytes" in part:
-                part = part.assign(path_bytes=[None if name is None else name.hex() for name in part.path_bytes])
-            for name in part.select_dtypes(exclude=["number", "bool"]):
-                formulas += sum(isinstance(cell, str) and _FORMULA.match(cell) is not None for cell in part[name])
-            part.to_csv(file, index=False, header=False, lineterminator="\n")
+    yield _csv_columns(tables.schema(table).names)
+    for part in _counted(tables, table, counts):
+        part = decodable(part)
+        if "path_bytes" in part:
+            part = part.assign(path_bytes=[None if name is None else name.hex() for name in part.path_bytes])
+        formulas += sum(_count_formulas(part[name]) for name in part.select_dtypes(exclude=["number", "bool"]))
+        yield from csv_rows(part)
     if formulas:
         counts["formulas"] = counts.get("formulas", 0) + formulas
+
+
+def _count_formulas(column: pd.Series) -> int:
+    found = {cell for cell in set(column) if isinstance(cell, str) and _FORMULA.match(cell)}
+    return sum(cell in found for cell in column) if found else 0
 
 
 def _json_head(table: str) -> str:
     return f'{{"{_MARK}": "{__version__}", "table": "{table}", "rows": ['
 
 
-def _write_json(tables: Tables, table: str, path: Path, counts: dict[str, int]) -> None:
-    with path.open("w", encoding="ascii") as file:
-        file.write(_json_head(table))
-        separator = "\n"
-        for part in _counted(tables, table, counts):
-            # the surrogates in the path have the same information as its bytes
-            rows = part.drop(columns="path_bytes", errors="ignore").astype(object)
-            for row in rows.where(rows.notna(), None).to_dict("records"):
-                file.write(separator + json.dumps(row))
-                separator = ",\n"
-        file.write("\n]}\n")
+def _json_texts(tables: Tables, table: str, counts: dict[str, int]) -> Iterator[str]:
+    yield _json_head(table)
+    separator = "\n"
+    for part in _counted(tables, table, counts):
+        # the surrogates in the path have the same information as its bytes
+        for texts in json_rows(part.drop(columns="path_bytes", errors="ignore")):
+            yield separator + texts
+            separator = ""
+        separator = ",\n"
+    yield "\n]}\n"
 
 
 # -- earlier exports -------------------------------------------------------------------------------------------------
@@ -231,14 +245,13 @@ def _write_json(tables: Tables, table: str, path: Path, counts: dict[str, int]) 
 
 def _is_own_file(path: Path) -> bool:
     """Find whether an export wrote a file, by its beginning or its metadata."""
-    form = path.suffix[1:].lower()
+    form = _form_of_file(str(path))
     if form == "parquet":
         try:
             return _MARK.encode() in (pq.read_schema(path).metadata or {})
         except (pa.ArrowException, OSError):
             return False
-    with path.open("rb") as file:
-        start = file.read(1000)
+    start = first_bytes(path, 1000)
     if form == "json":
         return start.startswith(f'{{"{_MARK}": "'.encode())
     header = start.partition(b"\n")[0].split(b",")

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 
 from ..errors import UsageError
 from ..kernels.transforms import lowest_transforms
-from ..local_files import replaced_file
+from ..local_files import is_packed, packed, replaced_file
 from ..results.clusters import Cluster
 from ..results.result import Result
 from ..storage.verdicts import VERDICT_NAMES
 from ..text import printable
+from .text_rows import json_rows
 
-__all__ = ["write_json", "write_pairs", "write_texts"]
+__all__ = ["describe_left_out", "write_json", "write_pairs", "write_texts"]
 
 # Pairs that are written at once.
 _PART = 1 << 18
@@ -29,7 +30,7 @@ def write_json(result: Result, path: str) -> None:
 
     Characters beyond ASCII are escaped. A byte of a file name that is no UTF-8 is a lone surrogate U+DC80 to U+DCFF, as
     in Python (PEP 383): `os.fsencode` of the string that `json` reads gives the name back. Memory for pairs: about
-    300 MB, see `Result.sorted_pairs`.
+    100 MB, see `Result.sorted_pairs`.
 
     Parameters
     ----------
@@ -37,22 +38,36 @@ def write_json(result: Result, path: str) -> None:
         The result. If it has more than a million pairs, the file lists some, see `Result.pairs`, and names a Parquet
         file beside it with all of them.
     path
-        The file; replaced if it is there.
+        The file; replaced if it is there, and compressed if its name ends in .gz.
 
     Raises
     ------
     UsageError
         If the file cannot be written.
     """
-    beside = None if result.pairs_complete or path == "-" else Path(path).resolve().with_suffix(".pairs.parquet")
+    beside = None if result.pairs_complete or path == "-" else _pairs_beside(path)
     if beside is not None:
         with _writing(path):
             write_pairs(result, beside)
     write_texts(_json_texts(result, beside), path)
 
 
+def _pairs_beside(path: str) -> Path:
+    """Name the file of all pairs beside a JSON file that does not list them all."""
+    target = Path(path).resolve()
+    return (target.with_suffix("") if is_packed(target) else target).with_suffix(".pairs.parquet")
+
+
+def describe_left_out(result: Result, path: str) -> str:
+    """Describe in words where the pairs are that a JSON file does not list."""
+    rest = "`export STORE pairs.parquet`" if path == "-" else printable(str(_pairs_beside(path)))
+    return f"lists some of the {result.pair_count} pairs, which connect the same images; all of them: {rest}"
+
+
 def write_texts(texts: Iterable[str], path: str) -> None:
     """Write texts one after the other into a file, which is replaced; ``-`` is standard output.
+
+    The file is compressed if its name ends in .gz.
 
     Raises
     ------
@@ -67,8 +82,8 @@ def write_texts(texts: Iterable[str], path: str) -> None:
         target = Path(path).resolve()  # the target of a link is replaced, the link stays
         # a pipe or a device must not be replaced by a file
         replaceable = not target.exists() or target.is_file()
-        with replaced_file(target) if replaceable else target.open("wb") as file:
-            file.writelines(text.encode() for text in texts)
+        with replaced_file(target) if replaceable else target.open("wb") as file, packed(file, is_packed(path)) as sink:
+            sink.writelines(text.encode() for text in texts)
 
 
 @contextlib.contextmanager
@@ -130,9 +145,10 @@ def _json_texts(result: Result, beside: Path | None) -> Iterator[str]:
     # no other line begins so: nested names are indented more, and texts have no line breaks of their own
     before, after = json.dumps(content, indent=1).split('\n "pairs": [', 1)
     yield f'{before}\n "pairs": ['
-    separator = ""
+    separator = "\n"
     for part in result.sorted_pairs():
-        records = json.dumps(part[columns].to_dict("records"), indent=1)
-        yield separator + records.removeprefix("[").removesuffix("\n]").replace("\n", "\n ")
-        separator = ","
-    yield ("\n " if separator else "") + after + "\n"
+        for texts in json_rows(part[columns], indent=True):
+            yield separator + texts
+            separator = ""
+        separator = ",\n"
+    yield ("" if separator == "\n" else "\n ") + after + "\n"

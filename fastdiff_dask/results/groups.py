@@ -15,6 +15,9 @@ from .components import PairSummary, PairTally
 
 __all__ = ["GroupPairs", "Groups", "PairChunk", "count_within"]
 
+# Pairs of groups that are used at once.
+_PART = 1 << 18
+
 
 class PairChunk(NamedTuple):
     """Some pairs of images.
@@ -72,6 +75,10 @@ class GroupPairs(NamedTuple):
     second: NDArray[np.int64]
     values: NDArray[np.int64]
     masks: NDArray[np.uint8]
+
+    def at(self, places: slice) -> "GroupPairs":
+        """Give the pairs at some places."""
+        return GroupPairs(self.first[places], self.second[places], self.values[places], self.masks[places])
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,10 @@ class Groups:
     def _chunks(self) -> Iterator[GroupPairs]:
         """All pairs of groups, some at a time; the first one that reads them all counts them on the way."""
         tally = None if "_summary" in self.__dict__ else PairTally(self.sizes, self.makes_own_pairs)
-        for chunk in chain([self._held], () if self.stored is None else self.stored()):
+        held = self._held
+        starts = range(0, max(len(held.first), 1), _PART)
+        parts = (held.at(slice(start, start + _PART)) for start in starts)
+        for chunk in chain(parts, () if self.stored is None else self.stored()):
             if tally is not None:
                 tally.add(chunk.first, chunk.second)
             yield chunk

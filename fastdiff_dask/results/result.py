@@ -34,7 +34,7 @@ class Result:
     """The outcome of a comparison.
 
     Images with equal thumbnails are held as groups, and their pairs made on demand: 20,000 blank pages are 200 million
-    pairs. Memory: about 1 kB for each image in a pair, and 200 B for each listed pair. More than four million pairs of
+    pairs. Memory: about 1 kB for each image in a pair, and 200 B for each listed pair. More than a million pairs of
     different thumbnails are not held, but read from the store for each use.
 
     Attributes
@@ -130,12 +130,12 @@ class Result:
             return PairChunk.none().joined(*self.groups.pairs(_LISTED_PAIRS))
         return self.groups.stars() if self.groups.star_count() <= _LISTED_PAIRS else self.parting.pairs
 
-    def sorted_pairs(self) -> Iterator[pd.DataFrame]:
-        """Give `pairs` a part at a time."""
+    def sorted_pairs(self, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
+        """Give `pairs`, or, with `numbered`, `numbered_pairs`, a part at a time."""
         chunk = self._listed
         order = np.lexsort((chunk.b, chunk.a))
         for start in range(0, len(order), _PART):
-            yield self._frame(chunk.at(order[start : start + _PART]))
+            yield self._frame(chunk.at(order[start : start + _PART]), numbered)
 
     def iter_pairs(self, at_once: int = _PART, *, numbered: bool = False) -> Iterator[pd.DataFrame]:
         """Give all similar pairs, each once, in parts of at most `at_once`; a part is sorted.

@@ -15,7 +15,7 @@ from ..storage.pairs import read_pairs
 __all__ = ["FoundPairs", "PairValue"]
 
 # Pairs that are held in memory, 32 bytes each. Reading more again takes a second for some 10 million.
-_HELD_PAIRS = 1 << 22
+_HELD_PAIRS = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.kernels.bounds import SearchCounts
 from fastdiff_dask.kernels.grid import Generation
 from fastdiff_dask.kernels.signatures import signature_length
-from fastdiff_dask.results import found_pairs
+from fastdiff_dask.results import values
 from fastdiff_dask.results.collect import collect_result
 from fastdiff_dask.results.components import Components
 from fastdiff_dask.results.stored import roots_of_store
@@ -91,7 +91,7 @@ def peak_bytes() -> int:
 def measure_store(folder: Path, families: int, size: int, held: bool) -> int:
     """Clusters of the store, which are checked; gives the number of pairs."""
     if held:
-        found_pairs._HELD_PAIRS = 1 << 62
+        values._HELD_PAIRS = 1 << 62
     store = Store(str(folder))
     (comparison,) = Comparison.all_in(store)
     result = collect_result(store, roots_of_store(store), comparison, 200.0)

@@ -1,5 +1,6 @@
 """The command line, mostly within this process: output, exit codes, and that every option does something."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -390,6 +391,30 @@ def test_json_to_standard_output(run, tmp_path, simulated):
     assert code == 0
     assert len(json.loads(out)["pairs"]) == 5
     assert "5 similar pairs" in err
+
+
+def test_compressed_json(run, tmp_path, simulated):
+    out = tmp_path / "found.json.gz"
+    assert run("find", tmp_path / "photos", "--json", out)[0] == 0
+    assert run("find", tmp_path / "photos", "--json", out)[0] == 0  # replaced
+    found = json.loads(gzip.decompress(out.read_bytes()))
+    assert len(found["pairs"]) == 5
+    for content in (b"no compressed file", gzip.compress(b"no JSON"), gzip.compress(b"{}")[:9]):
+        out.write_bytes(content)
+        code, _, err = run("find", tmp_path / "photos", "--json", out)
+        assert code == 2
+        assert "is no JSON, and stays" in err
+        assert out.read_bytes() == content
+
+
+def test_json_that_does_not_list_all_pairs_says_where_they_are(run, tmp_path, simulated, monkeypatch):
+    monkeypatch.setattr("fastdiff_dask.results.result._LISTED_PAIRS", 1)
+    code, out, _ = run("find", tmp_path / "photos", "--json", tmp_path / "found.json")
+    assert code == 0
+    assert f"JSON: lists some of the 5 pairs, which connect the same images; all of them: {tmp_path}/found.pairs" in out
+    assert (tmp_path / "found.pairs.parquet").exists()
+    err = run("find", tmp_path / "photos", "--json", "-")[2]
+    assert "all of them: `export STORE pairs.parquet`" in err
 
 
 def test_json_into_a_pipe_and_through_a_link(run, tmp_path, simulated):

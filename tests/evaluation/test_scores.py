@@ -1,5 +1,6 @@
 """Evaluation against known copies: figures by hand, forms of a truth, names of images."""
 
+import gzip
 import json
 
 import pandas as pd
@@ -151,3 +152,15 @@ def test_pairs_that_the_truth_implies_are_not_wrong():
     assert figures.wrong[["a", "b"]].to_numpy().tolist() == [["x", "z"]]
     clusters = fd.evaluate(found, [["o", "x", "y"], ["p", "z"]])
     assert (clusters.known, clusters.found, clusters.right) == (4, 3, 2)
+
+
+def test_compressed_truth(tmp_path):
+    pairs = [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(json.dumps(pairs).encode()))
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n3,4\n"))
+    for name in ("x.json.gz", "x.csv.gz"):
+        assert read_truth(tmp_path / name)[["a", "b"]].to_numpy().tolist() == [["1", "2"], ["3", "4"]]
+        for content in (b"no compressed file", (tmp_path / name).read_bytes()[:-12]):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(UsageError, match="is neither CSV nor JSON"):
+                read_truth(tmp_path / name)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import gzip
 import json
 import os
 import re
@@ -93,6 +94,24 @@ def test_one_table_in_a_file(db, tmp_path, form, table):
 def test_a_file_has_the_pairs_if_nothing_is_said(db, tmp_path):
     assert db.export(tmp_path / "x.csv") == {"pairs": 4}
     assert db.export(tmp_path / "y.csv", similarity=0) == {"pairs": 2}
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_compressed_files(db, tmp_path, form):
+    plain, compressed = tmp_path / f"pairs.{form}", tmp_path / f"pairs.{form}.gz"
+    counts = db.export(plain)
+    for _ in range(2):  # the second one replaces the first
+        assert db.export(compressed) == counts
+        content = compressed.read_bytes()
+        assert gzip.decompress(content) == plain.read_bytes()
+    db.export(compressed)
+    assert compressed.read_bytes() == content
+    for other in (b"something else", gzip.compress(b"something else"), content[:9]):
+        compressed.write_bytes(other)
+        with pytest.raises(fd.UsageError, match="is no export"):
+            db.export(compressed)
+    with pytest.raises(fd.UsageError, match=r"ends in \.gz, which is no format"):
+        db.export(tmp_path / "pairs.parquet.gz")
 
 
 @pytest.mark.parametrize("form", FORMATS)
