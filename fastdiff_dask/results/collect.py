@@ -86,14 +86,14 @@ def _scan(store: Store, roots: list[Root], images: NDArray[np.int64], more: Sequ
     bounds = np.searchsorted(images, np.arange(store.blocks + 1) * size)
     for generation in store.generations:
         for block in generation.blocks:
-            frame = store.read_partition(block, [*_COLUMNS, "error", *more])
-            broken = frame[frame.current & frame.error.notna()]
-            if len(broken):
-                errors += zip(shown_paths(broken, roots), broken.error, strict=True)
-            compared["a" if block in generation.a else "b"] += int(frame.current.sum()) - len(broken)
+            few = store.read_partition(block, ["current", "error"])
+            broken = np.flatnonzero(few.current & few.error.notna())
+            compared["a" if block in generation.a else "b"] += int(few.current.sum()) - len(broken)
             here = images[bounds[block] : bounds[block + 1]] - block * size
-            if len(here) or not frames:
+            if len(here) or len(broken) or not frames:
+                frame = store.read_partition(block, [*_COLUMNS, "error", *more])
                 frames.append(frame.iloc[here])
+                errors += zip(shown_paths(frame.iloc[broken], roots), frame.error.iloc[broken], strict=True)
     errors.sort()
     return _Scan(
         pd.concat(frames, ignore_index=True) if frames else store.read_images([*_COLUMNS, *more]),

@@ -242,13 +242,16 @@ def record_listing(
     ignored = dict(sorted(left_out.items()))
     store.records.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})
 
-    before, now, added = _keys(known[known.current]), _keys(listed), _keys(new)
-    changed = sum((added & before).values())
+    current = known[known.current]
+    changed = sum((_keys(new) & _keys(current[current.path.isin(new.path)])).values())
+    # what was there and is there counts on neither side
+    stayed = present[present.image.isin(current.image)]
+    gone = _keys(current[~current.image.isin(stayed.image)])
     return IndexCounts(
         new=len(new) - changed,
         changed=changed,
         unchanged=len(listed) - len(new),
-        vanished=sum((before - now).values()),
+        vanished=sum((gone - _keys(listed.drop(index=stayed.row))).values()) if gone else 0,
         ignored=ignored,
     )
 

@@ -163,7 +163,8 @@ class Walk:
     def _entry(self, root: Root, entry: os.DirEntry[str], below: list[str]) -> None:
         """List or count an entry of a folder; a folder to search is added to those below."""
         rule = self._paths.get(entry.path) or (IGNORED_NAME if self._names.match(entry.name) else None)
-        self._note_used(entry.path)
+        if self._means:
+            self._note_used(entry.path)
         if entry.is_dir(follow_symlinks=False):
             if self._recursive and rule:
                 self._left_out.append((entry.path, rule))
@@ -222,7 +223,7 @@ class Walk:
             self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
             return
         row = self._row(root, path, status.st_size, clamped(status.st_mtime_ns), None, status)
-        for side in sorted("ab", key=lambda side: side != row.side) if row.inode else ():
+        for side in ("ab" if row.side == "a" else "ba") if row.inode else ():
             listed = self._files.get((side, row.device, row.inode))
             # with another size or time, the number was given to another file meanwhile, or the file is being written
             if listed is not None and _version(self.rows[listed]) == _version(row):
@@ -279,8 +280,10 @@ class Walk:
         root: Root, path: str, size: int, mtime_ns: int, error: str | None, status: os.stat_result | None = None
     ) -> ListedImage:
         below = path[len(root.absolute) :].lstrip(os.sep) or "."
-        shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        raw = b"" if shown == below else os.fsencode(below)
+        shown, raw = below, b""
+        if not below.isascii():
+            shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raw = b"" if shown == below else os.fsencode(below)
         numbers = (0, 0, 0) if status is None else (status.st_dev, status.st_ino, clamped(status.st_ctime_ns))
         return ListedImage(root.side, root.absolute, shown, raw, size, mtime_ns, *numbers, error)
 

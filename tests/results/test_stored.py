@@ -134,3 +134,20 @@ def test_a_cleaned_store_has_no_result(store, tmp_path, client):
     db.result()
     db.clean_up(thumbs=False)
     assert not (store / "shown.json").exists()
+
+
+def test_of_a_block_without_pairs_few_columns_are_read(tmp_path, client, monkeypatch):
+    for number in range(6):
+        save(tmp_path / "photos" / f"{number}.png", picture(number))
+    (tmp_path / "photos" / "6.png").write_bytes(b"")
+    with project(tmp_path, client, block_size=2) as db:
+        whole, original = set(), Store.read_partition
+
+        def noted(store, block, columns=None):
+            whole.update([block] if "path" in columns else [])
+            return original(store, block, columns)
+
+        monkeypatch.setattr(Store, "read_partition", noted)
+        result = db.result()
+    assert (len(result.errors), result.files["compared"]) == (1, 6)
+    assert whole == {0, 3}  # the first one, for its columns, and the one with an error
