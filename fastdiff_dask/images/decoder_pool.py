@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..errors import FastDiffError
 from .decode import ImageRecord
 from .decoder_process import READY, Answer, ListedFile, Request, fetched
 
-__all__ = ["TRIM_VARIABLE", "ImageReader", "close_readers", "own_environment", "reader"]
+__all__ = ["TRIM_VARIABLE", "ImageReader", "close_readers", "own_environment", "reader", "start_readers"]
 
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from fastdiff_dask.images.decoder_process import main; main()"
 # A process may be killed while it starts, if memory is short.
@@ -36,6 +36,12 @@ class ImageReader:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Start a process, and do not wait until it can read; the first file does."""
+        with suppress(OSError, TypeError):  # tried again, and explained, when it is needed
+            self._begun = _new_process(subprocess.DEVNULL)
 
     def read(self, request: Request) -> Iterator[Answer]:
         """Read files, in their order.
@@ -94,31 +100,33 @@ class ImageReader:
             yield answer
 
     def _start(self) -> subprocess.Popen[bytes]:
+        begun, self._begun = self._begun, None
+        if begun is not None and self._is_ready(begun):
+            return begun
         with tempfile.TemporaryFile() as complaints:
-            command = [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2])]
             for _ in range(_STARTS):
                 try:
-                    process = subprocess.Popen(
-                        command,
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=complaints,
-                        bufsize=1 << 16,
-                        env=own_environment(),
-                    )
+                    process = _new_process(complaints)
                 except (OSError, TypeError) as error:
                     raise FastDiffError(f"no process to decode pictures could be started ({error})") from None
-                self._process = process
-                if _receive(process) == READY:
-                    _enlarge(process)
+                if self._is_ready(process):
                     return process
-                code = self._end()
+                code = process.returncode
             complaints.seek(0)
             last = complaints.read().decode(errors="replace").strip().splitlines()[-1:]
         raise FastDiffError(
             f"the process to decode pictures ended at its start ({' '.join(last) or f'exit code {code}'}); check the "
             f"installation"
         )
+
+    def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """Wait until a process can read, and use it; end it if it cannot."""
+        self._process = process
+        if _receive(process) != READY:
+            self._end()
+            return False
+        _enlarge(process)
+        return True
 
     def _lost(self, request: Request) -> ImageRecord:
         """Make the record of a file at which the process was lost."""
@@ -151,7 +159,19 @@ class ImageReader:
 
     def close(self) -> None:
         """End the process."""
+        self._process, self._begun = self._process or self._begun, None
         self._end()
+
+
+def _new_process(complaints: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        bufsize=1 << 16,
+        env=own_environment(),
+    )
 
 
 def _parts(request: Request) -> Iterator[list[ListedFile]]:
@@ -197,6 +217,14 @@ def reader() -> Iterator[ImageReader]:
         one.close()
         raise
     _idle.put(one)
+
+
+def start_readers(number: int) -> None:
+    """Start some decoder processes that will be needed, while this process does something else."""
+    for _ in range(number):
+        one = ImageReader()
+        one.begin()
+        _idle.put(one)
 
 
 def close_readers() -> None:

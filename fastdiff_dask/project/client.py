@@ -75,6 +75,16 @@ class ProjectClient:
 
         return current_client()
 
+    @property
+    def threads(self) -> int:
+        """Threads of a worker that is started here."""
+        return self._options.threads or os.cpu_count() or 1
+
+    @property
+    def is_to_be_started(self) -> bool:
+        """True if the next `get` starts a worker of threads in this process."""
+        return self._options.workers is None and self.find() is None
+
     def get(self, store_url: str, origin: "Origin", verbose: bool | None) -> "Client":
         """The client, which is started now if there is none.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..config import EDITED_SIZE, check_threshold, check_whole
 from ..errors import UsageError
+from ..images.decoder_pool import close_readers, start_readers
 from ..kernels.cuda import check_gpu
 from ..kernels.hashes import HashSettings
 from ..kernels.measures import Measure
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["Job"]
+
+# Decoders that are started before it is known how many pictures there are.
+_EARLY_DECODERS = 2
 
 
 class Job:
@@ -145,12 +149,20 @@ class Job:
             if not self._is_writing:
                 self._end_decoders()
 
+    def _start_decoders(self) -> None:
+        """Start the first decoders while Dask is imported, if a worker in this process will use them."""
+        if self._is_writing and not self._has_decoders and not self._origin.stores and self._client.is_to_be_started:
+            self._has_decoders = True
+            start_readers(min(_EARLY_DECODERS, self._client.threads))
+
     def _end_decoders(self) -> None:
         client = self._client.find()
         if self._has_decoders and client is not None:
             from ..stages.thumbnails import end_readers
 
             end_readers(client)
+        elif self._has_decoders:
+            close_readers()
         self._has_decoders = False
 
     @contextlib.contextmanager
@@ -199,6 +211,7 @@ class Job:
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
             if not Store.exists(self.store_url):
                 # a store keeps its block size for life, so it must not be made with one that does not fit
+                self._start_decoders()
                 self._check_block_size()
             store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
             self._record()
@@ -279,6 +292,7 @@ class Job:
         store = self.store
         unread = unread_blocks(store)
         if unread:
+            self._start_decoders()
             self._origin.check_visible(self.client, store)
             store.forget_stale()
             with self._decoding(), self._bar("thumbnail", sum(unread.values()), "images") as advance:

@@ -20,6 +20,9 @@ from fastdiff_dask.images import decoder_pool, decoder_process
 from fastdiff_dask.images.decode import ImageRecord, open_file, read_image
 from fastdiff_dask.images.decoder_pool import ImageReader
 from fastdiff_dask.images.decoder_process import ListedFile, Request
+from fastdiff_dask.project import job
+from fastdiff_dask.runtime import connection, workers
+from fastdiff_dask.stages import estimate, thumbnails  # noqa: F401 - before `workers` is changed
 from fastdiff_dask.testing import simulate_images
 
 # Stands in for bugs of decoders: what the content asks for happens while the file is opened.
@@ -401,3 +404,55 @@ def test_files_are_read_in_the_order_of_the_disk(tmp_path, monkeypatch):
 def test_opening_tells_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_file(str(tmp_path / "nothing"))
+
+
+def test_a_process_that_was_begun_is_used_once_it_is_ready(tmp_path, reader):
+    paths = pictures(tmp_path / "photos", 3)
+    reader.begin()
+    begun = reader._begun
+    assert [record.error for record, _ in read(reader, paths)] == [""] * 3
+    assert reader._process is begun
+    reader.close()
+    assert begun.poll() is not None
+
+
+@pytest.mark.parametrize("use", [True, False])
+def test_a_process_that_was_begun_and_killed(use, tmp_path, reader):
+    reader.begin()
+    begun = reader._begun
+    if use:
+        begun.kill()
+        assert [record.error for record, _ in read(reader, pictures(tmp_path / "photos", 2))] == ["", ""]
+        assert reader._process is not begun
+    reader.close()
+    assert begun.poll() is not None
+
+
+def test_a_process_that_cannot_be_begun_is_an_error_where_it_is_needed(tmp_path, reader, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    reader.begin()
+    with pytest.raises(FastDiffError, match="could be started"):
+        read(reader, pictures(tmp_path / "photos", 1))
+
+
+@pytest.mark.parametrize("failure", [None, "capacity", "embedded_client"])
+def test_a_job_begins_its_decoders_before_its_client_and_ends_them(failure, tmp_path, monkeypatch):
+    seen, start = [], job.start_readers
+
+    def started(number):
+        seen.append((number, db._client.started))
+        start(number)
+
+    monkeypatch.setattr(job, "start_readers", started)
+    if failure is not None:
+        module = {"capacity": workers, "embedded_client": connection}[failure]
+        monkeypatch.setattr(module, failure, lambda *_, **__: (_ for _ in ()).throw(FastDiffError("as made")))
+    simulate_images(tmp_path / "photos", images=3, duplicates=1, size=(20, 20))
+    options = {"threads": 1, "dashboard_address": "127.0.0.1:0", "verbose": False}
+    before = set(psutil.Process().children())
+    with FastDifPy(tmp_path / "photos", store=tmp_path / "store", **options) as db:
+        with pytest.raises(FastDiffError, match="as made") if failure else contextlib.nullcontext(), db.writing():
+            db.index_the_dirs()
+            db.first_loop_iteration()
+        assert seen == [(1, None)]
+        assert set(psutil.Process().children()) - before == set()
