@@ -13,9 +13,8 @@ from ..images.decode import ImageRecord
 from ..images.decoder_pool import reader
 from ..images.decoder_process import ListedFile, Request
 from ..images.exif_merge import NotMergedError, merged
-from ..kernels.exact_pairs import similar_pairs
 from ..kernels.measures import apply_measure, resolve_measure
-from ..kernels.similarity import similarity_limit
+from ..kernels.similarity import similar_pairs, similarity_limit
 from ..kernels.transforms import available_transforms
 from ..results.values import PairValue
 from ..storage.store import Store

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.kd_order import kd_order
+from ..kernels.grid import kd_order
 from ..kernels.transforms import Transform
 from .borders import CONTENT, FULL_BOX
 from .contents import Contents

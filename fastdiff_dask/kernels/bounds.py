@@ -55,10 +55,14 @@ class SearchCounts:
     leading
         Pairs that the first values of the signatures left.
     candidates
-        Pairs whose thumbnails were compared one by one.
+        Pairs that the whole signatures left, one by one.
     dense
         Pairs compared by matrix products of thumbnails, since too many were left; filtered pairs included, as in
         `near`.
+    low
+        Pairs compared by matrix products of low frequencies; filtered pairs included.
+    exact
+        Pairs whose thumbnails were compared one by one.
     """
 
     pairs: int = 0
@@ -66,6 +70,8 @@ class SearchCounts:
     leading: int = 0
     candidates: int = 0
     dense: int = 0
+    low: int = 0
+    exact: int = 0
 
     @classmethod
     def names(cls) -> list[str]:
@@ -380,7 +386,6 @@ def _left_by_products(
             whole = whole or _Product(a, b, values, radius, xp)
             i, j = _wanted(*whole.near(rows, columns), on_diagonal, allowed)
         if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
-            counts.dense += pairs
             yield rows, columns
         else:
             yield i, j

@@ -1,43 +1,43 @@
-"""Find the similar pairs of a tile: candidates by signatures, then exactly by thumbnails; processor or GPU."""
+"""Find the similar pairs of a tile: by signatures, then by low frequencies, then exactly by thumbnails."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounds import SearchCounts, SearchSide, candidate_pairs
-from .bounds_gpu import candidate_pairs_gpu, search_side_gpu
+from .bounds import SearchCounts, candidate_pairs
+from .cascade_gpu import tile_pairs_gpu
 from .device import CPU, Device
-from .exact_pairs import chunk_rows, listed_pairs, similar_pairs
+from .grid import pairs_within
+from .low_frequencies import (
+    frequency_counts,
+    left_operands,
+    listed_transforms,
+    low_frequencies,
+    near_transforms,
+    right_operand,
+)
 from .pair_filters import Allowed
-from .similarity import SimilarityLimit, SquaredErrorLimit
-from .squared_errors_int8 import listed_pairs_gpu, similar_pairs_gpu
+from .search_tile import Costs, SearchTile, TileSide, measured_costs
+from .similarity import SimilarityLimit, listed_pairs, prepared_pairs
+from .squared_errors import prepare_images
 
-__all__ = ["LISTED_CHUNKS", "TileSide", "similar_tile_pairs"]
+__all__ = ["HELD_BYTES", "exact_pairs_at_once", "similar_tile_pairs"]
 
-# Chunks of candidates whose thumbnails are read at once.
-LISTED_CHUNKS = 4
-
-
-class TileSide(Protocol):
-    """The images of a tile along one axis."""
-
-    @property
-    def images(self) -> NDArray[np.int64]:
-        """Numbers of the images, (n,)."""
-
-    @property
-    def cuts(self) -> list[range]:
-        """Sub-blocks, as places in the tile."""
-
-    def name(self) -> Hashable:
-        """Key of these images in the cache of a device."""
-
-    def signatures(self) -> NDArray[np.float32]:
-        """Signatures of the images, (n, values) float32."""
+# Bytes of the thumbnails, as stored and prepared, that a tile holds.
+HELD_BYTES = 1 << 27
+# Sub-blocks of either side that are compared with each other before the next ones are read.
+_GROUP = 8
+# Candidates that wait to be compared in the order of their images, and those that are looked at together.
+_WAITING, _TOGETHER = 1 << 17, 1 << 13
+# Pairs whose thumbnails are read at once, and bytes of these on one side.
+_EXACT, _EXACT_BYTES = 1 << 11, 1 << 25
+# Pairs of sub-blocks that are worth a sample; the pairs of sub-blocks in it, and images of each.
+_SAMPLED, _SAMPLE, _SAMPLE_ROWS = 200, 8, 64
+# Place in `frequency_counts` of the number of coefficients that is used without a sample.
+_USUAL = 1
 
 
 def similar_tile_pairs(
@@ -52,13 +52,20 @@ def similar_tile_pairs(
     device: Device = CPU,
     allowed: Allowed | None = None,
 ) -> Iterator[NDArray[np.int64]]:
-    """Find the similar pairs of a tile by the cascade of `bounds`.
+    """Find the similar pairs of a tile by a cascade of lower bounds, each of which only skips what it proves.
 
-    1. Candidates are found by the signatures of the images.
-    2. Candidates that come one by one are collected, and their thumbnails compared many at once.
-    3. Where nearly all pairs of a rectangle are candidates, all of its thumbnails are compared with each other.
+    1. Candidates are found by the signatures of the images, see `bounds`.
+    2. Low frequencies leave out most candidates, and for the others most transforms, see `low_frequencies`. Of an
+       image, they are computed once a tile, and not at all if nothing asks for them.
+    3. The thumbnails of what is left are compared in integers.
 
-    A GPU caches arrays from tile to tile, up to a limit. Pair filters work on a processor only.
+    Where signatures leave many pairs of two sub-blocks, all of these are compared by products of low frequencies; where
+    these leave many as well, by products of thumbnails. Sampled counts and measured costs decide, see
+    `search_tile.Costs`; they change the time, not the pairs.
+
+    A GPU goes its own way, see `cascade_gpu`. Pair filters work on a processor only.
+
+    Memory: `HELD_BYTES`, the low frequencies of the images (up to 3 kB each), 16 bytes a waiting candidate.
 
     Parameters
     ----------
@@ -75,7 +82,7 @@ def similar_tile_pairs(
     counts
         Counts to increase.
     device
-        Where to compute.
+        Where to compute; it caches arrays from tile to tile, up to a limit.
     allowed
         The pairs that pair filters leave, by their places in the tile; None for all.
 
@@ -83,181 +90,215 @@ def similar_tile_pairs(
     ------
     (k, 4) int64: numbers of two images, value of the pair, bit mask of the transforms that reach it.
     """
-    tile = _Tile(rows, columns, thumbnails, shape, limit, transforms, allowed)
-    steps = _GpuSteps(tile, device) if device.is_gpu else _ProcessorSteps(tile)
-    waiting = _WaitingCandidates(tile, steps)
-    for i, j in steps.candidates(counts):
-        if isinstance(i, range):
-            yield from _dense_pairs(tile, steps, i, j)
-        elif waiting.add(i, j):
-            yield waiting.compare()
-    yield waiting.compare()
+    tile = SearchTile(rows, columns, thumbnails, shape, limit, transforms, allowed)
+    if device.is_gpu:
+        yield from tile_pairs_gpu(tile, device, counts)
+    else:
+        yield from _ProcessorSearch(tile, device, counts).pairs()
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """The images and the options of one call of `similar_tile_pairs`."""
+class _ProcessorSearch:
+    """The search on a processor, with NumPy: run by run, as its caches are small."""
 
-    rows: TileSide
-    columns: TileSide
-    thumbnails: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
-    shape: tuple[int, int, int]
-    limit: SimilarityLimit
-    transforms: tuple[int, ...]
-    allowed: Allowed | None
+    def __init__(self, tile: SearchTile, device: Device, counts: SearchCounts) -> None:
+        self._tile, self._device, self._counts = tile, device, counts
+        self._held = Device(cache_bytes=HELD_BYTES)
+        self._choices = frequency_counts(*tile.shape)
+        # so that the thumbnails of a group take an eighth of what is held
+        largest = max((len(cut) for side in (tile.rows, tile.columns) for cut in side.cuts), default=1)
+        self._group = max(1, min(_GROUP, HELD_BYTES // 8 // (largest * math.prod(tile.shape))))
+        self._exact = exact_pairs_at_once(math.prod(tile.shape))
 
-    @property
-    def triangular(self) -> bool:
-        return self.columns is self.rows
+    def pairs(self) -> Iterator[NDArray[np.int64]]:
+        """Find the similar pairs, as numbers of images."""
+        crowded: list[tuple[int, int]] = []
+        waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        number = 0
+        for i, j in self._candidates():
+            if isinstance(i, range):
+                crowded += self._sub_blocks(i, j)
+                continue
+            waiting.append((i, j))  # type: ignore[arg-type]
+            number += len(i)
+            if number >= _WAITING:
+                yield from self._compare_listed(waiting)
+                waiting, number = [], 0
+        yield from self._compare_listed(waiting)
+        yield from self._compare_crowded(crowded)
 
-    @property
-    def radius(self) -> float:
-        return self.limit.radius(self.shape)
-
-    @property
-    def chunk(self) -> int:
-        """Images along the side of a matrix of errors."""
-        return chunk_rows(math.prod(self.shape))
-
-    @property
-    def exact(self) -> dict[str, Any]:
-        """Arguments of the functions that compare thumbnails."""
-        return {"limit": self.limit, "transforms": self.transforms}
-
-
-class _ProcessorSteps:
-    """The steps of the cascade on a processor, with NumPy: run by run, as its caches are small."""
-
-    def __init__(self, tile: _Tile) -> None:
-        self._tile = tile
-        self.pairs_at_once = tile.chunk
-
-    def candidates(self, counts: SearchCounts) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-        """Find candidates by their signatures, as places in the tile."""
+    def _candidates(self) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
         tile = self._tile
         a = tile.rows.signatures()
         b = a if tile.triangular else tile.columns.signatures()
-        options: dict[str, Any] = {"radius": tile.radius, "counts": counts, "triangular": tile.triangular}
+        options: dict[str, Any] = {"radius": tile.radius, "counts": self._counts, "triangular": tile.triangular}
         return candidate_pairs(a, b, tile.rows.cuts, tile.columns.cuts, allowed=tile.allowed, **options)
 
-    def load(self, side: TileSide, places: range) -> NDArray[np.uint8]:
-        """Thumbnails of consecutive images of a side."""
-        return self._tile.thumbnails(side.images[places.start : places.stop])
-
-    def compare_all(self, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Compare each thumbnail of `a` with each of `b`."""
-        pairs: NDArray[np.int64] = similar_pairs(a, b, **self._tile.exact)
+    def _numbered(self, pairs: NDArray[np.int64], i: Any, j: Any) -> NDArray[np.int64]:
+        """Give pairs of places among some images, i and j on the sides, by the numbers of the images."""
+        pairs[:, 0] = self._tile.rows.images[i[pairs[:, 0]]]
+        pairs[:, 1] = self._tile.columns.images[j[pairs[:, 1]]]
         return pairs
 
-    def compare_listed(
-        self, thumbnails: NDArray[np.uint8], i: NDArray[np.int64], j: NDArray[np.int64]
-    ) -> Iterator[NDArray[np.int64]]:
-        """Compare pairs of thumbnails, given by their places."""
-        for start in range(0, len(i), self.pairs_at_once):
-            piece = slice(start, start + self.pairs_at_once)
-            left, x = np.unique(i[piece], return_inverse=True)
-            right, y = np.unique(j[piece], return_inverse=True)
-            pairs = listed_pairs(thumbnails[left], thumbnails[right], x, y, **self._tile.exact)
-            pairs[:, 0] = left[pairs[:, 0]]
-            pairs[:, 1] = right[pairs[:, 1]]
-            yield pairs
+    # -- candidates one by one -----------------------------------------------------------------------------------------
+
+    def _compare_listed(self, waiting: list[tuple[Any, Any]]) -> Iterator[NDArray[np.int64]]:
+        """Compare candidates in the order of their images, so that an image is read once for many of them."""
+        if not any(len(i) for i, _ in waiting):
+            return
+        i, j = (np.concatenate(side) for side in zip(*waiting, strict=True))
+        order = np.lexsort((j, i))
+        i, j = i[order], j[order]
+        found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]] = []
+        for start in range(0, len(i), _TOGETHER):
+            x, y = i[start : start + _TOGETHER], j[start : start + _TOGETHER]
+            masks = self._listed_masks(x, y)
+            found.append((x[masks > 0], y[masks > 0], masks[masks > 0]))
+        i, j, masks = (np.concatenate(part) for part in zip(*found, strict=True))
+        for start in range(0, len(i), self._exact):
+            pairs = slice(start, start + self._exact)
+            yield self._compare_exactly(i[pairs], j[pairs], masks[pairs], self._read)
+
+    def _listed_masks(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Bit masks of the transforms to compare exactly: all of them where low frequencies are not worth their time.
+
+        The low frequencies of an image cost as much as two or three exact comparisons, with its reading; they save the
+        comparison of a pair under all transforms, nearly always.
+        """
+        tile, choices = self._tile, self._choices
+        if choices:
+            count = choices[min(_USUAL, len(choices) - 1)]
+            rows, columns = (tile.held(side, count, self._device) for side in (tile.rows, tile.columns))
+            (left, x), (right, y) = (np.unique(places, return_inverse=True) for places in (i, j))
+            missing = rows.missing(left) + columns.missing(right)
+            if 3 * missing < len(i) * len(tile.transforms):
+                options: dict[str, Any] = {"radius": tile.radius, "transforms": tile.transforms}
+                return listed_transforms(rows.at(left), columns.at(right), x, y, **options)
+        return np.full(len(i), sum(1 << transform for transform in tile.transforms), np.uint8)
+
+    def _read(self, side: TileSide, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._tile.thumbnails(side.images[places])
+
+    def _compare_exactly(
+        self,
+        i: NDArray[np.int64],
+        j: NDArray[np.int64],
+        masks: NDArray[np.uint8],
+        read: Callable[[TileSide, NDArray[np.int64]], NDArray[np.uint8]],
+    ) -> NDArray[np.int64]:
+        """Compare the thumbnails of pairs, by their places on the sides, under some transforms."""
+        self._counts.exact += len(i)
+        (left, x), (right, y) = (np.unique(places, return_inverse=True) for places in (i, j))
+        a, b = read(self._tile.rows, left), read(self._tile.columns, right)
+        return self._numbered(listed_pairs(a, b, x, y, masks, **self._tile.exact), left, right)
+
+    # -- sub-blocks with many candidates -------------------------------------------------------------------------------
+
+    def _sub_blocks(self, rows: range, columns: range) -> Iterator[tuple[int, int]]:
+        """Numbers of the sub-blocks of a rectangle of the tile, in pairs."""
+        for row in self._between(self._tile.rows, rows):
+            for column in self._between(self._tile.columns, columns):
+                yield row, column
+
+    def _between(self, side: TileSide, places: range) -> range:
+        starts = self._starts(side)
+        return range(*np.searchsorted(starts, [places.start, places.stop]).tolist())
+
+    def _starts(self, side: TileSide) -> list[int]:
+        return [cut.start for cut in side.cuts]
+
+    def _compare_crowded(self, pairs: list[tuple[int, int]]) -> Iterator[NDArray[np.int64]]:
+        """Compare all images of pairs of sub-blocks, some sub-blocks of either side with each other at a time."""
+        if not pairs:
+            return
+        pairs.sort(key=lambda pair: (pair[0] // self._group, pair[1] // self._group, *pair))
+        tile = self._tile
+        costs = measured_costs(tile.shape, tile.transforms) if len(pairs) >= _SAMPLED else Costs()
+        count = self._choose_count(pairs, costs)
+        if count:  # of all of them at once: their thumbnails are read in the order in which they are stored
+            for side, number in ((tile.rows, 0), (tile.columns, 1)):
+                cuts = [side.cuts[place] for place in sorted({pair[number] for pair in pairs})]
+                tile.held(side, count, self._device).at(np.concatenate([np.arange(c.start, c.stop) for c in cuts]))
+        for row, column in pairs:
+            yield from self._compare_two(row, column, count, costs)
+
+    def _choose_count(self, pairs: list[tuple[int, int]], costs: Costs) -> int:
+        """Choose the number of low frequencies that costs least, by a sample; 0 if images are too small for any."""
+        choices = self._choices
+        if len(pairs) < _SAMPLED or len(choices) < 2:
+            return choices[min(_USUAL, len(choices) - 1)] if choices else 0
+        tile, seconds = self._tile, dict.fromkeys(choices, 0.0)
+        for row, column in pairs[:: -(-len(pairs) // _SAMPLE)]:
+            sides = [(tile.rows, tile.rows.cuts[row]), (tile.columns, tile.columns.cuts[column])]
+            a, b = (
+                tile.thumbnails(side.images[cut.start : cut.stop : -(-len(cut) // _SAMPLE_ROWS)]) for side, cut in sides
+            )
+            for count in choices:
+                x, y = (low_frequencies(images, tile.limit, tile.transforms, count) for images in (a, b))
+                _, _, masks = self._near(x, y)
+                seconds[count] += costs.of_products(count, len(a) * len(b), int(np.bitwise_count(masks).sum()))
+        return min(choices, key=lambda count: seconds[count])
+
+    def _near(self, x: Any, y: Any) -> tuple[Any, Any, Any]:
+        tile = self._tile
+        options: dict[str, Any] = {"radius": tile.radius, "transforms": tile.transforms}
+        return near_transforms(left_operands(x, tile.transforms), right_operand(y), **options)
+
+    def _compare_two(self, row: int, column: int, count: int, costs: Costs) -> Iterator[NDArray[np.int64]]:
+        """Compare all images of two sub-blocks."""
+        tile, counts = self._tile, self._counts
+        rows, columns = tile.rows.cuts[row], tile.columns.cuts[column]
+        number = pairs_within(len(rows)) if tile.triangular and row == column else len(rows) * len(columns)
+        if count:
+            sides = [(tile.rows, rows), (tile.columns, columns)]
+            x, y = (tile.held(side, count, self._device).at(slice(cut.start, cut.stop)) for side, cut in sides)
+            i, j, masks = self._near(x, y)
+            i, j = i + rows.start, j + columns.start
+            wanted = tile.wanted(i, j)
+            i, j, masks = i[wanted], j[wanted], masks[wanted]
+            counts.low += number
+            if not costs.is_crowded(number, int(np.bitwise_count(masks).sum())):
+                for start in range(0, len(i), self._exact):
+                    some = slice(start, start + self._exact)
+                    yield self._compare_exactly(i[some], j[some], masks[some], self._read_held)
+                return
+        counts.dense += number
+        for upper in _chunks(rows, tile.chunk):
+            for lower in _chunks(columns, tile.chunk):
+                if not tile.triangular or lower.stop > upper.start:
+                    yield self._compare_all(upper, lower)
+
+    def _read_held(self, side: TileSide, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Thumbnails of some images of one sub-block; those beside it are read with them, and held."""
+        cut = int(np.searchsorted(self._starts(side), places[0], side="right")) - 1
+        group = side.cuts[cut - cut % self._group : cut - cut % self._group + self._group]
+        start, stop = group[0].start, group[-1].stop
+        images = side.images[start:stop]
+        return self._held.cached((id(side), start), lambda: self._tile.thumbnails(images))[places - start]
+
+    def _compare_all(self, rows: range, columns: range) -> NDArray[np.int64]:
+        """Compare each thumbnail of some rows with each of some columns."""
+        tile = self._tile
+
+        def prepared(side: TileSide, places: range, mirrored: bool) -> Any:
+            def make() -> Any:
+                return prepare_images(
+                    self._read(side, np.arange(places.start, places.stop)), tile.transforms, mirrored=mirrored
+                )
+
+            # of one side, the form for columns is part of that for rows
+            return self._held.cached((id(side), places, mirrored), make)
+
+        mirrored = max(tile.transforms) >= 4
+        a, b = prepared(tile.rows, rows, mirrored), prepared(tile.columns, columns, False)
+        pairs = prepared_pairs(a, b, tile.limit)
+        pairs = pairs[tile.wanted(pairs[:, 0] + rows.start, pairs[:, 1] + columns.start)]
+        return self._numbered(pairs, np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop))
 
 
-class _GpuSteps:
-    """The same steps on a GPU, with CuPy: all sub-blocks of a tile at once, as each launch costs time."""
-
-    def __init__(self, tile: _Tile, device: Device) -> None:
-        self._tile, self._device = tile, device
-        if not isinstance(tile.limit, SquaredErrorLimit):
-            raise NotImplementedError("a GPU compares by MSE only")
-        self._exact: dict[str, Any] = {"sse_limit": tile.limit.limit, "transforms": tile.transforms}
-        # the thumbnails of all waiting candidates take `piece_bytes` at most
-        bytes_of_a_pair = 2 * LISTED_CHUNKS * math.prod(tile.shape)
-        self.pairs_at_once = min(device.pairs_at_once, max(1, device.piece_bytes // bytes_of_a_pair))
-
-    def candidates(self, counts: SearchCounts) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-        """Find candidates by their signatures, as places in the tile."""
-        tile, device = self._tile, self._device
-        x = self._search_side(tile.rows)
-        y = x if tile.triangular else self._search_side(tile.columns)
-        options: dict[str, Any] = {"radius": tile.radius, "counts": counts, "triangular": tile.triangular}
-        for i, j in candidate_pairs_gpu(x, y, device=device, **options):
-            yield (i, j) if isinstance(i, range) else (device.to_host(i), device.to_host(j))
-
-    def _search_side(self, side: TileSide) -> SearchSide:
-        return self._device.cached(side.name(), lambda: search_side_gpu(side.signatures(), self._device))
-
-    def load(self, side: TileSide, places: range) -> Any:
-        """Thumbnails of consecutive images of a side."""
-        numbers = side.images[places.start : places.stop]
-        return self._device.cached(
-            (side.name(), places), lambda: self._device.to_device(self._tile.thumbnails(numbers))
-        )
-
-    def compare_all(self, a: Any, b: Any) -> NDArray[np.int64]:
-        """Compare each thumbnail of `a` with each of `b`."""
-        pairs = similar_pairs_gpu(a, b, products=self._device.products, **self._exact)
-        return self._device.to_host(pairs)
-
-    def compare_listed(
-        self, thumbnails: NDArray[np.uint8], i: NDArray[np.int64], j: NDArray[np.int64]
-    ) -> Iterator[NDArray[np.int64]]:
-        """Compare pairs of thumbnails, given by their places."""
-        images, x, y = map(self._device.to_device, (thumbnails, i, j))
-        pairs = listed_pairs_gpu(images, images, x, y, room=self._device.piece_bytes, **self._exact)
-        yield self._device.to_host(pairs)
-
-
-def _dense_pairs(tile: _Tile, steps: _ProcessorSteps | _GpuSteps, i: range, j: range) -> Iterator[NDArray[np.int64]]:
-    """Compare all thumbnails of a rectangle of the tile, a matrix of errors at a time."""
-    for rows in _chunks(i, tile.chunk):
-        upper = steps.load(tile.rows, rows)
-        for columns in _chunks(j, tile.chunk):
-            if tile.triangular and columns.stop <= rows.start:
-                continue
-            pairs = steps.compare_all(upper, steps.load(tile.columns, columns))
-            pairs[:, 0] += rows.start
-            pairs[:, 1] += columns.start
-            if tile.allowed is not None:
-                pairs = pairs[tile.allowed.wanted(pairs[:, 0], pairs[:, 1])]
-            pairs = pairs[pairs[:, 0] < pairs[:, 1]] if tile.triangular else pairs
-            pairs[:, 0] = tile.rows.images[pairs[:, 0]]
-            pairs[:, 1] = tile.columns.images[pairs[:, 1]]
-            yield pairs
+def exact_pairs_at_once(values: int) -> int:
+    """Pairs of thumbnails of so many values that are read at once."""
+    return max(1, min(_EXACT, _EXACT_BYTES // values))
 
 
 def _chunks(places: range, size: int) -> list[range]:
     return [places[start : start + size] for start in range(0, len(places), size)]
-
-
-class _WaitingCandidates:
-    """Candidates of a tile that wait to be compared many at once: a block is opened once for all of them."""
-
-    def __init__(self, tile: _Tile, steps: _ProcessorSteps | _GpuSteps) -> None:
-        self._tile, self._steps = tile, steps
-        self._most = LISTED_CHUNKS * steps.pairs_at_once
-        self._pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        self._count = 0
-
-    def add(self, i: Any, j: Any) -> bool:
-        """Add candidates by their places in the tile; True once there are enough to compare."""
-        self._pairs.append((self._tile.rows.images[i], self._tile.columns.images[j]))
-        self._count += len(i)
-        return self._count >= self._most
-
-    def compare(self) -> NDArray[np.int64]:
-        """Compare the candidates, and give the similar pairs as numbers of images."""
-        waiting, self._pairs, self._count = self._pairs, [], 0
-        found = [np.zeros((0, 4), np.int64)]
-        if waiting:
-            a, b = (np.concatenate(side) for side in zip(*waiting, strict=True))
-            for start in range(0, len(a), self._most):
-                found += self._compared(a[start : start + self._most], b[start : start + self._most])
-        return np.concatenate(found)
-
-    def _compared(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        images, places = np.unique(np.concatenate([a, b]), return_inverse=True)
-        thumbnails = self._tile.thumbnails(images)
-        for pairs in self._steps.compare_listed(thumbnails, places[: len(a)], places[len(a) :]):
-            pairs[:, :2] = images[pairs[:, :2]]
-            yield pairs

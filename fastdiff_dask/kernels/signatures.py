@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 __all__ = [
     "SIGNATURE_VALUES",
     "as_mirrored",
+    "coefficient_variance",
+    "cosines",
     "largest_norm",
     "leading_values",
     "normalised_error",
+    "normalised_pixels",
     "normalised_signatures",
     "segment_energies",
     "signature_error",
@@ -75,11 +78,16 @@ class _Layout(NamedTuple):
     columns: Any
 
 
-def _cosines(length: int, frequencies: int) -> NDArray[np.float64]:
-    """First rows of the orthonormal discrete cosine transform (DCT-II): (frequencies, length)."""
+def cosines(length: int, frequencies: int) -> NDArray[np.float64]:
+    """Make the first rows of the orthonormal discrete cosine transform (DCT-II): (frequencies, length)."""
     angles = np.pi / length * np.outer(np.arange(frequencies), np.arange(length) + 0.5)
     scales = np.sqrt(np.where(np.arange(frequencies) == 0, 1, 2) / length)
     return scales[:, None] * np.cos(angles)
+
+
+def coefficient_variance(channel: int, u: int, v: int) -> float:
+    """Give the relative variance of a coefficient in photographs; it decides the order of values, hence speed alone."""
+    return _CHANNEL_VARIANCE[channel] * float(max(u * u + v * v, 0.1) ** _SPECTRUM)
 
 
 @cache
@@ -90,7 +98,7 @@ def _layout(height: int, width: int, channels: int) -> _Layout:
         for u in range(rows):
             for v in range(columns):
                 place, swapped = (u * channels + channel) * columns + v, (v * channels + channel) * columns + u
-                variance = _CHANNEL_VARIANCE[channel] * max(u * u + v * v, 0.1) ** _SPECTRUM
+                variance = coefficient_variance(channel, u, v)
                 if height != width or u == v:
                     signed = (u + v) % 2 == 1 if height != width else u % 2 == 1
                     values.append((variance, _SINGLE, signed, v % 2 == 1 or u % 2 == 1, place, place))
@@ -114,8 +122,8 @@ def _layout(height: int, width: int, channels: int) -> _Layout:
         order=np.array([place_of[value] for value in order.tolist()]),
         odd=np.array([values[value][3] for value in order.tolist()]),
         means=np.array([values[value][4] in constants for value in order.tolist()]),
-        rows=_cosines(height, rows),
-        columns=np.kron(_cosines(width, columns), _cosines(channels, channels))
+        rows=cosines(height, rows),
+        columns=np.kron(cosines(width, columns), cosines(channels, channels))
         .T.reshape(width * channels, columns, channels)
         .transpose(0, 2, 1)
         .reshape(width * channels, channels * columns),
@@ -271,13 +279,13 @@ def normalised_signatures(
         faint = np.flatnonzero(norms < _LEAST_CONTRAST * largest) + start
         for first in range(0, len(faint), _BATCH):
             places = faint[first : first + _BATCH]
-            result[places] = _of_pixels(_normalised(images(places), largest), np)
+            result[places] = _of_pixels(normalised_pixels(images(places)), np)
     return result
 
 
-def _normalised(images: NDArray[np.uint8], largest: float) -> NDArray[np.float64]:
-    """Images less the mean of each channel, scaled to a norm; constant ones become 0."""
-    pixels = images.shape[1] * images.shape[2]
+def normalised_pixels(images: NDArray[np.uint8], /) -> NDArray[np.float64]:
+    """Subtract the mean of each channel, and scale images to `largest_norm`; constant ones become 0. NumPy only."""
+    largest, pixels = largest_norm(*images.shape[1:]), images.shape[1] * images.shape[2]
     # whole multiples of 1 / pixels: exact, so that a constant image is 0 to the bit
     sums = images.sum(axis=(1, 2), dtype=np.int64, keepdims=True)
     centred = (images.astype(np.int64) * pixels - sums).astype(np.float64)

@@ -3,6 +3,7 @@
 The names that end in `_gpu` in `squared_errors_int8` compute the same on a GPU.
 """
 
+import math
 from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ __all__ = [
     "Errors",
     "Moments",
     "PreparedImages",
+    "image_moments",
     "mean_squared_errors",
-    "paired_squared_errors",
     "prepare_images",
     "prepared_squared_errors",
     "squared_errors",
+    "squared_norms",
     "transformed_squared_errors",
 ]
 
@@ -28,7 +30,6 @@ _EXACT = 1 << 24
 # Values in a step of a segment. A value of a prepared image, or of `_combined`, is at most 4 · 128 = 2⁹ in size, so
 # that a dot product over one step is at most 2⁶ · 2¹⁸ = 2²⁴ and always exact.
 _STEP = 64
-_PAIRED = 64
 # Bytes of the float32 values of images prepared at a time: they and their components stay in the cache of a core.
 _BATCH_BYTES = 1 << 21
 # Images prepared at a time for a matrix of any size: 2,730 of 64 × 64 × 3 values.
@@ -89,6 +90,11 @@ class PreparedImages(NamedTuple):
     moments: Moments
     turns: tuple[int, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the components."""
+        return sum(int(part.values.nbytes) for form in self.forms.values() for part in form)
+
 
 def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: bool = True) -> PreparedImages:
     """Split images into the components that the turns map to themselves, see `_doubled_products`.
@@ -116,14 +122,12 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
     at_once = max(1, _BATCH_BYTES // (4 * images[:1].size or 1))
     for start in range(0, max(count, 1), at_once):
         rows = slice(start, start + at_once)
-        # centred: distances do not change, products become small. Channels first: rows of pixels are long, which makes
-        # turning four times as fast
-        planes = xp.astype(xp.permute_dims(images[rows], (0, 3, 1, 2)), xp.float32) - xp.float32(128)
-        flat = _flat(planes, xp)
-        # lines of pixels, of at most 2¹⁰ · 2⁷, first: contiguous, and six times as fast as sums of the turned planes
-        lines = xp.sum(xp.reshape(flat, planes.shape), axis=3)
-        moments.sums[rows] = xp.sum(lines, axis=2, dtype=xp.float64)
-        moments.norms[rows] = xp.sum(_energies(flat, xp), axis=1, dtype=xp.float64)
+        # centred: distances do not change, products become small. Channels first, each plane in one piece: rows of
+        # pixels are long, which makes turning four times as fast
+        planes = xp.reshape(_flat(xp.permute_dims(images[rows], (0, 3, 1, 2)), xp), _planes_shape(images[rows]))
+        planes = xp.astype(planes, xp.int16) - xp.int16(128)
+        for total, part in zip(moments, image_moments(images[rows]), strict=True):
+            total[rows] = part
         for mirror in sorted({Transform(transform).mirrored for transform in transforms} if mirrored else {False}):
             components = _components(planes[:, :, :, ::-1] if mirror else planes, turns, xp)
             form = forms.setdefault(mirror, [])
@@ -132,10 +136,25 @@ def prepare_images(images: Any, transforms: tuple[int, ...], /, *, mirrored: boo
             for number, (part, values) in enumerate(zip(form, components, strict=True)):
                 part.values[rows] = values
                 if count:
-                    largest = xp.max(_energies(values, xp), axis=0).tolist()
+                    largest = xp.max(_energies(part.values[rows], xp), axis=0).tolist()
                     energies = [max(both) for both in zip(part.energies or largest, largest, strict=True)]
                     form[number] = _Part(part.values, energies)
     return PreparedImages(forms, moments, turns)
+
+
+def _planes_shape(images: Any) -> tuple[int, int, int, int]:
+    count, height, width, channels = images.shape
+    return count, channels, height, width
+
+
+def image_moments(images: Any, /) -> Moments:
+    """Sums over the values of images (n, h, w, c) uint8 less 128, exact."""
+    xp = array_namespace(images)
+    count, height, width, channels = images.shape
+    # line by line first: long sums, of numbers that need no more than 32 bits
+    lines = xp.sum(xp.reshape(images, (count, height, width * channels)), axis=1, dtype=xp.uint32)
+    sums = xp.sum(xp.reshape(lines, (count, width, channels)), axis=1, dtype=xp.int64)
+    return Moments(squared_norms(xp.astype(images, xp.float32) - xp.float32(128)), sums - 128 * height * width)
 
 
 def _flat(planes: Any, xp: Any) -> Any:
@@ -172,6 +191,13 @@ def _energies(values: Any, xp: Any) -> Any:
     steps = xp.reshape(values[:, :whole], (rows, whole // _STEP, _STEP))
     rest = values[:, whole:]
     return xp.concat([xp.vecdot(steps, steps), xp.vecdot(rest, rest)[:, None]], axis=1)
+
+
+def squared_norms(pixels: Any, /) -> Any:
+    """Sums of squares of images of whole numbers up to 128 in size: (n, ...) float32 → (n,) float64, exact."""
+    xp = array_namespace(pixels)
+    flat = xp.reshape(pixels, (pixels.shape[0], math.prod(pixels.shape[1:])))
+    return xp.sum(_energies(flat, xp), axis=1, dtype=xp.float64)
 
 
 def _segments(a: list[float], b: list[float]) -> list[tuple[int, int]]:
@@ -259,18 +285,7 @@ class _Rows:
         return self._space
 
 
-class _Paired:
-    """Inner products of the rows at the same place: (n,)."""
-
-    def __init__(self, rows: int, xp: Any) -> None:
-        self.shape = (rows,)
-        self._vecdot = xp.vecdot
-
-    def __call__(self, x: Any, y: Any) -> Any:
-        return self._vecdot(x, y)
-
-
-def _inner_products(a: _Part, b: _Part, total: Any, product: _Rows | _Paired) -> Any:
+def _inner_products(a: _Part, b: _Part, total: Any, product: _Rows) -> Any:
     """Add inner products, exact below 2⁵³, to a float64 total in place."""
     if a.energies and b.energies:
         for start, stop in _segments(a.energies, b.energies):
@@ -284,12 +299,8 @@ def _combined(x: _Part, y: _Part, sign: int, xp: Any) -> _Part:
     return _Part(values, xp.max(_energies(values, xp), axis=0).tolist() if values.shape[0] else [])
 
 
-def _doubled_products(
-    a: list[_Part], b: list[_Part], turns: tuple[int, ...], xp: Any, *, paired: bool = False
-) -> _Turned:
+def _doubled_products(a: list[_Part], b: list[_Part], turns: tuple[int, ...], xp: Any) -> _Turned:
     """Twice the inner product of each image of `a`, turned, with each of `b`: (m, n) float64 for each turn.
-
-    If `paired`, of the images at the same place only: (n,) float64.
 
     The turns are a cyclic group, so that its Fourier transform makes the four products share their multiplications
     (Serre, *Linear Representations of Finite Groups*, 1977, chapter 5.1). Let a_k be a quarter of the picture after
@@ -308,8 +319,7 @@ def _doubled_products(
     2 c_0 = SS' + TT', 2 c_2 = SS' − TT' for S = a_0 + a_1 and T = a_0 − a_1 over halves: n instead of 2 n. The centre
     of an odd side turns into itself, and its product is added to each.
     """
-    rows = a[0].values.shape[0]
-    product = _Paired(rows, xp) if paired else _Rows(rows, b[0].values.shape[0], xp)
+    product = _Rows(a[0].values.shape[0], b[0].values.shape[0], xp)
 
     def add(x: _Part, y: _Part) -> Any:
         return _inner_products(x, y, xp.zeros(product.shape, dtype=xp.float64), product)
@@ -327,13 +337,9 @@ def _doubled_products(
         even = first + second
         first -= second
         same, opposite = add(a[2], b[2]), add(a[3], b[3])
-        if paired:  # one product more is cheaper than sums that are used once
-            crossed = add(a[3], b[2])
-            crossed -= add(a[2], b[3])
-        else:
-            crossed = add(_combined(a[2], a[3], 1, xp), _combined(b[2], b[3], -1, xp))
-            crossed -= same
-            crossed += opposite
+        crossed = add(_combined(a[2], a[3], 1, xp), _combined(b[2], b[3], -1, xp))
+        crossed -= same
+        crossed += opposite
         same += opposite
         pairs = [((0, 2), even, same), ((1, 3), first, crossed)]
     if a[-1].values.shape[1]:
@@ -462,39 +468,3 @@ def _take(images: PreparedImages, rows: slice) -> PreparedImages:
         mirror: [_Part(part.values[rows], part.energies) for part in form] for mirror, form in images.forms.items()
     }
     return PreparedImages(forms, images.moments.at(rows), images.turns)
-
-
-def paired_squared_errors(a: PreparedImages, b: PreparedImages, i: Any, j: Any, /) -> tuple[Any, Any]:
-    """Smallest sum of squared errors of some pairs of prepared images.
-
-    Memory: 12 bytes a value of an image for each of 64 pairs at a time.
-
-    Parameters
-    ----------
-    a, b
-        The images.
-    i, j
-        (k,) integers: places in `a` and in `b`.
-
-    Returns
-    -------
-    errors
-        (k,) int64, grey levels².
-    masks
-        (k,) uint8; bit t is set where transform t reaches the minimum.
-    """
-    xp = array_namespace(a.moments.norms, b.moments.norms)
-    errors, masks = [xp.zeros(0, dtype=xp.int64)], [xp.zeros(0, dtype=xp.uint8)]
-    for start in range(0, i.shape[0], _PAIRED):
-        rows, columns = i[start : start + _PAIRED], j[start : start + _PAIRED]
-        second = [_Part(part.values[columns], part.energies) for part in b.forms[False]]
-        forms = {
-            mirror: _doubled_products(
-                [_Part(part.values[rows], part.energies) for part in form], second, a.turns, xp, paired=True
-            )
-            for mirror, form in a.forms.items()
-        }
-        found = _errors(a.moments.norms[rows], b.moments.norms[columns], forms, xp)
-        errors.append(xp.astype(found.smallest, xp.int64))
-        masks.append(found.masks(...))
-    return xp.concat(errors), xp.concat(masks)

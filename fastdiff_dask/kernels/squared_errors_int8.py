@@ -1,7 +1,7 @@
 """Squared errors of images on a GPU, by integers alone: products of 8 bits, which tensor cores make, or differences.
 
-Each function is the counterpart of one for the processor: `similar_pairs_gpu` of `exact_pairs.similar_pairs`,
-`listed_pairs_gpu` of `exact_pairs.listed_pairs`, `mean_squared_errors_gpu` of `squared_errors.mean_squared_errors`.
+Each function is the counterpart of one for the processor: `similar_pairs_gpu` of `similarity.similar_pairs`,
+`listed_pairs_gpu` of `similarity.listed_pairs`, `mean_squared_errors_gpu` of `squared_errors.mean_squared_errors`.
 """
 
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def mean_squared_errors_gpu(a: Any, b: Any, transforms: tuple[int, ...], product
 
 
 def similar_pairs_gpu(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[int, ...], products: Products) -> Any:
-    """Find similar pairs of all with all, as `exact_pairs.similar_pairs`, by products of 8-bit integers.
+    """Find similar pairs of all with all, as `similarity.similar_pairs`, by products of 8-bit integers.
 
     It takes a few steps, however many pairs there are.
 
@@ -100,13 +100,13 @@ def similar_pairs_gpu(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[in
     Parameters
     ----------
     a, b, sse_limit, transforms
-        As for `exact_pairs.similar_pairs`.
+        As for `similarity.similar_pairs`.
     products
         As for `mean_squared_errors_gpu`.
 
     Returns
     -------
-    As `exact_pairs.similar_pairs`.
+    As `similarity.similar_pairs`.
     """
     xp = array_namespace(a, b)
     y = _centred(b, xp)
@@ -123,20 +123,20 @@ def similar_pairs_gpu(a: Any, b: Any, /, *, sse_limit: int, transforms: tuple[in
 def listed_pairs_gpu(
     a: Any, b: Any, i: Any, j: Any, /, *, sse_limit: int, transforms: tuple[int, ...], room: int
 ) -> Any:
-    """Find similar pairs among listed ones, as `exact_pairs.listed_pairs`, by the differences of all values.
+    """Find similar pairs among listed ones, as `similarity.listed_pairs`, by the differences of all values.
 
     It takes a few steps, however many pairs there are.
 
     Parameters
     ----------
     a, b, i, j, sse_limit, transforms
-        As for `exact_pairs.listed_pairs`.
+        As for `similarity.listed_pairs`.
     room
         Bytes that a step may take.
 
     Returns
     -------
-    As `exact_pairs.listed_pairs`.
+    As `similarity.listed_pairs`.
     """
     xp = array_namespace(a, b)
     parts = [xp.zeros((0, 4), dtype=xp.int64)]

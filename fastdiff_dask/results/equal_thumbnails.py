@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.equal_images import find_copies
+from ..kernels.hashes import find_copies
 from ..kernels.pair_filters import PairFilters
 from ..storage.selection import turns_of
 from ..storage.store import Store

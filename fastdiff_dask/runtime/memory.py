@@ -4,10 +4,10 @@ import math
 
 from ..config import ThumbnailSettings, check_whole
 from ..errors import UsageError
-from ..kernels.cascade import LISTED_CHUNKS
-from ..kernels.exact_pairs import chunk_rows
+from ..kernels.cascade import HELD_BYTES, exact_pairs_at_once
 from ..kernels.grid import LARGEST_SUB_BLOCK, SUB_BLOCK
 from ..kernels.signatures import signature_length
+from ..kernels.similarity import chunk_rows
 from ..storage.plans import Plan
 
 __all__ = [
@@ -58,7 +58,8 @@ def verify_bytes(settings: ThumbnailSettings) -> int:
     """Compute the bytes of an exact comparison: thumbnails as stored and as prepared, and matrices of errors."""
     values = math.prod(settings.shape)
     rows = chunk_rows(values)
-    return (2 * LISTED_CHUNKS + 6) * rows * values + 6 * 4 * rows * values + 6 * 8 * rows * rows
+    prepared = 3 * 4 * rows * values + 6 * 8 * rows * rows  # of one chunk, beside what is held
+    return HELD_BYTES + prepared + 3 * exact_pairs_at_once(values) * values
 
 
 def sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:

@@ -22,8 +22,8 @@ The journey of an image:
 
 The journey of a pair:
 
-1. `stages.compare.plan_comparison` submits `tasks.plan_part.plan_part`: `kernels.equal_images.find_copies` lets one
-   image stand for all equal ones, `kernels.kd_order.kd_order` puts neighbours side by side, and
+1. `stages.compare.plan_comparison` submits `tasks.plan_part.plan_part`: `kernels.hashes.find_copies` lets one
+   image stand for all equal ones, `kernels.grid.kd_order` puts neighbours side by side, and
    `kernels.grid.plan_tiles` places the pair in exactly one tile. `storage.comparisons.Comparison.record_part` commits
    this part of the plan.
 2. `stages.compare.compare_tiles` submits `tasks.compare_tile.compare_tile` for the tile, which calls
@@ -32,7 +32,7 @@ The journey of a pair:
    signatures (`kernels.bounds.candidate_pairs`).
    For a measure without bounds, `tasks.measured_pairs.measured_pairs` calls its function for all pairs; what it gets
    may be features, which `stages.prepare.prepare_blocks` had computed once an image.
-3. `kernels.exact_pairs.listed_pairs` compares the thumbnails of a pair that is left, in integers.
+3. `kernels.similarity.listed_pairs` compares the thumbnails of a pair that is left, in integers.
 4. A similar pair is committed with its tile (`storage.pairs.PairWriter.commit`).
 5. `results.values.FoundPairs` reads the pairs of all tiles, `results.components.Components` joins what is
    connected, and `results.clusters.make_cluster` makes it a cluster.

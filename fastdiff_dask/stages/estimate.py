@@ -19,12 +19,10 @@ from ..config import DEFAULT_SAMPLE, CompareSettings, IndexSettings, ReadSetting
 from ..images.decoder_pool import close_readers, reader
 from ..images.decoder_process import ListedFile, Request
 from ..kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
-from ..kernels.exact_pairs import listed_pairs
-from ..kernels.grid import SUB_BLOCK, pairs_within
+from ..kernels.grid import SUB_BLOCK, kd_order, pairs_within
 from ..kernels.hashes import DIGEST_BYTES, thumbnail_digests
-from ..kernels.kd_order import kd_order
 from ..kernels.signatures import leading_values, signature_length, signatures
-from ..kernels.similarity import SquaredErrorLimit
+from ..kernels.similarity import SquaredErrorLimit, listed_pairs
 from ..kernels.transforms import available_transforms
 from ..runtime.blas import SINGLE_THREADED_BLAS
 from ..runtime.waves import run_in_waves
@@ -387,7 +385,9 @@ def _seconds_of_exact_pairs(
     timed = slice(None, None, -(-len(i) // 500))
     start = time.perf_counter()
     limit = settings.sse_limit(height, width)
-    listed_pairs(distinct, distinct, i[timed], j[timed], limit=SquaredErrorLimit(limit), transforms=transforms)
+    masks = np.full(len(i[timed]), sum(1 << transform for transform in transforms), np.uint8)
+    options: Any = {"limit": SquaredErrorLimit(limit), "transforms": transforms}
+    listed_pairs(distinct, distinct, i[timed], j[timed], masks, **options)
     return near, (time.perf_counter() - start) / len(i[timed])
 
 

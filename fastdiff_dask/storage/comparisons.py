@@ -43,6 +43,8 @@ _UNFINISHED = -1
 _FILES_AT_ONCE = 256
 _ORDER_CHUNK = 1 << 14
 _COUNTS = 1 + len(SearchCounts.names())
+# Counts of a tile before low frequencies were counted: such parts keep theirs.
+_FEWER_COUNTS = 6
 
 
 def _order_chunk(images: int) -> int:
@@ -52,6 +54,14 @@ def _order_chunk(images: int) -> int:
 def _is_begun(store: Store, name: str) -> bool:
     # a folder alone was left by a process that was killed before it began
     return "zarr.json" in store.files.names(f"{ARRAYS}/{COMPARISONS}/{name}")
+
+
+def _counts_of(content: bytes) -> NDArray[np.int64]:
+    """Counts of a tile: (k,) int64; 0 for those that were not counted yet when it was written."""
+    found = np.frombuffer(content, "<i8")
+    if len(found) not in (_COUNTS, _FEWER_COUNTS):
+        raise ValueError(f"{len(found)} counts are there, {_COUNTS} are written")
+    return np.concatenate([found, np.zeros(_COUNTS - len(found), np.int64)])
 
 
 class Comparison:
@@ -138,7 +148,7 @@ class Comparison:
             return None
         with self.store.files.reading(f"the plan of {path}"):
             array = stored_array(content, "int64")
-            if array.chunks != (1, _COUNTS) or array.shape[0] > MOST_TILES:
+            if array.chunks not in {(1, _COUNTS), (1, _FEWER_COUNTS)} or array.shape[0] > MOST_TILES:
                 raise ValueError(f"its shape is {array.shape}, in chunks of {array.chunks}")
             start, stop = (int(number) for number in name.split("-")[1:])
             if not start < stop:
@@ -183,7 +193,7 @@ class Comparison:
             paths = [self.mark(plans[number].part, tile) for number, tile in some]
             with self.store.files.reading(f"the tiles of {self.folder(plans[some[0][0]].part)} and later"):
                 for (number, tile), content in zip(some, self.store.files.read_several(paths), strict=True):
-                    plans[number].counts[tile] = np.frombuffer(content, "<i8").reshape(_COUNTS)
+                    plans[number].counts[tile] = _counts_of(content)
 
     def begin(self, part: Part) -> None:
         """Record the settings, and remove what a process left that was killed before it recorded this part."""
@@ -295,7 +305,7 @@ class Comparison:
         """Similar pairs found, and pairs compared, in some finished tiles: (tiles, 2) int64; a small file each."""
         with self.store.files.reading(f"the tiles of {self.folder(part)}"):
             contents = self.store.files.read_several([self.mark(part, tile) for tile in tiles])
-            return np.stack([np.frombuffer(content, "<i8").reshape(_COUNTS)[:2] for content in contents])
+            return np.stack([_counts_of(content)[:2] for content in contents])
 
     def committed(self, part: Part, tile: int) -> tuple[int, int] | None:
         """Pairs compared and similar pairs found in a tile, if it is finished."""
@@ -304,5 +314,11 @@ class Comparison:
         except FileNotFoundError:
             return None
         with self.store.files.reading(f"tile {tile} of {self.folder(part)}"):
-            counts = np.frombuffer(content, "<i8")
+            counts = _counts_of(content)
             return int(counts[1]), int(counts[0])
+
+    def write_counts(self, part: Part, tile: int, counts: list[int]) -> None:
+        """Record what was found in a tile, which finishes it: similar pairs, and the `SearchCounts`."""
+        name = f"{self.folder(part)}/compared"
+        recorded = self.store.arrays.described(name, "int64").shape[1]
+        self.store.arrays.write_plain(name, tile, np.array([counts[:recorded]], np.int64))

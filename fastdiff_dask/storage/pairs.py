@@ -46,6 +46,7 @@ class PairWriter:
     """
 
     def __init__(self, comparison: Comparison, part: Part, tile: int) -> None:
+        self._comparison, self._part = comparison, part
         self._store, self._tile = comparison.store, tile
         self._folder, self._mark = comparison.folder(part), comparison.mark(part, tile)
         self._array: zarr.Array | None = None
@@ -100,7 +101,7 @@ class PairWriter:
         if self._settled:
             return
         row = [self.similar, *(getattr(counts, name) for name in counts.names())]
-        self._store.arrays.write_plain(f"{self._folder}/compared", self._tile, np.array([row], np.int64))
+        self._comparison.write_counts(self._part, self._tile, row)
 
 
 def read_pairs(comparison: Comparison, plans: Sequence[Plan]) -> Iterator[NDArray[np.int64]]:

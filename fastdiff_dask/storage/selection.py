@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..config import CompareSettings, ThumbnailSettings
 from ..errors import UsageError
-from ..kernels.equal_images import find_copies
+from ..kernels.hashes import find_copies
 from ..kernels.pair_filters import KEY_VALUES, PairFilters, picture_keys
 from ..kernels.transforms import available_transforms
 from ..text import printable

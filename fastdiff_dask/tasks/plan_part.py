@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..config import CompareSettings, ThumbnailSettings
 from ..kernels.bounds import BOX_VALUES
-from ..kernels.exact_pairs import chunk_rows
 from ..kernels.grid import (
     LARGEST_SIDE,
     PREPARED_TILES,
@@ -18,11 +17,13 @@ from ..kernels.grid import (
     SUB_BLOCK,
     SUB_BLOCKS,
     UNKNOWN_SUB_BLOCK,
+    binned_order,
     choose_tile_side,
+    kd_order,
 )
-from ..kernels.kd_order import binned_order, kd_order
 from ..kernels.pair_filters import PairFilters
 from ..kernels.signatures import as_mirrored, leading_values, normalised_signatures
+from ..kernels.similarity import chunk_rows
 from ..runtime.faults import retried
 from ..runtime.memory import sub_block_bytes, verify_bytes
 from ..storage.comparisons import Comparison
@@ -53,7 +54,7 @@ def plan_part(
 ) -> Part:
     """Plan all generations that have no plan yet, as one part, and record it.
 
-    Of equal thumbnails, turned or not, the first one stands for all, see `equal_images.find_copies`. Signatures are
+    Of equal thumbnails, turned or not, the first one stands for all, see `hashes.find_copies`. Signatures are
     put into a k-d order, cut into sub-blocks, and stored in this order beside the plan.
 
     With pair filters, partners are neighbours in that order first, and only images with equal keys are copies.

@@ -32,8 +32,7 @@ from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts
 from fastdiff_dask.kernels.cascade import similar_tile_pairs
 from fastdiff_dask.kernels.cuda import CuPyDevice
 from fastdiff_dask.kernels.device import CPU, Device
-from fastdiff_dask.kernels.grid import SUB_BLOCK
-from fastdiff_dask.kernels.kd_order import kd_order
+from fastdiff_dask.kernels.grid import SUB_BLOCK, kd_order
 from fastdiff_dask.kernels.signatures import leading_values, signature_length, signatures
 from fastdiff_dask.kernels.similarity import SquaredErrorLimit
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors

@@ -34,12 +34,12 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     )
     shutil.rmtree(options.where / "arrays.zarr" / "comparisons" / comparison.name, ignore_errors=True)
     client = embedded_client(options.threads, "127.0.0.1:0")
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     plan_comparison(comparison, client)
     planned = time.perf_counter()
     for _ in compare_tiles(comparison, client):
         pass
-    seconds = time.perf_counter() - start
+    seconds, used = time.perf_counter() - start, time.process_time() - used
     (plan,) = comparison.plans()
     counts = dict(zip(["found", *SearchCounts.names()], plan.counts.sum(axis=0).tolist(), strict=True))
     images = comparison.store.generations[0].images_a
@@ -47,6 +47,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     return counts | {
         "pairs": images * (images - 1) // 2,
         "seconds": seconds,
+        "processor_seconds": used,
         "planning": planned - start,
         "tiles": len(plan.tiles),
     }

@@ -11,8 +11,7 @@ from PIL import Image
 import fastdiff_dask as fd
 from fastdiff_dask.evaluation.calibration import Calibration
 from fastdiff_dask.images.edited_copies import KINDS, PLAIN_KINDS
-from fastdiff_dask.kernels.exact_pairs import similar_pairs
-from fastdiff_dask.kernels.similarity import CorrelationLimit, SquaredErrorLimit
+from fastdiff_dask.kernels.similarity import CorrelationLimit, SquaredErrorLimit, similar_pairs
 from fastdiff_dask.kernels.transforms import available_transforms
 from fastdiff_dask.storage.calibrations import CalibrationFiles
 from fastdiff_dask.tasks import make_copies as making

@@ -12,12 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.kernels import bounds, exact_pairs
+from fastdiff_dask.kernels import bounds, similarity
 from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
-from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
-from fastdiff_dask.kernels.kd_order import kd_order
+from fastdiff_dask.kernels.grid import kd_order, pairs_within
 from fastdiff_dask.kernels.signatures import as_mirrored, leading_values, signature_error, signatures
-from fastdiff_dask.kernels.similarity import SquaredErrorLimit
+from fastdiff_dask.kernels.similarity import SquaredErrorLimit, listed_pairs, similar_pairs
 from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
 from fastdiff_dask.kernels.transforms import apply_transform, available_transforms
 from fastdiff_dask.testing import reference_sse
@@ -53,8 +52,8 @@ def test_equals_the_reference_for_every_chunk_size(seed, m, n, chunk, triangular
     # the limit is one of the errors themselves: it is inclusive
     limit = int(np.quantile(errors, quantile, method="lower")) if errors.size else 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastdiff_dask.kernels.exact_pairs._CHUNK", chunk)
-        pairs = exact_pairs.similar_pairs(
+        patch.setattr("fastdiff_dask.kernels.similarity._CHUNK", chunk)
+        pairs = similarity.similar_pairs(
             a, b, limit=SquaredErrorLimit(limit), transforms=available_transforms(8, 8), triangular=triangular
         )
     wanted = [
@@ -66,7 +65,7 @@ def test_equals_the_reference_for_every_chunk_size(seed, m, n, chunk, triangular
 
 @pytest.mark.parametrize(("shape", "rows"), [((64, 64, 3), 256), ((256, 256, 4), 64), ((1024, 1024, 3), 5)])
 def test_large_images_make_smaller_matrices(shape, rows):
-    assert exact_pairs.chunk_rows(int(np.prod(shape))) == rows
+    assert similarity.chunk_rows(int(np.prod(shape))) == rows
 
 
 def spread(rng, images, sse):
@@ -139,17 +138,19 @@ def cascade(a, b, cuts_a, cuts_b, *, limit, transforms, counts=None):
         second = as_mirrored(signatures(b), *shape) if max(transforms) >= 4 else signatures(b)
     radius = search_radius(limit, shape)
     found = [np.zeros((0, 4), np.int64)]
-    for i, j in candidate_pairs(
-        first, second, cuts_a, cuts_b, radius=radius, counts=counts or SearchCounts(), triangular=triangular
-    ):
+    counts = counts or SearchCounts()
+    for i, j in candidate_pairs(first, second, cuts_a, cuts_b, radius=radius, counts=counts, triangular=triangular):
         if isinstance(i, range):
+            on_diagonal = triangular and i.start == j.start
+            counts.dense += len(i) * len(j) - on_diagonal * pairs_within(len(i) + 1)
             pairs = similar_pairs(
                 a[i.start : i.stop], b[j.start : j.stop], limit=SquaredErrorLimit(limit), transforms=transforms
             )
             pairs += [i.start, j.start, 0, 0]
             found.append(pairs[pairs[:, 0] < pairs[:, 1]] if triangular else pairs)
         else:
-            found.append(listed_pairs(a, b, i, j, limit=SquaredErrorLimit(limit), transforms=transforms))
+            masks = np.full(len(i), sum(1 << transform for transform in transforms), np.uint8)
+            found.append(listed_pairs(a, b, i, j, masks, limit=SquaredErrorLimit(limit), transforms=transforms))
     pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 

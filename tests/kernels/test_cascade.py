@@ -255,10 +255,12 @@ def test_the_rounding_of_signatures_loses_no_pair(tmp_path, clients):
         assert found_pairs(db.pairs) == collection.wanted(3)
 
 
-@pytest.mark.parametrize(("chunks", "rows"), [(1, 1), (1, 5), (3, 2)])
-def test_candidates_are_compared_some_at_a_time(tmp_path, clients, monkeypatch, two_sides, chunks, rows):
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.LISTED_CHUNKS", chunks)
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.chunk_rows", lambda _: rows)
+@pytest.mark.parametrize(("waiting", "together", "rows"), [(1, 1, 1), (7, 3, 5), (30, 50, 2)])
+def test_candidates_are_compared_some_at_a_time(tmp_path, clients, monkeypatch, two_sides, waiting, together, rows):
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade._WAITING", waiting)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade._TOGETHER", together)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade._EXACT", rows)
+    monkeypatch.setattr("fastdiff_dask.kernels.search_tile.chunk_rows", lambda _: rows)
     with two_sides.open(tmp_path / "store", clients[2]) as db:
         db.second_loop_iteration(10_000, sub_block=7)
         assert found_pairs(db.pairs) == two_sides.wanted(10_000)

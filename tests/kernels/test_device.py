@@ -24,8 +24,7 @@ from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.kernels import bounds_gpu, cuda, device
 from fastdiff_dask.kernels.bounds import SearchCounts, candidate_pairs
 from fastdiff_dask.kernels.bounds_gpu import candidate_pairs_gpu, search_side_gpu
-from fastdiff_dask.kernels.exact_pairs import listed_pairs, similar_pairs
-from fastdiff_dask.kernels.similarity import SquaredErrorLimit
+from fastdiff_dask.kernels.similarity import SquaredErrorLimit, listed_pairs, similar_pairs
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
 from fastdiff_dask.kernels.squared_errors_int8 import (
     integer_products,
@@ -217,7 +216,7 @@ def test_the_same_result_as_on_the_processor(prepared, on_device, tmp_path, clie
 def test_two_collections_many_similar_in_small_chunks(tmp_path, on_device, client, monkeypatch, make):
     simulate_images(tmp_path / "a", images=40, duplicates=10, size=(48, 32))
     simulate_images(tmp_path / "b", images=50, duplicates=20, size=(48, 32), seed=5)
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.chunk_rows", lambda _: 8)
+    monkeypatch.setattr("fastdiff_dask.kernels.search_tile.chunk_rows", lambda _: 8)
     folders = (tmp_path / "a", tmp_path / "b")
     with fd.FastDifPy(*folders, store=tmp_path / "store", client=client, block_size=16, verbose=False) as db:
         db.index_the_dirs()
@@ -289,9 +288,9 @@ def test_short_of_memory_it_works_on_smaller_pieces(prepared, on_device, monkeyp
 
     monkeypatch.setattr(pairs.PairWriter, "add", adding)
     # so that some of the tile is written before
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.LISTED_CHUNKS", 1)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade_gpu.LISTED_CHUNKS", 1)
     where.pairs_at_once = 1
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", small_memory)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade_gpu.candidate_pairs_gpu", small_memory)
     prepared.second_loop_iteration(500.0, gpu_proc=1)
     assert seen[:4] == [1 << 28, 1 << 27, 1 << 26, 1 << 25]
     assert sum(written) > len(wanted)
@@ -310,7 +309,7 @@ def test_what_fails_on_the_gpu_is_done_by_the_processor(prepared, on_device, mon
         raise error("it is gone")
         yield
 
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", broken)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade_gpu.candidate_pairs_gpu", broken)
     prepared.second_loop_iteration(500.0, gpu_proc=1, sub_block=16, tile_side=1)
     assert len(calls) == 1
     assert cuda._failed == [f"{error.__name__}: it is gone"]
@@ -324,7 +323,7 @@ def test_other_errors_are_told(prepared, on_device, monkeypatch):
         raise ValueError("a mistake in the program")
         yield
 
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", wrong)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade_gpu.candidate_pairs_gpu", wrong)
     with pytest.raises(fd.FastDiffError, match="a mistake in the program"):
         prepared.second_loop_iteration(500.0, gpu_proc=1)
 
@@ -414,7 +413,8 @@ def test_exact_comparison_by_integers(make, size, mirror):
         found = where.to_host(similar_pairs_gpu(x, y, products=where.products, **options))
         assert np.array_equal(found, wanted)
         i, j = (places.ravel() for places in np.indices(errors.shape))
-        wanted = listed_pairs(a, b, i, j, limit=SquaredErrorLimit(limit), transforms=transforms)
+        masks = np.full(len(i), sum(1 << transform for transform in transforms), np.uint8)
+        wanted = listed_pairs(a, b, i, j, masks, limit=SquaredErrorLimit(limit), transforms=transforms)
         for room in (1, 1 << 20):
             some = (x, y, where.to_device(i), where.to_device(j))
             assert np.array_equal(where.to_host(listed_pairs_gpu(*some, room=room, **options)), wanted)
@@ -521,7 +521,7 @@ def test_a_gpu_that_fails_gets_no_more_tiles(on_mixed, monkeypatch, capsys, fail
         done.append(get_worker().name)
         return found
 
-    monkeypatch.setattr("fastdiff_dask.kernels.cascade.candidate_pairs_gpu", some_fail)
+    monkeypatch.setattr("fastdiff_dask.kernels.cascade_gpu.candidate_pairs_gpu", some_fail)
     monkeypatch.setattr("fastdiff_dask.tasks.compare_tile._compare_tile", watched)
     on_mixed.second_loop_iteration(gpu_proc=2, sub_block=4, tile_side=2)
     assert lost == failing_ones

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdiff_dask.kernels.kd_order import kd_order
+from fastdiff_dask.kernels.grid import kd_order
 
 
 @given(

@@ -17,7 +17,8 @@ from support.results import as_bytes
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.kernels.equal_images import find_copies
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.hashes import find_copies
 from fastdiff_dask.kernels.pair_filters import PairFilters, picture_keys
 from fastdiff_dask.outputs.store_state import describe_store
 from fastdiff_dask.storage.comparisons import Comparison
@@ -221,7 +222,7 @@ def write_alike(folder: Path, images: int) -> None:
 def work(db: fd.FastDifPy) -> dict[str, int]:
     """Pairs that the stages of the cascade left, over all tiles of the comparison."""
     totals = sum(plan.counts.sum(axis=0) for plan in db._comparison.plans())
-    return dict(zip(["similar", "pairs", "near", "leading", "candidates", "dense"], totals.tolist(), strict=True))
+    return dict(zip(["similar", *SearchCounts.names()], totals.tolist(), strict=True))
 
 
 PRUNED = {"shape": ((1, False, False), 5 * 20 * 19 // 2), "size": ((0, False, False), 5 * 20 * 19 // 2)}
@@ -248,7 +249,8 @@ def test_they_prune_before_comparing(tmp_path, client, case):
         # sub-blocks have other pairs beside those that are wanted, on both sides of the diagonal
         assert pairs <= done["near"] + 10 <= 1.2 * pairs + 100
         assert done["leading"] <= pairs
-        assert done["candidates"] + done["dense"] <= 1.2 * pairs + 100
+        assert done["candidates"] + done["low"] <= 1.2 * pairs + 100
+        assert done["exact"] + done["dense"] <= 1.2 * pairs + 100
         found = search(db, rule, compare=mean_error, rotations=False, sub_block=10)
         # each pair once, as it is
         assert work(db)["pairs"] == pairs <= sum(map(int, Path(note).read_text().split())) <= 2.4 * pairs + 60

@@ -16,9 +16,8 @@ from support.groups import brute_force, components, drawn, expanded
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import ThumbnailSettings
-from fastdiff_dask.kernels.equal_images import find_copies
 from fastdiff_dask.kernels.grid import Generation
-from fastdiff_dask.kernels.hashes import thumbnail_digests
+from fastdiff_dask.kernels.hashes import find_copies, thumbnail_digests
 from fastdiff_dask.kernels.signatures import signatures
 from fastdiff_dask.kernels.transforms import available_transforms
 from fastdiff_dask.outputs.json_file import write_json

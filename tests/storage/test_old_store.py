@@ -84,3 +84,20 @@ def test_its_pictures_get_features_without_being_read(tmp_path):
         assert len(found)
         (features,) = (FOLDER / "store" / "arrays.zarr" / "features").glob("*-*")
         assert sorted(path.name for path in features.iterdir() if path.is_dir()) == ["0", "1", "2", "3"]
+
+
+def test_a_tile_of_then_is_compared_now(tmp_path, run):  # noqa: F811
+    name = next(iter(RUNS))
+    marks = sorted((FOLDER / "store" / "arrays.zarr" / "comparisons").glob("*/*/compared/c.0.0"))
+    sizes = [len(mark.read_bytes()) for mark in marks]
+    for mark in marks:
+        mark.unlink()
+    code, _, error = run(*find(name, tmp_path))
+    assert code == 0, error
+    content, stats = without_figures(tmp_path / f"{name}.json")
+    wanted, _ = without_figures(FOLDER / f"{name}.json")
+    assert json.dumps(content) == json.dumps(wanted)
+    assert stats["tiles_resumed"] == stats["tiles"] - 1
+    # as many counts as the part was begun with, fewer than today
+    written = [(mark, size) for mark, size in zip(marks, sizes, strict=True) if mark.exists()]
+    assert [(len(mark.read_bytes()), 48) for mark, _ in written] == [(size, 48) for _, size in written]

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fastdiff_dask.kernels.equal_images import Copies, find_copies
-from fastdiff_dask.kernels.hashes import thumbnail_digests
+from fastdiff_dask.kernels.hashes import Copies, find_copies, thumbnail_digests
 from fastdiff_dask.kernels.transforms import available_transforms
 from fastdiff_dask.results.groups import Groups
 
