@@ -1,6 +1,7 @@
 """The state of a store: finished work, the work that is left, the verdicts and the result shown last."""
 
 import textwrap
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..results.values import PairValue
 from ..storage.comparisons import Comparison
 from ..storage.edited import EditedFiles
 from ..storage.pending import answering, is_finished, unplanned, unread_blocks
-from ..storage.plans import Plan
+from ..storage.plans import WAYS, Plan
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
 from ..text import counted, printable
@@ -19,7 +20,9 @@ from .terminal import describe_ignored, describe_shown
 
 __all__ = ["describe_store", "store_state"]
 
-_DONE, _PENDING, _NONE = "█", "·", " "
+_PENDING, _NONE = "·", " "
+# Marks of finished tiles: the more work it was, the darker.
+_MARKS = dict(zip(WAYS, "░▒▓█", strict=True))
 # Width of the names of lines, and the beginning of the lines of a map.
 _NAME, _MAP = 12, "    "
 
@@ -31,8 +34,9 @@ def store_state(url: str) -> dict[str, Any]:
 
     - store, folders (by side), images, errors, ignored (by rule), decisions (pairs that are no duplicates);
     - thumbnails: blocks, blocks_done, block_size, images_left, width, height;
-    - comparisons: of each name, described, tiles, tiles_done, pairs_compared, similar, planned (no image is new), and
-      answered_up_to (the threshold of a finished comparison that has all its pairs, else null);
+    - comparisons: of each name, described, tiles, tiles_done, ways (finished tiles by the dearest step that some of
+      their pairs took: signatures, candidates, low frequencies, thumbnails), pairs_compared, similar, planned (no image
+      is new), and answered_up_to (the threshold of a finished comparison that has all its pairs, else null);
     - edited: the search for edited copies: blocks_done, pairs_left (to compare by views), aligned (candidates),
       looked_at and copies (pairs); null if it was not begun;
     - verify: the pairs of present images that were looked at, by verdict;
@@ -123,6 +127,7 @@ def _comparisons(store: Store) -> list[dict[str, Any]]:
     for one in comparisons:
         counts = np.concatenate([np.zeros((0, 2), np.int64), *(plan.counts[:, :2] for plan in one.plans())])
         finished = counts[counts[:, 0] >= 0]
+        ways = Counter(way for plan in one.plans() for way in plan.ways(one.settings.by_signatures))
         other = answering(comparisons, one.settings)
         answered = other is not None and other is not one and is_finished(other)
         found.append(
@@ -131,6 +136,7 @@ def _comparisons(store: Store) -> list[dict[str, Any]]:
                 "described": PairValue(one.settings, store.thumbnail_settings).described,
                 "tiles": len(counts),
                 "tiles_done": len(finished),
+                "ways": {way: ways[way] for way in WAYS if ways[way]},
                 "pairs_compared": int(finished[:, 1].sum()),
                 "similar": int(finished[:, 0].sum()),
                 "planned": bool(len(one.plans())) and not unplanned(one),
@@ -170,9 +176,9 @@ def describe_store(url: str, width: int | None = None) -> str:
         f"Thumbnails: {read['blocks_done']} of {read['blocks']} blocks of {read['block_size']} are done, "
         f"{read['images_left']} images are left ({read['width']}×{read['height']} pixels)",
     ]
-    plans = {one.name: one.plans() for one in Comparison.all_in(Store(url))}
+    known = {one.name: one for one in Comparison.all_in(Store(url))}
     for comparison in state["comparisons"]:
-        lines += _comparison_lines(comparison, plans.get(comparison["name"], []))
+        lines += _comparison_lines(comparison, known.get(comparison["name"]))
     if not state["comparisons"]:
         lines.append("Compare:    not begun")
     looked = sum(state["verify"].values())
@@ -206,7 +212,8 @@ def _result_lines(store: Store) -> list[str]:
     return lines
 
 
-def _comparison_lines(comparison: dict[str, Any], plans: list[Plan]) -> list[str]:
+def _comparison_lines(comparison: dict[str, Any], recorded: Comparison | None) -> list[str]:
+    plans = [] if recorded is None else recorded.plans()
     lines = [
         f"Compare:    {comparison['described']}: "
         f"{comparison['tiles_done']} of {comparison['tiles']} tiles are done; "
@@ -217,22 +224,28 @@ def _comparison_lines(comparison: dict[str, Any], plans: list[Plan]) -> list[str
     # of finished parts, of which there may be one for every day, only the last is of interest
     for plan in plans:
         if plan.tiles and (plan.pending() or plan is plans[-1]):
-            part = plan.part
+            part, ways = plan.part, plan.ways(recorded is not None and recorded.settings.by_signatures)
             lines.append(
                 f"  {part.images_a + part.images_b} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
-                f"along each side ({_DONE} done, {_PENDING} left):"
+                f"along each side ({_PENDING} left); compared by {_legend(ways)}:"
             )
-            lines += [f"{_MAP}{line}" for line in _tile_map(plan)]
+            lines += [f"{_MAP}{line}" for line in _tile_map(plan, ways)]
     if comparison["answered_up_to"] is not None:
         lines.append(f"  answered by the finished comparison up to {comparison['answered_up_to']:g}")
     return lines
 
 
-def _tile_map(plan: Plan) -> list[str]:
+def _legend(ways: list[str]) -> str:
+    """Name the marks of the finished tiles, and count these."""
+    number = Counter(ways)
+    return ", ".join(f"{way} {_MARKS[way]} {number[way]}" for way in WAYS if number[way]) or "nothing yet"
+
+
+def _tile_map(plan: Plan, ways: list[str]) -> list[str]:
     """Draw one character a tile, rows and columns of tiles as in the matrix of all pairs."""
     rows = {start: row for row, start in enumerate(sorted({tile.rows.start for tile in plan.tiles}))}
     columns = {start: column for column, start in enumerate(sorted({tile.columns.start for tile in plan.tiles}))}
     marks = [[_NONE] * len(columns) for _ in rows]
-    for tile, similar in zip(plan.tiles, plan.counts[:, 0], strict=True):
-        marks[rows[tile.rows.start]][columns[tile.columns.start]] = _DONE if similar >= 0 else _PENDING
+    for tile, way in zip(plan.tiles, ways, strict=True):
+        marks[rows[tile.rows.start]][columns[tile.columns.start]] = _MARKS.get(way, _PENDING)
     return ["".join(line) for line in marks]

@@ -7,10 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..kernels.bounds import SearchCounts
 from ..kernels.grid import Axis, Tile, pairs_within, plan_tiles
 from .validation import MOST_TILES
 
-__all__ = ["Part", "Plan", "axes_and_tiles"]
+__all__ = ["WAYS", "Part", "Plan", "axes_and_tiles"]
+
+# Ways in which a tile is compared, the cheapest first: by signatures alone; then the candidates one by one; then all
+# images of some sub-blocks by low frequencies, or by thumbnails.
+WAYS = ("signatures", "candidates", "low frequencies", "thumbnails")
+_COUNTED = ["similar", *SearchCounts.names()]
 
 
 class Part(NamedTuple):
@@ -64,6 +70,17 @@ class Plan(NamedTuple):
     def pending(self) -> list[int]:
         """Numbers of the tiles that are not finished."""
         return np.flatnonzero(self.counts[:, 0] < 0).tolist()
+
+    def ways(self, by_signatures: bool) -> list[str]:
+        """For each tile, the dearest of `WAYS` that some of its pairs took; "" where it is not finished.
+
+        A measure that signatures do not bound compares all thumbnails.
+        """
+        similar, candidates, dense, low, exact = (
+            self.counts[:, _COUNTED.index(name)] for name in ("similar", "candidates", "dense", "low", "exact")
+        )
+        way = np.select([dense > 0, low > 0, (exact > 0) | (candidates > 0)], [3, 2, 1], 0 if by_signatures else 3)
+        return ["" if left else WAYS[number] for number, left in zip(way.tolist(), similar < 0, strict=True)]
 
     def pairs(self, number: int) -> int:
         """Pairs of images in a tile."""

@@ -51,7 +51,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     assert code == 0
     assert "5 of 5 blocks of 4 are done" in out
     assert "6 of 6 tiles are done; 136 pairs of different thumbnails compared, 5 similar" in out
-    assert "███\n     ██\n" in out
+    assert "(· left); compared by signatures ░ 4, candidates ▒ 2:\n    ▒░░\n     ▒░\n      ░\n" in out
 
 
 def test_status_of_a_job_that_stopped_halfway(run, tmp_path, simulated, monkeypatch):

@@ -4,13 +4,17 @@ import json
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 from support.outputs import make_verdicts
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import BY_CERTAINTY
+from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.grid import Axis
 from fastdiff_dask.outputs.store_state import describe_store, store_state
 from fastdiff_dask.results.stored import stored_result
+from fastdiff_dask.storage.plans import Part, Plan
 from fastdiff_dask.storage.schema import SHOWN
 from fastdiff_dask.storage.store import Store
 
@@ -96,3 +100,14 @@ def test_lines_fit_a_terminal(tmp_path, looked_at):
     assert all(len(line) <= 80 or not re.search(r"\S\s+\S+\s", line[12:]) for line in lines)
     assert any(line.startswith(12 * " ") for line in lines)
     assert " ".join(" ".join(lines).split()) == " ".join(describe_store(str(tmp_path / "store")).split())
+
+
+def test_the_way_of_each_tile():
+    names = ["similar", *SearchCounts.names()]
+    ways = {"signatures": {}, "candidates": {"exact": 1}, "low frequencies": {"low": 9, "exact": 1}}
+    ways |= {"thumbnails": {"dense": 9, "low": 9}, "": {"similar": -1}}
+    counts = np.array([[some.get(name, 0) for name in names] for some in ways.values()])
+    plan = Plan(Part(range(1), 5, 0, 1, 1), Axis(()), Axis(()), [], counts)
+    assert plan.ways(by_signatures=True) == list(ways)
+    # a function of the user's compares all
+    assert plan.ways(by_signatures=False)[0] == "thumbnails"
