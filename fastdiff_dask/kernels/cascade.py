@@ -1,6 +1,7 @@
 """Find the similar pairs of a tile: by signatures, then by low frequencies, then exactly by thumbnails."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,12 @@ __all__ = ["HELD_BYTES", "exact_pairs_at_once", "similar_tile_pairs"]
 HELD_BYTES = 1 << 27
 # Sub-blocks of either side that are compared with each other before the next ones are read.
 _GROUP = 8
+# Pairs of sub-blocks, of those of two groups, from which the thumbnails of whole groups are read.
+_OFTEN = 24
+# Reads the thumbnails of images of a side, by their places.
+_Read = Callable[[TileSide, NDArray[np.int64]], NDArray[np.uint8]]
+# Places on the sides, and masks of the transforms, of pairs to compare exactly.
+_Left = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
 # Candidates that wait to be compared in the order of their images, and those that are looked at together.
 _WAITING, _TOGETHER = 1 << 17, 1 << 13
 # Pairs whose thumbnails are read at once, and bytes of these on one side.
@@ -148,15 +155,12 @@ class _ProcessorSearch:
         i, j = (np.concatenate(side) for side in zip(*waiting, strict=True))
         order = np.lexsort((j, i))
         i, j = i[order], j[order]
-        found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]] = []
+        found: list[_Left] = []
         for start in range(0, len(i), _TOGETHER):
             x, y = i[start : start + _TOGETHER], j[start : start + _TOGETHER]
             masks = self._listed_masks(x, y)
             found.append((x[masks > 0], y[masks > 0], masks[masks > 0]))
-        i, j, masks = (np.concatenate(part) for part in zip(*found, strict=True))
-        for start in range(0, len(i), self._exact):
-            pairs = slice(start, start + self._exact)
-            yield self._compare_exactly(i[pairs], j[pairs], masks[pairs], self._read)
+        yield from self._compare_left(found)
 
     def _listed_masks(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Bit masks of the transforms to compare exactly: all of them where low frequencies are not worth their time.
@@ -175,6 +179,14 @@ class _ProcessorSearch:
                 return listed_transforms(rows.at(left), columns.at(right), x, y, **options)
         return np.full(len(i), sum(1 << transform for transform in tile.transforms), np.uint8)
 
+    def _compare_left(self, left: list[_Left]) -> Iterator[NDArray[np.int64]]:
+        """Compare what is left, some pairs at a time; their thumbnails are read in one go."""
+        if left:
+            i, j, masks = (np.concatenate(part) for part in zip(*left, strict=True))
+            for start in range(0, len(i), self._exact):
+                pairs = slice(start, start + self._exact)
+                yield self._compare_exactly(i[pairs], j[pairs], masks[pairs], self._read)
+
     def _read(self, side: TileSide, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._tile.thumbnails(side.images[places])
 
@@ -183,7 +195,7 @@ class _ProcessorSearch:
         i: NDArray[np.int64],
         j: NDArray[np.int64],
         masks: NDArray[np.uint8],
-        read: Callable[[TileSide, NDArray[np.int64]], NDArray[np.uint8]],
+        read: _Read,
     ) -> NDArray[np.int64]:
         """Compare the thumbnails of pairs, by their places on the sides, under some transforms."""
         self._counts.exact += len(i)
@@ -218,8 +230,15 @@ class _ProcessorSearch:
             for side, number in ((tile.rows, 0), (tile.columns, 1)):
                 cuts = [side.cuts[place] for place in sorted({pair[number] for pair in pairs})]
                 tile.held(side, count, self._device).at(np.concatenate([np.arange(c.start, c.stop) for c in cuts]))
+        groups = Counter((row // self._group, column // self._group) for row, column in pairs)
+        waiting: list[_Left] = []
         for row, column in pairs:
-            yield from self._compare_two(row, column, count, costs)
+            often = groups[row // self._group, column // self._group] >= _OFTEN
+            yield from self._compare_two(row, column, count, costs, None if often else waiting)
+            if sum(len(left[0]) for left in waiting) >= self._exact:
+                yield from self._compare_left(waiting)
+                waiting = []
+        yield from self._compare_left(waiting)
 
     def _choose_count(self, pairs: list[tuple[int, int]], costs: Costs) -> int:
         """Choose the number of low frequencies that costs least, by a sample; 0 if images are too small for any."""
@@ -243,8 +262,10 @@ class _ProcessorSearch:
         options: dict[str, Any] = {"radius": tile.radius, "transforms": tile.transforms}
         return near_transforms(left_operands(x, tile.transforms), right_operand(y), **options)
 
-    def _compare_two(self, row: int, column: int, count: int, costs: Costs) -> Iterator[NDArray[np.int64]]:
-        """Compare all images of two sub-blocks."""
+    def _compare_two(
+        self, row: int, column: int, count: int, costs: Costs, waiting: list[_Left] | None
+    ) -> Iterator[NDArray[np.int64]]:
+        """Compare all images of two sub-blocks; what low frequencies leave may wait to be compared with more."""
         tile, counts = self._tile, self._counts
         rows, columns = tile.rows.cuts[row], tile.columns.cuts[column]
         number = pairs_within(len(rows)) if tile.triangular and row == column else len(rows) * len(columns)
@@ -257,6 +278,9 @@ class _ProcessorSearch:
             i, j, masks = i[wanted], j[wanted], masks[wanted]
             counts.low += number
             if not costs.is_crowded(number, int(np.bitwise_count(masks).sum())):
+                if waiting is not None:
+                    waiting.append((i, j, masks))
+                    return
                 for start in range(0, len(i), self._exact):
                     some = slice(start, start + self._exact)
                     yield self._compare_exactly(i[some], j[some], masks[some], self._read_held)
@@ -273,7 +297,7 @@ class _ProcessorSearch:
         group = side.cuts[cut - cut % self._group : cut - cut % self._group + self._group]
         start, stop = group[0].start, group[-1].stop
         images = side.images[start:stop]
-        return self._held.cached((id(side), start), lambda: self._tile.thumbnails(images))[places - start]
+        return self._held.cached((id(side), start), lambda: self._tile.thumbnails(images)).take(places - start, axis=0)
 
     def _compare_all(self, rows: range, columns: range) -> NDArray[np.int64]:
         """Compare each thumbnail of some rows with each of some columns."""

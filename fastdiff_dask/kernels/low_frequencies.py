@@ -180,7 +180,11 @@ class LowFrequencies(NamedTuple):
 
     def at(self, places: Any) -> "LowFrequencies":
         """Low frequencies of some of the images."""
-        return LowFrequencies(self.values[places], self.norms[places], self.rests[places], self.key)
+        if isinstance(places, slice):
+            return LowFrequencies(self.values[places], self.norms[places], self.rests[places], self.key)
+        xp = array_namespace(self.values)  # other threads go on meanwhile, unlike with an index
+        values, norms, rests = (xp.take(array, places, axis=0) for array in self.arrays)
+        return LowFrequencies(values, norms, rests, self.key)
 
 
 def low_frequencies(images: Any, limit: SimilarityLimit, transforms: tuple[int, ...], count: int, /) -> LowFrequencies:

@@ -4,9 +4,12 @@ Chunks in, chunks out, NumPy or CuPy; `squared_errors_int8` has the pairs for a 
 """
 
 import math
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 from ..config import CompareSettings
 from .bounds import correlation_radius, search_radius
@@ -217,6 +220,8 @@ def listed_pairs(
     As `similar_pairs`, in the order in which the pairs were given.
     """
     xp = array_namespace(a, b)
+    values = math.prod(b.shape[1:])
+    first, second = xp.reshape(a, (a.shape[0], values)), xp.reshape(b, (b.shape[0], values))
     # larger than all errors: of 2³⁶ values
     errors = xp.full((len(transforms), i.shape[0]), 1 << 52, dtype=xp.int64)
     for row, transform in enumerate(transforms):
@@ -225,14 +230,23 @@ def listed_pairs(
         if not places.shape[0]:
             continue
         rows, x = xp.unique_inverse(i[places])
-        turned = xp.reshape(apply_transform(a[rows], transform), (rows.shape[0], math.prod(b.shape[1:])))
-        errors[row, places] = _errors_at(turned, xp.reshape(b, (b.shape[0], -1)), x, j[places], xp)
+        turned = xp.take(first, rows, axis=0)
+        if transform:  # four times as fast as copying a turned view, whose rows are pixels of a few bytes
+            turned = xp.take(turned, xp.asarray(_turned_places(a.shape[1:], transform)), axis=1)
+        errors[row, places] = _errors_at(turned, second, x, j[places], xp)
     smallest = xp.min(errors, axis=0)
     reached = best_transforms(((t, -errors[row]) for row, t in enumerate(transforms)), -smallest)
     kinds = limit.moments(a), limit.moments(b)
-    first, second = (None if kind is None else kind.at(places) for kind, places in zip(kinds, (i, j), strict=True))
-    similar, values = limit.similar(smallest, first, second)
-    return _pairs_array(i[similar], j[similar], values[similar], reached[similar], xp)
+    of_a, of_b = (None if kind is None else kind.at(places) for kind, places in zip(kinds, (i, j), strict=True))
+    similar, found = limit.similar(smallest, of_a, of_b)
+    return _pairs_array(i[similar], j[similar], found[similar], reached[similar], xp)
+
+
+@cache
+def _turned_places(shape: tuple[int, int, int], transform: int) -> NDArray[np.int64]:
+    """Places of the values of an image in the order in which the turned image has them."""
+    places = np.arange(math.prod(shape)).reshape(1, *shape)
+    return np.ascontiguousarray(apply_transform(places, transform)).reshape(-1)
 
 
 def _errors_at(a: Any, b: Any, i: Any, j: Any, xp: Any) -> Any:

@@ -291,20 +291,27 @@ class ImageArrays(Arrays):
         size, stored = self._settings.block_size, self._rows()
         result = np.empty((len(images), *shape), dtype)
         order = np.argsort(images, kind="stable")
-        blocks, starts = np.unique(images[order] // size, return_index=True)
-        for block, places in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
-            rows, count = images[places] - block * size, stored[block]
-            there = rows < count
-            result[places[~there]] = 0
-            places, rows = places[there], rows[there]
-            if not len(rows):
+        ordered = images[order]
+        blocks, starts = np.unique(ordered // size, return_index=True)
+        for block, start, stop in zip(
+            blocks.tolist(), starts.tolist(), [*starts[1:].tolist(), len(images)], strict=True
+        ):
+            rows, count = ordered[start:stop] - block * size, stored[block]
+            there = int(np.searchsorted(rows, count))
+            result[start + there : stop] = 0
+            rows = rows[:there]
+            if not there:
                 continue
-            calls, whole_bytes = len(rows) * _CALL_BYTES, count * result[:1].nbytes
-            if whole_bytes < calls if self.files.local else len(rows) * _WHOLE_SHARE > count:
-                result[places] = self.read_plain(name, block, range(count), shape, dtype)[rows]
+            calls, whole_bytes = there * _CALL_BYTES, count * result[:1].nbytes
+            if whole_bytes < calls if self.files.local else there * _WHOLE_SHARE > count:
+                result[start : start + there] = self.read_plain(name, block, range(count), shape, dtype)[rows]
                 continue
-            result[places] = self.read_plain(name, block, rows, shape, dtype)
-        return result
+            result[start : start + there] = self.read_plain(name, block, rows, shape, dtype)
+        if np.array_equal(order, np.arange(len(order))):
+            return result
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return result.take(back, axis=0)  # other threads go on meanwhile, unlike with an index
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

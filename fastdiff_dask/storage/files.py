@@ -148,11 +148,14 @@ class Files:
             # not mapped: mapping costs as much as reading a hundred rows, and threads wait for each other's unmapping
             content = np.empty((len(rows), row_bytes), np.uint8)
             breaks = np.flatnonzero(np.diff(rows) != 1) + 1  # consecutive rows are read at once
-            with local_path(self.root, name).open("rb") as file:
-                for start, stop in pairwise([0, *breaks.tolist(), len(rows)]):
-                    file.seek(int(rows[start]) * row_bytes)
-                    if file.readinto(content[start:stop].data) != (stop - start) * row_bytes:
-                        raise ValueError(f"{name} ends before row {rows[stop - 1]}")
+            offsets = (rows[[0, *breaks]] * row_bytes).tolist() if len(rows) else []
+            view, done = content.reshape(-1).data, 0
+            with local_path(self.root, name).open("rb", buffering=0) as file:
+                for offset, stop in zip(offsets, [*(breaks * row_bytes).tolist(), len(view)], strict=False):
+                    file.seek(offset)
+                    if file.readinto(view[done:stop]) != stop - done:
+                        raise ValueError(f"{name} ends before row {(offset + stop - done) // row_bytes - 1}")
+                    done = stop
             return content
         unique, places = np.unique(rows, return_inverse=True)
         breaks = np.flatnonzero(np.diff(unique) * row_bytes > _GAP_BYTES) + 1
