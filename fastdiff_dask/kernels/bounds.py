@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ BOX_VALUES = 16
 # a + b · values, a pair that is left c (nanoseconds on a processor of 2021; only their ratios matter).
 _FIRST_VALUES = (8, 16, 32, 48)
 _PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 0.4, 0.024, 400.0
+# Axes of a box after which images that are far from it are left out.
+_AXES = 4
 # Columns of a matrix product: with 256 rows the result stays in the cache of a core.
 _COLUMNS = 1024
 # Pairs whose whole signatures are compared at a time.
@@ -37,7 +40,7 @@ _SURVIVORS = 4096
 # If more than one pair in 64 is left, the next stage is cheaper as a matrix product of all.
 _DENSE_SHARE = 64
 _FEW = 64  # pairs that are always listed
-# Runs, and rows of each, from which the number of leading values is chosen.
+# Sub-blocks, and rows of each, from which the number of leading values is chosen.
 _SAMPLE, _SAMPLE_ROWS = 16, 32
 _UNIT = 2.0**-24  # rounding of float32
 
@@ -51,7 +54,7 @@ class SearchCounts:
     pairs
         All pairs that the pair filters leave.
     near
-        Pairs in sub-blocks whose boxes are near each other, including pairs that the pair filters leave out.
+        Pairs of the images of a sub-block and those near its box, including pairs that the pair filters leave out.
     leading
         Pairs that the first values of the signatures left.
     candidates
@@ -99,10 +102,11 @@ class SearchSide:
             heads = heads + energies[:, segment + 1]
         self.largest = {count: float(xp.max(norms)) if sub_blocks else 0.0 for count, norms in self.norms.items()}
         boxed = self.leading(BOX_VALUES, slice(None), xp)
+        self.axes = xp.asarray(boxed.T, copy=True)
         self.low, self.high = _of_each(xp.min, boxed, sub_blocks, xp), _of_each(xp.max, boxed, sub_blocks, xp)
         self.nbytes = 4 * math.prod(values.shape) + values.shape[0] * (4 * len(self._tails) + 8 * len(self.norms))
 
-    def leading(self, count: int, rows: slice, xp: Any) -> Any:
+    def leading(self, count: int, rows: Any, xp: Any) -> Any:
         """`leading_values` of some rows."""
         if count not in self._tails:
             return self.values[rows]
@@ -122,7 +126,7 @@ class SearchSide:
         rounded = xp.astype(self.norms[count][rows], xp.float32)[:, None]
         return xp.concat([values, rounded, xp.ones_like(rounded)], axis=1)
 
-    def right(self, count: int, rows: slice, xp: Any) -> Any:
+    def right(self, count: int, rows: Any, xp: Any) -> Any:
         """Rows (−2 y, 1, |y|²)."""
         values = self.leading(count, rows, xp)
         rounded = xp.astype(self.norms[count][rows], xp.float32)[:, None]
@@ -152,16 +156,17 @@ class _Product:
         self._space = xp.empty(max(map(len, a.sub_blocks)) * widest, dtype=xp.float32)
         self._xp = xp
 
-    def near(self, rows: range, columns: range) -> tuple[Any, Any]:
-        """Rows and columns (k,) of the pairs in a run."""
+    def near(self, rows: range, columns: Any) -> tuple[Any, Any]:
+        """Rows and columns (k,) of the pairs of consecutive rows and some columns, (n,) int64."""
         xp = self._xp
         squares = xp.reshape(self._space[: len(rows) * len(columns)], (len(rows), len(columns)))
-        xp.matmul(self._left[rows.start : rows.stop], self._right[columns.start : columns.stop].T, out=squares)
+        right = xp.take(self._right, columns, axis=0)
+        xp.matmul(self._left[rows.start : rows.stop], right.T, out=squares)
         if xp.min(squares) > self._limit:  # as in most runs; half the time of `nonzero`
             return xp.zeros(0, dtype=xp.int64), xp.zeros(0, dtype=xp.int64)
         # NumPy finds places in one dimension 20 times as fast as in two
         places = xp.nonzero(xp.reshape(squares <= self._limit, (-1,)))[0]
-        return places // len(columns) + rows.start, places % len(columns) + columns.start
+        return places // len(columns) + rows.start, xp.take(columns, places % len(columns))
 
 
 def search_radius(sse_limit: int, shape: tuple[int, int, int]) -> float:
@@ -245,40 +250,88 @@ def listed_limit(radius: float, values: int) -> float:
     return radius * radius * (1 + 2 * (values + 8) * _UNIT)
 
 
-def _runs(near: Any, b: list[range], triangular: bool) -> Iterator[tuple[int, range]]:
-    """Yield runs of consecutive near sub-blocks, at most `_COLUMNS` columns each: sub-block of rows, columns."""
-    for row, flags in enumerate(near.tolist()):
-        start = stop = -1
-        for column in range(row if triangular else 0, len(b)):
-            if not flags[column]:
-                continue
-            if start >= 0 and (column > stop or b[column].stop - b[start].start > _COLUMNS):
-                yield row, range(b[start].start, b[stop - 1].stop)
-                start = -1
-            if start < 0:
-                start = column
-            stop = column + 1
-        if start >= 0:
-            yield row, range(b[start].start, b[stop - 1].stop)
+def _near_images(a: SearchSide, b: SearchSide, near: Any, radius: float, xp: Any) -> list[Any]:
+    """Find the images of `b` that are at most a radius from the box of each sub-block of `a`.
+
+    The distance of a point and a box is a lower bound of that of the point and any point in the box. It is a sum of
+    squares as in `listed_limit`.
+
+    Parameters
+    ----------
+    near
+        (m, n) bool: pairs of sub-blocks to look at.
+
+    Returns
+    -------
+    For each sub-block of `a`, (k,) int64: places in `b`, ascending.
+    """
+    limit, axes = listed_limit(radius, BOX_VALUES), b.axes.shape[0]
+    found = [(xp.zeros(0, dtype=xp.int32), xp.zeros(0, dtype=xp.int64))]
+    for number, cut in enumerate(b.sub_blocks):
+        rows = xp.nonzero(near[:, number])[0]
+        if not rows.shape[0]:
+            continue
+        points, low, high = b.axes[:, cut.start : cut.stop], xp.take(a.low, rows, axis=0), xp.take(a.high, rows, axis=0)
+        squares = xp.zeros((rows.shape[0], len(cut)), dtype=xp.float32)
+        for axis in range(min(_AXES, axes)):
+            squares += _gaps(low[:, axis, None], high[:, axis, None], points[None, axis], xp)
+        places = xp.nonzero(xp.reshape(squares <= limit, (-1,)))[0]
+        squares, i, j = xp.take(xp.reshape(squares, (-1,)), places), places // len(cut), places % len(cut)
+        for start in range(_AXES, axes, _AXES):
+            for axis in range(start, min(start + _AXES, axes)):
+                squares += _gaps(xp.take(low[:, axis], i), xp.take(high[:, axis], i), xp.take(points[axis], j), xp)
+            kept = squares <= limit
+            squares, i, j = squares[kept], i[kept], j[kept]
+        found.append((xp.astype(xp.take(rows, i), xp.int32), j + cut.start))
+    numbers, columns = (xp.concat(part) for part in zip(*found, strict=True))
+    order = xp.argsort(numbers, stable=True)
+    ends = xp.searchsorted(xp.take(numbers, order), xp.arange(len(a.sub_blocks) + 1, dtype=xp.int32)).tolist()
+    columns = xp.take(columns, order)
+    return [columns[start:stop] for start, stop in pairwise(ends)]
 
 
-def _choose_count(a: SearchSide, b: SearchSide, runs: list[tuple[int, range]], radius: float, xp: Any) -> int:
-    """Choose the number of leading values whose product costs least in this tile, by a sample of its runs.
+def _gaps(low: Any, high: Any, points: Any, xp: Any) -> Any:
+    """Squares of the distances of points from intervals."""
+    gaps = xp.maximum(low - points, points - high)
+    gaps = xp.maximum(gaps, xp.zeros_like(gaps))
+    gaps *= gaps
+    return gaps
+
+
+def _pieces(columns: Any, sub_blocks: list[range], xp: Any) -> Iterator[tuple[Any, list[range]]]:
+    """Cut ascending places between sub-blocks, into pieces of at most `_COLUMNS` or one sub-block, and tell these."""
+    starts = xp.asarray([cut.start for cut in sub_blocks], dtype=xp.int64)
+    numbers = xp.searchsorted(starts, columns, side="right") - 1
+    begins = xp.nonzero(xp.diff(numbers, prepend=numbers[:1] - 1))[0].tolist()
+    start, inside = 0, list[range]()
+    for begin, end in pairwise([*begins, columns.shape[0]]):
+        if inside and end - start > _COLUMNS:
+            yield columns[start:begin], inside
+            start, inside = begin, []
+        inside.append(sub_blocks[int(numbers[begin])])
+    if inside:
+        yield columns[start:], inside
+
+
+def _choose_count(a: SearchSide, b: SearchSide, near: list[Any], radius: float, xp: Any) -> int:
+    """Choose the number of leading values whose product costs least in this tile, by a sample of its sub-blocks.
 
     The number changes only the time, not the candidates.
     """
-    sample = runs[:: -(-len(runs) // _SAMPLE)]
+    some = [row for row, columns in enumerate(near) if columns.shape[0]]
+    sample = [
+        (a.sub_blocks[row], near[row][:: -(-near[row].shape[0] // _COLUMNS)])
+        for row in some[:: -(-len(some) // _SAMPLE)]
+    ]
     costs = []
     for count in a.counts():
         limit = product_limit(radius, count, a.largest[count] + b.largest[count])
-        pairs = left = 0
-        for row, columns in sample:
-            rows = a.sub_blocks[row][:: -(-len(a.sub_blocks[row]) // _SAMPLE_ROWS)]
-            squares = (
-                a.left(count, slice(rows.start, rows.stop, rows.step), xp)
-                @ b.right(count, slice(columns.start, columns.stop), xp).T
-            )
-            pairs += len(rows) * len(columns)
+        pairs, left = 1, 0
+        for cut, columns in sample:
+            rows = cut[:: -(-len(cut) // _SAMPLE_ROWS)]
+            upper = a.left(count, slice(rows.start, rows.stop, rows.step), xp)
+            squares = upper @ b.right(count, columns, xp).T
+            pairs += len(rows) * columns.shape[0]
             left += int(xp.count_nonzero(squares <= limit))
         costs.append((_PAIR_TIME + _VALUE_TIME * count + _SURVIVOR_TIME * left / pairs, count))
     return min(costs)[1]
@@ -298,9 +351,9 @@ def candidate_pairs(
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
     """Find the pairs whose signatures are at most a radius apart, cheap bounds first, on a processor.
 
-    1. Boxes around sub-blocks, see `near_sub_blocks`.
-    2. The leading values, by a matrix product for each run of near sub-blocks. A sample of the runs decides how many
-       values take the least time.
+    1. Boxes around sub-blocks, see `near_sub_blocks`; then images that are near the box of a sub-block.
+    2. The leading values, by matrix products of a sub-block and the images near it. A sample decides how many values
+       take the least time.
     3. The whole signatures of the pairs that are left.
 
     Each stage leaves out only pairs that it proves to be farther apart than the radius. With `search_radius`, no pair
@@ -340,10 +393,10 @@ def candidate_pairs(
     near = near_sub_blocks(rows_side, columns_side, radius, xp)
     if allowed is not None:
         near &= allowed.near(sub_blocks_a, sub_blocks_b)
-    runs = list(_runs(near, sub_blocks_b, triangular))
+    columns = _near_images(rows_side, columns_side, xp.triu(near) if triangular else near, radius, xp)
     waiting: list[tuple[Any, Any]] = []
     survivors = 0
-    for i, j in _left_by_products(rows_side, columns_side, runs, radius, counts, triangular, allowed, xp):
+    for i, j in _left_by_products(rows_side, columns_side, columns, radius, counts, triangular, allowed, xp):
         if isinstance(i, range):
             yield i, j
             continue
@@ -359,36 +412,41 @@ def candidate_pairs(
 def _left_by_products(
     a: SearchSide,
     b: SearchSide,
-    runs: list[tuple[int, range]],
+    near: list[Any],
     radius: float,
     counts: SearchCounts,
     triangular: bool,
     allowed: Allowed | None,
     xp: Any,
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
-    """Find the pairs that the leading values leave, run by run; a run that keeps many pairs is given as a whole.
+    """Find the pairs that the leading values leave; sub-blocks that keep many pairs are given as a whole.
 
     Where the leading values leave many pairs, a product of the whole signatures follows.
+
+    Parameters
+    ----------
+    near
+        For each sub-block of `a`, the places of the images of `b` that are near it.
     """
-    if not runs:
+    if not any(columns.shape[0] for columns in near):
         return
     values = b.values.shape[1]
-    first = _Product(a, b, _choose_count(a, b, runs, radius, xp), radius, xp)
+    first = _Product(a, b, _choose_count(a, b, near, radius, xp), radius, xp)
     whole: _Product | None = None
-    for row, columns in runs:
-        rows = a.sub_blocks[row]
-        on_diagonal = triangular and columns.start == rows.start
-        pairs = len(rows) * len(columns) - on_diagonal * pairs_within(len(rows) + 1)
-        counts.near += pairs
-        i, j = _wanted(*first.near(rows, columns), on_diagonal, allowed)
-        counts.leading += i.shape[0]
-        if i.shape[0] * _DENSE_SHARE > pairs and first.count < values:
-            whole = whole or _Product(a, b, values, radius, xp)
-            i, j = _wanted(*whole.near(rows, columns), on_diagonal, allowed)
-        if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
-            yield rows, columns
-        else:
-            yield i, j
+    for rows, columns in zip(a.sub_blocks, near, strict=True):
+        for piece, inside in _pieces(columns, b.sub_blocks, xp):
+            on_diagonal = triangular and inside[0].start == rows.start
+            pairs = len(rows) * piece.shape[0] - on_diagonal * pairs_within(len(rows) + 1)
+            counts.near += pairs
+            i, j = _wanted(*first.near(rows, piece), on_diagonal, allowed)
+            counts.leading += i.shape[0]
+            if i.shape[0] * _DENSE_SHARE > pairs and first.count < values:
+                whole = whole or _Product(a, b, values, radius, xp)
+                i, j = _wanted(*whole.near(rows, piece), on_diagonal, allowed)
+            if i.shape[0] * _DENSE_SHARE > pairs and i.shape[0] > _FEW:
+                yield from ((rows, cut) for cut in inside)
+            else:
+                yield i, j
 
 
 def _wanted(i: Any, j: Any, on_diagonal: bool, allowed: Allowed | None) -> tuple[Any, Any]:

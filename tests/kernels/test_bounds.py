@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdiff_dask.config import CompareSettings
@@ -238,7 +238,7 @@ def test_the_cascade_equals_brute_force(
     wanted = brute_force(a, b, limit=limit, transforms=turns)
     np.testing.assert_array_equal(pairs, wanted)
     assert counts.pairs == (len(a) * (len(a) - 1) // 2 if triangular else len(a) * len(b))
-    assert counts.pairs >= counts.near >= max(counts.leading, counts.dense)
+    assert counts.pairs >= counts.near >= counts.leading
     assert counts.candidates + counts.dense >= len(wanted)
 
 
@@ -315,7 +315,7 @@ def test_matrix_products_keep_what_is_within_the_radius(seed, values, norm, apar
     a, b = (bounds.SearchSide(side, [range(len(side))], np) for side in (x, y))
     for row, distance in enumerate(distances):
         product = bounds._Product(a, b, values, distance, np)
-        i, j = product.near(range(len(x)), range(len(y)))
+        i, j = product.near(range(len(x)), np.arange(len(y)))
         assert (row, row) in zip(i.tolist(), j.tolist(), strict=True)
 
 
@@ -335,7 +335,7 @@ def test_limits_leave_out_what_is_clearly_farther(rng):
     product = bounds._Product(
         bounds.SearchSide(x, cuts, np), bounds.SearchSide(y, cuts, np), 144, 0.95 * min(distances), np
     )
-    assert not len(product.near(range(len(x)), range(len(y)))[0])
+    assert not len(product.near(range(len(x)), np.arange(len(y)))[0])
     rows = np.arange(len(x))
     assert not list(bounds._near_whole(x, y, [(rows, rows)], 0.999 * min(distances), SearchCounts(), np))
 
@@ -384,29 +384,52 @@ def test_a_side_has_the_leading_values_and_their_norms(values, rng):
 
 
 @given(
-    flags=st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=6, max_size=6),
-    sizes=st.lists(st.integers(1, 5), min_size=6, max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+    values=st.sampled_from([3, 16, 17, 144]),
+    scale=st.sampled_from([1e-3, 1.0, 1e4]),
+    quantile=st.sampled_from([0.0, 0.01, 0.3, 1.0]),
+    axes=st.integers(1, 16),
+)
+@settings(max_examples=60, deadline=None)
+def test_images_near_a_box_are_kept(seed, values, scale, quantile, axes):
+    rng = np.random.default_rng(seed)
+    x, y = (np.float32(scale) * rng.standard_normal((n, values), dtype=np.float32) for n in (23, 31))
+    a, b = bounds.SearchSide(x, cuts_of(23, 5), np), bounds.SearchSide(y, cuts_of(31, 7), np)
+    distances = np.linalg.norm(x[:, None].astype(np.longdouble) - y[None], axis=2)
+    # exactly as far apart as a pair is, and a little for the rounding of the norm among the leading values
+    radius = float(np.quantile(distances, quantile, method="lower")) + 2.0**-22 * scale * values
+    near = rng.random((5, 5)) < 0.7
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastdiff_dask.kernels.bounds._AXES", axes)
+        found = bounds._near_images(a, b, near, radius, np)
+    for row, places in enumerate(found):
+        assert places.tolist() == sorted(set(places.tolist()))
+        looked_at = {place for column in np.flatnonzero(near[row]) for place in b.sub_blocks[column]}
+        assert set(places.tolist()) <= looked_at
+        rows = a.sub_blocks[row]
+        within = np.flatnonzero((distances[rows.start : rows.stop] <= radius - 2.0**-22 * scale * values).any(axis=0))
+        assert looked_at.intersection(within.tolist()) <= set(places.tolist())
+
+
+@given(
+    kept=st.lists(st.booleans(), min_size=30, max_size=30),
+    sizes=st.lists(st.integers(1, 9), min_size=6, max_size=6).filter(lambda sizes: sum(sizes) <= 30),
     columns=st.integers(1, 12),
-    triangular=st.booleans(),
 )
 @settings(deadline=None)
-@example(flags=[[True] * 6] * 6, sizes=[5] * 6, columns=1, triangular=True)
-def test_runs_hold_every_near_sub_block_once(flags, sizes, columns, triangular):
+def test_pieces_hold_each_image_once_and_end_between_sub_blocks(kept, sizes, columns):
     stops = np.cumsum(sizes).tolist()
     cuts = [range(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
+    places = np.flatnonzero(kept[: stops[-1]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fastdiff_dask.kernels.bounds._COLUMNS", columns)
-        runs = list(bounds._runs(np.array(flags), cuts, triangular))
-    assert all(len(run) <= max(columns, *sizes) for _, run in runs)
-    covered = [(row, place) for row, run in runs for place in run]
-    wanted = [
-        (row, place)
-        for row in range(6)
-        for column in range(row if triangular else 0, 6)
-        if flags[row][column]
-        for place in cuts[column]
-    ]
-    assert covered == wanted
+        pieces = list(bounds._pieces(places, cuts, np))
+    assert [place for piece, _ in pieces for place in piece] == places.tolist()
+    assert all(len(piece) <= columns or len(inside) == 1 for piece, inside in pieces)
+    inside = [cut for _, cuts_of_piece in pieces for cut in cuts_of_piece]
+    assert inside == [cut for cut in cuts if any(kept[cut.start : cut.stop])]
+    for piece, cuts_of_piece in pieces:
+        assert {place for cut in cuts_of_piece for place in cut if kept[place]} == set(piece.tolist())
 
 
 @pytest.fixture(scope="module")
@@ -490,8 +513,8 @@ def test_the_first_values_are_more_where_less_can_be_told_apart(photo_like, rng)
     def chosen(values, threshold):
         side = bounds.SearchSide(values, cuts_of(len(values), 128), np)
         radius = radius_of(threshold)
-        runs = list(bounds._runs(bounds.near_sub_blocks(side, side, radius, np), side.sub_blocks, True))
-        return bounds._choose_count(side, side, runs, radius, np)
+        near = np.triu(bounds.near_sub_blocks(side, side, radius, np))
+        return bounds._choose_count(side, side, bounds._near_images(side, side, near, radius, np), radius, np)
 
     varied = chosen(values, 200)
     alike = np.rint(signatures(np.full((1, 64, 64, 3), 128, np.uint8)) + rng.normal(0, 60, (1024, 144)))
