@@ -4,8 +4,10 @@ import math
 
 from ..config import ThumbnailSettings, check_whole
 from ..errors import UsageError
+from ..kernels.bounds import BOX_VALUES
 from ..kernels.cascade import HELD_BYTES, exact_pairs_at_once
 from ..kernels.grid import LARGEST_SUB_BLOCK, SUB_BLOCK
+from ..kernels.low_frequencies import frequency_counts
 from ..kernels.signatures import signature_length
 from ..kernels.similarity import chunk_rows
 from ..storage.plans import Plan
@@ -63,8 +65,13 @@ def verify_bytes(settings: ThumbnailSettings) -> int:
 
 
 def sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:
-    """Compute the bytes for each sub-block along the sides of a tile: signatures, two copies for products, numbers."""
-    return sub_block * (2 * 3 * 4 * (signature_length(*settings.shape) + 8) + 64)
+    """Compute the bytes for each sub-block along the sides of a tile.
+
+    Signatures, two copies for products, low frequencies, numbers.
+    """
+    signatures = 3 * (signature_length(*settings.shape) + 8) + BOX_VALUES
+    frequencies = max(frequency_counts(*settings.shape), default=0) + 4
+    return sub_block * (2 * 4 * (signatures + frequencies) + 64)
 
 
 def compare_task_bytes(settings: ThumbnailSettings) -> int:

@@ -28,8 +28,9 @@ The journey of a pair:
    this part of the plan.
 2. `stages.compare.compare_tiles` submits `tasks.compare_tile.compare_tile` for the tile, which calls
    `kernels.cascade.similar_tile_pairs`. Each step drops only pairs that it proves to be above the threshold:
-   the boxes around sub-blocks (`kernels.bounds.near_sub_blocks`), the leading values of the signatures, then the whole
-   signatures (`kernels.bounds.candidate_pairs`).
+   the boxes around sub-blocks (`kernels.bounds.near_sub_blocks`), the leading values of the signatures, the whole
+   signatures (`kernels.bounds.candidate_pairs`), then low frequencies under each transform
+   (`kernels.low_frequencies.near_transforms`).
    For a measure without bounds, `tasks.measured_pairs.measured_pairs` calls its function for all pairs; what it gets
    may be features, which `stages.prepare.prepare_blocks` had computed once an image.
 3. `kernels.similarity.listed_pairs` compares the thumbnails of a pair that is left, in integers.

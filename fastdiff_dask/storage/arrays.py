@@ -293,9 +293,8 @@ class ImageArrays(Arrays):
         order = np.argsort(images, kind="stable")
         ordered = images[order]
         blocks, starts = np.unique(ordered // size, return_index=True)
-        for block, start, stop in zip(
-            blocks.tolist(), starts.tolist(), [*starts[1:].tolist(), len(images)], strict=True
-        ):
+        stops = np.append(starts, len(images))[1:]
+        for block, start, stop in zip(blocks.tolist(), starts.tolist(), stops.tolist(), strict=True):
             rows, count = ordered[start:stop] - block * size, stored[block]
             there = int(np.searchsorted(rows, count))
             result[start + there : stop] = 0
