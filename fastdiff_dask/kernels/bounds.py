@@ -256,14 +256,8 @@ def _near_images(a: SearchSide, b: SearchSide, near: Any, radius: float, xp: Any
     The distance of a point and a box is a lower bound of that of the point and any point in the box. It is a sum of
     squares as in `listed_limit`.
 
-    Parameters
-    ----------
-    near
-        (m, n) bool: pairs of sub-blocks to look at.
-
-    Returns
-    -------
-    For each sub-block of `a`, (k,) int64: places in `b`, ascending.
+    `near` (m, n) bool tells at which pairs of sub-blocks to look. Gives for each sub-block of `a` places in `b`, (k,)
+    int64, ascending.
     """
     limit, axes = listed_limit(radius, BOX_VALUES), b.axes.shape[0]
     found = [(xp.zeros(0, dtype=xp.int32), xp.zeros(0, dtype=xp.int64))]
@@ -421,12 +415,8 @@ def _left_by_products(
 ) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
     """Find the pairs that the leading values leave; sub-blocks that keep many pairs are given as a whole.
 
-    Where the leading values leave many pairs, a product of the whole signatures follows.
-
-    Parameters
-    ----------
-    near
-        For each sub-block of `a`, the places of the images of `b` that are near it.
+    Where the leading values leave many pairs, a product of the whole signatures follows. `near` has for each sub-block
+    of `a` the places of the images of `b` that are near it.
     """
     if not any(columns.shape[0] for columns in near):
         return
