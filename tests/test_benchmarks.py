@@ -147,6 +147,14 @@ def test_the_cost_of_a_cluster_prints_a_table(tmp_path):
 
 
 @pytest.mark.slow
+def test_thumbnails_on_demand_give_back_every_copy(tmp_path):
+    figures = json.loads(run("on_demand.py", tmp_path / "store", "--images", 1500))
+    assert figures["copies"] == figures["copies_found"] == 15
+    assert figures["pairs"] == 1500 * 1499 // 2
+    # thumbnails are not stored
+    assert sum(path.stat().st_size for path in (tmp_path / "store").rglob("*thumbnails/c.*")) < 10_000
+
+
 def test_the_cost_of_additions_prints_a_table(tmp_path):
     printed = run("additions.py", tmp_path, "--images", 120, "--new", 6, "--rounds", 1)
     named = rows_of(printed)

@@ -51,7 +51,7 @@ def make_store(folder: Path, images: int, *, seed: int = 0, size: int = 64, thre
     if not store.generations:
         for block in range(blocks):
             numbers = np.arange(block * settings.block_size, min((block + 1) * settings.block_size, images))
-            store.write_partition(block, _metadata(numbers))
+            store.write_partition(block, metadata(numbers))
         store.add_generation(Generation(range(blocks), range(blocks, blocks), images, 0))
     recorded = store.generations[0].images_a
     if recorded != images:
@@ -69,7 +69,8 @@ def make_store(folder: Path, images: int, *, seed: int = 0, size: int = 64, thre
     return store
 
 
-def _metadata(numbers: np.ndarray) -> pd.DataFrame:
+def metadata(numbers: np.ndarray) -> pd.DataFrame:
+    """Make the metadata of images that are read."""
     frame = pd.DataFrame({"image": numbers, "path": [f"{number:09d}.jpg" for number in numbers]})
     constants = UNREAD | {
         **{"side": "a", "root": "/simulated", "path_bytes": b"", "current": True, "error": None},
