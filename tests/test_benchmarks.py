@@ -146,7 +146,6 @@ def test_the_cost_of_a_cluster_prints_a_table(tmp_path):
     assert named["overhead"][1].endswith("%")
 
 
-@pytest.mark.slow
 def test_thumbnails_on_demand_give_back_every_copy(tmp_path):
     figures = json.loads(run("on_demand.py", tmp_path / "store", "--images", 1500))
     assert figures["copies"] == figures["copies_found"] == 15
@@ -155,6 +154,7 @@ def test_thumbnails_on_demand_give_back_every_copy(tmp_path):
     assert sum(path.stat().st_size for path in (tmp_path / "store").rglob("*thumbnails/c.*")) < 10_000
 
 
+@pytest.mark.slow
 def test_the_cost_of_additions_prints_a_table(tmp_path):
     printed = run("additions.py", tmp_path, "--images", 120, "--new", 6, "--rounds", 1)
     named = rows_of(printed)
