@@ -10,6 +10,7 @@ from distributed import Client, Future, fire_and_forget
 
 from ..errors import FastDiffError, UsageError
 from ..kernels.cuda import free_gpu
+from ..kernels.device import CPU
 from ..kernels.grid import LARGEST_SIDE
 from ..kernels.measures import Measure
 from ..runtime.activity import stage
@@ -142,6 +143,7 @@ def compare_tiles(
                 yield _of_gpu_workers(future.result(), gpus or {})
         finally:
             placement.free_gpus()
+            CPU.free()  # what tiles held for the next ones, if the workers are threads of this process
 
 
 class _Submission:

@@ -17,6 +17,7 @@ from PIL import Image
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.device import CPU, Device
 from fastdiff_dask.runtime import connection
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.pairs import PairWriter
@@ -264,6 +265,15 @@ def test_candidates_are_compared_some_at_a_time(tmp_path, clients, monkeypatch, 
     with two_sides.open(tmp_path / "store", clients[2]) as db:
         db.second_loop_iteration(10_000, sub_block=7)
         assert found_pairs(db.pairs) == two_sides.wanted(10_000)
+
+
+def test_nothing_is_held_after_the_comparison(tmp_path, clients, square, monkeypatch):
+    held = []
+    monkeypatch.setattr(CPU, "free", lambda: held.append(len(CPU._cache)) or Device.free(CPU))
+    with square.open(tmp_path / "store", clients[2]) as db:
+        db.second_loop_iteration(10_000, sub_block=3)
+    assert held[-1] > 0
+    assert not CPU._cache
 
 
 @pytest.mark.parametrize("sides", [1, 2])
