@@ -33,6 +33,8 @@ _FIRST_VALUES = (8, 16, 32, 48)
 _PAIR_TIME, _VALUE_TIME, _SURVIVOR_TIME = 0.4, 0.024, 400.0
 # Axes of a box after which images that are far from it are left out.
 _AXES = 4
+# Times that an axis costs of an image in a list, against one of all images with all boxes.
+_LIST_TIME = 5
 # Columns of a matrix product: with 256 rows the result stays in the cache of a core.
 _COLUMNS = 1024
 # Pairs whose whole signatures are compared at a time.
@@ -267,15 +269,20 @@ def _near_images(a: SearchSide, b: SearchSide, near: Any, radius: float, xp: Any
             continue
         points, low, high = b.axes[:, cut.start : cut.stop], xp.take(a.low, rows, axis=0), xp.take(a.high, rows, axis=0)
         squares = xp.zeros((rows.shape[0], len(cut)), dtype=xp.float32)
-        for axis in range(min(_AXES, axes)):
-            squares += _gaps(low[:, axis, None], high[:, axis, None], points[None, axis], xp)
+        done, kept = 0, squares.size
+        # all with all, as long as that is cheaper than a list: five times as much for each
+        while done < axes and kept * _LIST_TIME > squares.size:
+            for axis in range(done, min(done + _AXES, axes)):
+                squares += _gaps(low[:, axis, None], high[:, axis, None], points[None, axis], xp)
+            done += _AXES
+            kept = int(xp.count_nonzero(squares <= limit))
         places = xp.nonzero(xp.reshape(squares <= limit, (-1,)))[0]
         squares, i, j = xp.take(xp.reshape(squares, (-1,)), places), places // len(cut), places % len(cut)
-        for start in range(_AXES, axes, _AXES):
+        for start in range(done, axes, _AXES):
             for axis in range(start, min(start + _AXES, axes)):
                 squares += _gaps(xp.take(low[:, axis], i), xp.take(high[:, axis], i), xp.take(points[axis], j), xp)
-            kept = squares <= limit
-            squares, i, j = squares[kept], i[kept], j[kept]
+            some = squares <= limit
+            squares, i, j = squares[some], i[some], j[some]
         found.append((xp.astype(xp.take(rows, i), xp.int32), j + cut.start))
     numbers, columns = (xp.concat(part) for part in zip(*found, strict=True))
     order = xp.argsort(numbers, stable=True)

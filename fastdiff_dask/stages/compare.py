@@ -129,8 +129,6 @@ def compare_tiles(
     plans = comparison.plans()
     check_planned_memory(plans, store.thumbnail_settings, room.bytes_per_task)
     pending = [(index, number) for index, plan in enumerate(plans) for number in plan.pending()]
-    # neighbours in the order are alike, so that tiles on the diagonal take longest: not at the end, where others wait
-    pending.sort(key=lambda item: not plans[item[0]].tiles[item[1]].triangular)
     if not pending:
         return
     placement = _Placement(client, gpus or {}, most)
