@@ -99,8 +99,8 @@ def pairs_to_look_at(pairs: PairChunk, verdicts: PairVerdicts, size: int) -> NDA
 def spanning_forest(groups: Groups, images: int) -> PairChunk:
     """Choose the most similar pairs that connect the same images as all pairs (a minimum spanning forest).
 
-    Pairs come a part at a time. Those of several parts that may change the forest so far are merged with it (Kruskal,
-    *Proc. AMS* 7, 1956, by SciPy). Equal values are ordered by the images, so that the forest does not depend on the
+    Pairs come a part at a time. Those of several parts that may change the forest so far are merged with it (Borůvka
+    1926, see `_spanning`). Equal values are ordered by the images, so that the forest does not depend on the
     parts.
 
     Memory: 60 bytes an image, and about 200 for each pair of a part.

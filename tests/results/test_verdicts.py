@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.groups import Expanded, components, expanded, rows_in
 from support.verdicts import drawn_verdicts
 
+from fastdiff_dask.results import verdicts
 from fastdiff_dask.results.groups import GroupPairs, Groups, PairChunk
 from fastdiff_dask.results.verdicts import PairVerdicts, pairs_to_look_at, part_clusters, spanning_forest
 from fastdiff_dask.storage.verdicts import (
@@ -73,10 +74,8 @@ def test_the_forest_is_that_of_all_pairs(case):
 
 def test_parts_that_cannot_change_the_forest_are_not_merged(monkeypatch):
     """A chain of value 1 connects all images, and the thousand further parts have pairs of value 2."""
-    from scipy.sparse import csgraph
-
-    merges, merge = [], csgraph.minimum_spanning_tree
-    monkeypatch.setattr(csgraph, "minimum_spanning_tree", lambda edges: merges.append(edges) or merge(edges))
+    merges, merge = [], verdicts._spanning
+    monkeypatch.setattr(verdicts, "_spanning", lambda *edges: merges.append(edges) or merge(*edges))
     number = np.arange(1002)
     chain = GroupPairs(number[:-1], number[1:], np.full(1001, 1), np.ones(1001, np.uint8))
     more = [GroupPairs(number[:k], number[:k] + 1002 - k, np.full(k, 2), np.ones(k, np.uint8)) for k in range(1, 1001)]

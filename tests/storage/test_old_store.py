@@ -56,6 +56,8 @@ def test_the_same_json_and_nothing_computed(tmp_path, run, name):  # noqa: F811
 def test_what_a_store_alone_tells(tmp_path, run):  # noqa: F811
     new = "Verify:     not begun\nEdited:     not looked for\nDecisions:  1 pair decided to be no duplicates\n"
     status = (FOLDER / "status.txt").read_text() + new
+    # the marks tell the way of each tile now
+    status = status.replace("(█ done, · left):\n    █", "(· left); compared by candidates ▒ 1:\n    ▒")
     assert run("status", FOLDER / "store")[1] == status
     options = ("--threshold", "50", "--comparison", "mse-100.0-rotations")
     assert run("export", FOLDER / "store", tmp_path / "pairs.csv", *options)[0] == 0

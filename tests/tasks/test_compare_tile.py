@@ -29,9 +29,7 @@ def test_a_committed_tile_is_never_written_again(db, monkeypatch):
     pairs = db.pairs
     comparison = Comparison(db.store, CompareSettings())
     (plan,) = comparison.plans()
-    monkeypatch.setattr(
-        "fastdiff_dask.storage.pairs.zarr.create_array", lambda *_, **__: pytest.fail("the tile was written again")
-    )
+    monkeypatch.setattr("zarr.create_array", lambda *_, **__: pytest.fail("the tile was written again"))
     for number, tile in enumerate(plan.tiles):
         done = compare_tile(
             db.store_url, comparison.settings, [plan.part], TileTask(number, tile, plan.rows, plan.columns), None
