@@ -104,7 +104,6 @@ class SearchSide:
             heads = heads + energies[:, segment + 1]
         self.largest = {count: float(xp.max(norms)) if sub_blocks else 0.0 for count, norms in self.norms.items()}
         boxed = self.leading(BOX_VALUES, slice(None), xp)
-        self.axes = xp.asarray(boxed.T, copy=True)
         self.low, self.high = _of_each(xp.min, boxed, sub_blocks, xp), _of_each(xp.max, boxed, sub_blocks, xp)
         self.nbytes = 4 * math.prod(values.shape) + values.shape[0] * (4 * len(self._tails) + 8 * len(self.norms))
 
@@ -261,13 +260,14 @@ def _near_images(a: SearchSide, b: SearchSide, near: Any, radius: float, xp: Any
     `near` (m, n) bool tells at which pairs of sub-blocks to look. Gives for each sub-block of `a` places in `b`, (k,)
     int64, ascending.
     """
-    limit, axes = listed_limit(radius, BOX_VALUES), b.axes.shape[0]
+    values = xp.asarray(b.leading(BOX_VALUES, slice(None), xp).T, copy=True)  # an axis in one piece
+    limit, axes = listed_limit(radius, BOX_VALUES), values.shape[0]
     found = [(xp.zeros(0, dtype=xp.int32), xp.zeros(0, dtype=xp.int64))]
     for number, cut in enumerate(b.sub_blocks):
         rows = xp.nonzero(near[:, number])[0]
         if not rows.shape[0]:
             continue
-        points, low, high = b.axes[:, cut.start : cut.stop], xp.take(a.low, rows, axis=0), xp.take(a.high, rows, axis=0)
+        points, low, high = values[:, cut.start : cut.stop], xp.take(a.low, rows, axis=0), xp.take(a.high, rows, axis=0)
         squares = xp.zeros((rows.shape[0], len(cut)), dtype=xp.float32)
         done, kept = 0, squares.size
         # all with all, as long as that is cheaper than a list: five times as much for each

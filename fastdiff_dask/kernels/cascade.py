@@ -1,8 +1,10 @@
 """Find the similar pairs of a tile: by signatures, then by low frequencies, then exactly by thumbnails."""
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from .bounds import SearchCounts, candidate_pairs
 from .cascade_gpu import tile_pairs_gpu
 from .device import CPU, Device
-from .grid import pairs_within
+from .grid import pairs_within, split
 from .low_frequencies import (
     frequency_counts,
     left_operands,
@@ -20,9 +22,8 @@ from .low_frequencies import (
     near_transforms,
     right_operand,
 )
-from .pair_filters import Allowed
-from .search_tile import Costs, SearchTile, TileSide, measured_costs
-from .similarity import SimilarityLimit, listed_pairs, prepared_pairs
+from .search_tile import Costs, HeldFrequencies, SearchTile, TileSide, measured_costs
+from .similarity import listed_pairs, prepared_pairs
 from .squared_errors import prepare_images
 
 __all__ = ["HELD_BYTES", "exact_pairs_at_once", "similar_tile_pairs"]
@@ -47,18 +48,7 @@ _SAMPLED, _SAMPLE, _SAMPLE_ROWS = 200, 8, 64
 _USUAL = 1
 
 
-def similar_tile_pairs(
-    rows: TileSide,
-    columns: TileSide,
-    thumbnails: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
-    *,
-    shape: tuple[int, int, int],
-    limit: SimilarityLimit,
-    transforms: tuple[int, ...],
-    counts: SearchCounts,
-    device: Device = CPU,
-    allowed: Allowed | None = None,
-) -> Iterator[NDArray[np.int64]]:
+def similar_tile_pairs(tile: SearchTile, counts: SearchCounts, device: Device = CPU) -> Iterator[NDArray[np.int64]]:
     """Find the similar pairs of a tile by a cascade of lower bounds, each of which only skips what it proves.
 
     1. Candidates are found by the signatures of the images, see `bounds`.
@@ -76,28 +66,17 @@ def similar_tile_pairs(
 
     Parameters
     ----------
-    rows, columns
-        The images; the same object for a tile on the diagonal, whose pairs count once each.
-    thumbnails
-        Reads the thumbnails of n images by their numbers: (n,) int64 → (n, h, w, c) uint8.
-    shape
-        (h, w, c) of a thumbnail.
-    limit
-        Limit of a similar pair; the signatures of the sides are those of its measure.
-    transforms
-        Numbers of the transforms that count.
+    tile
+        The images, and the limit of a similar pair.
     counts
         Counts to increase.
     device
         Where to compute; it caches arrays from tile to tile, up to a limit.
-    allowed
-        The pairs that pair filters leave, by their places in the tile; None for all.
 
     Yields
     ------
     (k, 4) int64: numbers of two images, value of the pair, bit mask of the transforms that reach it.
     """
-    tile = SearchTile(rows, columns, thumbnails, shape, limit, transforms, allowed)
     if device.is_gpu:
         yield from tile_pairs_gpu(tile, device, counts)
     else:
@@ -111,6 +90,9 @@ class _ProcessorSearch:
         self._tile, self._device, self._counts = tile, device, counts
         self._held = Device(cache_bytes=HELD_BYTES)
         self._choices = frequency_counts(*tile.shape)
+        self._frequencies: dict[tuple[int, int], HeldFrequencies] = {}
+        self._numbers = {cut: number for number, cut in enumerate(tile.rows.cuts)}
+        self._numbers_of_columns = {cut: number for number, cut in enumerate(tile.columns.cuts)}
         # so that the thumbnails of a group take an eighth of what is held
         largest = max((len(cut) for side in (tile.rows, tile.columns) for cut in side.cuts), default=1)
         self._group = max(1, min(_GROUP, HELD_BYTES // 8 // (largest * math.prod(tile.shape))))
@@ -123,7 +105,7 @@ class _ProcessorSearch:
         number = 0
         for i, j in self._candidates():
             if isinstance(i, range):
-                crowded += self._sub_blocks(i, j)
+                crowded.append((self._numbers[i], self._numbers_of_columns[j]))
                 continue
             waiting.append((i, j))  # type: ignore[arg-type]
             number += len(i)
@@ -139,6 +121,19 @@ class _ProcessorSearch:
         b = a if tile.triangular else tile.columns.signatures()
         options: dict[str, Any] = {"radius": tile.radius, "counts": self._counts, "triangular": tile.triangular}
         return candidate_pairs(a, b, tile.rows.cuts, tile.columns.cuts, allowed=tile.allowed, **options)
+
+    def _low(self, side: TileSide, count: int) -> HeldFrequencies:
+        """Low frequencies of the images of a side, which the next tile with the same images finds computed."""
+        tile, key = self._tile, (id(side), count)
+        if key not in self._frequencies:
+
+            def make() -> HeldFrequencies:
+                return HeldFrequencies(tile, side.images, count)
+
+            # with pair filters, of some of the images that the name of the side stands for
+            name = (side.name(), tile.limit, tile.transforms, count)
+            self._frequencies[key] = make() if tile.allowed is not None else self._device.cached(name, make)
+        return self._frequencies[key]
 
     def _numbered(self, pairs: NDArray[np.int64], i: Any, j: Any) -> NDArray[np.int64]:
         """Give pairs of places among some images, i and j on the sides, by the numbers of the images."""
@@ -171,7 +166,7 @@ class _ProcessorSearch:
         tile, choices = self._tile, self._choices
         if choices:
             count = choices[min(_USUAL, len(choices) - 1)]
-            rows, columns = (tile.held(side, count, self._device) for side in (tile.rows, tile.columns))
+            rows, columns = (self._low(side, count) for side in (tile.rows, tile.columns))
             (left, x), (right, y) = (np.unique(places, return_inverse=True) for places in (i, j))
             missing = rows.missing(left) + columns.missing(right)
             if 3 * missing < len(i) * len(tile.transforms):
@@ -182,10 +177,13 @@ class _ProcessorSearch:
     def _compare_left(self, left: list[_Left]) -> Iterator[NDArray[np.int64]]:
         """Compare what is left, some pairs at a time; their thumbnails are read in one go."""
         if left:
-            i, j, masks = (np.concatenate(part) for part in zip(*left, strict=True))
-            for start in range(0, len(i), self._exact):
-                pairs = slice(start, start + self._exact)
-                yield self._compare_exactly(i[pairs], j[pairs], masks[pairs], self._read)
+            yield from self._compare_some(_joined(left), self._read)
+
+    def _compare_some(self, left: _Left, read: _Read) -> Iterator[NDArray[np.int64]]:
+        i, j, masks = left
+        for start in range(0, len(i), self._exact):
+            some = slice(start, start + self._exact)
+            yield self._compare_exactly(i[some], j[some], masks[some], read)
 
     def _read(self, side: TileSide, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._tile.thumbnails(side.images[places])
@@ -205,19 +203,6 @@ class _ProcessorSearch:
 
     # -- sub-blocks with many candidates -------------------------------------------------------------------------------
 
-    def _sub_blocks(self, rows: range, columns: range) -> Iterator[tuple[int, int]]:
-        """Numbers of the sub-blocks of a rectangle of the tile, in pairs."""
-        for row in self._between(self._tile.rows, rows):
-            for column in self._between(self._tile.columns, columns):
-                yield row, column
-
-    def _between(self, side: TileSide, places: range) -> range:
-        starts = self._starts(side)
-        return range(*np.searchsorted(starts, [places.start, places.stop]).tolist())
-
-    def _starts(self, side: TileSide) -> list[int]:
-        return [cut.start for cut in side.cuts]
-
     def _compare_crowded(self, pairs: list[tuple[int, int]]) -> Iterator[NDArray[np.int64]]:
         """Compare all images of pairs of sub-blocks, some sub-blocks of either side with each other at a time."""
         if not pairs:
@@ -229,7 +214,7 @@ class _ProcessorSearch:
         if count:  # of all of them at once: their thumbnails are read in the order in which they are stored
             for side, number in ((tile.rows, 0), (tile.columns, 1)):
                 cuts = [side.cuts[place] for place in sorted({pair[number] for pair in pairs})]
-                tile.held(side, count, self._device).at(np.concatenate([np.arange(c.start, c.stop) for c in cuts]))
+                self._low(side, count).at(np.concatenate([np.arange(c.start, c.stop) for c in cuts]))
         groups = Counter((row // self._group, column // self._group) for row, column in pairs)
         waiting: list[_Left] = []
         for row, column in pairs:
@@ -270,30 +255,40 @@ class _ProcessorSearch:
         rows, columns = tile.rows.cuts[row], tile.columns.cuts[column]
         number = pairs_within(len(rows)) if tile.triangular and row == column else len(rows) * len(columns)
         if count:
-            sides = [(tile.rows, rows), (tile.columns, columns)]
-            x, y = (tile.held(side, count, self._device).at(slice(cut.start, cut.stop)) for side, cut in sides)
-            i, j, masks = self._near(x, y)
-            i, j = i + rows.start, j + columns.start
-            wanted = tile.wanted(i, j)
-            i, j, masks = i[wanted], j[wanted], masks[wanted]
+            i, j, masks = self._left_by_low(rows, columns, count)
             counts.low += number
             if not costs.is_crowded(number, int(np.bitwise_count(masks).sum())):
                 if waiting is not None:
                     waiting.append((i, j, masks))
                     return
-                for start in range(0, len(i), self._exact):
-                    some = slice(start, start + self._exact)
-                    yield self._compare_exactly(i[some], j[some], masks[some], self._read_held)
+                yield from self._compare_some((i, j, masks), self._read_held)
                 return
         counts.dense += number
-        for upper in _chunks(rows, tile.chunk):
-            for lower in _chunks(columns, tile.chunk):
-                if not tile.triangular or lower.stop > upper.start:
-                    yield self._compare_all(upper, lower)
+        for upper, lower in self._chunks(rows, columns):
+            yield self._compare_all(upper, lower)
+
+    def _chunks(self, rows: range, columns: range) -> Iterator[tuple[range, range]]:
+        """Rows and columns whose matrix of pairs is made at once."""
+        tile = self._tile
+        for upper, lower in product(split(rows, tile.chunk), split(columns, tile.chunk)):
+            if not tile.triangular or lower.stop > upper.start:
+                yield upper, lower
+
+    def _left_by_low(self, rows: range, columns: range, count: int) -> _Left:
+        """Compare all images of two sub-blocks by their low frequencies."""
+        tile, found = self._tile, list[_Left]()
+        for upper, lower in self._chunks(rows, columns):
+            x = self._low(tile.rows, count).at(slice(upper.start, upper.stop))
+            y = self._low(tile.columns, count).at(slice(lower.start, lower.stop))
+            i, j, masks = self._near(x, y)
+            i, j = i + upper.start, j + lower.start
+            wanted = tile.wanted(i, j)
+            found.append((i[wanted], j[wanted], masks[wanted]))
+        return _joined(found)
 
     def _read_held(self, side: TileSide, places: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Thumbnails of some images of one sub-block; those beside it are read with them, and held."""
-        cut = int(np.searchsorted(self._starts(side), places[0], side="right")) - 1
+        cut = bisect_right(side.cuts, int(places[0]), key=lambda one: one.start) - 1
         group = side.cuts[cut - cut % self._group : cut - cut % self._group + self._group]
         start, stop = group[0].start, group[-1].stop
         images = side.images[start:stop]
@@ -324,5 +319,6 @@ def exact_pairs_at_once(values: int) -> int:
     return max(1, min(_EXACT, _EXACT_BYTES // values))
 
 
-def _chunks(places: range, size: int) -> list[range]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
+def _joined(left: list[_Left]) -> _Left:
+    i, j, masks = (np.concatenate(part) for part in zip(*left, strict=True))
+    return i, j, masks

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .bounds import SearchCounts, SearchSide
 from .bounds_gpu import candidate_pairs_gpu, search_side_gpu
 from .device import Device
+from .grid import split
 from .search_tile import SearchTile, TileSide
 from .similarity import SquaredErrorLimit
 from .squared_errors_int8 import listed_pairs_gpu, similar_pairs_gpu
@@ -100,9 +101,9 @@ class _Steps:
 
 def _dense_pairs(tile: SearchTile, steps: _Steps, i: range, j: range) -> Iterator[NDArray[np.int64]]:
     """Compare all thumbnails of a rectangle of the tile, a matrix of errors at a time."""
-    for rows in _chunks(i, tile.chunk):
+    for rows in split(i, tile.chunk):
         upper = steps.load(tile.rows, rows)
-        for columns in _chunks(j, tile.chunk):
+        for columns in split(j, tile.chunk):
             if tile.triangular and columns.stop <= rows.start:
                 continue
             pairs = steps.compare_all(upper, steps.load(tile.columns, columns))
@@ -112,10 +113,6 @@ def _dense_pairs(tile: SearchTile, steps: _Steps, i: range, j: range) -> Iterato
             pairs[:, 0] = tile.rows.images[pairs[:, 0]]
             pairs[:, 1] = tile.columns.images[pairs[:, 1]]
             yield pairs
-
-
-def _chunks(places: range, size: int) -> list[range]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
 class _WaitingCandidates:

@@ -23,6 +23,7 @@ __all__ = [
     "kd_order",
     "pairs_within",
     "plan_tiles",
+    "split",
 ]
 
 # Most sub-blocks along a tile, unless a plan then has more than 64 tiles along.
@@ -185,8 +186,15 @@ def choose_tile_side(sub_blocks: int, threads: int, largest: int, usual: int = L
     return max(1, min(side, largest))
 
 
-def _groups(sub_blocks: range, side: int) -> list[range]:
-    return [sub_blocks[start : start + side] for start in range(0, len(sub_blocks), side)]
+def split(places: range, size: int) -> list[range]:
+    """Cut a range into ranges of a size, the last one shorter.
+
+    Examples
+    --------
+    >>> split(range(2, 7), 2)
+    [range(2, 4), range(4, 6), range(6, 7)]
+    """
+    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
 def plan_tiles(rows: tuple[int, int], columns: tuple[int, int] | None, side: int) -> list[Tile]:
@@ -214,11 +222,11 @@ def plan_tiles(rows: tuple[int, int], columns: tuple[int, int] | None, side: int
     tiles = [
         Tile(row_group, column_group, False)
         for all_rows, all_columns in rectangles
-        for column_group in _groups(all_columns, side)
-        for row_group in _groups(all_rows, side)
+        for column_group in split(all_columns, side)
+        for row_group in split(all_rows, side)
     ]
     if columns is None:
-        groups = _groups(new_rows, side)
+        groups = split(new_rows, side)
         tiles += [
             Tile(first, second, i == j) for j, second in enumerate(groups) for i, first in enumerate(groups[: j + 1])
         ]

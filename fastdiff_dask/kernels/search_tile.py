@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .device import Device
 from .low_frequencies import (
     LowFrequencies,
     empty_frequencies,
@@ -101,16 +100,6 @@ class SearchTile:
         """Tell which of some pairs, by their places in the tile, the filters leave; each pair once."""
         wanted = i < j if self.triangular else np.ones(len(i), bool)
         return wanted if self.allowed is None else wanted & self.allowed.wanted(i, j)
-
-    def held(self, side: TileSide, count: int, device: Device) -> "HeldFrequencies":
-        """Low frequencies of one of the sides, which the next tile with the same images finds computed."""
-
-        def make() -> HeldFrequencies:
-            return HeldFrequencies(self, side.images, count)
-
-        if self.allowed is not None:
-            return make()  # of some of the images that the name stands for
-        return device.cached((side.name(), self.limit, self.transforms, count), make)
 
 
 class HeldFrequencies:

@@ -148,10 +148,10 @@ class Files:
             # not mapped: mapping costs as much as reading a hundred rows, and threads wait for each other's unmapping
             content = np.empty((len(rows), row_bytes), np.uint8)
             breaks = np.flatnonzero(np.diff(rows) != 1) + 1  # consecutive rows are read at once
-            offsets = (rows[[0, *breaks]] * row_bytes).tolist() if len(rows) else []
+            offsets = (rows[[0, *breaks]] * row_bytes).tolist()
             view, done = content.reshape(-1).data, 0
             with local_path(self.root, name).open("rb", buffering=0) as file:
-                for offset, stop in zip(offsets, [*(breaks * row_bytes).tolist(), len(view)], strict=False):
+                for offset, stop in zip(offsets, [*(breaks * row_bytes).tolist(), len(view)], strict=True):
                     file.seek(offset)
                     if file.readinto(view[done:stop]) != stop - done:
                         raise ValueError(f"{name} ends before row {(offset + stop - done) // row_bytes - 1}")

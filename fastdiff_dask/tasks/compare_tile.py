@@ -15,6 +15,7 @@ from ..kernels.device import CPU, Device
 from ..kernels.grid import Axis, Tile, pairs_within
 from ..kernels.measures import Measure
 from ..kernels.pair_filters import Allowed, PairFilters
+from ..kernels.search_tile import SearchTile
 from ..kernels.similarity import similarity_limit
 from ..kernels.transforms import available_transforms, lower_image_first
 from ..runtime.activity import recorded
@@ -144,17 +145,16 @@ def _bounded_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """Similar pairs of a tile by a measure that signatures bound."""
     height, width, channels = store.thumbnail_settings.shape
-    return similar_tile_pairs(
+    tile = SearchTile(
         rows,
         columns,
         store.arrays.thumbnail_rows,
-        shape=(height, width, channels),
-        limit=similarity_limit(settings, height, width),
-        transforms=available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
-        counts=counts,
-        device=device,
-        allowed=allowed,
+        (height, width, channels),
+        similarity_limit(settings, height, width),
+        available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror),
+        allowed,
     )
+    return similar_tile_pairs(tile, counts, device)
 
 
 class TileTask(NamedTuple):

@@ -33,6 +33,7 @@ from fastdiff_dask.kernels.cascade import similar_tile_pairs
 from fastdiff_dask.kernels.cuda import CuPyDevice
 from fastdiff_dask.kernels.device import CPU, Device
 from fastdiff_dask.kernels.grid import SUB_BLOCK, kd_order
+from fastdiff_dask.kernels.search_tile import SearchTile
 from fastdiff_dask.kernels.signatures import leading_values, signature_length, signatures
 from fastdiff_dask.kernels.similarity import SquaredErrorLimit
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
@@ -110,16 +111,8 @@ def search(
     for a, b in some:
         rows = Side(collection, a)
         columns = rows if a == b else Side(collection, b)
-        found += similar_tile_pairs(
-            *(rows, columns, lambda numbers: collection.thumbnails[numbers]),
-            **{
-                "shape": SHAPE,
-                "limit": LIMIT,
-                "transforms": TRANSFORMS,
-                "counts": counts,
-                "device": device,
-            },
-        )
+        tile = SearchTile(rows, columns, lambda numbers: collection.thumbnails[numbers], SHAPE, LIMIT, TRANSFORMS, None)
+        found += similar_tile_pairs(tile, counts, device)
     return np.concatenate(found), counts
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdiff_dask.kernels import cascade
+from fastdiff_dask.kernels import cascade, search_tile
 from fastdiff_dask.kernels.bounds import SearchCounts
 from fastdiff_dask.kernels.cascade import similar_tile_pairs
 from fastdiff_dask.kernels.device import Device
@@ -19,6 +19,7 @@ from fastdiff_dask.kernels.low_frequencies import (
     near_transforms,
     right_operand,
 )
+from fastdiff_dask.kernels.pair_filters import PairFilters, picture_keys
 from fastdiff_dask.kernels.search_tile import Costs, HeldFrequencies, SearchTile, measured_costs
 from fastdiff_dask.kernels.signatures import as_mirrored, cosines, normalised_signatures, signatures
 from fastdiff_dask.kernels.similarity import CorrelationLimit, SquaredErrorLimit, listed_pairs, similar_pairs
@@ -134,6 +135,7 @@ class Side:
 
 
 WAYS = {
+    "in chunks": {"_SAMPLED": 10**9},
     "listed": {"_SAMPLED": 10**9},
     "sampled": {"_SAMPLED": 1},
     "one by one": {"_WAITING": 1, "_TOGETHER": 1, "_EXACT": 1},
@@ -147,6 +149,8 @@ WAYS = {
 def test_each_way_gives_the_same_pairs(way, crowded, dense_share, measure, rng, monkeypatch):
     for name, value in WAYS[way].items():
         monkeypatch.setattr(cascade, name, value)
+    if way == "in chunks":
+        monkeypatch.setattr(search_tile, "chunk_rows", lambda _: 2)
     # of no run, or of each, all pairs go on to the low frequencies
     monkeypatch.setattr("fastdiff_dask.kernels.bounds._DENSE_SHARE", dense_share)
     monkeypatch.setattr("fastdiff_dask.kernels.bounds._FEW", 0)
@@ -164,8 +168,8 @@ def test_each_way_gives_the_same_pairs(way, crowded, dense_share, measure, rng, 
             values = normalised_signatures(values, lambda places: images[places], shape)
         side = Side(images, as_mirrored(values, *shape), 5)
         counts = SearchCounts()
-        options = {"shape": shape, "limit": limit, "transforms": transforms, "counts": counts, "device": Device()}
-        pairs = similar_tile_pairs(side, side, lambda numbers: images[numbers], **options)
+        tile = SearchTile(side, side, lambda numbers: images[numbers], shape, limit, transforms, None)
+        pairs = similar_tile_pairs(tile, counts, Device())
         found = np.concatenate([np.zeros((0, 4), np.int64), *pairs])
         wanted = similar_pairs(images, images, limit=limit, transforms=transforms, triangular=True)
         assert len(wanted)
@@ -174,24 +178,46 @@ def test_each_way_gives_the_same_pairs(way, crowded, dense_share, measure, rng, 
         assert bool(counts.dense) or not (crowded and dense_share)
 
 
-def test_low_frequencies_are_computed_once_for_tiles_with_the_same_images(rng):
+@pytest.mark.parametrize("filtered", [False, True])
+def test_low_frequencies_are_computed_once(filtered, rng, monkeypatch):
+    monkeypatch.setattr("fastdiff_dask.kernels.bounds._DENSE_SHARE", 10**9)
+    monkeypatch.setattr("fastdiff_dask.kernels.bounds._FEW", 0)
+    monkeypatch.setattr(Costs, "is_crowded", lambda *_: False)
     images = rng.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
-    side, read = Side(images, signatures(images), 8), []
+    side, computed = Side(images, signatures(images), 8), []
+    compute = search_tile.low_frequencies
+
+    def computing(some, *rest):
+        computed.append(len(some))
+        return compute(some, *rest)
+
+    monkeypatch.setattr(search_tile, "low_frequencies", computing)
+    keys = picture_keys(np.full(40, 16), np.full(40, 16))
+    allowed = PairFilters(aspect=1.0).allowed(keys) if filtered else None
+    limit, device = SquaredErrorLimit(10**9), Device()
+    tile = SearchTile(side, side, lambda numbers: images[numbers], (16, 16, 3), limit, (0, 1, 2, 3), allowed)
+    for tiles in (1, 2):
+        list(similar_tile_pairs(tile, SearchCounts(), device))
+        # of one tile once; of the next one with these images not at all, unless filters left some out
+        assert sum(computed) == (40 * tiles if filtered else 40)
+
+
+def test_low_frequencies_of_some_images(rng):
+    images, read = rng.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8), []
 
     def thumbnails(numbers):
         read.extend(numbers.tolist())
         return images[numbers]
 
-    limit, device = SquaredErrorLimit(1000), Device()
-    tiles = [SearchTile(side, side, thumbnails, (16, 16, 3), limit, (0, 1, 2, 3), None) for _ in range(2)]
-    held = tiles[0].held(side, 96, device)
+    side = Side(images, signatures(images), 8)
+    tile = SearchTile(side, side, thumbnails, (16, 16, 3), SquaredErrorLimit(1000), (0, 1, 2, 3), None)
+    held = HeldFrequencies(tile, side.images, 96)
     assert held.missing(np.array([3, 5])) == 2
     found = held.at(np.array([3, 5, 9]))
-    assert tiles[1].held(side, 96, device).missing(np.array([3, 5, 7])) == 1
-    both = tiles[1].held(side, 96, device).at(slice(0, 10))
+    assert held.missing(np.array([3, 5, 7])) == 1
+    both = held.at(slice(0, 10))
     assert sorted(read) == list(range(10))
     np.testing.assert_array_equal(found.values, both.values[[3, 5, 9]])
-    assert isinstance(held, HeldFrequencies)
 
 
 def test_costs_are_measured_once_and_weigh_the_ways():

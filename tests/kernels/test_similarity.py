@@ -12,6 +12,7 @@ from support.correlation import covariance, distance
 from fastdiff_dask.kernels.bounds import SearchCounts
 from fastdiff_dask.kernels.cascade import similar_tile_pairs
 from fastdiff_dask.kernels.device import Device
+from fastdiff_dask.kernels.search_tile import SearchTile
 from fastdiff_dask.kernels.signatures import (
     as_mirrored,
     largest_norm,
@@ -92,8 +93,8 @@ def test_the_cascade_loses_no_pair(seed, threshold, size, mirror):
     images = pictures(np.random.default_rng(seed), 13, *size)
     transforms, limit = available_transforms(*size, mirror=mirror), CorrelationLimit(threshold, math.prod(size))
     side = Side(images, mirror)
-    options = {"shape": images.shape[1:], "limit": limit, "transforms": transforms, "counts": SearchCounts()}
-    pairs = similar_tile_pairs(side, side, lambda places: images[places], device=Device(), **options)
+    tile = SearchTile(side, side, lambda places: images[places], images.shape[1:], limit, transforms, None)
+    pairs = similar_tile_pairs(tile, SearchCounts(), Device())
     found = np.concatenate([np.zeros((0, 4), np.int64), *pairs])
     found = found[np.lexsort((found[:, 1], found[:, 0]))]
     wanted = similar_pairs(images, images, limit=limit, transforms=transforms, triangular=True)
