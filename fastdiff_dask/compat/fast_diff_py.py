@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ..config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
 from ..errors import UsageError
-from ..project.arguments import Directories, name_of, split_arguments
+from ..project.arguments import Directories, name_of, one_threshold, split_arguments
 from ..project.locations import checked_store
 from ..project.options import ClientOptions, Settings
 from ..project.project import Project
@@ -158,7 +158,32 @@ class FastDifPy(Project):
 
     @classmethod
     def init_new(
-        cls, directory_a: Directories, directory_b: Directories | None = None, progress: bool = True, **options: Any
+        cls,
+        directory_a: Directories,
+        directory_b: Directories | None = None,
+        progress: bool = True,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        thumbnail_size_x: int = 64,
+        thumbnail_size_y: int = 64,
+        block_size: int = DEFAULT_BLOCK_SIZE,
+        exact_decode: bool = False,
+        time_limit: float = TIME_LIMIT,
+        pixel_limit: int = PIXEL_LIMIT,
+        recursive: bool = True,
+        extensions: Sequence[str] = (),
+        ignore_names: Sequence[str] = (),
+        ignore_paths: Sequence[str] = (),
+        performance_report: str | os.PathLike[str] | None = None,
+        in_memory: bool = False,
+        update_timeout: float = 30.0,
+        cfg_path: str | os.PathLike[str] | None = None,
+        retain_config: bool = False,
+        verbose: bool | None = None,
     ) -> Self:
         """Make a project: the class itself, under fast_diff_py's name for that.
 
@@ -167,31 +192,65 @@ class FastDifPy(Project):
         directory_a, directory_b
             As for the class.
         progress
-            False shows no progress bars.
-        **options
+            False shows no progress bars, if `verbose` is not given.
+        store, client, workers, threads, dashboard_address
+            As for the class.
+        thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
+            As for the class.
+        time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths
+            As for the class.
+        performance_report, in_memory, update_timeout, cfg_path, retain_config, verbose
             As for the class.
 
         Returns
         -------
         The project.
         """
-        return cls(directory_a, directory_b, **({"verbose": None if progress else False} | options))
+        given = {name: value for name, value in locals().items() if name not in ("cls", "progress")}
+        if verbose is None and not progress:
+            given["verbose"] = False
+        return cls(**given)
 
     @classmethod
-    def init_preexisting_config(cls, config_path: str | os.PathLike[str], **options: Any) -> Self:
+    def init_preexisting_config(
+        cls,
+        config_path: str | os.PathLike[str],
+        *,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        performance_report: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Make a project of the settings in a file: `from_config`, under fast_diff_py's name for that."""
-        return cls.from_config(config_path, **options)
+        return cls.from_config(
+            config_path,
+            client=client,
+            workers=workers,
+            threads=threads,
+            dashboard_address=dashboard_address,
+            performance_report=performance_report,
+        )
 
     @classmethod
-    def from_config(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+    def from_config(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        client: "Client | None" = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        dashboard_address: str | None = None,
+        performance_report: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Make a project of the settings in a TOML file. Stages take them where they are given nothing else.
 
         Parameters
         ----------
         path
             The file: names and values of `options.Settings`; folders and files are relative to its folder.
-        **options
-            `client`, `workers`, `threads`, `dashboard_address` and `performance_report`, as for the class.
+        client, workers, threads, dashboard_address, performance_report
+            As for the class. All other options are in the file.
 
         Returns
         -------
@@ -217,11 +276,14 @@ class FastDifPy(Project):
         ...         print(db.result().settings["similarity_threshold"], db.config.state)
         150.0 second_loop_done
         """
-        known = ("client", "workers", "threads", "dashboard_address", "performance_report")
-        for name in options:
-            if name not in known:
-                raise UsageError(f"{name} is no option of from_config; write it into the file")
-        return cls.from_settings(read_settings(name_of("path", path)), **options)
+        return cls.from_settings(
+            read_settings(name_of("path", path)),
+            client=client,
+            workers=workers,
+            threads=threads,
+            dashboard_address=dashboard_address,
+            performance_report=performance_report,
+        )
 
     @classmethod
     def from_settings(
@@ -315,7 +377,7 @@ class FastDifPy(Project):
         url = checked_store(name_of("store", store))
         settings, sources = recorded_settings(Store(url))
         settings = replace(settings, store=url, verbose=verbose, in_memory=in_memory)
-        return cls._of(
+        db = cls._of(
             settings,
             ClientOptions(
                 client=client,
@@ -326,6 +388,8 @@ class FastDifPy(Project):
             ),
             sources,
         )
+        db._from_store = True
+        return db
 
     @classmethod
     def from_stores(
@@ -421,22 +485,37 @@ class FastDifPy(Project):
         self,
         similarity_threshold: float | None = None,
         *,
+        threshold: float | None = None,
         compare: str | Callable[[Any, Any], Any] | None = None,
-        **options: Any,
+        prepare: Callable[[Any], Any] | None = None,
+        rotations: bool | None = None,
+        mirror: bool | None = None,
+        only_matching_aspect: bool | None = None,
+        match_aspect_by: float | None = None,
+        only_matching_hash: bool | None = None,
+        skip_matching_hash: bool | None = None,
+        make_diff_plots: bool | None = None,
+        diff_location: str | os.PathLike[str] | None = None,
+        plot_limit: int | None = None,
+        gpu_proc: int | None = None,
+        cpu_proc: int | None = None,
+        tile_side: int | None = None,
+        sub_block: int | None = None,
     ) -> "pd.DataFrame":
         """Compare all images with all and give the similar pairs: `second_loop_iteration`, and then `pairs`."""
-        self.second_loop_iteration(similarity_threshold, compare=compare, **options)
+        given = {name: value for name, value in locals().items() if name != "self"}
+        self.second_loop_iteration(**given)
         return self.pairs
 
     def get_duplicates(
-        self, similarity: float | None = None, *, dif_based: bool = True
+        self, similarity: float | None = None, *, threshold: float | None = None, dif_based: bool = True
     ) -> tuple[list[Cluster], list[str]]:
         """Clusters of similar images with the one to keep, and the paths of all others.
 
         Parameters
         ----------
-        similarity
-            Largest MSE of a pair; by default that of the comparison, and not more.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
         dif_based
             False needs no comparison: a cluster is then the images of one ``hash_key``; of two sides, only if both have
             images in it. Time grows with the number of images, see `hash_clusters.collect_hash_clusters`.
@@ -452,13 +531,13 @@ class FastDifPy(Project):
             hashes.
         """
         if not dif_based:
-            if similarity is not None:
+            if one_threshold(threshold, similarity=similarity) is not None:
                 raise UsageError("hashes are equal or not; leave out similarity, or dif_based=False")
             from ..results.hash_clusters import collect_hash_clusters
 
             clusters = collect_hash_clusters(self.store, self.client, self.roots)
             return clusters, low_quality_of(clusters)
-        result = self.result(similarity)
+        result = self.result(similarity, threshold=threshold)
         return result.clusters, result.low_quality
 
     def print_preprocessing_errors(self) -> None:

@@ -38,6 +38,8 @@ class RunState:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "settings":
             raise AttributeError(name)
+        if name == "threshold":
+            return self.settings.similarity_threshold
         if name in NEEDLESS:
             raise AttributeError(f"{name} is of no use here: {NEEDLESS[name]}")
         return getattr(self.settings, name)

@@ -19,7 +19,9 @@ __all__ = [
     "merge_arguments",
     "merge_comparison",
     "name_of",
+    "named_threshold",
     "names_of",
+    "one_threshold",
     "split_arguments",
 ]
 
@@ -43,6 +45,48 @@ def _named_as_arguments() -> Iterator[None]:
         yield
     except UsageError as error:
         raise type(error)(renamed(str(error), _ARGUMENTS)) from None
+
+
+def one_threshold(threshold: float | None, **former: float | None) -> float | None:
+    """Give the threshold, which has two names: ``threshold``, and that of the replaced program.
+
+    Parameters
+    ----------
+    threshold
+        The value under the name that the command line has too.
+    **former
+        The value under its other name.
+
+    Returns
+    -------
+    The value that was given, if any.
+
+    Raises
+    ------
+    UsageError
+        If both were given.
+
+    Examples
+    --------
+    >>> one_threshold(100.0, similarity=None), one_threshold(None, similarity=50.0)
+    (100.0, 50.0)
+    """
+    ((name, value),) = former.items()
+    if threshold is not None and value is not None:
+        raise UsageError(f"threshold= and {name}= are two names of one thing; give one of them")
+    return value if threshold is None else threshold
+
+
+@contextlib.contextmanager
+def named_threshold(threshold: float | None) -> Iterator[None]:
+    """Name in errors the threshold as the caller did: ``threshold``, if that was given."""
+    try:
+        yield
+    except UsageError as error:
+        if threshold is None:
+            raise
+        names = dict.fromkeys(("similarity_threshold", "similarity"), "threshold")
+        raise type(error)(renamed(str(error), names)) from None
 
 
 def name_of(argument: str, value: object) -> str:
@@ -99,13 +143,9 @@ def split_arguments(arguments: dict[str, Any]) -> tuple[Settings, ClientOptions]
     ------
     UsageError
         If a value cannot be used.
-    TypeError
-        If there is no such argument.
     """
     settings: dict[str, Any] = {}
     for name in arguments.keys() - _CLIENT.keys():
-        if name not in _SETTINGS:
-            raise TypeError(f"find_duplicates() got an unexpected keyword argument {name!r}")
         value, setting = arguments[name], _SETTINGS[name]
         if isinstance(getattr(Settings, setting), tuple):
             value = names_of(value, name, _THINGS.get(name, "folder"))

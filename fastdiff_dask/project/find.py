@@ -1,27 +1,61 @@
 """All stages in one call."""
 
-from typing import Any
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_THRESHOLDS, CompareSettings, aspect_factor
+from ..config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT, CompareSettings, aspect_factor, default_threshold
 from ..results.result import Result
-from .arguments import Directories, split_arguments
+from .arguments import Directories, named_threshold, one_threshold, split_arguments
 from .project import Project
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 __all__ = ["find_duplicates"]
+
+# Arguments of stages; all others are those of a project.
+_STAGES = (
+    *("similarity_threshold", "threshold", "rotations", "mirror", "only_matching_aspect", "match_aspect_by"),
+    *("only_matching_hash", "skip_matching_hash", "verify", "edited"),
+)
 
 
 def find_duplicates(
     directory_a: Directories,
     directory_b: Directories | None = None,
     *,
-    similarity_threshold: float = DEFAULT_THRESHOLDS["mse"],
+    similarity_threshold: float | None = None,
+    threshold: float | None = None,
     rotations: bool = True,
     mirror: bool = False,
     only_matching_aspect: bool = False,
     match_aspect_by: float | None = None,
     only_matching_hash: bool = False,
     skip_matching_hash: bool = False,
-    **options: Any,
+    verify: bool = False,
+    edited: bool = False,
+    store: str | os.PathLike[str] | None = None,
+    client: "Client | None" = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    dashboard_address: str | None = None,
+    thumbnail_size_x: int = 64,
+    thumbnail_size_y: int = 64,
+    block_size: int = DEFAULT_BLOCK_SIZE,
+    exact_decode: bool = False,
+    time_limit: float = TIME_LIMIT,
+    pixel_limit: int = PIXEL_LIMIT,
+    recursive: bool = True,
+    extensions: Sequence[str] = (),
+    ignore_names: Sequence[str] = (),
+    ignore_paths: Sequence[str] = (),
+    performance_report: str | os.PathLike[str] | None = None,
+    in_memory: bool = False,
+    update_timeout: float = 30.0,
+    cfg_path: str | os.PathLike[str] | None = None,
+    retain_config: bool = False,
+    verbose: bool | None = None,
 ) -> Result:
     """Find the duplicates of a collection, or of one against another: all stages, as far as they are not done yet.
 
@@ -29,13 +63,24 @@ def find_duplicates(
     ----------
     directory_a, directory_b
         Folder or folders to search, and to compare them with.
-    similarity_threshold, rotations, mirror
+    similarity_threshold, threshold
+        Largest MSE of a similar pair, 200 by default; both names mean the same.
+    rotations, mirror
         Rules for a similar pair, see `CompareSettings`.
     only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
         Rules for the pairs that are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if needed.
-    **options
-        As for `FastDifPy`; and, False by default, ``verify``: look at similar pairs once more, see `Project.verify`;
-        and ``edited``: look for edited copies as well, see `Project.find_edited`.
+    verify
+        Look at similar pairs once more, see `Project.verify`.
+    edited
+        Look for edited copies as well, see `Project.find_edited`.
+    store, client, workers, threads, dashboard_address
+        As for `FastDifPy`.
+    thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
+        As for `FastDifPy`.
+    time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths
+        As for `FastDifPy`.
+    performance_report, in_memory, update_timeout, cfg_path, retain_config, verbose
+        As for `FastDifPy`.
 
     Returns
     -------
@@ -46,17 +91,18 @@ def find_duplicates(
     UsageError
         If a directory or a setting cannot be used.
     """
+    arguments = {name: value for name, value in locals().items() if name not in _STAGES}
+    asked = one_threshold(threshold, similarity_threshold=similarity_threshold)
     comparison: dict[str, Any] = {
-        "similarity_threshold": similarity_threshold,
+        "similarity_threshold": default_threshold("mse") if asked is None else asked,
         "rotations": rotations,
         "mirror": mirror,
         "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
         "only_matching_hash": only_matching_hash,
         "skip_matching_hash": skip_matching_hash,
     }
-    CompareSettings(**comparison)
-    verify, edited = options.pop("verify", False), options.pop("edited", False)
-    arguments = {"directory_a": directory_a, "directory_b": directory_b, **options}
+    with named_threshold(threshold):
+        CompareSettings(**comparison)
     with Project(*split_arguments(arguments)) as project, project.writing():
         project.index()
         project.make_thumbnails(compute_hash=only_matching_hash or skip_matching_hash)

@@ -22,7 +22,7 @@ from ..kernels.transforms import available_transforms
 from ..outputs.progress_bar import show_line
 from ..results.collect import collect_result
 from ..results.result import Result
-from ..results.stored import remember_shown
+from ..results.stored import choose_stored, remember_shown
 from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
 from ..runtime.signals import check
@@ -39,7 +39,7 @@ from ..storage.pending import (
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
 from ..text import printable
-from .arguments import hash_settings, merge_arguments, merge_comparison
+from .arguments import hash_settings, merge_arguments, merge_comparison, named_threshold, one_threshold
 from .client import ProjectClient
 from .locations import open_folders, open_two_stores, plot_folder
 from .options import ClientOptions, Settings
@@ -101,6 +101,7 @@ class Job:
         self._session = StoreSession(opened.store_url, opened.settings.in_memory, opened.settings.update_timeout)
         self.store_url, self.saved_url = self._session.url, self._session.saved_url
         self._comparison: Comparison | None = None
+        self._from_store = False
         self._threshold: float | None = None
         self._tiles_resumed = 0
         self.seconds: dict[str, float] = {}
@@ -311,6 +312,7 @@ class Job:
         self,
         similarity_threshold: float | None = None,
         *,
+        threshold: float | None = None,
         compare: str | Callable[[Any, Any], Any] | None = None,
         prepare: Callable[[Any], Any] | None = None,
         rotations: bool | None = None,
@@ -334,9 +336,9 @@ class Job:
 
         Parameters
         ----------
-        similarity_threshold
+        similarity_threshold, threshold
             Largest MSE, or other value, of a similar pair, inclusive; by default 200, for "ssim" 0.1 and for "hamming"
-            6. A finished comparison answers every lower one.
+            6. A finished comparison answers every lower one. Both names mean the same.
         compare
             One of:
 
@@ -392,24 +394,26 @@ class Job:
         FastDiffError
             If a function fails or gives no matrix of numbers. Finished tiles stay.
         """
-        asked, measure = merge_comparison(
-            self.settings,
-            self._defaults,
-            compare,
-            prepare,
-            similarity_threshold=similarity_threshold,
-            sl_rotations=rotations,
-            sl_mirror=mirror,
-            sl_matching_aspect=only_matching_aspect,
-            sl_match_aspect_by=match_aspect_by,
-            sl_matching_hash=only_matching_hash,
-            sl_skip_matching_hash=skip_matching_hash,
-            sl_make_diff_plots=make_diff_plots,
-            sl_plot_output_dir=None if diff_location is None else os.fspath(diff_location),
-            sl_plot_limit=plot_limit,
-            sl_gpu_proc=gpu_proc,
-            sl_cpu_proc=cpu_proc,
-        )
+        limit = one_threshold(threshold, similarity_threshold=similarity_threshold)
+        with named_threshold(threshold):
+            asked, measure = merge_comparison(
+                self.settings,
+                self._defaults,
+                compare,
+                prepare,
+                similarity_threshold=limit,
+                sl_rotations=rotations,
+                sl_mirror=mirror,
+                sl_matching_aspect=only_matching_aspect,
+                sl_match_aspect_by=match_aspect_by,
+                sl_matching_hash=only_matching_hash,
+                sl_skip_matching_hash=skip_matching_hash,
+                sl_make_diff_plots=make_diff_plots,
+                sl_plot_output_dir=None if diff_location is None else os.fspath(diff_location),
+                sl_plot_limit=plot_limit,
+                sl_gpu_proc=gpu_proc,
+                sl_cpu_proc=cpu_proc,
+            )
         gpus = self._gpus(asked, measure)
         plots = self._plot_folder(asked.sl_plot_output_dir) if asked.sl_make_diff_plots else None
         if tile_side is not None or sub_block is not None:
@@ -513,15 +517,23 @@ class Job:
                     advance(drawn)
 
     def _compared(self) -> tuple[Comparison, float]:
-        """The comparison that was run here, or the finished one that answers the settings; and the threshold asked."""
+        """The comparison that was run here, or a finished one of the store, and the threshold asked.
+
+        That is the one that answers the settings; if they ask for nothing special, else the one that was shown last.
+        """
         if self._comparison is not None and self._threshold is not None:
             return self._comparison, self._threshold
         asked = self.settings.comparison
         chosen = choose_comparison(self.store, asked)
-        if not chosen.is_begun() or not is_finished(chosen):
-            begun = "the comparison is not finished" if chosen.is_begun() else "nothing was compared yet"
-            raise UsageError(f"{begun}; call second_loop_iteration() first")
-        return chosen, asked.similarity_threshold
+        if chosen.is_begun() and is_finished(chosen):
+            return chosen, asked.similarity_threshold
+        if chosen.is_begun():
+            raise UsageError("the comparison is not finished; call second_loop_iteration() first")
+        if self._from_store or asked == Settings().comparison:  # nobody asked for another one
+            with contextlib.suppress(UsageError):  # of several, none was shown
+                stored = choose_stored(self.store)
+                return stored.comparison, stored.settings.similarity_threshold
+        raise UsageError("nothing was compared yet; call second_loop_iteration() first")
 
     def verify(self, *, limit: int | None = None, size: int | None = None, cpu_proc: int | None = None) -> int:
         """Look at the similar pairs that decide something once more, at both files, as far as that is not done yet.
@@ -638,17 +650,18 @@ class Job:
                             advance(some)
         return done
 
-    def result(self, similarity: float | None = None) -> Result:
+    def result(self, similarity: float | None = None, *, threshold: float | None = None) -> Result:
         """Pairs, clusters, errors and figures of the comparison that was run here.
 
-        Without one, of the finished comparison in the store that answers the settings.
+        Without one, of the finished comparison in the store that answers the settings, or of the one that was shown
+        last.
 
         The store records that this result was shown: the commands ``apply``, ``report`` and ``export`` take it.
 
         Parameters
         ----------
-        similarity
-            Largest MSE of a pair; by default that of the comparison, and not more.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
 
         Returns
         -------
@@ -659,11 +672,12 @@ class Job:
         UsageError
             If nothing was compared yet, or not up to this MSE.
         """
-        comparison, threshold = self._compared()
+        asked = one_threshold(threshold, similarity=similarity)
+        comparison, highest = self._compared()
         compared = comparison.settings
-        if similarity is not None:
-            threshold = check_threshold("similarity", similarity, compared.measure)
-        wanted = replace(compared, similarity_threshold=threshold).similarity_threshold
+        if asked is not None:
+            highest = check_threshold("similarity" if threshold is None else "threshold", asked, compared.measure)
+        wanted = replace(compared, similarity_threshold=highest).similarity_threshold
         if wanted > compared.similarity_threshold:
             raise UsageError(
                 f"images were compared up to {'an MSE' if compared.measure == 'mse' else 'a value'} of "

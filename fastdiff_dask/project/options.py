@@ -438,6 +438,10 @@ class Settings:
         from ..text import printable
 
         known = [one.name for one in fields(cls)]
+        if "threshold" in values:  # as an argument, and on the command line
+            if "similarity_threshold" in values:
+                raise UsageError("threshold= and similarity_threshold= are two names of one thing; give one of them")
+            values = {{"threshold": "similarity_threshold"}.get(name, name): value for name, value in values.items()}
         for name in values:
             if name in NEEDLESS:
                 raise UsageError(f"{name} is of no use here: {NEEDLESS[name]}; leave it out")

@@ -13,7 +13,7 @@ from ..storage.cleanup import clean_store, print_left
 from ..storage.files import Files
 from ..storage.pending import check_read
 from ..storage.store import Store
-from .arguments import Directories, name_of, names_of
+from .arguments import Directories, name_of, names_of, one_threshold
 from .job import Job
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ class Project(Job):
         url: str = "sqlite:///diff.db",
         *,
         similarity: float | None = None,
+        threshold: float | None = None,
         verdict: str | Sequence[str] = (),
         password: str | None = None,
         force: bool = False,
@@ -139,8 +140,8 @@ class Project(Job):
         ----------
         url
             SQLAlchemy's URL of a SQLite file or a MariaDB database; by default ``diff.db`` in the current folder.
-        similarity
-            Largest MSE of a pair; by default that of the comparison, and not more.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
         verdict
             Verdicts of the pairs, see `Result.with_verdict`; by default all.
         password, force
@@ -152,7 +153,7 @@ class Project(Job):
         """
         from ..outputs.sql import write_sql
 
-        return write_sql(self._tables(similarity, verdict), url, password=password, force=force)
+        return write_sql(self._tables(similarity, threshold, verdict), url, password=password, force=force)
 
     def export(
         self,
@@ -161,6 +162,7 @@ class Project(Job):
         *,
         form: str | None = None,
         similarity: float | None = None,
+        threshold: float | None = None,
         verdict: str | Sequence[str] = (),
         password: str | None = None,
         force: bool = False,
@@ -171,8 +173,8 @@ class Project(Job):
         ----------
         target, table, form
             As for `export.write_export`.
-        similarity
-            Largest MSE of a pair; by default that of the comparison, and not more.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
         verdict
             Verdicts of the pairs, see `Result.with_verdict`; by default all.
         password, force
@@ -185,13 +187,15 @@ class Project(Job):
         from ..outputs.export import write_export
 
         options: dict[str, Any] = {"table": table, "form": form, "password": password, "force": force}
-        return write_export(self._tables(similarity, verdict), name_of("target", target), **options)
+        return write_export(self._tables(similarity, threshold, verdict), name_of("target", target), **options)
 
-    def _tables(self, similarity: float | None, verdict: str | Sequence[str]) -> "Tables":
+    def _tables(self, similarity: float | None, threshold: float | None, verdict: str | Sequence[str]) -> "Tables":
         from ..outputs.tables import Tables
 
         verdicts = _verdicts(verdict)
-        return Tables(self.store, self.roots, lambda: self.result(similarity).with_verdict(verdicts))
+        asked = {"similarity": similarity, "threshold": threshold}
+        one_threshold(threshold, similarity=similarity)
+        return Tables(self.store, self.roots, lambda: self.result(**asked).with_verdict(verdicts))
 
     def report(
         self,
@@ -199,6 +203,7 @@ class Project(Job):
         *,
         limit: int | None = None,
         similarity: float | None = None,
+        threshold: float | None = None,
         verdict: str | Sequence[str] = (),
         keep: Sequence[str] = (),
         prefer: Directories = (),
@@ -212,8 +217,8 @@ class Project(Job):
             The file.
         limit
             Clusters to show at most; 10,000 by default.
-        similarity
-            Largest MSE of a pair; by default that of the comparison, and not more.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
         verdict
             Verdicts of the pairs, see `Result.with_verdict`; by default all.
         keep, prefer, protect
@@ -226,7 +231,8 @@ class Project(Job):
         from ..outputs.report import LIMIT, write_report
 
         rules, verdicts = _keep_rules(keep, prefer, protect), _verdicts(verdict)
-        shown, result = LIMIT if limit is None else limit, self.result(similarity).with_verdict(verdicts)
+        shown = LIMIT if limit is None else limit
+        result = self.result(similarity, threshold=threshold).with_verdict(verdicts)
         return write_report(self.store, result, name_of("path", path), limit=shown, rules=rules)
 
     def calibrate(self, sample: int = DEFAULT_COPIED, kinds: str | Sequence[str] = ()) -> "Calibration":
@@ -267,6 +273,7 @@ class Project(Job):
         protect: Directories = (),
         decisions: str | os.PathLike[str] | None = None,
         similarity: float | None = None,
+        threshold: float | None = None,
         both_sides: bool = False,
         only_identical: bool = False,
         include_similar: bool = False,
@@ -285,8 +292,8 @@ class Project(Job):
         decisions
             File of marks from the report. Only images that are marked there go, and never for one that is marked as no
             duplicate of it. `apply` records these pairs in the store.
-        similarity
-            Largest MSE of a pair; by default that of the comparison, and not more.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
         both_sides
             Of A against B, take images of A as well; by default A is the reference, in which nothing goes.
         only_identical
@@ -314,7 +321,7 @@ class Project(Job):
         check_flag("include_edited", include_edited)
         rules = replace(_keep_rules(keep, prefer, protect), both_sides=both_sides)
         decided = Decisions() if decisions is None else read_decisions(self.store, name_of("decisions", decisions))
-        result = self.result(similarity)
+        result = self.result(similarity, threshold=threshold)
         store, size = self.store, self.settings.verify_size
         return plan_removals(
             store,

@@ -30,6 +30,24 @@ def test_a_name_and_its_parameters_are_as_recorded(name):
         assert shown(getattr(fd.FastDifPy, name)) == RECORDED[name]
 
 
+@pytest.mark.parametrize("name", [*RECORDED, *fd.__all__])
+def test_every_parameter_of_the_public_surface_is_written_out(name):
+    """For type checkers, and for completion."""
+    found = getattr(fd.FastDifPy, name, None) or getattr(fd, name, None)
+    if not callable(found) or (inspect.isclass(found) and issubclass(found, Exception)):
+        return
+    kinds = {one.kind for one in inspect.signature(found).parameters.values()}
+    assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+
+
+def test_the_stages_of_find_pairs_are_those_of_the_comparison():
+    assert RECORDED["find_pairs"] == RECORDED["second_loop_iteration"]
+
+
+def test_type_checkers_find_the_types():
+    assert Path(fd.__file__).with_name("py.typed").is_file()
+
+
 @pytest.mark.parametrize("name", (declarations(Settings) | declarations(ClientOptions)).keys())
 def test_the_default_of_an_argument_is_that_of_its_option(name):
     field, option = (declarations(Settings) | declarations(ClientOptions))[name]
@@ -48,9 +66,11 @@ def test_the_default_of_an_argument_is_that_of_its_option(name):
 def test_the_defaults_of_find_duplicates_are_those_of_the_settings():
     for name, parameter in inspect.signature(fd.find_duplicates).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
-            if name == "similarity_threshold":
-                assert parameter.default == Settings().comparison.similarity_threshold
-            else:
+            if name in ("similarity_threshold", "threshold"):
+                assert parameter.default is None  # that of the measure
+            elif name in ("verify", "edited"):  # stages that the command line asks for
+                assert parameter.default is False
+            elif name not in declarations(ClientOptions):
                 found = [
                     one for one, option in declarations(Settings).values() if (option.argument or one.name) == name
                 ]
