@@ -1,8 +1,9 @@
 """Texts for people: printable, on one line, with units."""
 
 import unicodedata
+from datetime import UTC, datetime, timedelta  # noqa: F401 - the last one is for an example
 
-__all__ = ["counted", "one_line", "printable", "with_unit"]
+__all__ = ["counted", "file_size", "how_long_ago", "one_line", "printable", "with_unit"]
 
 
 def counted(number: int, noun: str) -> str:
@@ -10,10 +11,39 @@ def counted(number: int, noun: str) -> str:
 
     Examples
     --------
-    >>> counted(1, "image"), counted(0, "pair")
-    ('1 image', '0 pairs')
+    >>> counted(1, "image"), counted(0, "pair"), counted(1200, "image")
+    ('1 image', '0 pairs', '1,200 images')
+    >>> counted(2, "edited copy")
+    '2 edited copies'
     """
-    return f"{number} {noun}{'s' if number != 1 else ''}"
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else several}"
+
+
+def file_size(number: float) -> str:
+    """Write a number of bytes.
+
+    Examples
+    --------
+    >>> file_size(13_249_000), file_size(1_249_975_000), file_size(7)
+    ('13.2 MB', '1.2 GB', '7 Bytes')
+    """
+    import humanize
+
+    return humanize.naturalsize(number)
+
+
+def how_long_ago(moment: datetime) -> str:
+    """Tell how long ago a moment is, as "2 minutes ago".
+
+    Examples
+    --------
+    >>> how_long_ago(datetime.now(UTC) - timedelta(minutes=2))
+    '2 minutes ago'
+    """
+    import humanize
+
+    return humanize.naturaltime(datetime.now(UTC) - moment)
 
 
 def one_line(what: object, most: int = 300, *, kind: bool = False) -> str:

@@ -9,6 +9,7 @@ import click
 from ..errors import UsageError
 from ..text import printable
 from .sidecars import say_sidecars
+from .store_argument import optional_store_argument, store_argument
 
 if TYPE_CHECKING:
     from ..actions.decisions import Decisions
@@ -25,7 +26,7 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.option("--decisions", metavar="FILE", help="Do what was marked in the report, and nothing else.")
 @click.option("--move", metavar="DIR", help="Move what may go to this folder.")
 @click.option("--trash", is_flag=True, help="Move it to the trash.")
@@ -113,7 +114,6 @@ def apply(
     from ..actions.decisions import Decisions, read_decisions, remember_not_duplicates
     from ..actions.journal import journals
     from ..outputs.terminal import print_merged, print_outcomes
-    from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
     from ..results.stored import choose_stored
     from ..storage.store import Store
@@ -123,7 +123,7 @@ def apply(
     if yes and action is None and decisions is None:
         raise UsageError(f"nothing is said to be done; use {_ACTIONS}")
     keep = KeepRules(rules=rules, prefer=prefer, protect=protect, both_sides=both_sides)
-    opened = Store(absolute_store(store))
+    opened = Store(store)
     if decisions is not None and (rules or prefer):
         raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
     decided = Decisions() if decisions is None else read_decisions(opened, decisions)
@@ -271,7 +271,7 @@ def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool, b
 
 
 @click.command()
-@click.argument("store", required=False)
+@optional_store_argument
 @click.option("--list", "listed", is_flag=True, help="List what can be undone, the newest first.")
 @click.option("--journal", metavar="FILE", help="Undo this one of the list, and not the newest.")
 @click.option("--yes", is_flag=True, help="Do it; without this, only say what would happen.")
@@ -283,17 +283,15 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
     from ..actions.journal import journals
     from ..actions.undo import undo as bring_back
     from ..outputs.terminal import describe_journal, print_outcomes, print_undo_plan
-    from ..project.locations import absolute_store
 
-    url = None if store is None else absolute_store(store)
     if listed:
-        known = journals(url)
+        known = journals(store)
         for one in reversed(known):
             click.echo(describe_journal(one))
         if not known:
             click.echo(f"There is nothing to undo{'' if store is None else f' of {store}'}.")
         return
-    found = _newest(store, url, clear=yes) if journal is None else _named(journal, url)
+    found = _newest(store, clear=yes) if journal is None else _named(journal, store)
     if found is None:
         return
     click.echo(describe_journal(found))
@@ -306,7 +304,7 @@ def undo(store: str | None, listed: bool, journal: str | None, yes: bool) -> Non
         click.echo("Nothing was done: --yes brings them back.")
 
 
-def _newest(store: str | None, url: str | None, *, clear: bool) -> "Journal | None":
+def _newest(store: str | None, *, clear: bool) -> "Journal | None":
     """Find the newest journal of which something can be undone, and name those of which nothing can.
 
     None if there is no such journal, but something that a kill has left was cleared away.
@@ -315,7 +313,7 @@ def _newest(store: str | None, url: str | None, *, clear: bool) -> "Journal | No
     from ..actions.undo import clear_away
     from ..outputs.terminal import describe_journal
 
-    found, hopeless = last_to_undo(url)
+    found, hopeless = last_to_undo(store)
     for one in hopeless:
         click.echo(f"{describe_journal(one)}: what went is gone from there, or has changed")
     if found is None and clear and (count := clear_away()):
@@ -337,17 +335,16 @@ def _named(name: str, url: str | None) -> "Journal":
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.option("--forget", metavar="N", type=int, multiple=True, help="Take this one of the list back; may be repeated.")
 @click.option("--forget-all", is_flag=True, help="Take all of them back.")
 def decisions(store: str, forget: tuple[int, ...], forget_all: bool) -> None:
     """List the pairs of STORE that were decided to be no duplicates, and take such decisions back."""
     from ..actions.decisions import forget_not_duplicates, list_not_duplicates
     from ..outputs.terminal import describe_apart
-    from ..project.locations import absolute_store
     from ..storage.store import Store
 
-    opened = Store(absolute_store(store))
+    opened = Store(store)
     if not forget and not forget_all:
         for line in describe_apart(list_not_duplicates(opened)) if opened.records.read_not_duplicates() else ["none"]:
             click.echo(line)

@@ -2,9 +2,11 @@
 
 import io
 import os
+import shlex
 import signal
 import sys
 import warnings
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -12,12 +14,14 @@ import click
 
 from .._version import __version__
 from ..errors import FastDiffError, UsageError
+from ..text import printable
 from .actions import apply, decisions, undo
 from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import guide
 from .option_names import with_options
 from .store import calibrate, dashboard, evaluate, export, report, status
+from .stores import stores
 from .streams import check_output, keep_on_writing
 
 __all__ = ["commands", "main"]
@@ -25,6 +29,14 @@ __all__ = ["commands", "main"]
 
 class _Commands(click.Group):
     """Commands with errors that name options, where errors of the library name arguments."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and Path(args[0]).is_dir():
+            meant = shlex.join(["fastdiff-dask", "find", *args])
+            raise UsageError(f"no command {printable(args[0])!r}, which is a folder; did you mean {printable(meant)} ?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -53,6 +65,7 @@ for command in (
     apply,
     undo,
     decisions,
+    stores,
     difpy,
     guide,
 ):

@@ -73,16 +73,19 @@ def find(directories: tuple[str, ...], config: str | None, json_path: str | None
 @click.argument("store_a")
 @click.argument("store_b")
 def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **options: Any) -> None:
-    """Compare the images of STORE_A with those of STORE_B, two stores of other runs. The pictures need not be there.
+    """Compare the images of STORE_A with those of STORE_B: two stores of other runs, or folders that find has searched.
 
-    The two stores are only read. The same command, run again, compares the images that are new in them.
+    The two stores are only read, and the pictures need not be there. The same command, run again, compares the images
+    that are new in them.
     """
+    from ..project.locations import store_of
     from ..project.project import Project
     from .options import asked_settings
 
     settings = asked_settings()
     _check_output(json_path)
-    _run(Project(settings, _client_options(**options), {"a": store_a, "b": store_b}), json_path, quiet)
+    stores = {"a": store_of(store_a), "b": store_of(store_b)}
+    _run(Project(settings, _client_options(**options), stores), json_path, quiet)
 
 
 @click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *_CLUSTER))

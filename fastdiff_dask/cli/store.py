@@ -10,6 +10,7 @@ import click
 
 from ..config import ALL_BY_CERTAINTY, DEFAULT_COPIED, check_verdicts
 from ..text import counted
+from .store_argument import store_argument
 
 if TYPE_CHECKING:
     from ..results.result import Result
@@ -42,7 +43,7 @@ def _chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, without the map.")
 def status(store: str, as_json: bool) -> None:
     """Show the finished work and the work that is left in STORE, with a map of the tiles, and the verdicts."""
@@ -55,7 +56,7 @@ def status(store: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.option("--address", metavar="HOST:PORT", help="Where to listen; by default port 8788 of this machine alone.")
 def dashboard(store: str, address: str | None) -> None:
     """Serve a live page of STORE, while another process works on it. Ctrl-C ends it."""
@@ -65,7 +66,7 @@ def dashboard(store: str, address: str | None) -> None:
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.argument("target")
 @click.option(
     "--what",
@@ -101,7 +102,6 @@ def export(
     from ..outputs.sql import is_database, read_password
     from ..outputs.tables import Tables
     from ..outputs.terminal import describe_result
-    from ..project.locations import absolute_store
     from ..results.stored import choose_stored, roots_of_store
     from ..storage.store import Store
 
@@ -112,7 +112,7 @@ def export(
         password = click.prompt("Password", hide_input=True, err=True)
     if is_database(target) or password_file is not None:
         password = read_password(target, password, password_file)
-    opened = Store(absolute_store(store))
+    opened = Store(store)
     used: list[tuple[StoredChoice, Result]] = []  # images and errors need no result
 
     def collect() -> "Result":
@@ -128,7 +128,7 @@ def export(
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.option("-o", "--output", metavar="FILE", default="report.html", show_default=True, help="The file to write.")
 @click.option("--limit", type=int, metavar="N", help="Clusters to show at most.  [default: 10000]")
 @click.option("--keep", "rules", metavar="RULE", multiple=True, help="What to suggest, as for apply.")
@@ -149,13 +149,12 @@ def report(
     """Write the result in STORE as one HTML page, on which to look, to mark images, and to export marks for apply."""
     from ..outputs.report import LIMIT, write_report
     from ..outputs.terminal import describe_result
-    from ..project.locations import absolute_store
     from ..results.keep_rules import KeepRules
     from ..results.stored import choose_stored, remember_shown
     from ..storage.store import Store
 
     keep, verdicts = KeepRules(rules=rules, prefer=prefer, protect=protect), check_verdicts(verdict)
-    opened = Store(absolute_store(store))
+    opened = Store(store)
     chosen = choose_stored(opened, comparison, threshold)
     every = chosen.collect()
     result = every.with_verdict(verdicts)
@@ -165,7 +164,7 @@ def report(
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.argument("truth")
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write all figures, wrong and missed pairs; - for the screen."
@@ -187,12 +186,11 @@ def evaluate(
     from ..evaluation.scores import evaluate_stored
     from ..outputs.evaluation import print_evaluation, write_figures
     from ..outputs.terminal import describe_result
-    from ..project.locations import absolute_store
     from ..results.stored import choose_stored
     from ..storage.store import Store
 
     verdicts = check_verdicts(verdict)
-    opened = Store(absolute_store(store))
+    opened = Store(store)
     chosen = choose_stored(opened, comparison, threshold)
     result = chosen.collect().with_verdict(verdicts)
     figures = evaluate_stored(opened, result, truth)
@@ -204,7 +202,7 @@ def evaluate(
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @click.option(
     "--sample", type=int, metavar="N", default=DEFAULT_COPIED, show_default=True, help="Images of STORE to copy."
 )
@@ -222,9 +220,8 @@ def calibrate(store: str, sample: int, kinds: tuple[str, ...], json_file: str | 
     from ..outputs.calibration import print_calibration, write_calibration
     from ..outputs.plots import draw_calibration
     from ..project.calibrate import calibrate_store, check_kinds
-    from ..project.locations import absolute_store
 
-    figures = calibrate_store(absolute_store(store), sample, check_kinds(kinds))
+    figures = calibrate_store(store, sample, check_kinds(kinds))
     if plot is not None:
         draw_calibration(figures, plot)
     if json_file is not None:

@@ -2,23 +2,28 @@
 
 import textwrap
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES, describe_verdicts
+from ..errors import FastDiffError
 from ..results.values import PairValue
 from ..storage.comparisons import Comparison
 from ..storage.edited import EditedFiles
+from ..storage.files import Files
 from ..storage.pending import answering, is_finished, unplanned, unread_blocks
 from ..storage.plans import WAYS, Plan
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
-from ..text import counted, printable
+from ..text import counted, file_size, how_long_ago, one_line, printable
+from ..urls import is_url
 from .terminal import describe_ignored, describe_shown
 
-__all__ = ["describe_store", "store_state"]
+__all__ = ["describe_known", "describe_store", "known_state", "store_state"]
 
 _PENDING, _NONE = "·", " "
 # Marks of finished tiles: the more work it was, the darker.
@@ -249,3 +254,75 @@ def _tile_map(plan: Plan, ways: list[str]) -> list[str]:
     for tile, way in zip(plan.tiles, ways, strict=True):
         marks[rows[tile.rows.start]][columns[tile.columns.start]] = _MARKS.get(way, _PENDING)
     return ["".join(line) for line in marks]
+
+
+# -- all stores of a user ----------------------------------------------------------------------------------------------
+
+
+def known_state(url: str, folders: Mapping[str, Sequence[str]], used: datetime) -> dict[str, Any]:
+    """Give what a list of stores tells of one, as JSON values.
+
+    Keys: store, folders (by side), used (UTC), images, bytes and state; null for what is not known. A store that is not
+    on this machine is not asked.
+
+    Parameters
+    ----------
+    url
+        Address of the store.
+    folders
+        Its folders by side.
+    used
+        When it was used last.
+
+    Returns
+    -------
+    The values.
+    """
+    known: dict[str, Any] = {
+        "store": url,
+        "folders": {side: list(names) for side, names in folders.items()},
+        "used": used.isoformat(),
+        "images": None,
+        "bytes": None,
+        "state": "not on this machine",
+    }
+    if is_url(url):
+        return known
+    known["bytes"] = sum(size for size, _ in Files(url).tree().values())
+    try:
+        store = Store(url)
+        current = store.read_images(["current"]).current
+        known |= {"images": int(current.sum()), "state": _state_of_work(store)}
+    except FastDiffError as error:
+        known["state"] = f"cannot be read: {one_line(error)}"
+    return known
+
+
+def _state_of_work(store: Store) -> str:
+    """Tell in words how far the work is."""
+    begun = Comparison.all_in(store)
+    unread = sum(unread_blocks(store).values())
+    if unread:
+        return f"{counted(unread, 'image')} not read yet"
+    if not begun:
+        return "not compared yet"
+    finished = sum(map(is_finished, begun))
+    if not finished:
+        return "comparison not finished"
+    return (
+        "compared"
+        if finished == len(begun)
+        else f"compared; {counted(len(begun) - finished, 'other comparison')} begun"
+    )
+
+
+def describe_known(state: dict[str, Any]) -> str:
+    """Describe a store of the list in three lines: its folders, what there is, its address."""
+    folders = " against ".join(printable(", ".join(names)) for names in state["folders"].values() if names)
+    there = [] if state["images"] is None else [counted(state["images"], "image")]
+    there += [] if state["bytes"] is None else [file_size(state["bytes"])]
+    used = f"used {how_long_ago(datetime.fromisoformat(state['used']))}"
+    return (
+        f"{folders or 'folders that are not known'}\n  {', '.join([*there, used, state['state']])}\n"
+        f"  {printable(state['store'])}"
+    )

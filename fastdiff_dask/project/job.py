@@ -41,6 +41,7 @@ from ..storage.verdicts import read_verdicts
 from ..text import printable
 from .arguments import hash_settings, merge_arguments, merge_comparison, named_threshold, one_threshold
 from .client import ProjectClient
+from .known_stores import remember_store
 from .locations import open_folders, open_two_stores, plot_folder
 from .options import ClientOptions, Settings
 from .saved_settings import record_settings, write_settings
@@ -216,6 +217,7 @@ class Job:
                 self._check_block_size()
             store = Store.open_or_create(self.store_url, roots, self.settings.thumbnails)
             self._record()
+            remember_store(self.saved_url, roots)
             counts = self._origin.index(store, self.settings.index, self.settings.reading, advance)
         for path in counts.unused if self.verbose is not False else ():
             show_line(

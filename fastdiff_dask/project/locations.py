@@ -3,17 +3,22 @@
 import contextlib
 import hashlib
 import os
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UsageError
+from ..errors import FastDiffError, UsageError
 from ..stages.roots import Root, resolve_roots
 from ..stages.sources import Folders, Origin, TwoStores
 from ..storage.files import Files, check_store_address
+from ..storage.store import Store
 from ..text import printable
 from ..urls import is_url, is_within, overlap
+from .known_stores import KnownStore, known_stores, touch_store
 from .options import Settings
 from .saved_settings import check_settings_file
 
@@ -27,6 +32,8 @@ __all__ = [
     "open_folders",
     "open_two_stores",
     "plot_folder",
+    "store_of",
+    "stores_here",
 ]
 
 
@@ -106,6 +113,117 @@ def checked_store(store: str, roots: Sequence[Root] = ()) -> str:
     if files.local:
         return str(Path(files.root).absolute())
     return store.rstrip("/") if store.rstrip("/")[-1] != ":" else store
+
+
+# -- the store that an argument means ----------------------------------------------------------------------------------
+
+
+def store_of(argument: str | Sequence[str] | None = None) -> str:
+    """Address of the store that somebody means, for a command that looks at a store.
+
+    Parameters
+    ----------
+    argument
+        Address of a store, or the folder or folders that were searched. Nothing means the store that was used last; a
+        line on standard error says which.
+
+    Returns
+    -------
+    The address. If it is that of nothing, opening it says so.
+
+    Raises
+    ------
+    UsageError
+        If folders belong to no store, or to several of them; or if nothing is named, and no store was used yet.
+    """
+    given = [argument] if isinstance(argument, str) else list(argument or ())
+    if not given:
+        return _last_store()
+    if "" in given:
+        raise UsageError("the name of a store is empty; name a folder, . is the current one")
+    url = absolute_store(given[0]) if len(given) == 1 else ""
+    if not url or not _is_store(url):
+        found = _store_of_folders(given)
+        if found is None and (not url or Path(url).is_dir()):
+            raise UsageError(_no_store_of(given))
+        url = found or url
+    touch_store(url)
+    return url
+
+
+def _is_store(url: str) -> bool:
+    return url in [one.url for one in known_stores()] if is_url(url) else Store.exists(url)
+
+
+def _last_store() -> str:
+    from ..outputs.progress_bar import show_line
+
+    for one in known_stores():
+        if one.is_there and not _is_of_difpy(one.url):
+            show_line(f"Store: {printable(one.url)} (the last one used)")
+            touch_store(one.url)
+            return one.url
+    raise UsageError("no store was used yet; name a folder that find has searched, or the address of a store")
+
+
+def _store_of_folders(given: Sequence[str]) -> str | None:
+    """Find the one store of some folders, None if there is none."""
+    folders = {_absolute_folder(name) for name in given}
+    exact: dict[str, KnownStore] = {}
+    wider: dict[str, KnownStore] = {}
+    for one in (one for one in stores_here() if not _is_of_difpy(one.url)):
+        both = {*one.folders["a"], *one.folders["b"]}
+        if folders in (set(one.folders["a"]), both):
+            exact[one.url] = one
+        elif folders <= both:
+            wider[one.url] = one
+    found = list((exact or wider).values())
+    if len(found) > 1:
+        listed = ", ".join(printable(one.url) for one in found)
+        raise UsageError(f"{_shown(given)} belongs to {len(found)} stores, name one of them: {listed}")
+    return found[0].url if found else None
+
+
+def _is_of_difpy(url: str) -> bool:
+    """Tell by its name that a default store is one of `compat.difpy`, which has other thumbnails."""
+    return re.search(r"-difpy-\w+$", url) is not None
+
+
+def _no_store_of(given: Sequence[str]) -> str:
+    folders = [_absolute_folder(name) for name in given]
+    for one in stores_here():
+        for root in (*one.folders["a"], *one.folders["b"]):
+            if folders and all(is_within(folder, root) for folder in folders):
+                return f"no store at {_shown(given)}: find has searched {printable(root)}, which it is in; name that"
+    return f"no store at {_shown(given)}, and find has not searched it yet; fastdiff-dask find {_shown(given)} does"
+
+
+def _shown(given: Sequence[str]) -> str:
+    return printable(shlex.join(given))
+
+
+def _absolute_folder(name: str) -> str:
+    """Name of a folder as a store records it; the folder need not be there."""
+    if is_url(name):
+        return name.rstrip("/")
+    return os.path.realpath(os.path.expanduser(name))  # noqa: PTH111 - Path raises without a home
+
+
+def stores_here() -> list[KnownStore]:
+    """Give the stores that are there: those that were recorded, the last used one first, and other default stores."""
+    found = [one for one in known_stores() if one.is_there]
+    with contextlib.suppress(UsageError, OSError):
+        for path in sorted(Path(_cache_folder()).iterdir()):
+            if str(path) not in [one.url for one in found] and Store.exists(str(path)):
+                found.append(_unrecorded(path))
+    return found
+
+
+def _unrecorded(path: Path) -> KnownStore:
+    folders: dict[str, tuple[str, ...]] = {"a": (), "b": ()}
+    with contextlib.suppress(FastDiffError):  # of another format, or damaged
+        folders = {side: tuple(names) for side, names in Store(str(path)).roots.items()}
+    return KnownStore(str(path), folders, datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
 
 def plot_folder(folder: str | None, store: str, roots: Sequence[Root]) -> str:

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from ..errors import UsageError
-from ..text import printable
+from ..text import counted, printable
 from ..urls import is_url
 from .files import Files
-from .schema import CLEANED, LEASE, LOCK, PLOTS
+from .schema import ARRAYS, CLEANED, LEASE, LOCK, PLOTS
 from .store import Store
 
-__all__ = ["clean_store", "print_left"]
+__all__ = ["check_removable", "clean_store", "print_left", "remove_store"]
 
 # Patterns of the names in a store, by purpose. Chunks are named c.0.0.0, or c/0 in arrays that Zarr writes.
 _CHUNK, _PARTIAL = r"c((\.|/)\d+)*", r"(\.[0-9a-f]{32}\.partial)?"
@@ -30,6 +30,67 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
     )
 )
 _OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")
+
+# All files of a store, of whatever format. Pictures of pairs have names that plots alone have.
+_ANY = re.compile(
+    rf"(arrays\.zarr|images\.parquet|verdicts\.parquet|activity|calibration|edited)/([\w.+-]+/)*"
+    rf"(zarr\.json|{_CHUNK}|contents-\d+|[\w.+-]+\.(parquet|npy|npz|json)){_PARTIAL}"
+    rf"|(index|settings|decisions|shown|marks)\.json{_PARTIAL}|(run|cleaned){_PARTIAL}|writer\.(json|lock).*"
+    rf"|plots/[\w.-]+_[0-9a-f]{{16}}\.png"
+)
+
+
+def check_removable(url: str) -> list[str]:
+    """Give the names of all files of a store that `remove_store` can remove.
+
+    Raises
+    ------
+    UsageError
+        If there is no store, or something else among its files.
+    """
+    if not Store.exists(url):
+        raise UsageError(f"no store at {printable(url)}; nothing was removed")
+    if not Store.is_own(url):
+        raise UsageError(f"the Zarr group at {printable(url)} is no store of fastdiff_dask; nothing was removed")
+    names = list(Files(url).tree())
+    others = sorted(name for name in names if not _ANY.fullmatch(name))
+    if others:
+        raise UsageError(
+            f"{counted(len(others), 'file')} in {printable(url)} of which no store has any, such as "
+            f"{printable(others[0])}; nothing was removed: take them out, or remove the folder by hand"
+        )
+    return names
+
+
+def remove_store(url: str) -> None:
+    """Remove a whole store, and nothing else: not one file of it if there is any that no store writes.
+
+    Parameters
+    ----------
+    url
+        Address of the store.
+
+    Raises
+    ------
+    UsageError
+        As `check_removable`.
+    StoreLockedError
+        If a process writes it.
+    """
+    files = Files(url)
+    check_removable(url)  # before a lock is made there
+    with Store.lock(url):
+        # marks of what is finished go first, so that a removal that is stopped leaves no data that count; the mark of
+        # a store goes last, so that it can be removed again
+        mark = f"{ARRAYS}/zarr.json"
+        for name in sorted(check_removable(url), key=lambda name: (name == mark, not name.endswith("zarr.json"))):
+            if name not in (LOCK, LEASE):
+                files.remove(name)
+        if files.local:
+            files.remove(LEASE)
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                files.remove(LOCK)
+            files.remove_empty_folders()
 
 
 def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:

@@ -185,6 +185,14 @@ class Store:
             raise _unreachable(files, error) from None
 
     @staticmethod
+    def is_own(url: str) -> bool:
+        """Tell whether a store that is there was made by this program, in whatever format."""
+        try:
+            return bool(group_attributes(Files(url).read(f"{ARRAYS}/zarr.json")).get("format") == FORMAT)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreMismatchError):
+            return False
+
+    @staticmethod
     @contextlib.contextmanager
     def lock(url: str) -> Iterator[Held]:
         """Hold the store for writing; the lock of a process that died does not count, see `locks`.

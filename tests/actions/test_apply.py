@@ -440,7 +440,7 @@ def test_folders_and_actions_that_cannot_be_used(tmp_path, photos, client):
     ):
         with pytest.raises(fd.UsageError, match=message):
             db.apply(plan, action, folder)
-    assert not (tmp_path / "data" / "fastdiff_dask").exists()
+    assert not (tmp_path / "data" / "fastdiff_dask" / "actions").exists()
 
 
 def test_a_store_of_someone_else_undoes_nothing(tmp_path, photos, client):

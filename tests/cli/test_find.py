@@ -153,7 +153,7 @@ ERRORS = {
     "chain": (["find", "{tmp}/photos", "--store", "{tmp}/a::b"], 2, "no simple address"),
     "status": (["status", "{tmp}/photos"], 2, "no store at"),
     "dashboard of nothing": (["dashboard", "{tmp}/photos"], 2, "no store at"),
-    "dashboard no argument": (["dashboard"], 2, "Missing argument 'STORE'"),
+    "dashboard no argument": (["dashboard"], 2, "no store was used yet; name a folder that find has searched"),
     "report no folder": (["find", "{tmp}/photos", "--performance-report", "{tmp}/no/x.html"], 2, "make it first"),
     "report is a folder": (["find", "{tmp}/photos", "--performance-report", "{tmp}"], 2, "is a folder"),
     "gpu tasks": (["find", "{tmp}/photos", "--gpu-tasks", "-1"], 2, "--gpu-tasks -1 cannot be used"),
