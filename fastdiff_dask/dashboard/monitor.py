@@ -13,7 +13,7 @@ import psutil
 
 from ..errors import FastDiffError
 from ..kernels.pair_filters import PairFilters
-from ..runtime.activity import Work, read_activity
+from ..runtime.activity import Amounts, Earlier, FinishedStage, Work, read_activity, read_earlier
 from ..storage.comparisons import Comparison
 from ..storage.files import Files
 from ..storage.locks import ENDED
@@ -22,9 +22,12 @@ from ..storage.plans import Part, axes_and_tiles
 from ..storage.schema import LEASE, LOCK
 from ..storage.store import Store
 from ..text import one_line
-from .snapshot import ComparisonProgress, FileError, Rates, Snapshot, WorkerProgress
+from .last_found import LastFound
+from .rate_history import RateHistory
+from .snapshot import ComparisonProgress, FileError, Snapshot, WorkerProgress
 from .tile_map import Tiles, block_cells
 from .verify_progress import VerifyWatch
+from .worker_progress import worker_progress
 
 __all__ = ["Monitor"]
 
@@ -33,7 +36,7 @@ _SHARE, _SELDOM = 50, 30.0
 # Seconds without a word of any worker after which a run on another machine counts as dead; most tasks are shorter.
 _SILENCE = 120.0
 _AT_ONCE = 64  # small files that are read together, which is faster on object storage
-_HISTORY, _LINES = 900, 20
+_LINES = 20
 
 
 class _Compared:
@@ -44,6 +47,7 @@ class _Compared:
         self.parts: list[Part] = []
         self.tiles: list[Tiles] = []
         self._unread: list[set[int]] = []
+        self.found: tuple[Part, int, int] | None = None  # a tile read last, and its similar pairs
 
     def update(self, comparison: Comparison, reading: float) -> float:
         """Look for new parts and finished tiles, and read counts for some seconds; gives the seconds of reading."""
@@ -52,7 +56,7 @@ class _Compared:
             parts = comparison.parts()
             same = sum(1 for old, new in zip(self.parts, parts, strict=False) if old == new)
             if parts[:same] != self.parts:
-                self.parts, self.tiles, self._unread = [], [], []
+                self.parts, self.tiles, self._unread, self.found = [], [], [], None
             for number in range(len(self.parts), len(parts)):
                 self.tiles.append(Tiles(*axes_and_tiles(parts[: number + 1], comparison.store.two_sides)))
                 self._unread.append(set())
@@ -67,6 +71,8 @@ class _Compared:
             while unread and time.monotonic() < start + reading:
                 some = [unread.pop() for _ in range(min(len(unread), _AT_ONCE))]
                 tiles.similar[some], tiles.pairs[some] = comparison.tile_counts(part, some).T
+                for tile in (tile for tile in some if tiles.similar[tile]):
+                    self.found = part, tile, int(tiles.similar[tile])
         return time.monotonic() - start
 
     def is_finished(self, generations: int) -> bool:
@@ -105,7 +111,9 @@ class Monitor:
         self._latest: deque[FileError] = deque(maxlen=_LINES)
         self._compared: dict[str, _Compared] = {}
         self._versions: dict[str, tuple[int, float]] = {}
-        self._history: deque[Rates] = deque(maxlen=_HISTORY)
+        self._history = RateHistory()
+        self._earlier: tuple[str, Earlier] = "", Earlier()
+        self._found = LastFound()
         self._lease = b"", 0.0
         self._verify = VerifyWatch()
 
@@ -154,19 +162,16 @@ class Monitor:
         self._count_errors(store, sorted(finished - self._counted))
         comparisons = self._comparisons(store, running)
 
-        workers = self._workers(works, at_work)
-        rates = Rates(now, sum(w.images_rate for w in workers), sum(w.pairs_rate for w in workers))
-        self._history.append(rates)
+        workers = self._workers(store.files, run, works, at_work, now)
         images_read = sum(rows[block] for block in finished)
         self._verify.update(store)
+        self._found.by_second_look(store, self._verify.last)
         verify = self._verify.progress(run, works)
-        missing = 0
-        if stage == "thumbnails":
-            missing = sum(rows) - images_read
-        elif stage == "compare" and comparisons:
-            missing = comparisons[0].pairs - comparisons[0].pairs_done
-        elif stage == "verify" and verify is not None:
-            missing = verify.pairs - verify.done
+        missing = {"thumbnails": sum(rows) - images_read}
+        if comparisons:
+            missing["compare"] = comparisons[0].pairs - comparisons[0].pairs_done
+        if verify is not None:
+            missing["verify"] = verify.pairs - verify.done
         shown = store.records.read_shown()
         return Snapshot(
             time=now,
@@ -184,10 +189,12 @@ class Monitor:
             verify=verify,
             shown={} if shown is None else shown.verdicts,
             workers=workers,
-            rates=list(self._history),
+            rates=self._history.points,
+            totals=self._history.totals,
+            found=self._found.pair,
             seconds_left=None
             if stage is None or run is None
-            else _seconds_left(stage, missing, works, now - run["started"]),
+            else _seconds_left(stage, missing.get(stage, 0), works, now - run["started"]),
         )
 
     def _silence(self, works: list[Work]) -> float:
@@ -220,16 +227,16 @@ class Monitor:
             return _lives(run["process"])
         return silence < _SILENCE
 
-    def _workers(self, works: list[Work], at_work: bool) -> list[WorkerProgress]:
-        now = time.monotonic()
-
-        def rate(work: Work, amount: str) -> float:
-            return work.rate(amount, now - self._versions[work.name][1]) if at_work else 0.0
-
-        return [
-            WorkerProgress(work, rate(work, "images"), rate(work, "pairs"))
-            for work in sorted(works, key=lambda work: work.name)
-        ]
+    def _workers(
+        self, files: Files, run: dict[str, Any] | None, works: list[Work], at_work: bool, now: float
+    ) -> list[WorkerProgress]:
+        """Find what each worker does and did, and what that adds to the rates."""
+        if run is not None and run["run"] != self._earlier[0]:
+            self._earlier = run["run"], read_earlier(files, run["run"])
+        earlier = self._earlier[1] if run is not None else Earlier()
+        workers = worker_progress(works, earlier, at_work, lambda work: self._versions[work.name][1])
+        self._history.update(now, run, at_work, workers, earlier, _so_far(run, works, now, at_work))
+        return workers
 
     def _count_errors(self, store: Store, finished: list[int]) -> None:
         start = time.monotonic()
@@ -249,6 +256,7 @@ class Monitor:
         for comparison in comparisons:
             compared = self._compared.setdefault(comparison.name, _Compared())
             self._once += compared.update(comparison, self._reading)
+            self._found.by_comparison(comparison, compared.found)
             if compared.is_finished(len(store.generations)):
                 finished.append(comparison.settings)
         found = []
@@ -280,6 +288,17 @@ class Monitor:
             )
             found.append((not here, progress.answered, settings not in finished, progress))
         return [progress for *_, progress in sorted(found, key=lambda one: one[:3])]
+
+
+def _so_far(run: dict[str, Any] | None, works: list[Work], now: float, at_work: bool) -> FinishedStage | None:
+    """Sum up a stage; None of one that was killed, whose end is not known."""
+    if run is None or (run["ended"] is None and not at_work):
+        return None
+    done = Amounts()
+    for work in works:
+        done.add(work.done)
+    ended = now if run["ended"] is None else run["ended"]
+    return FinishedStage(run["run"], run["stage"], run["started"], ended, done.images, done.pairs)
 
 
 def _seconds_left(stage: str, missing: int, works: list[Work], elapsed: float) -> float | None:

@@ -1,6 +1,7 @@
 """The live page: a Bokeh document that looks at a `Monitor` once a second."""
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from bokeh.plotting import figure
 from jinja2 import Environment, PackageLoader
 
 from .monitor import Monitor
-from .page_texts import errors_text, header_text, progress_text, workers_text
+from .page_texts import errors_text, found_text, header_text, mean_text, progress_text, workers_text
 from .snapshot import Snapshot
 from .tile_map import Cells
 
@@ -19,6 +20,7 @@ __all__ = ["make_page"]
 
 _INTERVAL_MS = 1000
 _POINTS = 900
+_LEAST_SHOWN = 4  # seconds on the axis of a curve: the clock on it has whole ones
 _GREY = "#8b919a"  # text and lines of figures: readable on white and on black
 _COLOURS = {"pending": "#9aa0a6", "running": "#f28e2b", "part done": "#4c84b0", "done": "#4c84b0"}
 # finished tiles with similar pairs, from few to many
@@ -45,17 +47,22 @@ class _Page:
         style = InlineStyleSheet(css=_TEMPLATES.get_template("dashboard.css").render())
         self._texts = {
             name: Div(text="", name=name, sizing_mode="stretch_width", disable_math=True, stylesheets=[style])
-            for name in ("header", "progress", "workers", "errors")
+            for name in ("header", "progress", "found", "workers", "errors")
         }
+        self._texts["found"].sizing_mode = "inherit"
         self._texts["header"].text = "<h1>fastdiff_dask</h1><p class='faint'>Looking at the store …</p>"
         self._sources = {name: ColumnDataSource(_columns(None), name=f"{name}-data") for name in ("tiles", "blocks")}
-        self._rates = ColumnDataSource({"time": [], "images": [], "pairs": []}, name="rates-data")
+        self._rates = {
+            name: ColumnDataSource({"time": [], "rate": [], "area": []}, name=f"{name}-rates-data")
+            for name in ("images", "pairs")
+        }
         self._newest = 0.0
+        self._ends: dict[str, float | None] = {"images": None, "pairs": None}  # times of the points that go on
         tiles = _map(self._sources["tiles"], 430, "Map of the tiles", "tiles")
         tiles.xaxis.axis_label, tiles.yaxis.axis_label = "image", "image"
         blocks = _map(self._sources["blocks"], 120, "Blocks of thumbnails", "blocks")
         self._maps = {"tiles": tiles, "blocks": blocks}
-        curves = [self._curve("images", _FOUND[0]), self._curve("pairs", _COLOURS["done"])]
+        self._curves = {"images": self._curve("images", _FOUND[0]), "pairs": self._curve("pairs", _COLOURS["done"])}
         document.title = "fastdiff_dask"
         document.template = _TEMPLATES.get_template("dashboard.html.jinja")
         legend = [
@@ -64,16 +71,19 @@ class _Page:
             (f"background: linear-gradient(90deg, {', '.join(_FOUND)})", "done, similar pairs found: few to many"),
         ]
         document.template_variables["legend"] = legend
-        for model in (*self._texts.values(), tiles, blocks, *curves):
+        for model in (*self._texts.values(), tiles, blocks, *self._curves.values()):
             document.add_root(model)
 
     def _curve(self, name: str, colour: str) -> Any:
         plot = figure(
             name=name, height=130, sizing_mode="stretch_width", x_axis_type="datetime", toolbar_location=None, tools=""
         )
-        plot.varea(x="time", y1=0, y2=name, source=self._rates, fill_color=colour, fill_alpha=0.25)
-        plot.line("time", name, source=self._rates, line_color=colour, line_width=2)
+        source = self._rates[name]
+        plot.varea(x="time", y1=0, y2="area", source=source, fill_color=colour, fill_alpha=0.25)
+        plot.line("time", "rate", source=source, line_color=colour, line_width=2)
         plot.y_range.start = 0
+        plot.x_range.min_interval = _LEAST_SHOWN * 1000
+        plot.axis.visible = False
         plot.yaxis.formatter = NumeralTickFormatter(format="0.[0]a")
         plot.xaxis.ticker.desired_num_ticks = 4
         clock = "%H:%M:%S"
@@ -93,6 +103,7 @@ class _Page:
         for name, text in (
             ("header", header_text(self._monitor.url, snapshot)),
             ("progress", progress_text(snapshot)),
+            ("found", found_text(snapshot)),
             ("workers", workers_text(snapshot)),
             ("errors", errors_text(snapshot)),
         ):
@@ -104,16 +115,32 @@ class _Page:
         new = [rates for rates in snapshot.rates if rates.time > self._newest]
         if new:
             self._newest = new[-1].time
-            # the axis shows the clock of the machine on which this runs
-            offset = time.localtime(self._newest).tm_gmtoff
-            self._rates.stream(
-                {
-                    "time": [(rates.time + offset) * 1000 for rates in new],
-                    "images": [rates.images for rates in new],
-                    "pairs": [rates.pairs for rates in new],
-                },
-                rollover=_POINTS,
-            )
+            for name in self._rates:
+                self._show_rates(name, [(rates.time, getattr(rates, name)) for rates in new])
+        for name, stage, done in (("images", "thumbnails", "read"), ("pairs", "compare", "compared")):
+            text = mean_text(name, done, snapshot.totals.get(stage))
+            if self._curves[name].title.text != text:
+                self._curves[name].title.text = text
+
+    def _show_rates(self, name: str, new: list[tuple[float, float]]) -> None:
+        # the axis shows the clock of the machine on which this runs
+        offset = time.localtime(self._newest).tm_gmtoff
+        points: list[tuple[float, float, float]] = []
+        before = self._ends[name]
+        for moment, rate in new:
+            time_shown, there = (moment + offset) * 1000, math.isfinite(rate)
+            if there and before is None:
+                points.append((time_shown, math.nan, 0))
+            elif not there and before is not None:
+                points.append((before, math.nan, 0))  # an area has no gaps: it falls to 0 at once
+            if there:
+                points.append((time_shown, rate, rate))
+            before = time_shown if there else None
+        self._ends[name] = before
+        if points:
+            self._curves[name].axis.visible = True
+            columns = zip(("time", "rate", "area"), map(list, zip(*points, strict=True)), strict=True)
+            self._rates[name].stream(dict(columns), rollover=_POINTS)
 
     def _show_cells(self, name: str, cells: Cells | None) -> None:
         columns = _columns(cells)

@@ -10,9 +10,17 @@ from typing import Any
 
 from ..config import describe_verdicts
 from ..text import with_unit
-from .snapshot import ComparisonProgress, Snapshot
+from .snapshot import ComparisonProgress, Snapshot, WorkerProgress, WorkTotal
 
-__all__ = ["duration", "errors_text", "header_text", "progress_text", "workers_text"]
+__all__ = [
+    "duration",
+    "errors_text",
+    "found_text",
+    "header_text",
+    "mean_text",
+    "progress_text",
+    "workers_text",
+]
 
 # Stages, and what is done in them.
 _STAGES = {
@@ -80,7 +88,6 @@ def progress_text(snapshot: Snapshot) -> str:
     """Bar and figures of each stage."""
     left = duration(snapshot.seconds_left)
     reading = snapshot.stage == "thumbnails"
-    rates = snapshot.rates[-1] if snapshot.rates else None
     lines = [
         _bar(
             "Thumbnails",
@@ -88,12 +95,12 @@ def progress_text(snapshot: Snapshot) -> str:
             snapshot.images,
             f"{snapshot.images_read:,} of {snapshot.images:,} images, "
             f"{snapshot.errors:,} error{'s' * (snapshot.errors != 1)}",
-            f"{with_unit(rates.images)} images/s, {left} left" if reading and rates else "",
+            f"{with_unit(sum(one.images_rate for one in snapshot.workers))} images/s, {left} left" if reading else "",
         )
     ]
     for number, one in enumerate(snapshot.comparisons):
-        running = snapshot.stage == "compare" and number == 0 and rates is not None
-        rate = f"{with_unit(rates.pairs)} pairs/s, {left} left" if running and rates else ""
+        running = snapshot.stage == "compare" and number == 0
+        rate = f"{_pairs_rate(snapshot)}, {left} left" if running else ""
         lines.append(_bar(f"Compare {one.title}", one.pairs_done, one.pairs, _found(one), rate))
     if not snapshot.comparisons:
         lines.append("<div class='faint'>Compare: not begun</div>")
@@ -105,14 +112,57 @@ def progress_text(snapshot: Snapshot) -> str:
 
 
 def _verify_bar(snapshot: Snapshot) -> str:
-    one, rates = snapshot.verify, snapshot.rates[-1] if snapshot.rates else None
+    one = snapshot.verify
     if one is None:
         return "<div class='faint'>Verify: not begun</div>"
-    running = snapshot.stage == "verify" and rates is not None
-    rate = f"{with_unit(rates.pairs)} pairs/s, {duration(snapshot.seconds_left)} left" if running and rates else ""
+    running = snapshot.stage == "verify"
+    rate = f"{_pairs_rate(snapshot)}, {duration(snapshot.seconds_left)} left" if running else ""
     counts = describe_verdicts(one.verdicts)
     figures = f"{one.done:,} of {one.pairs:,} pairs looked at" + (f"; found so far: {counts}" if counts else "")
     return _bar("Verify", one.done, one.pairs, figures, rate)
+
+
+def _pairs_rate(snapshot: Snapshot) -> str:
+    return f"{with_unit(sum(one.pairs_rate for one in snapshot.workers))} pairs/s"
+
+
+def found_text(snapshot: Snapshot) -> str:
+    """Thumbnails of the pair that was found last; empty if there is none."""
+    found = snapshot.found
+    if found is None:
+        return ""
+    pictures = "".join(
+        f"<figure><img src='{url}' alt=''><figcaption>{_text(path)}</figcaption></figure>"
+        for path, url in zip(found.paths, found.urls, strict=True)
+    )
+    about = f": {_text(found.about)}" if found.about else ""
+    return f"<h2>Found last{about}</h2><div class='found'>{pictures}</div>"
+
+
+def mean_text(what: str, done: str, total: WorkTotal | None) -> str:
+    """Line above a curve: how much was done in what time.
+
+    Parameters
+    ----------
+    what, done
+        What is counted, and what is done with it.
+    total
+        The number and the seconds; None if nothing was done.
+
+    Returns
+    -------
+    The line.
+
+    Examples
+    --------
+    >>> mean_text("images", "read", WorkTotal(1200, 0.5)), mean_text("images", "read", None)
+    ('1,200 images read in 0.5 s: 2.4k a second', 'No images were read in this run.')
+    """
+    if total is None or not total.amount:
+        return f"No {what} were {done} in this run."
+    seconds = max(total.seconds, 0.001)
+    took = duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"
+    return f"{total.amount:,} {what} {done} in {took}: {with_unit(total.amount / seconds)} a second"
 
 
 def _found(one: ComparisonProgress) -> str:
@@ -136,16 +186,15 @@ def _bar(name: str, done: int, total: int, figures: str, rate: str) -> str:
 def workers_text(snapshot: Snapshot) -> str:
     """Table of the workers."""
     if not snapshot.workers:
-        return "<h2>Workers</h2><p class='faint'>No worker has told of itself.</p>"
+        return "<h2>Workers</h2><p class='faint'>No worker has reported yet.</p>"
     heads = ("worker", "now", "tasks", "images", "errors", "pairs", "similar", "busy", "images/s", "pairs/s")
     rows = []
     for worker in snapshot.workers[:_WORKERS]:
-        work, done = worker.work, worker.work.done
-        here = "" if snapshot.stage is None or work.running is None else _doing(work.running)
+        done = worker.done
         rows.append(
             [
-                f"{work.host} {work.process}, thread {work.thread}",
-                here or "–",
+                _worker_name(worker),
+                "; ".join(map(_doing, worker.running)) or "–",
                 f"{done.tasks:,}",
                 f"{done.images:,}",
                 f"{done.errors:,}",
@@ -158,7 +207,13 @@ def workers_text(snapshot: Snapshot) -> str:
         )
     more = len(snapshot.workers) - len(rows)
     note = f"<p class='faint'>… and {more:,} more</p>" if more else ""
-    return f"<h2>Workers</h2><div class='scroll'>{_table(heads, rows)}</div>{note}"
+    return f"<h2>Workers, and what they did in all stages</h2><div class='scroll'>{_table(heads, rows)}</div>{note}"
+
+
+def _worker_name(worker: WorkerProgress) -> str:
+    """Name a worker as Dask's own page does, with its address where that is not the name."""
+    address = "" if worker.address in ("", worker.name) else f" ({worker.address})"
+    return f"{worker.name}{address}"
 
 
 def _doing(running: dict[str, Any]) -> str:

@@ -1,12 +1,21 @@
 """A snapshot of the progress of a store; made by `monitor.Monitor`."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..runtime.activity import Work
+from ..runtime.activity import Amounts
 from .tile_map import Cells, block_cells
 
-__all__ = ["ComparisonProgress", "FileError", "Rates", "Snapshot", "VerifyProgress", "WorkerProgress"]
+__all__ = [
+    "ComparisonProgress",
+    "FileError",
+    "FoundPair",
+    "Rates",
+    "Snapshot",
+    "VerifyProgress",
+    "WorkTotal",
+    "WorkerProgress",
+]
 
 
 class FileError(NamedTuple):
@@ -17,20 +26,54 @@ class FileError(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Throughput at a moment (seconds since 1970)."""
+    """Throughput at a moment (seconds since 1970); NaN where nothing of the kind is done."""
 
     time: float
     images: float
     pairs: float
 
 
-@dataclass(frozen=True)
-class WorkerProgress:
-    """A worker thread: its task, its counts in this run, and its rates now."""
+class WorkTotal(NamedTuple):
+    """Images or pairs of all stages of a kind, and the seconds that they took."""
 
-    work: Work
-    images_rate: float
-    pairs_rate: float
+    amount: int
+    seconds: float
+
+
+class FoundPair(NamedTuple):
+    """Two similar images: their paths, their thumbnails as data URLs, and a word about the two."""
+
+    paths: tuple[str, str]
+    urls: tuple[str, str]
+    about: str
+
+
+@dataclass
+class WorkerProgress:
+    """A worker.
+
+    Attributes
+    ----------
+    name, address
+        Its name and address on the cluster; without a cluster, machine and process.
+    done
+        What it did, in all stages that this process ran.
+    host, process
+        Machine, and number of the process.
+    running
+        Values that tell its running tasks from others of the stage.
+    images_rate, pairs_rate
+        Images and pairs a second now.
+    """
+
+    name: str
+    done: Amounts
+    address: str = ""
+    host: str = ""
+    process: int = 0
+    running: list[dict[str, Any]] = field(default_factory=list)
+    images_rate: float = 0.0
+    pairs_rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +148,13 @@ class Snapshot:
     shown
         Numbers of the pairs of the result that was shown last, by verdict; empty if not known.
     workers
-        The worker threads of the present or last run.
+        The workers of the present or last run, and of those before it.
     rates
-        Throughput over time, the present last.
+        Throughput over the time of work, the present last.
+    totals
+        What was read and compared, and in how many seconds, by stage.
+    found
+        The pair that was found last; None if there is none.
     seconds_left
         Seconds until the running stage ends; None if not known.
     """
@@ -129,4 +176,6 @@ class Snapshot:
     shown: dict[str, int] = field(default_factory=dict)
     workers: list[WorkerProgress] = field(default_factory=list)
     rates: list[Rates] = field(default_factory=list)
+    totals: dict[str, WorkTotal] = field(default_factory=dict)
+    found: FoundPair | None = None
     seconds_left: float | None = None

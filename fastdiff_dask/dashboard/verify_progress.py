@@ -21,6 +21,7 @@ class VerifyWatch:
         self._names: set[str] = set()
         self._frames: list[pd.DataFrame] = []
         self._counts: dict[str, int] = {}
+        self.last: tuple[int, int, str] | None = None  # images and verdict of one of the pairs looked at last
 
     def update(self, store: Store) -> None:
         """Read the files that are new."""
@@ -29,7 +30,11 @@ class VerifyWatch:
             self._names, self._frames = set(), []
         new = [name for name in names if name not in self._names]
         if new or not names:
+            first = not self._frames  # files are not in the order of time
             self._frames.append(read_verdict_files(store, new))
+            if not first and len(self._frames[-1]):
+                a, b, code = self._frames[-1][["a", "b", "verdict"]].iloc[-1].tolist()
+                self.last = a, b, VERDICT_NAMES[code]
             self._names.update(new)
             verdicts = Verdicts(pd.concat(self._frames))
             codes = pd.Series(verdicts.codes(*verdicts.pairs())).value_counts()

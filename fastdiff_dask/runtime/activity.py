@@ -4,9 +4,10 @@
 
     <store>/activity/run.json        the stage that runs, written by the process that runs it: see `stage`
     <store>/activity/<worker>.json   one a worker thread, replaced when it starts and ends a task: see `recorded`
+    <store>/activity/earlier.json    the stages that the same process ran before: see `Earlier`
 
-The next stage removes them, and no result depends on them. Writing one takes 0.1 to 0.5 ms on a local disk. A task does
-not fail if its file cannot be written.
+The next stage removes them, but for their sums, and no result depends on them. Writing one takes 0.1 to 0.5 ms on a
+local disk. A task does not fail if its file cannot be written.
 """
 
 import contextlib
@@ -18,20 +19,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 from distributed import get_worker
 
 from ..storage.files import Files
 from ..storage.schema import ACTIVITY
 
-__all__ = ["AMOUNTS", "Amounts", "Work", "read_activity", "recorded", "stage"]
+__all__ = [
+    "AMOUNTS",
+    "Amounts",
+    "Earlier",
+    "FinishedStage",
+    "Work",
+    "read_activity",
+    "read_earlier",
+    "recorded",
+    "stage",
+]
 
-_RUN = "run.json"
+_RUN, _EARLIER = "run.json", "earlier.json"
 # Seconds after its last task, when a worker counts as idle.
 _IDLE = 5.0
 # A store may be someone else's: at most so many bytes of a file are read, and so many files.
 _LARGEST, _MOST = 65_536, 4096
+_LARGEST_EARLIER, _MOST_STAGES = 4 << 20, 64
 
 
 @dataclass
@@ -70,8 +83,8 @@ class Work:
     ----------
     run, stage
         The run of its tasks, and the stage of that run.
-    worker, host, process, thread
-        Address on the cluster, name of the machine, numbers of process and thread.
+    worker, worker_name, host, process, thread
+        Address and name on the cluster, name of the machine, numbers of process and thread.
     running
         Values that tell the running task from others of the stage; None between tasks.
     version
@@ -83,6 +96,7 @@ class Work:
     run: str
     stage: str
     worker: str = ""
+    worker_name: str = ""
     host: str = ""
     process: int = 0
     thread: int = 0
@@ -117,6 +131,48 @@ class Work:
         return float(getattr(self.last, amount)) / seconds if seconds > 0 else 0.0
 
 
+class FinishedStage(NamedTuple):
+    """A stage that came to its end: its run and name, its times in seconds since 1970, and what was done in it."""
+
+    run: str
+    stage: str
+    started: float
+    ended: float
+    images: int
+    pairs: int
+
+
+@dataclass
+class Earlier:
+    """Work of the stages that the same process ran before the present one.
+
+    Attributes
+    ----------
+    stages
+        The stages, oldest first.
+    works
+        The work of each worker in all of them; it runs nothing.
+    """
+
+    stages: list[FinishedStage] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
+
+    def add(self, run: dict[str, Any], works: list[Work]) -> None:
+        """Add a stage that has ended, and the work of its threads."""
+        done = Amounts()
+        of_workers = {(work.worker_name, work.host, work.process): work for work in self.works}
+        for work in works:
+            done.add(work.done)
+            key = work.worker_name, work.host, work.process
+            if key not in of_workers:
+                of_workers[key] = Work("", "", work.worker, work.worker_name, work.host, work.process)
+                self.works.append(of_workers[key])
+            of_workers[key].worker = work.worker
+            of_workers[key].done.add(work.done)
+        stage = FinishedStage(run["run"], run["stage"], run["started"], run["ended"], done.images, done.pairs)
+        self.stages = [*self.stages, stage][-_MOST_STAGES:]
+
+
 _here: dict[int, Work] = {}
 
 
@@ -140,13 +196,31 @@ def stage(files: Files, name: str, pairs: int | None = None) -> Iterator[str]:
     """
     run = {"run": files.begin_run(), "stage": name, "host": socket.gethostname(), "process": os.getpid()}
     run |= {"started": time.time(), "ended": None, "pairs": pairs}
+    earlier = _before(files, run)
     with contextlib.suppress(Exception):
         files.remove(ACTIVITY)
+    if earlier is not None:
+        works = [_written(work) for work in earlier.works]
+        _write(files, _EARLIER, {"run": run["run"], "stages": earlier.stages, "works": works})
     _write(files, _RUN, run)
     try:
         yield str(run["run"])
     finally:
         _write(files, _RUN, run | {"ended": time.time()})
+
+
+def _before(files: Files, run: dict[str, Any]) -> Earlier | None:
+    """Sum up the stages that this process ran so far; None if there are none, or they are of another process."""
+    with contextlib.suppress(Exception):  # as with `_write`
+        before, works = read_activity(files)
+        if before is None or before["ended"] is None:
+            return None
+        began = psutil.Process().create_time() - 1  # an earlier process may have had the same number
+        if all(before[name] == run[name] for name in ("host", "process")) and before["started"] >= began:
+            earlier = read_earlier(files, before["run"])
+            earlier.add(before, works)
+            return earlier
+    return None
 
 
 @contextlib.contextmanager
@@ -175,7 +249,7 @@ def recorded(files: Files, run: str, stage_name: str, **what: Any) -> Iterator[A
         return
     work = _here.get(threading.get_ident())
     if work is None or work.run != run:
-        work = Work(run, stage_name, _address(), socket.gethostname(), os.getpid(), threading.get_native_id())
+        work = Work(run, stage_name, *_worker(), socket.gethostname(), os.getpid(), threading.get_native_id())
         _here[threading.get_ident()] = work
     start = time.perf_counter()
     _change(files, work, what)
@@ -190,21 +264,26 @@ def recorded(files: Files, run: str, stage_name: str, **what: Any) -> Iterator[A
     _change(files, work, None)
 
 
-def _address() -> str:
+def _worker() -> tuple[str, str]:
+    """Give address and name of the worker of this thread, empty outside of a task."""
     try:
         worker = get_worker()
-    except ValueError:  # not in a task
-        return ""
+    except ValueError:
+        return "", ""
     _add_metrics(worker)
-    return str(worker.address)
+    return str(worker.address), str(worker.name)
 
 
 def _change(files: Files, work: Work, running: dict[str, Any] | None) -> None:
     work.running, work.changed = running, time.monotonic()
     work.version += 1
+    _write(files, f"{work.name}.json", _written(work))
+
+
+def _written(work: Work) -> dict[str, Any]:
     values = {**vars(work), "done": vars(work.done), "last": vars(work.last)}  # `asdict` copies all it finds: slower
     del values["changed"]  # the clock of this machine alone
-    _write(files, f"{work.name}.json", values)
+    return values
 
 
 def _write(files: Files, name: str, values: dict[str, Any]) -> None:
@@ -220,7 +299,8 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
     """
     run: dict[str, Any] | None = None
     works = []
-    names = sorted(name for name in files.names(ACTIVITY) if name.endswith(".json") and name != _RUN)[:_MOST]
+    names = sorted(name for name in files.names(ACTIVITY) if name.endswith(".json") and name not in (_RUN, _EARLIER))
+    names = names[:_MOST]
     for name, content in _contents(files, [_RUN, *names]):
         with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError, RecursionError):
             values: Any = json.loads(content) if len(content) <= _LARGEST else None
@@ -229,6 +309,17 @@ def read_activity(files: Files) -> tuple[dict[str, Any] | None, list[Work]]:
             elif run is not None and values["run"] == run["run"]:
                 works.append(_decode(values))
     return run, works
+
+
+def read_earlier(files: Files, run: str) -> Earlier:
+    """Read what was done before a run; nothing if it is damaged or was written before another run."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        content = files.read(f"{ACTIVITY}/{_EARLIER}", _LARGEST_EARLIER + 1)
+        values: Any = json.loads(content) if len(content) <= _LARGEST_EARLIER else None
+        if values["run"] == run:
+            stages = [_decode_stage(*stage) for stage in values["stages"][-_MOST_STAGES:]]
+            return Earlier(stages, [_decode(work) for work in values["works"][:_MOST]])
+    return Earlier()
 
 
 def _contents(files: Files, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -253,26 +344,33 @@ def _decode_run(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _decode(values: dict[str, Any]) -> Work:
-    def number(value: Any) -> float:
-        if not isinstance(value, int | float) or not 0 <= value < 2**63:
-            raise ValueError(f"{value!r} is no amount")
-        return value
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r} is no amount")
+    return value
 
+
+def _decode_stage(run: Any, stage: Any, started: Any, ended: Any, images: Any, pairs: Any) -> FinishedStage:
+    times = float(_number(started)), float(_number(ended))
+    return FinishedStage(str(run), str(stage), *times, int(_number(images)), int(_number(pairs)))
+
+
+def _decode(values: dict[str, Any]) -> Work:
     def amounts(found: dict[str, Any]) -> Amounts:
-        whole = {name: int(number(found[name])) for name in AMOUNTS if name != "seconds"}
-        return Amounts(**whole, seconds=float(number(found["seconds"])))
+        whole = {name: int(_number(found[name])) for name in AMOUNTS if name != "seconds"}
+        return Amounts(**whole, seconds=float(_number(found["seconds"])))
 
     running = values["running"]
     return Work(
         run=str(values["run"]),
         stage=str(values["stage"]),
         worker=str(values["worker"]),
+        worker_name=str(values["worker_name"]),
         host=str(values["host"]),
-        process=int(number(values["process"])),
-        thread=int(number(values["thread"])),
+        process=int(_number(values["process"])),
+        thread=int(_number(values["thread"])),
         running=None if running is None else dict(running),
-        version=int(number(values["version"])),
+        version=int(_number(values["version"])),
         done=amounts(values["done"]),
         last=amounts(values["last"]),
     )

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from .store import Store
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["PairWriter", "read_pairs"]
+__all__ = ["PairWriter", "read_last_pair", "read_pairs"]
 
 _CHUNK = 1 << 18
 # The pairs of a tile are not compressed if they are so few.
@@ -104,6 +104,14 @@ class PairWriter:
         self._comparison.write_counts(self._part, self._tile, row)
 
 
+class _TilePairs(NamedTuple):
+    """A finished tile, and the number of its similar pairs."""
+
+    part: Part
+    tile: int
+    similar: int
+
+
 def read_pairs(comparison: Comparison, plans: Sequence[Plan]) -> Iterator[NDArray[np.int64]]:
     """Read the similar pairs of the finished tiles of some plans, at most 2²⁰ at a time.
 
@@ -116,24 +124,34 @@ def read_pairs(comparison: Comparison, plans: Sequence[Plan]) -> Iterator[NDArra
     FastDiffError
         If some are damaged.
     """
-    few: list[tuple[Plan, int]] = []
+    few: list[_TilePairs] = []
     for plan in plans:
         for tile, similar in enumerate(plan.counts[:, 0].tolist()):
             if 0 < similar <= _FEW:
-                few.append((plan, tile))
+                few.append(_TilePairs(plan.part, tile, similar))
                 if len(few) == _TILES_AT_ONCE:
                     yield _read_few(comparison, few)
                     few = []
                 continue
             if similar > 0:
-                yield from _read_many(comparison, plan, tile, similar)
+                yield from _read_many(comparison, _TilePairs(plan.part, tile, similar))
     if few:
         yield _read_few(comparison, few)
 
 
-def _read_many(comparison: Comparison, plan: Plan, tile: int, similar: int) -> Iterator[NDArray[np.int64]]:
-    """Similar pairs of a tile that has many of them, a chunk at a time."""
-    store, folder = comparison.store, comparison.folder(plan.part)
+def read_last_pair(comparison: Comparison, part: Part, tile: int, similar: int) -> NDArray[np.int64]:
+    """Read the last similar pair of a finished tile that has so many: (4,) int64; errors as `read_pairs`."""
+    pairs = _TilePairs(part, tile, similar)
+    if similar <= _FEW:
+        return _read_few(comparison, [pairs])[-1]
+    (*_, last) = _read_many(comparison, pairs, start=(similar - 1) // _CHUNK)
+    return last[-1]
+
+
+def _read_many(comparison: Comparison, pairs_of: _TilePairs, start: int = 0) -> Iterator[NDArray[np.int64]]:
+    """Similar pairs of a tile that has many of them, a chunk at a time, from one of the chunks on."""
+    part, tile, similar = pairs_of
+    store, folder = comparison.store, comparison.folder(part)
     what, name = f"the pairs of tile {tile} of {folder}", f"{folder}/pairs-{tile}"
     with store.files.reading(what):
         array = store.arrays.described(name, "int64", "zstd")
@@ -142,24 +160,24 @@ def _read_many(comparison: Comparison, plan: Plan, tile: int, similar: int) -> I
             raise ValueError(f"{similar} pairs were written, {array.shape} are there")
         if array.chunks[1:] != array.shape[1:] or size > _CHUNK:
             raise ValueError(f"they are in chunks of {array.chunks}")
-    for chunk in range(-(-similar // size)):
+    for chunk in range(start, -(-similar // size)):
         with store.files.reading(what):
             pairs = store.arrays.read_chunk(name, array, chunk, 0)[: similar - chunk * size]
             _check_pairs(store, pairs)
         yield pairs
 
 
-def _read_few(comparison: Comparison, tiles: list[tuple[Plan, int]]) -> NDArray[np.int64]:
+def _read_few(comparison: Comparison, tiles: list[_TilePairs]) -> NDArray[np.int64]:
     """Similar pairs of tiles that have few of them."""
-    files, (plan, tile) = comparison.store.files, tiles[0]
+    files, (part, tile, _) = comparison.store.files, tiles[0]
     more = f" or of {len(tiles) - 1} more tiles" if len(tiles) > 1 else ""
-    with files.reading(f"the pairs of tile {tile} of {comparison.folder(plan.part)}{more}"):
-        paths = [f"{ARRAYS}/{comparison.folder(plan.part)}/pairs-{tile}/c.0.0" for plan, tile in tiles]
+    with files.reading(f"the pairs of tile {tile} of {comparison.folder(part)}{more}"):
+        paths = [f"{ARRAYS}/{comparison.folder(part)}/pairs-{tile}/c.0.0" for part, tile, _ in tiles]
         found = []
-        for (plan, tile), content in zip(tiles, files.read_several(paths), strict=True):
+        for (_, _, similar), content in zip(tiles, files.read_several(paths), strict=True):
             pairs = np.frombuffer(content, "<i8").reshape(-1, len(_FIELDS))
-            if len(pairs) != plan.counts[tile, 0]:
-                raise ValueError(f"{plan.counts[tile, 0]} pairs were written, {len(pairs)} are there")
+            if len(pairs) != similar:
+                raise ValueError(f"{similar} pairs were written, {len(pairs)} are there")
             found.append(pairs)
         pairs = np.concatenate(found)
         _check_pairs(comparison.store, pairs)

@@ -1,5 +1,7 @@
 """A store seen from outside equals its contents, whatever state it is in, and looking costs little."""
 
+import base64
+import io
 import json
 import shutil
 import socket
@@ -11,16 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client
+from PIL import Image
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings, ThumbnailSettings
 from fastdiff_dask.dashboard.monitor import Monitor
-from fastdiff_dask.dashboard.page_texts import header_text, progress_text, workers_text
+from fastdiff_dask.dashboard.page_texts import found_text, header_text, progress_text, workers_text
 from fastdiff_dask.dashboard.snapshot import Snapshot, VerifyProgress
 from fastdiff_dask.dashboard.tile_map import MOST_CELLS, Tiles, block_cells
 from fastdiff_dask.kernels.grid import Axis, plan_tiles
 from fastdiff_dask.runtime.activity import recorded, stage
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.pairs import read_pairs
 from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.storage.verdicts import SAME_PICTURE, SIMILAR, write_verdicts
@@ -48,8 +52,9 @@ def finished(tmp_path_factory, client):
 
 @pytest.fixture
 def store(finished, tmp_path):
-    """A copy of a finished store."""
-    return Store(shutil.copytree(finished, tmp_path / "store").as_posix())
+    """A copy of a finished store, in which nothing is told of the stages that were run."""
+    copy = shutil.copytree(finished, tmp_path / "store", ignore=shutil.ignore_patterns("activity"))
+    return Store(copy.as_posix())
 
 
 def look(store: Store | str) -> Snapshot:
@@ -74,7 +79,96 @@ def test_a_finished_store(store):
     assert (one.similar, one.pairs, one.pairs_done) == (plan.counts[:, 0].sum(), 27 * 13, 27 * 13)
     assert one.cells.pairs.tolist() == plan.counts[:, 1].tolist()
     assert one.cells.similar.tolist() == plan.counts[:, 0].tolist()
-    assert snapshot.rates[-1][1:] == (0, 0)
+    assert (snapshot.rates, snapshot.totals, snapshot.workers) == ([], {}, [])
+    found = snapshot.found
+    assert found.paths in {(a, b) for a, b in similar_paths(store)}
+    assert 0 <= float(found.about.removeprefix("difference ")) <= 200
+    for path, url in zip(found.paths, found.urls, strict=True):
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))))
+        assert (pixels == store.arrays.thumbnail_rows(np.array([number_of(store, path)]))[0]).all()
+
+
+def similar_paths(store: Store) -> list[tuple[str, str]]:
+    comparison = Comparison(store, CompareSettings())
+    paths = [path for block in range(store.blocks) for path in store.read_partition(block, ["path"]).path]
+    return [(paths[a], paths[b]) for pairs in read_pairs(comparison, comparison.plans()) for a, b, *_ in pairs.tolist()]
+
+
+def number_of(store: Store, path: str) -> int:
+    (number,) = (
+        block * 8 + row
+        for block in range(store.blocks)
+        for row, other in enumerate(store.read_partition(block, ["path"]).path)
+        if other == path
+    )
+    return number
+
+
+def test_stages_that_nobody_saw_are_shown_by_their_means_and_workers_keep_their_counts(finished):
+    """As with a comparison that takes less time than lies between two looks."""
+    snapshot = look(finished.as_posix())
+    (worker,) = snapshot.workers
+    assert worker.name == "0"  # as Dask has it
+    assert worker.address.startswith("inproc://")
+    assert (worker.done.images, worker.done.errors, worker.done.pairs) == (29, 2, 27 * 13)
+    totals = snapshot.totals
+    assert (totals["thumbnails"].amount, totals["compare"].amount) == (29, 27 * 13)
+    read, compared = ([point for point in snapshot.rates if getattr(point, name) > 0] for name in ("images", "pairs"))
+    for points, amount, (_, seconds) in ((read, 29, totals["thumbnails"]), (compared, 27 * 13, totals["compare"])):
+        start, end = points
+        assert end.time - start.time == pytest.approx(seconds)
+        assert max(start[1:], key=lambda rate: rate > 0) == max(end[1:], key=lambda rate: rate > 0)
+        assert max(rate for rate in start[1:] if rate > 0) == pytest.approx(amount / seconds)
+    assert read[1].time < compared[0].time
+    between = [point for point in snapshot.rates if read[1].time < point.time < compared[0].time]
+    assert between
+    assert np.isnan([point[1:] for point in between]).all()
+
+
+def test_the_curves_end_with_the_work(store):
+    monitor = Monitor(store.url)
+    with stage(store.files, "thumbnails") as run, Store.lock(store.url):
+        assert monitor.snapshot(0).rates == []  # nothing is known before the first task has ended
+        with recorded(store.files, run, "thumbnails", block=1, start=0, stop=8) as amounts:
+            amounts.images = 8
+            time.sleep(0.01)
+        assert len(monitor.snapshot(0).rates) == 1
+    ended = json.loads(store.files.read("activity/run.json"))["ended"]
+    for _ in range(3):
+        first, last = monitor.snapshot(0).rates
+        assert first.images == last.images > 0
+        assert last.time == ended
+        time.sleep(0.01)
+    with stage(store.files, "verify", 3):
+        assert len(monitor.snapshot(0).rates) == 2
+    with Store.lock(store.url), stage(store.files, "compare") as run:
+        with recorded(store.files, run, "compare", tile=1) as amounts:
+            amounts.pairs = 10
+        rates = monitor.snapshot(0).rates
+    assert [rate.pairs > 0 for rate in rates] == [False, False, False, True]
+    assert np.isnan(rates[2][1:]).all()
+
+
+def test_stages_of_another_process_do_not_count(store):
+    with stage(store.files, "compare") as run, recorded(store.files, run, "compare", tile=1) as amounts:
+        amounts.pairs = 5
+    assert look(store).workers[0].done.pairs == 5
+    written = json.loads(store.files.read("activity/run.json"))
+    store.files.write("activity/run.json", json.dumps(written | {"process": written["process"] + 1}).encode())
+    with stage(store.files, "compare"):
+        assert look(store).workers == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"run": 1}', b"[" * 100_000, b'{"stages": [[1]], "works": [{}]}'])
+def test_damaged_sums_of_earlier_stages_are_left_out(store, content):
+    with stage(store.files, "thumbnails") as run, recorded(store.files, run, "thumbnails", block=1) as amounts:
+        amounts.images = 5
+    with stage(store.files, "compare") as run:
+        assert look(store).totals["thumbnails"].amount == 5
+        if content.startswith(b"{"):
+            content = json.dumps({"run": run} | json.loads(content)).encode()
+        store.files.write("activity/earlier.json", content)
+        assert "thumbnails" not in look(store).totals
 
 
 def test_only_what_is_new_is_read(store, tmp_path, monkeypatch):
@@ -142,9 +236,10 @@ def test_what_runs_and_how_fast(store):
             (worker,) = snapshot.workers
             assert 1000 < worker.pairs_rate < 50_000
             assert snapshot.rates[-1].pairs == worker.pairs_rate
-            assert snapshot.rates[-1].images == 0
+            assert np.isnan(snapshot.rates[-1].images)
             assert 0 < snapshot.seconds_left < 60
             time.sleep(0.2)
+            assert snapshot.totals["compare"].amount == 1000
             assert monitor.snapshot(0).workers[0].pairs_rate < worker.pairs_rate / 2  # it takes longer than the last
         # what is not of this store, or no tile, is nowhere on the map
         for what in ({"comparison": name, "part": "x", "tile": 3}, {"comparison": name, "tile": "3"}, {"tile": True},
@@ -181,6 +276,8 @@ def test_the_second_look_is_shown(store):
         assert "4 of 10 pairs looked at; found so far: 2 same picture" in text
         assert "value='0.4000'" in text
         assert "Pairs of the result shown last: 7 same file, 1 similar<" in text
+        assert "Found last: same picture<" in found_text(snapshot)
+        assert all(path in found_text(snapshot) for path in snapshot.found.paths)
     for path in (Path(store.url) / VERDICTS).iterdir():
         path.unlink()
     with stage(store.files, "compare"):
@@ -196,7 +293,7 @@ def test_blocks_that_are_read(store):
             assert snapshot.images_read == 21
             amounts.images, amounts.errors = 8, 1
         snapshot = look(store)
-        assert snapshot.workers[0].work.done.images == 8
+        assert snapshot.workers[0].done.images == 8
         assert snapshot.workers[0].images_rate > 0
         assert snapshot.seconds_left > 0
 

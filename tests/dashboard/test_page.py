@@ -28,6 +28,10 @@ CELLS = """() => {
     const data = Bokeh.documents[0].get_model_by_name("tiles-data").data
     return Object.fromEntries(Object.entries(data).map(([name, values]) => [name, Array.from(values)]))
 }"""
+RATES = """name => {
+    const rates = Array.from(Bokeh.documents[0].get_model_by_name(name + "-rates-data").data.rate)
+    return rates.map(rate => Number.isFinite(rate) ? rate : null)
+}"""
 TEXT = "name => Bokeh.documents[0].get_model_by_name(name).text"
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -110,9 +114,12 @@ def test_a_run_in_another_process_is_shown_as_the_store_has_it(tmp_path, page, s
         page.wait_for_function(f"({TEXT})('header').includes('Finished')")
         (plan,) = compared(store).plans()
         assert sum(page.evaluate(CELLS)["similar"]) == plan.counts[:, 0].sum()
-        rates = page.evaluate("() => Array.from(Bokeh.documents[0].get_model_by_name('rates-data').data.pairs)")
-        assert max(rates) > 0
-        assert rates[-1] == 0
+        rates = [rate for rate in page.evaluate(RATES, "pairs") if rate is not None]
+        assert len(rates) > 1
+        assert min(rates) > 0  # of the time of work alone
+        assert page.evaluate(RATES, "images")  # read before anybody looked
+        assert page.locator("figure img").count() == 2
+        assert page.locator("figure img").evaluate_all("all => all.every(one => one.naturalWidth === 64)")
 
         shutil.rmtree(store)
         page.wait_for_function(f"({TEXT})('header').includes('no store at')")
@@ -136,6 +143,10 @@ def test_the_page_beside_dasks_own(tmp_path, page, capfd):
         page.wait_for_function(f"({TEXT})('progress').includes('8 of 8 images')")
         db.second_loop_iteration()
         page.wait_for_function(f"({TEXT})('progress').includes('1 of 1 tiles')")
+        # it took less time than lies between two looks
+        page.wait_for_function(f"({RATES})('pairs').some(rate => rate > 0)")
+        assert "28 pairs compared in 0." in page.evaluate("Bokeh.documents[0].get_model_by_name('pairs').title.text")
+        page.screenshot(path=tmp_path / "quick.png", full_page=True)
         page.goto(address.replace("fastdiff", "workers"))
         page.get_by_text("images/s", exact=True).first.wait_for()
         page.get_by_text("pairs/s", exact=True).first.wait_for()
