@@ -5,6 +5,7 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `cli`: the command line; arguments, printing, exit codes.
 - `compat`: the names of two other programs, fast_diff_py (`FastDifPy`) and difPy.
 - `project`: one project; its options, its client, its stages one after the other.
+- `review`: the server of the page on which people look, mark, apply and undo.
 - `outputs`: terminal, progress bars, report, plots, tables, JSON, SQL.
 - `actions`: the images that may go; removal and undo.
   `evaluation`, beside it: scores against known copies, and calibration.

@@ -20,6 +20,7 @@ from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import guide
 from .option_names import with_options
+from .review import review
 from .store import calibrate, dashboard, evaluate, export, report, status
 from .stores import stores
 from .streams import check_output, keep_on_writing
@@ -58,6 +59,7 @@ for command in (
     estimate,
     status,
     dashboard,
+    review,
     report,
     export,
     evaluate,

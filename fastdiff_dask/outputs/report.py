@@ -1,6 +1,7 @@
 """The report: a result as one HTML file with a summary, clusters as contact sheets, a view of pairs, and marks."""
 
 import json
+import math
 import os
 import secrets
 from collections import Counter
@@ -18,8 +19,8 @@ from ..actions.history import History
 from ..actions.removal_plan import plan_removals
 from ..config import BY_CERTAINTY, SIMILAR, VERDICT_NAMES, check_whole
 from ..errors import UsageError
-from ..kernels.transforms import Transform, lowest_transforms
 from ..local_files import replaced_file
+from ..results.clusters import pairs_with_first
 from ..results.keep_order import best_first
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
@@ -190,16 +191,11 @@ def _pairs_with_first(
     result: Result, ends: list[tuple[int, int]]
 ) -> dict[tuple[int, int], tuple[float, int, bool, str]]:
     """Give the value of each pair, the turn of the other image and the verdict, if it is similar to the first one."""
-    chunk = result.groups.exactly(*np.array(ends, np.int64).reshape(-1, 2).T)
-    degrees, mirrored = lowest_transforms(chunk.masks)
-    verdicts = result.verdicts.names(chunk.a, chunk.b)
-    columns = (chunk.a, chunk.b, result.value.numbers(chunk.values), degrees, mirrored, verdicts)
-    asked, pairs = set(ends), {}
-    for a, b, value, turned, is_mirrored, verdict in zip(*(column.tolist() for column in columns), strict=True):
-        transform = Transform.of(turned, is_mirrored)  # turns a so that it looks like b
-        key, of_other = ((a, b), transform.inverse) if (a, b) in asked else ((b, a), transform)
-        pairs[key] = value, of_other.degrees, of_other.mirrored, verdict
-    return pairs
+    first, others = np.array(ends, np.int64).reshape(-1, 2).T
+    found = pairs_with_first(result.groups, result.verdicts, result.value, first, others)
+    verdicts = np.array(VERDICT_NAMES, object)[found.codes]
+    rows = zip(found.values.tolist(), found.degrees.tolist(), found.mirrored.tolist(), verdicts.tolist(), strict=True)
+    return {pair: row for pair, row in zip(ends, rows, strict=True) if not math.isnan(row[0])}
 
 
 def _image(row: Any, content: str, going: set[int], kept: set[int], two_sides: bool) -> dict[str, Any]:

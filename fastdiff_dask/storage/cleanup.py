@@ -26,7 +26,7 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
         r"arrays\.zarr/zarr\.json",
         r"arrays\.zarr/(thumbnails|signatures|digests)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
         r"|index\.json|run|cleaned",
-        r"(settings|decisions)\.json",
+        r"(settings|decisions)\.json|marks/[0-9a-f]+\.json",
     )
 )
 _OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")

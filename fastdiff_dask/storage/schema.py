@@ -14,6 +14,7 @@
       verdicts.parquet/                       pairs of images that were looked at again, see `verdicts`
       index.json                              what the last index run left out: ignored files, other names of files
       decisions.json                          what people said are no duplicates, see `decisions`
+      marks/                                  images that people marked to keep or to remove, see `review.marks`
       settings.json                           what the last run was asked for, see `options`
       shown.json                              the result that was shown last, see `records`
       cleaned                                 thumbnails were removed after they were compared, see `cleanup`
@@ -74,6 +75,7 @@ __all__ = [
     "KEEP_COLUMNS",
     "LEASE",
     "LOCK",
+    "MARKS",
     "PARTITIONS",
     "PLOTS",
     "READABLE_VERSIONS",
@@ -92,7 +94,7 @@ CALIBRATION = "calibration"
 EDITED = "edited"
 SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
-ACTIVITY, PLOTS, VERDICTS = "activity", "plots", "verdicts.parquet"
+ACTIVITY, MARKS, PLOTS, VERDICTS = "activity", "marks", "plots", "verdicts.parquet"
 # The arrays with a row an image, and the group of the comparisons.
 THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "digests", "comparisons"
 # The group of the features that functions made of thumbnails.

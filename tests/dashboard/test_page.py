@@ -16,7 +16,7 @@ from support.system import wait_for
 
 import fastdiff_dask as fd
 from fastdiff_dask.config import CompareSettings
-from fastdiff_dask.dashboard import server
+from fastdiff_dask.dashboard import listening, server
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.runtime.activity import read_activity
 from fastdiff_dask.storage.comparisons import Comparison
@@ -195,7 +195,7 @@ def test_only_pages_from_there_are_answered_and_only_loopback_is_listened_at(tmp
     ],
 )
 def test_pages_from_the_address_served_are_answered(host, known, unknown):
-    origins = server._origins(host, 80)
+    origins = listening.origins_of(host, 80)
     assert origins >= known
     assert f"{unknown.lower()}:80" not in origins
     assert "*" not in "".join(origins)
