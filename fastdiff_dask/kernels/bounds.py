@@ -339,10 +339,8 @@ def _choose_count(a: SearchSide, b: SearchSide, near: list[Any], radius: float, 
 
 
 def candidate_pairs(
-    a: Any,
-    b: Any,
-    sub_blocks_a: list[range],
-    sub_blocks_b: list[range],
+    a: SearchSide,
+    b: SearchSide,
     /,
     *,
     radius: float,
@@ -365,9 +363,7 @@ def candidate_pairs(
     Parameters
     ----------
     a, b
-        (m, k) and (n, k) float32: signatures, NumPy or CuPy.
-    sub_blocks_a, sub_blocks_b
-        Consecutive rows of `a`, and of `b`, near each other.
+        Signatures (m, k) and (n, k) float32, NumPy or CuPy, and their sub-blocks: consecutive rows near each other.
     radius
         Largest distance; positive.
     counts
@@ -382,32 +378,31 @@ def candidate_pairs(
     Rows and columns (k,) of some candidates. If comparing all is cheaper: a range of rows and a range of columns whose
     pairs are all candidates (with row < column if triangular).
     """
-    xp = array_namespace(a, b)
+    xp = array_namespace(a.values, b.values)
+    rows, columns = a.values.shape[0], b.values.shape[0]
     if allowed is not None:
         counts.pairs += allowed.pairs()
     else:
-        counts.pairs += pairs_within(a.shape[0]) if triangular else a.shape[0] * b.shape[0]
-    if not a.shape[0] or not b.shape[0]:
+        counts.pairs += pairs_within(rows) if triangular else rows * columns
+    if not rows or not columns:
         return
-    rows_side = SearchSide(a, sub_blocks_a, xp)
-    columns_side = rows_side if triangular else SearchSide(b, sub_blocks_b, xp)
-    near = near_sub_blocks(rows_side, columns_side, radius, xp)
+    near = near_sub_blocks(a, b, radius, xp)
     if allowed is not None:
-        near &= allowed.near(sub_blocks_a, sub_blocks_b)
-    columns = _near_images(rows_side, columns_side, xp.triu(near) if triangular else near, radius, xp)
+        near &= allowed.near(a.sub_blocks, b.sub_blocks)
+    places = _near_images(a, b, xp.triu(near) if triangular else near, radius, xp)
     waiting: list[tuple[Any, Any]] = []
     survivors = 0
-    for i, j in _left_by_products(rows_side, columns_side, columns, radius, counts, triangular, allowed, xp):
+    for i, j in _left_by_products(a, b, places, radius, counts, triangular, allowed, xp):
         if isinstance(i, range):
             yield i, j
             continue
         waiting.append((i, j))
         survivors += i.shape[0]
         if survivors >= _SURVIVORS:
-            yield from _near_whole(a, b, waiting, radius, counts, xp)
+            yield from _near_whole(a.values, b.values, waiting, radius, counts, xp)
             waiting, survivors = [], 0
     if survivors:
-        yield from _near_whole(a, b, waiting, radius, counts, xp)
+        yield from _near_whole(a.values, b.values, waiting, radius, counts, xp)
 
 
 def _left_by_products(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounds import SearchCounts, candidate_pairs
+from .bounds import SearchCounts, SearchSide, candidate_pairs
 from .cascade_gpu import tile_pairs_gpu
 from .device import CPU, Device
 from .grid import pairs_within, split
@@ -117,10 +117,19 @@ class _ProcessorSearch:
 
     def _candidates(self) -> Iterator[tuple[Any, Any] | tuple[range, range]]:
         tile = self._tile
-        a = tile.rows.signatures()
-        b = a if tile.triangular else tile.columns.signatures()
+        a = self._search_side(tile.rows)
+        b = a if tile.triangular else self._search_side(tile.columns)
         options: dict[str, Any] = {"radius": tile.radius, "counts": self._counts, "triangular": tile.triangular}
-        return candidate_pairs(a, b, tile.rows.cuts, tile.columns.cuts, allowed=tile.allowed, **options)
+        return candidate_pairs(a, b, allowed=tile.allowed, **options)
+
+    def _search_side(self, side: TileSide) -> SearchSide:
+        """Signatures of a side, which the next tile with the same images finds read."""
+
+        def make() -> SearchSide:
+            return SearchSide(side.signatures(), side.cuts, np)
+
+        # with pair filters, of some of the images that the name of the side stands for
+        return make() if self._tile.allowed is not None else self._device.cached(("signatures", side.name()), make)
 
     def _low(self, side: TileSide, count: int) -> HeldFrequencies:
         """Low frequencies of the images of a side, which the next tile with the same images finds computed."""

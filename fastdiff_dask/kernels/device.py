@@ -187,5 +187,5 @@ class Device:
         return NearPairs(number, *map(xp.concat, found))
 
 
-# Its cache is for the low frequencies of the images of some tiles.
+# Its cache is for the signatures and low frequencies of the images of some tiles.
 CPU = Device(cache_bytes=1 << 28)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..config import DEFAULT_SAMPLE, CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings, check_whole
 from ..images.decoder_pool import close_readers, reader
 from ..images.decoder_process import ListedFile, Request
-from ..kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
+from ..kernels.bounds import BOX_VALUES, SearchCounts, SearchSide, candidate_pairs, search_radius
 from ..kernels.grid import SUB_BLOCK, kd_order, pairs_within
 from ..kernels.hashes import DIGEST_BYTES, thumbnail_digests
 from ..kernels.signatures import leading_values, signature_length, signatures
@@ -368,7 +368,8 @@ def _seconds_of_bounds(known: NDArray[np.float32], images: int, radius: float) -
     start = time.perf_counter()
     made_up = made_up[kd_order(leading_values(made_up, BOX_VALUES), SUB_BLOCK)]
     cuts = [range(at, min(at + SUB_BLOCK, images)) for at in range(0, images, SUB_BLOCK)]
-    for _ in candidate_pairs(made_up, made_up, cuts, cuts, radius=radius, counts=SearchCounts(), triangular=True):
+    side = SearchSide(made_up, cuts, np)
+    for _ in candidate_pairs(side, side, radius=radius, counts=SearchCounts(), triangular=True):
         pass
     return time.perf_counter() - start
 

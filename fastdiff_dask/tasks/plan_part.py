@@ -22,7 +22,7 @@ from ..kernels.grid import (
     kd_order,
 )
 from ..kernels.pair_filters import PairFilters
-from ..kernels.signatures import as_mirrored, leading_values, normalised_signatures
+from ..kernels.signatures import as_mirrored, leading_values, normalised_signatures, signature_length
 from ..kernels.similarity import chunk_rows
 from ..runtime.faults import retried
 from ..runtime.memory import sub_block_bytes, verify_bytes
@@ -34,8 +34,11 @@ from ..storage.store import Store
 
 __all__ = ["plan_part"]
 
-# Signatures that are put in order at a time.
-_ROWS = 1 << 14
+# Bytes of signatures that are put in order at a time: each block is opened for each such part, and of a million images
+# read as a whole, which takes half a second; row by row it takes eight.
+_ORDERED_BYTES = 1 << 27
+# Images whose signatures are normalised at a time.
+_NORMALISED = 1 << 14
 # Bytes of the features of a sub-block.
 _FEATURES_AT_ONCE = 64_000_000
 
@@ -60,7 +63,7 @@ def plan_part(
     With pair filters, partners are neighbours in that order first, and only images with equal keys are copies.
 
     Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
-    the order; with pair filters 32 an image of the store.
+    the order; with pair filters 32 an image of the store; and twice `_ORDERED_BYTES`.
 
     Parameters
     ----------
@@ -167,10 +170,12 @@ def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> in
 def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int64]) -> Iterator[Any]:
     """Signatures of some images, in their order, as they are compared, some at a time."""
     shape = store.thumbnail_settings.shape
-    for start in range(0, len(images), _ROWS):
-        numbers = images[start : start + _ROWS]
+    normalised = settings.measure == "correlation"
+    at_once = _NORMALISED if normalised else max(1, _ORDERED_BYTES // (4 * signature_length(*shape)))
+    for start in range(0, len(images), at_once):
+        numbers = images[start : start + at_once]
         rows = store.arrays.signature_rows(numbers)
-        if settings.measure == "correlation":
+        if normalised:
             rows = normalised_signatures(rows, partial(_thumbnails, store, numbers), shape)
         yield as_mirrored(rows, *shape) if settings.mirror else rows
 

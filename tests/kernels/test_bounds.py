@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.kernels import bounds, similarity
-from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, candidate_pairs, search_radius
+from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts, SearchSide, candidate_pairs, search_radius
 from fastdiff_dask.kernels.grid import kd_order, pairs_within
 from fastdiff_dask.kernels.signatures import as_mirrored, leading_values, signature_error, signatures
 from fastdiff_dask.kernels.similarity import SquaredErrorLimit, listed_pairs, similar_pairs
@@ -139,7 +139,8 @@ def cascade(a, b, cuts_a, cuts_b, *, limit, transforms, counts=None):
     radius = search_radius(limit, shape)
     found = [np.zeros((0, 4), np.int64)]
     counts = counts or SearchCounts()
-    for i, j in candidate_pairs(first, second, cuts_a, cuts_b, radius=radius, counts=counts, triangular=triangular):
+    sides = SearchSide(first, cuts_a, np), SearchSide(second, cuts_b, np)
+    for i, j in candidate_pairs(*sides, radius=radius, counts=counts, triangular=triangular):
         if isinstance(i, range):
             on_diagonal = triangular and i.start == j.start
             counts.dense += len(i) * len(j) - on_diagonal * pairs_within(len(i) + 1)
@@ -463,10 +464,8 @@ def radius_of(threshold, size=64):
 
 def test_nearly_all_photo_like_pairs_are_skipped(photo_like):
     images, values = photo_like
-    cuts, counts = cuts_of(len(images), 128), SearchCounts()
-    candidates = list(
-        candidate_pairs(values, values, cuts, cuts, radius=radius_of(200), counts=counts, triangular=True)
-    )
+    side, counts = SearchSide(values, cuts_of(len(images), 128), np), SearchCounts()
+    candidates = list(candidate_pairs(side, side, radius=radius_of(200), counts=counts, triangular=True))
     assert counts.pairs == len(images) * (len(images) - 1) // 2
     assert counts.dense == 0
     assert counts.near < 0.9 * counts.pairs

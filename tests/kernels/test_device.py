@@ -22,7 +22,7 @@ from support import emulated, strict
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
 from fastdiff_dask.kernels import bounds_gpu, cuda, device
-from fastdiff_dask.kernels.bounds import SearchCounts, candidate_pairs
+from fastdiff_dask.kernels.bounds import SearchCounts, SearchSide, candidate_pairs
 from fastdiff_dask.kernels.bounds_gpu import candidate_pairs_gpu, search_side_gpu
 from fastdiff_dask.kernels.similarity import SquaredErrorLimit, listed_pairs, similar_pairs
 from fastdiff_dask.kernels.squared_errors import mean_squared_errors
@@ -109,9 +109,8 @@ def test_as_the_processor_finds_them(seed, count, values, share):
     wanted = {(i, j) for i, j in np.argwhere(distances <= radius).tolist() if i < j}
     assert wanted <= pairs
     mine = set()
-    for i, j in candidate_pairs(
-        a, a, [range(count)], [range(count)], radius=radius, counts=SearchCounts(), triangular=True
-    ):
+    side = SearchSide(a, [range(count)] if count else [], np)
+    for i, j in candidate_pairs(side, side, radius=radius, counts=SearchCounts(), triangular=True):
         mine |= (
             {(p, q) for p in i for q in j if p < q}
             if isinstance(i, range)
