@@ -125,12 +125,13 @@ class Side:
     def __init__(self, images, values, sub_block):
         self.images = np.arange(len(images))
         self.cuts = [range(start, min(start + sub_block, len(images))) for start in range(0, len(images), sub_block)]
-        self._values = values
+        self._values, self.read = values, 0
 
     def name(self):
         return id(self)
 
     def signatures(self):
+        self.read += 1
         return self._values
 
 
@@ -179,7 +180,7 @@ def test_each_way_gives_the_same_pairs(way, crowded, dense_share, measure, rng, 
 
 
 @pytest.mark.parametrize("filtered", [False, True])
-def test_low_frequencies_are_computed_once(filtered, rng, monkeypatch):
+def test_signatures_are_read_and_low_frequencies_are_computed_once(filtered, rng, monkeypatch):
     monkeypatch.setattr("fastdiff_dask.kernels.bounds._DENSE_SHARE", 10**9)
     monkeypatch.setattr("fastdiff_dask.kernels.bounds._FEW", 0)
     monkeypatch.setattr(Costs, "is_crowded", lambda *_: False)
@@ -200,6 +201,7 @@ def test_low_frequencies_are_computed_once(filtered, rng, monkeypatch):
         list(similar_tile_pairs(tile, SearchCounts(), device))
         # of one tile once; of the next one with these images not at all, unless filters left some out
         assert sum(computed) == (40 * tiles if filtered else 40)
+        assert side.read == (tiles if filtered else 1)
 
 
 def test_low_frequencies_of_some_images(rng):
