@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..images.display import GroupToShow, gallery_html
+from ..results.clusters import KEEP, REMOVE, SHOWN
 from ..results.edited_pairs import without_pairs_of
 from ..results.keep_rules import KeepRules
 from ..results.not_duplicates import without_pairs
@@ -16,7 +18,7 @@ from ..results.result import Result
 from ..results.values import PairValue
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from ..text import printable
+from ..text import counted, printable, with_unit
 from ..urls import full_path
 from .candidates import Candidates
 from .choice import Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at, choose_marked
@@ -62,6 +64,37 @@ class RemovalPlan:
     give_up: frozenset[str] | None = frozenset()
     went: int = 0
     value: PairValue = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"RemovalPlan: {self._lines()[0]}", *self._lines()[1:]])
+
+    def _repr_html_(self) -> str:
+        kept: dict[str, list[Chosen]] = {}
+        for one in self.chosen:
+            kept.setdefault(one.kept, []).append(one)
+        groups = [
+            GroupToShow(
+                [path, *(one.path for one in going[:SHOWN])],
+                [KEEP] + [REMOVE] * len(going[:SHOWN]),
+                ["", *(f"{one.verdict}; {one.why}" for one in going[:SHOWN])],
+                more=len(going[SHOWN:]),
+            )
+            for path, going in list(kept.items())[:SHOWN]
+        ]
+        left = [f"the first {SHOWN} groups are shown; to_frame() has all"] if len(kept) > SHOWN else []
+        return gallery_html(groups, [*self._lines(), *left])
+
+    def _lines(self) -> list[str]:
+        lines = [f"{counted(len(self.chosen), 'image')} could be removed, {with_unit(self.size)}B; nothing is done yet"]
+        if self.skipped:
+            lines.append(f"{counted(len(self.skipped), 'image')} must stay, with the reason in skipped")
+        if self.only_similar:
+            lines.append(
+                f"{counted(len(self.only_similar), 'image')} more with include_similar=True: look at them first"
+            )
+        if self.only_edited:
+            lines.append(f"{counted(self.only_edited, 'image')} more with include_edited=True: look at them first")
+        return lines + ([f"{counted(self.went, 'image')} went before"] if self.went else [])
 
     @property
     def size(self) -> int:

@@ -7,16 +7,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ..config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT
-from ..errors import UsageError
+from ..errors import FastDiffError, UsageError
 from ..project.arguments import Directories, name_of, one_threshold, split_arguments
 from ..project.locations import checked_store
 from ..project.options import ClientOptions, Settings
 from ..project.project import Project
 from ..project.saved_settings import read_settings, recorded_settings
-from ..results.clusters import Cluster, low_quality_of
+from ..results.clusters import Cluster, Clusters, low_quality_of
 from ..stages.estimate import thumbnail_bytes
 from ..storage.store import Store
-from ..text import printable
+from ..text import one_line, printable
 from .run_state import RunState, show_state
 
 if TYPE_CHECKING:
@@ -535,7 +535,7 @@ class FastDifPy(Project):
                 raise UsageError("hashes are equal or not; leave out similarity, or dif_based=False")
             from ..results.hash_clusters import collect_hash_clusters
 
-            clusters = collect_hash_clusters(self.store, self.client, self.roots)
+            clusters = Clusters(collect_hash_clusters(self.store, self.client, self.roots))
             return clusters, low_quality_of(clusters)
         result = self.result(similarity, threshold=threshold)
         return result.clusters, result.low_quality
@@ -551,6 +551,13 @@ class FastDifPy(Project):
         A function of your own that fails ends `second_loop_iteration`.
         """
         print("0 pairs could not be compared")
+
+    def __repr__(self) -> str:
+        try:
+            lines = self.config.described()
+        except FastDiffError as error:  # a damaged store: a line all the same
+            lines = [one_line(error)]
+        return "\n  ".join([f"{type(self).__name__}: {lines[0]}", *lines[1:]])
 
     def _repr_html_(self) -> str:
         """Stages, progress and settings, for notebooks."""

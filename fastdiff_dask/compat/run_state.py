@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..images.display import project_html
-from ..project.options import NEEDLESS, Settings
+from ..project.options import NEEDLESS, Settings, declarations
 from ..storage.comparisons import Comparison
 from ..storage.pending import choose_comparison, is_finished, pairs_left, unread_blocks
 from ..storage.schema import ARRAYS, THUMBNAILS
@@ -48,6 +48,25 @@ class RunState:
         if not name.startswith("_") and "_store" in self.__dict__:
             raise AttributeError(f"{name} is read only here; settings are arguments of FastDifPy and its stages")
         super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"State: {self.described()[0]}", *self.described()[1:]])
+
+    def _repr_html_(self) -> str:
+        return show_state(self, self._url)
+
+    def described(self) -> list[str]:
+        """Describe stage, images, store and settings that are not the usual ones, a line each."""
+        total = 0 if self._store is None else sum(self._store.rows())
+        lines = [f"{self.state}, {counted(total, 'image')} listed, {self.fl_inserted_counter} read"]
+        settings, usual = self.settings.to_values(), Settings().to_values()
+        places = {name for name, (_, option) in declarations(Settings).items() if option.place}
+        changed = [f"{name}={value!r}" for name, value in settings.items() if value != usual.get(name)]
+        folders = [*settings["p_root_dir_a"], *settings["p_root_dir_b"]]
+        lines += [f"folders: {printable(', '.join(folders))}"] if folders else []
+        lines.append(f"store: {printable(self._url)}")
+        other = [text for text in changed if text.split("=")[0] not in places]
+        return lines + ([f"settings: {', '.join(other)}"] if other else [])
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *(field.name for field in fields(self.settings))})

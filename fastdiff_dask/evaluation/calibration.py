@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..images.display import facts_html
 from ..images.edited_copies import PLAIN_KINDS
 from ..storage.calibrations import CalibrationFiles
 from ..storage.store import Store
 from ..tasks.measure_copies import MEASURES, THRESHOLDS
+from ..text import counted
 
 __all__ = ["Calibration", "collect_calibration"]
 
 # Share of the plain copies that the suggested threshold finds.
 _FOUND = 0.99
+_TITLES = {"mse": "MSE", "correlation": "Correlation distance"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,26 @@ class Calibration:
     recall: dict[str, pd.DataFrame]
     wrong: dict[str, pd.DataFrame]
     nearest: dict[str, float]
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Calibration: {self._lines()[0]}", *self._lines()[1:]])
+
+    def _repr_html_(self) -> str:
+        tables = []
+        for measure, recall in self.recall.items():
+            rows = [[str(kind), *(_percent(share) for share in row)] for kind, row in recall.iterrows()]
+            rows.append(["wrong pairs", *map(str, self.wrong[measure].sum())])
+            heads = ["kind", *(f"{limit:g}" for limit in recall.columns)]
+            tables.append((f"{_TITLES[measure]}: copies found up to a threshold, in %", heads, rows))
+        return facts_html(self._lines(), (), tables)
+
+    def _lines(self) -> list[str]:
+        lines = [f"{counted(self.images, 'image')} copied, {counted(self.pairs, 'pair')} with other images"]
+        for measure in self.recall:
+            found = self.suggested(measure)
+            threshold = "none" if found is None else f"{found:g}"
+            lines.append(f"{_TITLES[measure]}: suggested threshold {threshold}")
+        return lines
 
     def suggested(self, measure: str) -> float | None:
         """Give the threshold that finds 99 % of the plain copies and no wrong pair of the sample, if there is one.
@@ -103,6 +126,11 @@ def collect_calibration(store: Store, files: CalibrationFiles) -> Calibration:
         },
         nearest=dict(zip(MEASURES, nearest.tolist(), strict=True)),
     )
+
+
+def _percent(share: float) -> str:
+    """Give a share in percent, never rounded up to all."""
+    return f"{min(100 * share, 99 if share < 1 else 100):.0f}"
 
 
 def _recall(copies: pd.DataFrame, measure: str, limits: tuple[float, ...], kinds: pd.Index) -> pd.DataFrame:

@@ -11,14 +11,20 @@ import pandas as pd
 
 from ..config import ALL_BY_CERTAINTY
 from ..errors import UsageError
+from ..images.display import facts_html
 from ..results.result import Result
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
+from ..text import counted, printable
 from ..urls import full_path
 from .edited import direct_copies, keys_of, no_copies, with_copies
 from .truth import Truth, is_implied, name_images, read_truth
 
 __all__ = ["Evaluation", "evaluate", "evaluate_stored"]
+
+
+# Wrong and missed pairs that a notebook lists.
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,32 @@ class Evaluation:
     missed: pd.DataFrame
     unknown: list[str]
     verdicts: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Evaluation: {self._lines()[0]}", *self._lines()[1:]])
+
+    def _repr_html_(self) -> str:
+        names = ("precision", "recall", "f1", "average_precision")
+        rows = [(name.replace("_", " "), f"{getattr(self, name):.4f}") for name in names]
+        tables = [
+            (title, frame.reset_index().columns.tolist(), [[_shown(one) for one in row] for row in frame.itertuples()])
+            for title, frame in (("by kind of copy", self.kinds), ("by verdict", self.verdicts))
+            if len(frame)
+        ]
+        tables += [
+            (f"{title}, the first {min(len(frame), _SHOWN)}", ["a", "b"], frame[["a", "b"]].head(_SHOWN).map(printable))
+            for title, frame in (("wrong pairs", self.wrong), ("missed pairs", self.missed))
+            if len(frame)
+        ]
+        shown = [(title, head, getattr(body, "values", body)) for title, head, body in tables]
+        return facts_html(self._lines()[:1], rows, shown)
+
+    def _lines(self) -> list[str]:
+        return [
+            f"{self.right} of {counted(self.known, 'known pair')} found, and {self.found - self.right} others",
+            f"precision {self.precision:.4f}, recall {self.recall:.4f}, F1 {self.f1:.4f}, "
+            f"average precision {self.average_precision:.4f}",
+        ]
 
     @property
     def precision(self) -> float:
@@ -171,6 +203,10 @@ def evaluate_stored(store: Store, result: Result, truth: str) -> Evaluation:
     frame = store.read_images([*FILE_NAME, "current"])
     paths = [full_path(row.root, row.path, row.path_bytes) for row in frame[frame.current].itertuples()]
     return evaluate(result, truth, images=paths, folder=os.fspath(Path(truth).resolve().parent))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
 
 
 def _average_precision(values: Any, right: Any, known: int) -> float:

@@ -1,7 +1,9 @@
 """HTML for notebooks: a cluster, a pair, a project. Names of files are always escaped."""
 
 import os
+import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,11 +16,23 @@ from .decode import open_file
 from .decoder_pool import close_readers
 from .preview import as_heat, data_url, read_picture
 
-__all__ = ["ShownImage", "cluster_html", "pair_html", "project_html", "read_shown"]
+__all__ = [
+    "GroupToShow",
+    "ShownImage",
+    "cluster_html",
+    "common_folder",
+    "facts_html",
+    "gallery_html",
+    "pair_html",
+    "project_html",
+    "read_shown",
+]
 
 # Images of a cluster that are shown, and pixels of one of them.
 _IMAGES = 24
 _SHEET = 200
+# Groups on a page of a gallery, images of one that are shown, and pixels of one of them.
+_PAGE, _OF_GROUP, _SMALL = 6, 6, 180
 
 
 class ShownImage(NamedTuple):
@@ -48,15 +62,39 @@ class ShownImage(NamedTuple):
     keep: bool = False
 
 
+class GroupToShow(NamedTuple):
+    """Images that a gallery shows together.
+
+    Attributes
+    ----------
+    paths
+        Their paths.
+    marks
+        A mark of each, "keep" or "could be removed"; or none.
+    notes
+        A line about each, or none.
+    title
+        A line about all of them.
+    more
+        Images that are left out beside them.
+    """
+
+    paths: Sequence[str]
+    marks: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    title: str = ""
+    more: int = 0
+
+
 @cache
-def _templates() -> Any:
+def _templates(name: str = "views.html.jinja") -> Any:
     environment = Environment(
         loader=PackageLoader("fastdiff_dask"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("views.html.jinja").module
+    return environment.get_template(name).module
 
 
 def read_shown(path: str, longest: int = _SHEET, *, keep: bool = False) -> ShownImage:
@@ -116,3 +154,74 @@ def project_html(
     """Show a project: stages (name, finished part from 0 to 1, text), facts, and settings (name, value)."""
     rows = [{"name": name, "done": f"{done:.4f}", "text": text} for name, done, text in stages]
     return str(_templates().project(title, rows, facts, settings))
+
+
+def common_folder(paths: Sequence[str]) -> str:
+    """Give the folder that all files lie in, with a slash; empty if there is none.
+
+    Examples
+    --------
+    >>> common_folder(["/photos/a.jpg", "/photos/2024/b.jpg"]), common_folder(["/a.jpg", "s3://b/c.jpg"])
+    ('/photos/', '')
+    """
+    if not paths or any(map(is_url, paths)):
+        return ""
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - undecodable names
+    except ValueError:  # absolute and relative ones
+        return ""
+    return os.path.join(folder, "") if len(folder) > 1 else ""  # noqa: PTH118
+
+
+def gallery_html(groups: Sequence[GroupToShow], lines: Sequence[str]) -> str:
+    """Show groups of images, six on a page, with a pager that needs no kernel; of a group, at most six images are read.
+
+    Parameters
+    ----------
+    groups
+        The groups.
+    lines
+        Lines above them, the first one as a title.
+
+    Returns
+    -------
+    HTML.
+    """
+    cut = [group._replace(paths=group.paths[:_OF_GROUP]) for group in groups]
+    folder = common_folder([path for group in cut for path in group.paths])
+    try:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+            names = [path for group in cut for path in group.paths]
+            read = dict(zip(names, threads.map(lambda path: read_shown(path, _SMALL), names), strict=True))
+    finally:
+        close_readers()
+    cards = []
+    for whole, group in zip(groups, cut, strict=True):
+        images = [
+            {
+                **read[path]._asdict(),
+                "path": printable(path),
+                "name": printable(path[len(folder) :]),
+                "mark": group.marks[place] if group.marks else "",
+                "note": group.notes[place] if group.notes else "",
+            }
+            for place, path in enumerate(group.paths)
+        ]
+        more = group.more + len(whole.paths) - len(group.paths)
+        cards.append({"title": group.title, "images": images, "more": more})
+    starts = range(0, len(cards), _PAGE)
+    pages = [
+        {"name": f"{start + 1}–{min(start + _PAGE, len(cards))}", "groups": cards[start : start + _PAGE]}
+        for start in starts
+    ]
+    shown = printable(folder.rstrip(os.sep))
+    return str(_templates("gallery.html.jinja").gallery(f"fd{uuid.uuid4().hex[:10]}", pages, lines, shown))
+
+
+def facts_html(
+    lines: Sequence[str],
+    rows: Sequence[tuple[str, str]] = (),
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = (),
+) -> str:
+    """Show lines, the first one as a title; rows of a name and a value; and tables (title, heads, rows)."""
+    return str(_templates("gallery.html.jinja").facts(lines, rows, tables))

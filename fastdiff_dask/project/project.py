@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ..config import DEFAULT_COPIED, DEFAULT_SAMPLE, check_flag, check_verdicts
 from ..errors import UsageError
 from ..results.collect import collect_errors
 from ..storage.cleanup import clean_store, print_left
+from ..storage.comparisons import Comparison
 from ..storage.files import Files
 from ..storage.pending import check_read
 from ..storage.store import Store
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from ..evaluation.calibration import Calibration
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
+    from ..results.clusters import Gallery
     from ..results.keep_rules import KeepRules
+    from ..results.result import Result
     from ..stages.estimate import Estimate
 
 __all__ = ["Project"]
@@ -88,6 +92,10 @@ class Project(Job):
             sample=sample,
             own=files.root if files.local else None,
         )
+
+    def _collect(self, comparison: Comparison, threshold: float) -> "Result":
+        planner = partial(list_removable, self.saved_url, self.settings.verify_size)
+        return replace(super()._collect(comparison, threshold), planner=planner)
 
     @property
     def pairs(self) -> "pd.DataFrame":
@@ -336,6 +344,31 @@ class Project(Job):
             give_up=give_up,
         )
 
+    def gallery(
+        self,
+        n: int = 24,
+        *,
+        similarity: float | None = None,
+        threshold: float | None = None,
+        verdict: str | Sequence[str] = (),
+    ) -> "Gallery":
+        """Give the first groups of the result, which a notebook shows with pictures, some on a page.
+
+        Parameters
+        ----------
+        n
+            Groups to show, at most, the most certain ones first. Of a group, six pictures are read.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
+        verdict
+            Verdicts of the pairs, see `Result.with_verdict`; by default all.
+
+        Returns
+        -------
+        The gallery.
+        """
+        return self.result(similarity, threshold=threshold).with_verdict(_verdicts(verdict)).gallery(n)
+
     def apply(
         self,
         plan: "RemovalPlan",
@@ -513,6 +546,37 @@ class Project(Job):
                 return persist_mse(store, self.client, rotations=rotations, mirror=mirror, advance=advance)
             finally:
                 self._session.save()
+
+
+def list_removable(url: str, size: int, result: "Result") -> "pd.DataFrame":
+    """List the images of a result that could be removed, by the default rules of `Project.plan`.
+
+    Parameters
+    ----------
+    url
+        Address of the store.
+    size
+        Pixels of the longer side of pictures that are looked at, at most.
+    result
+        A result of the store.
+
+    Returns
+    -------
+    The table of the plan.
+    """
+    from ..actions.history import History
+    from ..actions.removal_plan import plan_removals
+    from ..results.second_look import look_again
+
+    store = Store(url)
+    plan = plan_removals(
+        store,
+        result,
+        _keep_rules((), (), ()),
+        history=History(),
+        look=lambda result, ends: look_again(store, result, ends, size),
+    )
+    return plan.to_frame()
 
 
 def _verdicts(verdict: str | Sequence[str]) -> tuple[str, ...]:

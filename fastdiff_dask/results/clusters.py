@@ -1,20 +1,38 @@
-"""Clusters of similar images, each with the image to keep, and its pairs with that image."""
+"""Clusters of similar images, each with the image to keep; and pairs and clusters as a notebook shows them."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from ..images.display import GroupToShow, cluster_html, gallery_html
 from ..kernels.transforms import Transform, lowest_transforms
+from ..text import counted
 from .groups import Groups
 from .keep_order import best_first
 from .values import PairValue
 from .verdicts import PairVerdicts
 
-__all__ = ["Cluster", "FirstPairs", "low_quality_of", "make_cluster", "pairs_with_first"]
+__all__ = [
+    "KEEP",
+    "REMOVE",
+    "SHOWN",
+    "Cluster",
+    "Clusters",
+    "FirstPairs",
+    "Gallery",
+    "PairTable",
+    "low_quality_of",
+    "make_cluster",
+    "pairs_with_first",
+]
 
 _INVERSE = np.array([one.inverse for one in Transform], np.int64)
+# Marks, for people; clusters and pairs that a notebook shows if nobody says how many.
+KEEP, REMOVE = "keep", "could be removed"
+SHOWN = 24
 
 
 class Cluster(NamedTuple):
@@ -38,9 +56,83 @@ class Cluster(NamedTuple):
 
     def _repr_html_(self) -> str:
         """Draw a contact sheet of the files for a notebook; the image to keep comes first."""
-        from ..images.display import cluster_html
-
         return cluster_html(self.keep, self.low_quality)
+
+
+class Clusters(list[Cluster]):
+    """A list of clusters, which a notebook shows with pictures, some on a page."""
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Cluster: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Clusters": ...
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return Clusters(found) if isinstance(place, slice) else found
+
+    def _repr_html_(self) -> str:
+        groups = [_shown(one) for one in self[:SHOWN]]
+        return gallery_html(groups, _counts(len(self), len(groups), "group"))
+
+
+class Gallery:
+    """Groups of a result, best known first; a notebook shows them with pictures, some on a page.
+
+    Attributes
+    ----------
+    groups
+        The groups, with what is known of them.
+    lines
+        Lines above them.
+    """
+
+    def __init__(self, groups: list[GroupToShow], lines: list[str]) -> None:
+        self.groups, self.lines = groups, lines
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __repr__(self) -> str:
+        return f"Gallery of {counted(len(self), 'group')}: a notebook shows the pictures"
+
+    def _repr_html_(self) -> str:
+        return gallery_html(self.groups, self.lines)
+
+
+class PairTable(pd.DataFrame):
+    """Similar pairs as a table, which a notebook shows with pictures, some on a page, and the rows below."""
+
+    @property
+    def _constructor(self) -> Any:
+        return PairTable
+
+    def _repr_html_(self) -> str:
+        table = str(pd.DataFrame(self)._repr_html_() or "")
+        if not {"a", "b", "verdict"} <= set(self.columns):
+            return table
+        groups = [_shown_pair(row) for row in self.head(SHOWN).to_dict("records")]
+        pictures = gallery_html(groups, _counts(len(self), len(groups), "similar pair")) if groups else ""
+        return f"{pictures}<details{'' if groups else ' open'}><summary>table</summary>{table}</details>"
+
+
+def _counts(number: int, shown: int, noun: str) -> list[str]:
+    return [counted(number, noun), *([f"the first {shown} are shown"] if shown < number else [])]
+
+
+def _shown(cluster: Cluster) -> GroupToShow:
+    others = [REMOVE] * len(cluster.low_quality)
+    return GroupToShow([cluster.keep, *cluster.low_quality], [KEEP, *others])
+
+
+def _shown_pair(row: dict[Any, Any]) -> GroupToShow:
+    title = [str(row["verdict"])]
+    title += [f"difference (MSE) {row['mse']:.4g}"] if "mse" in row else []
+    title += [f"value {row['value']:.4g}"] if "value" in row else []
+    title += [f"turned by {row['rotation']}°"] if row.get("rotation") else []
+    title += ["mirrored"] if row.get("mirrored") else []
+    return GroupToShow([row["a"], row["b"]], title=" · ".join(title))
 
 
 def make_cluster(images: Iterable[Any], two_sides: bool = False) -> Cluster:

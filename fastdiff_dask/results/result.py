@@ -1,6 +1,7 @@
 """The result of a comparison: pairs, clusters and errors under the names that the user gave."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,11 +10,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..config import ALL_BY_CERTAINTY, BY_CERTAINTY, EDITED_COPY, VERDICT_NAMES, check_verdicts
+from ..config import (
+    ALL_BY_CERTAINTY,
+    BY_CERTAINTY,
+    EDITED_COPY,
+    SIMILAR,
+    VERDICT_NAMES,
+    check_verdicts,
+    check_whole,
+    describe_verdicts,
+)
+from ..errors import UsageError
+from ..images.display import GroupToShow, common_folder
 from ..kernels.transforms import lowest_transforms
 from ..storage.verdicts import Verdicts
+from ..text import counted, printable
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
-from .clusters import Cluster, low_quality_of, make_cluster
+from .clusters import KEEP, REMOVE, SHOWN, Cluster, Clusters, Gallery, PairTable, low_quality_of, make_cluster
 from .components import Components
 from .edited_pairs import copies_among, no_edited_pairs, shown_edited, with_rows_of
 from .groups import Groups, PairChunk
@@ -68,6 +81,8 @@ class Result:
         The spanning forest of all pairs, if it was made when these were counted.
     edited_pairs
         Edited copies, a and b as rows of `images`, the other columns as in `edited`.
+    planner
+        Function that plans removals by the default rules, for `to_remove`; None for a result without a store.
     """
 
     groups: Groups
@@ -83,6 +98,102 @@ class Result:
     chosen_verdicts: tuple[str, ...] = ()
     forest: PairChunk | None = None
     edited_pairs: pd.DataFrame = field(default_factory=no_edited_pairs)
+    planner: "Callable[[Result], pd.DataFrame] | None" = None
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Result: {self._lines()[0]}", *self._lines()[1:]])
+
+    def _repr_html_(self) -> str:
+        return self.gallery()._repr_html_()
+
+    def _lines(self) -> list[str]:
+        """Describe the result in a few lines, without reading many pairs again."""
+        few = self.pair_count <= _LISTED_PAIRS
+        verdicts = describe_verdicts(self.verdict_counts) if few else ""
+        images, errors = self.stats.get("images"), len(self.errors)
+        of = "" if images is None else f" in {counted(images, 'image')}"
+        lines = [counted(self.pair_count, "similar pair") + of + (f": {verdicts}" if verdicts else "")]
+        if few:
+            copies = sum(len(one.low_quality) for one in self.clusters)
+            groups = len(self.clusters)
+            lines.append(f"{counted(groups, 'group')}: {counted(groups, 'image')} to keep, {copies} similar to them")
+        lines += [counted(len(self.edited), "pair") + " with an edited copy"] if len(self.edited) else []
+        lines.append(f"compared by {self.value.described}")
+        return lines + ([f"{counted(errors, 'file')} could not be read"] if errors else [])
+
+    def gallery(self, n: int = SHOWN) -> Gallery:
+        """Give the first groups, the most certain ones first; a notebook shows them with pictures, some on a page.
+
+        Parameters
+        ----------
+        n
+            Groups to show, at most. Of a group, six pictures are read.
+
+        Returns
+        -------
+        The gallery.
+        """
+        check_whole("n", n)
+        groups = [self._shown(one) for one in self.clusters_by_verdict()[:n]]
+        left = [f"the first {len(groups)} groups are shown"] if len(groups) < len(self.clusters) else []
+        return Gallery(groups, [*self._lines(), *left])
+
+    def _shown(self, cluster: Cluster) -> GroupToShow:
+        """Describe each image of a group by its pair with the image to keep."""
+        others = cluster.low_quality[:SHOWN]
+        found = self.similar_to(cluster.keep, others)
+        pairs = {row.b if row.a == cluster.keep else row.a: row for row in found.itertuples()}
+        notes, marks = [""], [KEEP]
+        for path in others:
+            row = pairs.get(path)
+            value = "" if row is None else f", {self.value.title} {self.value.shown(getattr(row, self.value.column))}"
+            notes.append("similar to another one of the group" if row is None else f"{row.verdict}{value}")
+            # a plan takes none that is only similar, unless it is told to
+            marks.append(REMOVE if row is not None and row.verdict != VERDICT_NAMES[SIMILAR] else "similar")
+        return GroupToShow([cluster.keep, *others], marks, notes, more=len(cluster.low_quality) - len(others))
+
+    def show(self, n: int = 10) -> None:
+        """Show the first groups: with pictures in a notebook, else as lines.
+
+        Parameters
+        ----------
+        n
+            Groups to show, at most, the most certain ones first.
+        """
+        gallery = self.gallery(n)
+        if "IPython" in sys.modules and hasattr(sys.modules["IPython"].get_ipython(), "kernel"):
+            from IPython.display import display
+
+            display(gallery)
+            return
+        print(self)
+        folder = common_folder([path for one in gallery.groups for path in one.paths])
+        if folder:
+            print(f"in {printable(folder)}")
+        for group in gallery.groups:
+            for path, mark, note in zip(group.paths, group.marks, group.notes, strict=True):
+                print(f"  {mark}: {printable(path[len(folder) :])}{f' ({note})' if note else ''}")
+            if group.more:
+                print(f"  and {group.more} more")
+
+    def to_remove(self) -> pd.DataFrame:
+        """List the images that could be removed, by the default rules of `Project.plan`; no file is touched.
+
+        An image is listed only for one that is kept, similar to it itself, and has all that it has. Pairs that nobody
+        looked at yet are looked at now, at both files: some hundredths of a second each.
+
+        Returns
+        -------
+        A row for each image: remove, keep, why, mse (or value), bytes; see `RemovalPlan.to_frame`.
+
+        Raises
+        ------
+        UsageError
+            If this result is not of a project.
+        """
+        if self.planner is None:
+            raise UsageError("this result is not of a project; db.result().to_remove() or db.plan() lists them")
+        return self.planner(self)
 
     @property
     def pixels(self) -> int | None:
@@ -101,7 +212,7 @@ class Result:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """The similar pairs, sorted by path.
+        """The similar pairs, sorted by path; a notebook shows them with pictures.
 
         Columns:
 
@@ -170,7 +281,7 @@ class Result:
         rotation, mirrored = lowest_transforms(masks)
         numbers = self.images["image"].to_numpy() if numbered else None
         ends = {} if numbers is None else {"a_image": numbers[chunk.a[order]], "b_image": numbers[chunk.b[order]]}
-        return pd.DataFrame(
+        return PairTable(
             {
                 "a": objects(paths[chunk.a[order]]),
                 "b": objects(paths[chunk.b[order]]),
@@ -216,7 +327,8 @@ class Result:
     def clusters(self) -> list[Cluster]:
         """Clusters of connected images, sorted by the path to keep."""
         rows = list(self.images.itertuples())
-        return sorted(make_cluster((rows[i] for i in part), self.groups.two_sides) for part in self.connected())
+        found = (make_cluster((rows[i] for i in part), self.groups.two_sides) for part in self.connected())
+        return Clusters(sorted(found))
 
     def clusters_by_verdict(self) -> list[Cluster]:
         """Clusters, those first whose least certain verdict against the image to keep is most certain; else by path."""
@@ -230,7 +342,7 @@ class Result:
         places, kept, others = np.array(pairs, np.int64).reshape(-1, 3).T
         worst = np.zeros(len(self.clusters), np.int64)
         np.maximum.at(worst, places, certainty[self.verdicts.codes(kept, others)])
-        return [self.clusters[place] for place in np.argsort(worst, kind="stable").tolist()]
+        return Clusters(self.clusters[place] for place in np.argsort(worst, kind="stable").tolist())
 
     def connected(self) -> list[NDArray[np.int64]]:
         """Give the rows of `images` of each cluster, in no particular order.

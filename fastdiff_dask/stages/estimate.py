@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..config import DEFAULT_SAMPLE, CompareSettings, IndexSettings, ReadSettings, ThumbnailSettings, check_whole
 from ..images.decoder_pool import close_readers, reader
 from ..images.decoder_process import ListedFile, Request
+from ..images.display import facts_html
 from ..kernels.bounds import BOX_VALUES, SearchCounts, SearchSide, candidate_pairs, search_radius
 from ..kernels.grid import SUB_BLOCK, kd_order, pairs_within
 from ..kernels.hashes import DIGEST_BYTES, thumbnail_digests
@@ -30,7 +31,7 @@ from ..runtime.workers import capacity, check_visible, is_embedded
 from ..storage.arrays import row_array_bytes
 from ..storage.records import encode_partition
 from ..storage.store import Store
-from ..text import printable, with_unit
+from ..text import counted, printable, with_unit
 from ..urls import full_path
 from .index import list_images, unread_rows
 from .roots import Root
@@ -88,6 +89,23 @@ class Estimate:
     sample: int
     sample_errors: int
     scaled_by: str
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"Estimate: {self._lines()[0]}", *self._lines()[1:]])
+
+    def _repr_html_(self) -> str:
+        parts = [(f"{name} (store)", f"{with_unit(size)}B") for name, size in self.bytes_by_part.items()]
+        times = [(name, f"{seconds:.3g} s") for name, seconds in self.seconds.items()]
+        return facts_html(self._lines(), [*times, *parts])
+
+    def _lines(self) -> list[str]:
+        total = sum(self.seconds.values())
+        errors = f", {self.sample_errors} of them errors" if self.sample_errors else ""
+        return [
+            f"{counted(self.images, 'image')}, {counted(self.comparisons, 'pair')}",
+            f"about {total:.3g} s, and {with_unit(self.store_bytes)}B for the store",
+            f"from a sample of {counted(self.sample, 'file')}{errors}",
+        ]
 
 
 class _Group(NamedTuple):

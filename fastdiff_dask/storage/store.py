@@ -111,6 +111,9 @@ class Store:
         For a task, if the store cannot be read, or is not there.
     """
 
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
     def __init__(self, url: str, run: str = "") -> None:
         self.url = url
         self.files = Files(url, run)
