@@ -244,7 +244,9 @@ def test_new_groups_do_not_move_what_is_looked_at(served, page):
     groups.result = 2
     groups.change()
     page.wait_for_timeout(800)
-    after = page.evaluate("name => document.querySelector(`.card[data-id='${name}']`).getBoundingClientRect().top", name)
+    after = page.evaluate(
+        "name => document.querySelector(`.card[data-id='${name}']`).getBoundingClientRect().top", name
+    )
     assert after == pytest.approx(top, abs=300)
     assert page.locator(f'.card[data-id="{name}"]').count() == 1
 

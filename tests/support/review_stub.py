@@ -180,7 +180,9 @@ def serve(groups: Groups) -> tuple[str, ThreadingHTTPServer]:
             else:
                 file = FILES / (path or "index.html")
                 there = file.is_file()
-                self.give(200 if there else 404, TYPES.get(file.suffix, "text/plain"), file.read_bytes() if there else b"")
+                self.give(
+                    200 if there else 404, TYPES.get(file.suffix, "text/plain"), file.read_bytes() if there else b""
+                )
 
         def give(self, code: int, kind: str, content: bytes, cached: bool = False) -> None:
             self.send_response(code)

@@ -123,7 +123,7 @@ export class Large {
 
   words() {
     const images = this.images(), facts = [["Pixels", size], ["Size", image => bytes(image.size)], ["Date", image => date(image.date)], ["Format", image => image.format], ["Folder", image => image.folder || "top folder"]];
-    if (images.some(image => image.side)) facts.push(["Side", image => image.side]);
+    if (this.model.state.sides) facts.push(["Side", image => image.side]);
     images.forEach((image, side) => {
       const mark = (name, css, text) => button(text, { class: css, "data-name": name, "aria-pressed": "false" }, () => this.act(name, { group: this.group, place: side ? this.b : this.a }));
       this.about[side].replaceChildren(element("p", { class: "name" }, image.name),

@@ -22,7 +22,7 @@ export function shell(act, can) {
       button("?", { id: "help", "aria-label": "Keys", title: "Keys (?)" }, () => act("keys"))));
   const filters = element("form", { id: "filters", onsubmit: event => event.preventDefault(), "aria-label": "Filters" },
     element("input", { id: "text", type: "search", placeholder: "Search names", "aria-label": "Search names and folders" }),
-    field("Verdict", select("verdict", ["", "all"])), field("Marks", select("marked", ["", "all"], ["no", "without marks"], ["yes", "with marks"])),
+    field("Verdict", select("verdict", ["", "all"])), field("Marks", select("marked", ["", "all"], ["none", "without marks"], ["any", "with marks"], ["remove", "to be removed"])),
     field("Folder", select("folder", ["", "all"])), field("Format", select("format", ["", "all"])),
     field("Larger than", element("span", { class: "unit" }, element("input", { id: "min_size", type: "number", min: "0", step: "any" }), "MB")),
     field("From", element("input", { id: "after", type: "date" })), field("To", element("input", { id: "until", type: "date" })),
