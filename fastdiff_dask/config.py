@@ -345,6 +345,18 @@ class CompareSettings:
         return {"mse": "MSE", "correlation": "correlation distance"}.get(self.measure, self.measure)
 
     @property
+    def question(self) -> str:
+        """Measure and threshold in words.
+
+        Examples
+        --------
+        >>> CompareSettings().question
+        'difference (MSE) ≤ 200'
+        """
+        name = "difference (MSE)" if self.measure == "mse" else self.measure_title
+        return f"{name} ≤ {self.similarity_threshold:g}"
+
+    @property
     def by_signatures(self) -> bool:
         """Signatures bound the measure from below, and equal thumbnails are 0 apart."""
         return self.measure in _BY_SIGNATURES

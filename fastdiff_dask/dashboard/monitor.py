@@ -276,7 +276,7 @@ class Monitor:
             kind += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
             progress = ComparisonProgress(
                 comparison.name,
-                f"{settings.measure_title} ≤ {settings.similarity_threshold:g}{kind}",
+                f"{settings.question}{kind}",
                 cells,
                 int(cells.tiles.sum()),
                 int(cells.done.sum()),

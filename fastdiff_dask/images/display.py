@@ -130,7 +130,7 @@ def cluster_html(keep: str, low_quality: Sequence[str]) -> str:
         shown = [read_shown(path, keep=number == 0) for number, path in enumerate(paths[:_IMAGES])]
     finally:
         close_readers()
-    title = f"{len(paths)} similar images: 1 to keep, {len(low_quality)} could go"
+    title = f"{len(paths)} similar images: 1 to keep, {len(low_quality)} could be removed"
     return str(_templates().cluster(shown, len(paths) - len(shown), title))
 
 
@@ -139,8 +139,8 @@ def pair_html(images: Sequence[ShownImage], difference: Any, title: str) -> str:
     note = "the thumbnails are equal"
     if difference.any():
         note = (
-            f"squared difference of the thumbnails, summed over the channels, from 0 (black) to "
-            f"{int(difference.max())} (white); its mean is the MSE"
+            f"where the thumbnails differ: squared and summed over the channels, from 0 (black) to "
+            f"{int(difference.max())} (white); the mean is the difference (MSE)"
         )
     return str(_templates().pair(images, data_url(as_heat(difference), exact=True), images[1].ratio, title, note))
 

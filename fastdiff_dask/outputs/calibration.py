@@ -13,7 +13,7 @@ from .json_file import write_texts
 
 __all__ = ["print_calibration", "write_calibration"]
 
-_TITLES = {"mse": "MSE", "correlation": "Correlation distance"}
+_TITLES = {"mse": "Difference (MSE)", "correlation": "Correlation distance"}
 
 
 def print_calibration(figures: Calibration) -> None:

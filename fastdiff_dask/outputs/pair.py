@@ -70,7 +70,7 @@ class Pair:
             close_readers()
         turned = f", the first one turned by {self.rotation}°" if self.rotation else ""
         mirrored = f"{',' if turned else ', the first one'} mirrored" if self.mirrored else ""
-        return pair_html(shown, self.difference, f"{self.verdict}: MSE {self.mse:.6g}{turned}{mirrored}")
+        return pair_html(shown, self.difference, f"{self.verdict}, difference (MSE) {self.mse:.6g}{turned}{mirrored}")
 
 
 def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: Transform) -> ShownImage:

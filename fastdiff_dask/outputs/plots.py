@@ -23,6 +23,7 @@ from ..images.preview import read_listed
 from ..kernels.transforms import Transform, apply_transform
 from ..local_files import replaced_file
 from ..results.result import Result
+from ..results.values import PairValue
 from ..runtime.faults import retried
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
@@ -157,8 +158,12 @@ def _pairs_to_draw(store: Store, result: Result, folder: Path, limit: int) -> li
         digest = hashlib.blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
         shown = f"{value:011.4f}" if value >= 0 else f"{value:.4f}"
         target = folder / f"{measure.column}-{shown}_{digest}.png"
-        pairs.append(_Pair(*ends, (row.a, row.b), f"{measure.title} {measure.shown(value)}", *turn, str(target)))
+        pairs.append(_Pair(*ends, (row.a, row.b), f"{_named(measure)} {measure.shown(value)}", *turn, str(target)))
     return pairs
+
+
+def _named(measure: PairValue) -> str:
+    return "difference (MSE)" if measure.is_mse else measure.title
 
 
 def _identities(store: Store, numbers: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
@@ -237,7 +242,12 @@ def _draw(
     axes.set_axis_off()
     figure.colorbar(shown, cax=figure.add_axes((0.945, 0.3, 0.012, 0.56)))
     figure.text(
-        0.81, 0.235, "squared, summed over the channels;\nits mean is the MSE", ha="center", va="top", fontsize=9
+        0.81,
+        0.235,
+        "squared, summed over the channels;\nthe mean is the difference (MSE)",
+        ha="center",
+        va="top",
+        fontsize=9,
     )
     with warnings.catch_warnings(), replaced_file(Path(pair.target)) as file:
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of letters that the font lacks
@@ -258,14 +268,14 @@ def draw_calibration(figures: Calibration, path: str) -> None:
 
     figure = Figure(figsize=(14, 7), dpi=100, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    for number, (measure, title) in enumerate((("mse", "MSE"), ("correlation", "correlation distance"))):
+    for number, (measure, title) in enumerate((("mse", "difference (MSE)"), ("correlation", "correlation distance"))):
         axes = figure.add_subplot(1, 2, number + 1)
         recall, wrong = figures.recall[measure], figures.wrong[measure].sum()
         for place, (kind, row) in enumerate(recall.iterrows()):
             line = "-" if place < 10 else "--" if place < 20 else ":"
             width = 2.5 if kind in PLAIN_KINDS else 1.2
             axes.plot(recall.columns, 100 * row, line, color=f"C{place % 10}", label=str(kind), linewidth=width)
-        axes.set(xscale="log", xlabel=f"threshold, {title}", ylabel="copies found, %", ylim=(-2, 102))
+        axes.set(xscale="log", xlabel=f"threshold: {title}", ylabel="copies found, %", ylim=(-2, 102))
         counts = axes.twinx()
         counts.plot(wrong.index, wrong.to_numpy(), color="black", marker="x", linestyle="none")
         counts.set(ylabel=f"wrong pairs (×) of {figures.pairs}", ylim=(0, max(1, 1.05 * float(wrong.max()))))

@@ -191,7 +191,7 @@ def describe_store(url: str, width: int | None = None) -> str:
     lines.append(f"Verify:     {found}")
     lines.append(_edited_line(state))
     if state["decisions"]:
-        lines.append(f"Decisions:  {counted(state['decisions'], 'pair')} decided to be no duplicates")
+        lines.append(f"Decisions:  {counted(state['decisions'], 'pair')} marked as not a duplicate")
     lines += _result_lines(Store(url))
     return "\n".join(lines if width is None else [_folded(line, width) for line in lines])
 

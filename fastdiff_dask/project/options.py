@@ -232,7 +232,7 @@ class Settings:
     )
     similarity_threshold: float | None = _option(
         None,
-        "Largest MSE of a similar pair, or value of another measure.",
+        "Largest difference (MSE) of a similar pair, or value of another measure.",
         theirs=True,
         flag="threshold",
         group=COMPARE,

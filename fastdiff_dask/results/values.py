@@ -41,7 +41,7 @@ class PairValue:
     >>> value.column, value.title, value.shown(2.015625)
     ('mse', 'MSE', '2.02')
     >>> value.described
-    'MSE ≤ 2 with rotations'
+    'difference (MSE) ≤ 2 with rotations'
     """
 
     settings: CompareSettings
@@ -73,7 +73,7 @@ class PairValue:
         settings = self.settings
         options = ("with" if settings.rotations else "without") + " rotations"
         options += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
-        return f"{self.title} ≤ {settings.similarity_threshold:g} {options}"
+        return f"{settings.question} {options}"
 
     def numbers(self, stored: NDArray[np.int64]) -> NDArray[np.float64]:
         """Convert stored values: MSE is the correctly rounded quotient of the sum of squared errors and the pixels."""

@@ -189,7 +189,7 @@ def test_decisions_are_listed_counted_and_taken_back(tmp_path, client):
     lines = output.splitlines()
     assert (code, len(lines)) == (0, 3)
     assert re.fullmatch(r"1: .*[ab] \d.png and .*[ab] \d.png", lines[0])
-    assert "Decisions:  3 pairs decided to be no duplicates" in invoke("status", store)[1]
+    assert "Decisions:  3 pairs marked as not a duplicate" in invoke("status", store)[1]
     code, output = invoke("decisions", store, "--forget", 4)
     assert (code != 0, "no decision 4 in the list, which has 3" in output) == (True, True)
     taken = [path for paths in list_not_duplicates(Store(str(store)))[1].paths for path in paths]

@@ -75,7 +75,8 @@ def test_a_finished_store(store):
     assert snapshot.blocks.state() == ["done"] * 4
     (one,) = snapshot.comparisons
     (plan,) = Comparison(store, CompareSettings()).plans()
-    assert (one.tiles, one.done, one.running, one.title) == (len(plan.tiles), len(plan.tiles), 0, "MSE ≤ 200")
+    assert (one.tiles, one.done, one.running) == (len(plan.tiles), len(plan.tiles), 0)
+    assert one.title == "difference (MSE) ≤ 200"
     assert (one.similar, one.pairs, one.pairs_done) == (plan.counts[:, 0].sum(), 27 * 13, 27 * 13)
     assert one.cells.pairs.tolist() == plan.counts[:, 1].tolist()
     assert one.cells.similar.tolist() == plan.counts[:, 0].tolist()
@@ -206,7 +207,7 @@ def test_a_second_generation_and_a_second_comparison(client, tmp_path):
     done.second_loop_iteration(sub_block=4, tile_side=1)
     done.second_loop_iteration(500, sub_block=4, tile_side=1)
     snapshot = monitor.snapshot(0)
-    assert [one.title for one in snapshot.comparisons] == ["MSE ≤ 200", "MSE ≤ 500"]
+    assert [one.title for one in snapshot.comparisons] == ["difference (MSE) ≤ 200", "difference (MSE) ≤ 500"]
     for one in snapshot.comparisons:
         assert one.done == one.tiles
         assert one.pairs == one.pairs_done == 30 * 29 // 2

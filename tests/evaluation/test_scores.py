@@ -116,7 +116,7 @@ def test_on_the_command_line(run, tmp_path, simulated):
     assert "5 of 6 known pairs found, and 0 others: precision 100.0 %, recall 83.3 %" in out
     assert "missed: " in out
     assert "2 names of the truth are no images here: gone.jpg, x.jpg" in out
-    assert "Result: MSE ≤ 200 with rotations" in out
+    assert "Result: difference (MSE) ≤ 200 with rotations" in out
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["kinds"] == [
         {"kind": "made", "known": 5, "right": 5, "recall": 1.0},

@@ -91,11 +91,11 @@ def test_a_cluster_is_a_contact_sheet(db, photos):
     ((cluster,), low_quality) = db.get_duplicates()
     html = cluster._repr_html_()
     assert cluster.keep == str(photos / "large.png")
-    assert "3 similar images: 1 to keep, 2 could go" in html
+    assert "3 similar images: 1 to keep, 2 could be removed" in html
     assert html.index("large.png") < html.index("turned.png")
     assert html.count(">keep<") == 1
-    assert html.count(">could go<") == 2
-    assert html.index(">keep<") < html.index(">could go<")
+    assert html.count(">could be removed<") == 2
+    assert html.index(">keep<") < html.index(">could be removed<")
     assert "900 × 600 pixels" in html
     assert "300 × 200 pixels" in html
     assert "width:min(100%,210.0px);height:auto;aspect-ratio:1.5000" in html
@@ -143,7 +143,7 @@ def test_a_pair_shows_both_and_where_they_differ(db, photos):
         assert (pair.mse, pair.rotation, pair.mirrored) == (row.mse, row.rotation, row.mirrored)
         assert pair.difference.mean() == pytest.approx(row.mse, abs=1e-9)
         html = pair._repr_html_()
-        assert f"<b>not looked at: MSE {row.mse:.6g}" in html
+        assert f"<b>not looked at, difference (MSE) {row.mse:.6g}" in html
         assert (f"turned by {row.rotation}°" in html) == bool(row.rotation)
         assert "<script" not in html
         first, second, heat = pictures_in(html)
@@ -161,7 +161,7 @@ def test_a_pair_has_the_verdict_of_the_result(db, photos):
     for row in db.pairs.itertuples():
         for pair in (db.pair(row.a, row.b), db.pair(row.b, row.a)):
             assert pair.verdict == row.verdict
-            assert f"<b>{row.verdict}: MSE" in pair._repr_html_()
+            assert f"<b>{row.verdict}, difference (MSE)" in pair._repr_html_()
 
 
 def test_a_pair_that_is_not_similar(db, photos):

@@ -299,11 +299,13 @@ def test_a_store_alone_is_enough(run, store, tmp_path):
 
 
 def test_the_result_is_named_where_there_is_one(run, store, tmp_path):
-    shown = re.compile(r"Wrote .*\nResult: MSE ≤ 50 with rotations, as shown on \d{4}-\d\d-\d\d at \d\d:\d\d\n")
+    at = r"\d{4}-\d\d-\d\d at \d\d:\d\d"
+    shown = re.compile(rf"Wrote .*\nResult: difference \(MSE\) ≤ 50 with rotations, as shown on {at}\n")
     for target in (tmp_path / "x.csv", tmp_path / "all", f"sqlite:///{tmp_path / 'x.db'}"):
         assert shown.fullmatch(run("export", store, target)[1])
     lower = run("export", store, tmp_path / "y.csv", "--threshold", "20", "--verdict", "similar,same-file")[1]
-    assert lower.endswith("\nResult: MSE ≤ 20 with rotations; only pairs of the verdict same file or similar\n")
+    only = "only pairs of the verdict same file or similar"
+    assert lower.endswith(f"\nResult: difference (MSE) ≤ 20 with rotations; {only}\n")
     assert run("export", store, tmp_path / "z.csv", "--what", "images")[1] == "Wrote images: 8\n"
 
 
@@ -390,7 +392,7 @@ def test_a_remote_store(db, tmp_path, run):
     fsspec.filesystem("memory").put(db.store_url, "/exported", recursive=True)
     try:
         code, out, err = run("export", "memory://exported", tmp_path / "out", "--comparison", "mse-50.0-rotations")
-        written = "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\nResult: MSE ≤ 50 with rotations\n"
+        written = "Wrote images: 8, pairs: 4, clusters: 5, errors: 2\nResult: difference (MSE) ≤ 50 with rotations\n"
         assert (code, out, err) == (0, written, "")
     finally:
         fsspec.filesystem("memory").rm("/exported", recursive=True)

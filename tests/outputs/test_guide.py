@@ -81,8 +81,8 @@ def test_no_table_is_cut(page, width, monkeypatch, capsys):
         ("sql", "the guide has no page 'sql'; did you mean tables-and-sql?"),
         ("looking-removing", "the guide has no page 'looking-removing'; did you mean looking-and-removing?"),
         ("coming", "did you mean coming-from-fast-diff-py or coming-from-difpy"),
-        ("../README", "there are finding, thresholds, "),
-        ("", "there are finding, thresholds, "),
+        ("../README", "there are words, finding, thresholds, "),
+        ("", "there are words, finding, thresholds, "),
     ],
 )
 def test_a_wrong_subject(name, message):

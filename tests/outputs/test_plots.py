@@ -66,7 +66,7 @@ def test_a_picture_of_each_pair(tmp_path, simulated, client, drawn):
         names = tuple(Path(path).name for path in (row.a, row.b))
         ((_, _, texts, titles, images),) = [one for one in by_names if names[0] in one[0] and names[1] in one[1]]
         turned = f", a turned by {row.rotation}°" if row.rotation else ""
-        assert texts[0] == f"MSE {row.mse:.2f}{turned}"
+        assert texts[0] == f"difference (MSE) {row.mse:.2f}{turned}"
         for text, name in zip(texts[1:3], names, strict=True):
             assert f"{metadata.width[name]} × {metadata.height[name]} pixels, " in text
         assert titles[:3] == ["a", "b", "difference of the thumbnails"]

@@ -257,7 +257,7 @@ def test_a_report_of_some_verdicts(tmp_path, looked_at, page, run):
     assert page.locator(".verdict").all_inner_texts() == ["similar"]
     code, out, _ = run("report", tmp_path / "store", "-o", report, "--verdict", "same-file,similar")
     assert code == 0
-    assert out.startswith(f"2 clusters in {report}: MSE ≤ 200 with rotations, as shown on ")
+    assert out.startswith(f"2 clusters in {report}: difference (MSE) ≤ 200 with rotations, as shown on ")
     assert out.endswith("; only pairs of the verdict same file or similar\n")
     # a verdict that no pair has, and words that are none
     assert looked_at.report(report, verdict="same pixels") == 0
@@ -276,7 +276,7 @@ def test_limits_and_mistakes(tmp_path, found):
     with pytest.raises(fd.UsageError, match="cannot be written"):
         found.report(tmp_path / "none" / "report.html")
     done = CliRunner().invoke(commands, ["report", str(tmp_path / "store"), "-o", str(report), "--threshold", "0.001"])
-    assert (done.exit_code, done.output) == (0, f"0 clusters in {report}: MSE ≤ 0.001 with rotations\n")
+    assert (done.exit_code, done.output) == (0, f"0 clusters in {report}: difference (MSE) ≤ 0.001 with rotations\n")
     text = report.read_text()
     assert "No similar images were found." in text
     # nothing of a name is markup, and nothing is asked for elsewhere

@@ -43,7 +43,7 @@ def test_pairs_are_counted_by_verdict(tmp_path, looked_at, run):
     state = json.loads(out)
     assert state["verify"] == looked
     assert state["result"]["verdicts"] == {name: counts[name] for name in BY_CERTAINTY}
-    assert state["result"]["described"] == "MSE ≤ 200 with rotations"
+    assert state["result"]["described"] == "difference (MSE) ≤ 200 with rotations"
     assert (state["images"], state["errors"], state["decisions"]) == (9, 0, 0)
     assert [one["tiles_done"] == one["tiles"] > 0 for one in state["comparisons"]] == [True]
 
@@ -89,7 +89,7 @@ def test_a_record_without_verdicts_or_with_others(tmp_path, looked_at):
     del values["verdicts"]
     path.write_text(json.dumps(values))
     assert "Verdicts:" not in describe_store(str(tmp_path / "store"))
-    assert "Result:     MSE ≤ 200" in describe_store(str(tmp_path / "store"))
+    assert "Result:     difference (MSE) ≤ 200" in describe_store(str(tmp_path / "store"))
     path.write_text(json.dumps(values | {"verdicts": [1]}))
     assert Store(str(tmp_path / "store")).records.read_shown() is None
 

@@ -43,11 +43,11 @@ def test_the_result_shown_last_decides_whatever_was_tried_before(store, tmp_path
     assert going(store) == 2
     find(db, 5.0)
     output = invoke("apply", store, "--include", "similar")[1]
-    assert "Result: MSE ≤ 5 with rotations, as shown on 20" in output
+    assert "Result: difference (MSE) ≤ 5 with rotations, as shown on 20" in output
     assert "1 images may go" in output
-    assert "Result:     MSE ≤ 5 with rotations, as shown on 20" in invoke("status", store)[1]
-    assert "MSE ≤ 5 with rotations" in invoke("report", store, "-o", tmp_path / "r.html")[1]
-    assert "MSE ≤ 5 with rotations" in (tmp_path / "r.html").read_text()
+    assert "Result:     difference (MSE) ≤ 5 with rotations, as shown on 20" in invoke("status", store)[1]
+    assert "difference (MSE) ≤ 5 with rotations" in invoke("report", store, "-o", tmp_path / "r.html")[1]
+    assert "difference (MSE) ≤ 5 with rotations" in (tmp_path / "r.html").read_text()
     assert invoke("export", store, tmp_path / "pairs.csv")[0] == 0
     assert len((tmp_path / "pairs.csv").read_text().splitlines()) == 3
 

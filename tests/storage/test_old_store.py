@@ -54,10 +54,12 @@ def test_the_same_json_and_nothing_computed(tmp_path, run, name):  # noqa: F811
 
 
 def test_what_a_store_alone_tells(tmp_path, run):  # noqa: F811
-    new = "Verify:     not begun\nEdited:     not looked for\nDecisions:  1 pair decided to be no duplicates\n"
+    new = "Verify:     not begun\nEdited:     not looked for\nDecisions:  1 pair marked as not a duplicate\n"
     status = (FOLDER / "status.txt").read_text() + new
-    # the marks tell the way of each tile now
-    status = status.replace("(█ done, · left):\n    █", "(· left); compared by candidates ▒ 1:\n    ▒")
+    # the marks tell the way of each tile now, and the measure is named as everywhere
+    status = status.replace("MSE ≤", "difference (MSE) ≤").replace(
+        "(█ done, · left):\n    █", "(· left); compared by candidates ▒ 1:\n    ▒"
+    )
     assert run("status", FOLDER / "store")[1] == status
     options = ("--threshold", "50", "--comparison", "mse-100.0-rotations")
     assert run("export", FOLDER / "store", tmp_path / "pairs.csv", *options)[0] == 0
