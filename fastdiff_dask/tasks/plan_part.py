@@ -34,9 +34,10 @@ from ..storage.store import Store
 
 __all__ = ["plan_part"]
 
-# Bytes of signatures that are put in order at a time: each block is opened for each such part, and of a million images
-# read as a whole, which takes half a second; row by row it takes eight.
-_ORDERED_BYTES = 1 << 27
+# Bytes of signatures that are put in order at a time, at least, and bytes for each image. Each block is opened for each
+# such part, and read as a whole: half a second for a million images, where row by row it takes eight. The second number
+# holds the parts to nine, however many images there are.
+_ORDERED_BYTES, _ORDERED_SHARE = 1 << 27, 64
 # Images whose signatures are normalised at a time.
 _NORMALISED = 1 << 14
 # Bytes of the features of a sub-block.
@@ -63,7 +64,7 @@ def plan_part(
     With pair filters, partners are neighbours in that order first, and only images with equal keys are copies.
 
     Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
-    the order; with pair filters 32 an image of the store; and twice `_ORDERED_BYTES`.
+    the order, and 128 an image, or 256 MB, to write it; with pair filters 32 an image of the store.
 
     Parameters
     ----------
@@ -171,7 +172,8 @@ def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int6
     """Signatures of some images, in their order, as they are compared, some at a time."""
     shape = store.thumbnail_settings.shape
     normalised = settings.measure == "correlation"
-    at_once = _NORMALISED if normalised else max(1, _ORDERED_BYTES // (4 * signature_length(*shape)))
+    ordered = max(_ORDERED_BYTES, _ORDERED_SHARE * len(images)) // (4 * signature_length(*shape))
+    at_once = _NORMALISED if normalised else max(1, ordered)
     for start in range(0, len(images), at_once):
         numbers = images[start : start + at_once]
         rows = store.arrays.signature_rows(numbers)

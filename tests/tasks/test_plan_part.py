@@ -92,6 +92,18 @@ def test_signatures_of_a_mirrored_comparison_have_no_odd_signs(url):
     assert not np.array_equal(wanted, recorded.store.arrays.signature_rows(order))
 
 
+def test_signatures_stand_in_the_order_of_the_images_however_large_the_parts_are(url, monkeypatch):
+    place = "fastdiff_dask.tasks.plan_part."
+    monkeypatch.setattr(place + "_ORDERED_SHARE", 0)
+    for threshold, at_once in enumerate((1, 7_000, 1 << 27)):  # one image, some, all
+        monkeypatch.setattr(place + "_ORDERED_BYTES", at_once)
+        part, comparison = plan(url, 1.0 + threshold)
+        order = comparison.read_order(part, "a", range(part.images_a))
+        stored = comparison.store.arrays.signature_rows(order)
+        assert np.array_equal(comparison.read_signatures(part, "a", range(part.images_a)), stored)
+        assert sorted(order.tolist()) == list(range(IMAGES))
+
+
 def test_tiles_grow_smaller_with_threads_and_larger_with_images(url):
     parts = [plan(url, threads, threads=threads, sub_block=1)[0] for threads in (1, 2, 8, 50, 1000)]
     sides = [part.tile_side for part in parts]
