@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import fastdiff_dask as fd
 from fastdiff_dask.testing import reference_sse
 
 BENCHMARKS = Path(__file__).with_name("benchmarks")
+GUIDE = Path(fd.__file__).parent / "guide"
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +192,14 @@ def test_the_one_for_a_gpu_runs_without_one():
         figures = next(line for line in printed.splitlines() if line.startswith(row)).split()[-3:]
         assert all(float(figure) > 0 for figure in figures)
     assert "CuPy with cuVS, cdist" in printed
+
+
+def test_the_pictures_of_the_thresholds_are_as_far_apart_as_they_say(tmp_path):
+    printed = run("threshold_pictures.py", tmp_path / "thresholds.png")
+    found = [float(line.split()[0].replace(",", "")) for line in printed.splitlines()]
+    assert found[0] == 0
+    for difference, step in zip(found[1:6], (10, 50, 200, 1000, 3000), strict=True):
+        assert 0.8 * step <= difference <= step
+    assert found[6] > 5000  # another picture
+    with Image.open(tmp_path / "thresholds.png") as drawn, Image.open(GUIDE / "thresholds.png") as shown:
+        assert drawn.size == shown.size

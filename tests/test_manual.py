@@ -34,6 +34,7 @@ NOT_RUN = {
     "s3://": "needs an object store; tests/stages/test_remote.py has one",
     "mysql+pymysql://": "needs a database and someone who types the password; tests/outputs/test_sql.py has both",
     "fastdiff-dask dashboard ": "serves until Ctrl-C; tests/dashboard/test_page.py does so",
+    "fastdiff-dask review ": "serves until Ctrl-C; tests/review has it",
     "dask scheduler ": "serves until Ctrl-C",
     "python -m pip install ": "would change this environment",
     "python -m pytest": "is what runs this",
@@ -121,10 +122,14 @@ class Place:
         self.names = {"/mnt/camera": str(folder / "camera"), "FOLDER": str(folder / "Pictures" / "trip")}
         self.namespace: dict[str, Any] = {"__name__": "block"}
         self._make_pictures()
-        for name, place in (("STORE", "Pictures"), ("STORE_A", "Archive"), ("STORE_B", "camera")):
-            self.names[name] = str(folder / f"store of {place}")
+        # the store that find makes of itself: a folder with two stores would have to be named by one of them
+        for name, place, store in (
+            ("STORE", "Pictures", None),
+            ("STORE_A", "Archive", "a"),
+            ("STORE_B", "camera", "b"),
+        ):
             if re.search(rf"\b{name}\b", text):
-                self._make_store(place, self.names[name])
+                self.names[name] = self._make_store(place, None if store is None else str(folder / store))
         for name in ("ca.pem", "cert.pem", "key.pem"):
             Path(name).touch()
         Path("truth.csv").write_text("a,b\nPictures/copy_00000.jpg,Pictures/picture_00000.jpg\n")
@@ -138,11 +143,12 @@ class Place:
             simulate_images(self.folder / place, images=images, duplicates=duplicates, size=(96, 64), seed=seed)
         shutil.copytree(self.folder / "Archive", self.folder / "camera")
 
-    def _make_store(self, place: str, store: str) -> None:
+    def _make_store(self, place: str, store: str | None) -> str:
         with fd.FastDifPy(self.folder / place, store=store, verbose=False) as db:
             db.index_the_dirs()
             db.first_loop_iteration()
             db.second_loop_iteration()
+            return db.store_url
 
     def run(self, page: str, line: str) -> None:
         for words in split_commands(line):

@@ -62,7 +62,7 @@ def test_each_page_on_a_terminal(page, terminal, capsys):
     assert "```" not in text
     assert "](" not in text
     assert "|---" not in text
-    assert "report.png" not in text
+    assert ".png)" not in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
