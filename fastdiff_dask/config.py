@@ -146,7 +146,7 @@ def describe_verdicts(counts: dict[str, int]) -> str:
     >>> describe_verdicts({"similar": 2, "same file": 1, "same pixels": 0})
     '1 same file, 2 similar'
     """
-    return ", ".join(f"{counts[name]} {name}" for name in ALL_BY_CERTAINTY if counts.get(name))
+    return ", ".join(f"{counts[name]:,} {name}" for name in ALL_BY_CERTAINTY if counts.get(name))
 
 
 def check_threshold(name: str, value: object, measure: str = "mse") -> float:

@@ -3,7 +3,7 @@
 import unicodedata
 from datetime import UTC, datetime, timedelta  # noqa: F401 - the last one is for an example
 
-__all__ = ["counted", "file_size", "how_long_ago", "one_line", "printable", "with_unit"]
+__all__ = ["counted", "file_size", "how_long_ago", "one_line", "printable", "rounded"]
 
 
 def counted(number: int, noun: str) -> str:
@@ -16,7 +16,7 @@ def counted(number: int, noun: str) -> str:
     >>> counted(2, "edited copy")
     '2 edited copies'
     """
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    several = f"{noun[:-1]}ies" if noun.endswith("copy") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else several}"
 
 
@@ -87,16 +87,13 @@ def _is_shown(character: str) -> bool:
     return character.isprintable() or character == "\u200d" or unicodedata.category(character) == "Zs"
 
 
-def with_unit(number: float) -> str:
-    """Write a count in short form.
+def rounded(number: float) -> str:
+    """Write a rate, or another number that is not exact, by its first three digits.
 
     Examples
     --------
-    >>> with_unit(950), with_unit(1_234_567), with_unit(999_999)
-    ('950', '1.23M', '1M')
+    >>> rounded(950), rounded(1_234_567), rounded(0.8214)
+    ('950', '1,230,000', '0.821')
     """
-    for unit in ("", "k", "M", "G"):
-        if float(f"{number:.3g}") < 1000:
-            return f"{number:.3g}{unit}"
-        number /= 1000
-    return f"{number:.3g}T"
+    short = float(f"{number:.3g}")
+    return f"{short:,.0f}" if short >= 100 else f"{short:g}"

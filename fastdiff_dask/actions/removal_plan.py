@@ -18,7 +18,7 @@ from ..results.result import Result
 from ..results.values import PairValue
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from ..text import counted, printable, with_unit
+from ..text import counted, file_size, printable
 from ..urls import full_path
 from .candidates import Candidates
 from .choice import Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at, choose_marked
@@ -85,7 +85,7 @@ class RemovalPlan:
         return gallery_html(groups, [*self._lines(), *left])
 
     def _lines(self) -> list[str]:
-        lines = [f"{counted(len(self.chosen), 'image')} could be removed, {with_unit(self.size)}B; nothing is done yet"]
+        lines = [f"{counted(len(self.chosen), 'image')} could be removed, {file_size(self.size)}; nothing is done yet"]
         if self.skipped:
             lines.append(f"{counted(len(self.skipped), 'image')} must stay, with the reason in skipped")
         if self.only_similar:

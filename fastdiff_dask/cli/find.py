@@ -1,5 +1,7 @@
 """The commands that search: find, compare, estimate."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,13 +9,16 @@ import click
 
 from ..errors import UsageError
 from ..local_files import first_bytes
+from ..text import counted
 from .grouped import GroupedCommand
+from .next_steps import next_steps
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from ..project.options import ClientOptions
     from ..project.project import Project
+    from ..results.result import Result
 
 __all__ = ["compare", "estimate", "find"]
 
@@ -31,21 +36,22 @@ _COMPARISON = (
     *("edited", "verify", "verify_limit", "verify_size"),
 )
 _CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
+_DATA = ("json_path", "csv_path", "jsonl_path")
 _FIND = (
     *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
-    *("time_limit", "pixel_limit", *_COMPARISON, "thumbnail_size", "exact_decode", "json_path", "store"),
+    *("time_limit", "pixel_limit", *_COMPARISON, "thumbnail_size", "exact_decode", *_DATA, "store"),
     *("diff_plots", "sl_plot_limit", "save_config", "performance_report", "quiet"),
     *("gpu", "gpu_tasks", *_CLUSTER, "dashboard_address", "in_memory", "block_size"),
 )
 _COMPARE = (
-    *(*_COMPARISON, "json_path", "store", "performance_report", "quiet"),
+    *(*_COMPARISON, *_DATA, "store", "performance_report", "quiet"),
     *(*_CLUSTER, "dashboard_address", "block_size"),
 )
 
 
 @click.command(cls=GroupedCommand, options=_FIND)
 @click.argument("directories", metavar="DIR...", nargs=-1)
-def find(directories: tuple[str, ...], config: str | None, json_path: str | None, quiet: bool, **options: Any) -> None:
+def find(directories: tuple[str, ...], config: str | None, quiet: bool, **options: Any) -> None:
     """Find the duplicates in the images below DIR, all with all.
 
     After a stop at any moment, the same command goes on. When all is done, it lists the folders again and no more.
@@ -55,7 +61,7 @@ def find(directories: tuple[str, ...], config: str | None, json_path: str | None
     if not directories and config is None:
         raise click.UsageError("Missing argument 'DIR...'.", click.get_current_context())
     settings = asked_settings(config, **({"p_root_dir_a": directories} if directories else {}))
-    _check_output(json_path)
+    written = _data_to_write(options)
     if settings.sl_gpu_proc and options["scheduler"] is None and options["scheduler_file"] is None:
         from ..kernels.cuda import check_gpu
 
@@ -66,13 +72,13 @@ def find(directories: tuple[str, ...], config: str | None, json_path: str | None
         check_plots(settings.sl_plot_output_dir)
     from ..project.project import Project
 
-    _run(Project(settings, _client_options(**options)), json_path, quiet)
+    _run(Project(settings, _client_options(**options)), written, quiet)
 
 
 @click.command(cls=GroupedCommand, options=_COMPARE)
 @click.argument("store_a")
 @click.argument("store_b")
-def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **options: Any) -> None:
+def compare(store_a: str, store_b: str, quiet: bool, **options: Any) -> None:
     """Compare the images of STORE_A with those of STORE_B: two stores of other runs, or folders that find has searched.
 
     The two stores are only read, and the pictures need not be there. The same command, run again, compares the images
@@ -83,9 +89,9 @@ def compare(store_a: str, store_b: str, json_path: str | None, quiet: bool, **op
     from .options import asked_settings
 
     settings = asked_settings()
-    _check_output(json_path)
+    written = _data_to_write(options)
     stores = {"a": store_of(store_a), "b": store_of(store_b)}
-    _run(Project(settings, _client_options(**options), stores), json_path, quiet)
+    _run(Project(settings, _client_options(**options), stores), written, quiet)
 
 
 @click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *_CLUSTER))
@@ -151,60 +157,104 @@ def _connect(scheduler: str | None, scheduler_file: str | None, tls: tuple[str |
     return connect(scheduler, security)
 
 
-def _check_output(path: str | None) -> None:
-    """Refuse, before hours of work, a file that their result could not be written to."""
-    if path is None or path == "-":
+def _data_to_write(options: dict[str, Any]) -> dict[str, str]:
+    """Give the files to write by their form; refuse, before hours of work, what could not be written."""
+    written = {
+        form: options[f"{form}_path"] for form in ("json", "csv", "jsonl") if options[f"{form}_path"] is not None
+    }
+    for form, path in written.items():
+        _check_output(path, form)
+    if len([form for form, path in written.items() if path == "-"]) > 1:
+        raise UsageError("standard output can have one of --json, --csv and --jsonl; name files for the others")
+    return written
+
+
+def _check_output(path: str, form: str) -> None:
+    if path == "-":
         return
     try:
         if Path(path).is_dir():
-            raise UsageError(f"{path} is a folder; name a file with --json")
+            raise UsageError(f"{path} is a folder; name a file with --{form}")
         if not Path(path).absolute().parent.is_dir():
             raise UsageError(f"no folder for {path}; make it first")
         if Path(path).is_file():
             start = first_bytes(Path(path), 64).lstrip()
-            if start and not start.startswith(b"{"):
-                raise UsageError(f"{path} is no JSON, and stays; name another file with --json")
+            if start and not start.startswith(b"a,b," if form == "csv" else b"{"):
+                raise UsageError(f"{path} is no {form.upper()}, and stays; name another file with --{form}")
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --json") from None
+        raise UsageError(f"cannot write {path}: {error.strerror}; name another file with --{form}") from None
 
 
-def _run(project: "Project", json_path: str | None, quiet: bool) -> None:
+def _run(project: "Project", written: dict[str, str], quiet: bool) -> None:
     """Run all stages, and write and print the result."""
-    from ..outputs.json_file import describe_left_out, write_json
-    from ..outputs.terminal import describe_ignored, print_result
+    from ..outputs.progress_bar import waiting
 
-    settings, left_out = project.settings, 0
+    start = time.monotonic()
     with project, project.writing():
-        _say(quiet, f"Store: {project.saved_url}")
-        counts = project.index()
-        listed = counts.new + counts.changed + counts.unchanged
-        _say(
-            quiet,
-            f"Index: {listed} images ({counts.new} new, {counts.changed} changed), {counts.vanished} vanished, "
-            f"{describe_ignored(counts.ignored)}",
-        )
-        by_hash = settings.sl_matching_hash or settings.sl_skip_matching_hash
-        project.make_thumbnails(compute_hash=settings.fl_compute_hash or by_hash)
-        project.compare()
-        if settings.verify:
-            project.verify()
-        if settings.edited:
-            left_out = project.find_edited()["left out"]
-        result = project.result()
-        seconds = sum(project.seconds.values())
-    if json_path is not None:
-        write_json(result, json_path)
-    if not quiet:
-        print_result(result, seconds, remedy="; --json FILE writes all of them", to_stderr=json_path == "-")
-        if json_path is not None and not result.pairs_complete:
-            click.echo(f"JSON: {describe_left_out(result, json_path)}", err=json_path == "-")
-        if left_out:
-            click.echo(
-                f"{left_out} pairs that may be edited copies were not looked at (--verify-limit); run again for more.",
-                err=json_path == "-",
-            )
-        elif settings.edited and result.edited.empty:
-            click.echo("No edited copies were found.", err=json_path == "-")
+        left_out = _work(project, quiet)
+        with waiting("Collecting the result", project.verbose):
+            result = project.result()
+    _write_data(result, written)
+    if quiet:
+        return
+    from ..outputs.terminal import print_next_steps, print_result
+
+    to_stderr = "-" in written.values()
+    print_result(
+        result,
+        time.monotonic() - start,
+        comparing=project.seconds.get("compare"),
+        remedy="; --csv FILE or --json FILE writes all",
+        to_stderr=to_stderr,
+    )
+    for line in _afterwards(project, result, written, left_out):
+        click.echo(line, err=to_stderr)
+    if not to_stderr:
+        print_next_steps(next_steps(project, result))
+
+
+def _work(project: "Project", quiet: bool) -> int:
+    """Run the stages; gives the number of candidates of edited copies that were not looked at."""
+    from ..outputs.terminal import describe_ignored
+
+    settings = project.settings
+    _say(quiet, f"Store: {project.saved_url}")
+    counts = project.index()
+    listed = counts.new + counts.changed + counts.unchanged
+    _say(
+        quiet,
+        f"Index: {counted(listed, 'image')} ({counts.new:,} new, {counts.changed:,} changed), {counts.vanished:,} "
+        f"vanished, {describe_ignored(counts.ignored)}",
+    )
+    by_hash = settings.sl_matching_hash or settings.sl_skip_matching_hash
+    project.make_thumbnails(compute_hash=settings.fl_compute_hash or by_hash)
+    project.compare()
+    if settings.verify:
+        project.verify()
+    return project.find_edited()["left out"] if settings.edited else 0
+
+
+def _write_data(result: "Result", written: dict[str, str]) -> None:
+    from ..outputs.json_file import write_json, write_rows
+
+    for form, path in written.items():
+        if form == "json":
+            write_json(result, path)
+        else:
+            write_rows(result, path, form)
+
+
+def _afterwards(project: "Project", result: "Result", written: dict[str, str], left_out: int) -> Iterator[str]:
+    """Tell what is not in the table."""
+    from ..outputs.json_file import describe_left_out
+
+    if "json" in written and not result.pairs_complete:
+        yield f"JSON: {describe_left_out(result, written['json'])}"
+    if left_out:
+        several = "pairs that may be edited copies were not looked at (--verify-limit); run again for more."
+        yield f"{left_out:,} {several}"
+    elif project.settings.edited and result.edited.empty:
+        yield "No edited copies were found."
 
 
 def _say(quiet: bool, text: str) -> None:

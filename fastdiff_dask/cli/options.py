@@ -132,6 +132,16 @@ _OTHERS = {
         group=WRITE,
         help="Write the result as JSON, compressed if FILE ends in .gz; - is standard output.",
     ),
+    "csv_path": _option(
+        "--csv", "csv_path", metavar="FILE", group=WRITE, help="Write the pairs as CSV; - is standard output."
+    ),
+    "jsonl_path": _option(
+        "--jsonl",
+        "jsonl_path",
+        metavar="FILE",
+        group=WRITE,
+        help="Write the pairs as JSON, an object a line; - is standard output.",
+    ),
     "diff_plots": _option(
         "--diff-plots",
         metavar="DIR",

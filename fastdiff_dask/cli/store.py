@@ -26,7 +26,7 @@ def _chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
             "--verdict",
             metavar="VERDICT",
             multiple=True,
-            help=f"Only pairs with this verdict, and the clusters that they make: {', '.join(ALL_BY_CERTAINTY)}; may "
+            help=f"Only pairs with this verdict, and the groups that they make: {', '.join(ALL_BY_CERTAINTY)}; may "
             "be repeated, or several with commas.  [default: all]",
         ),
         click.option(
@@ -130,7 +130,7 @@ def export(
 @click.command()
 @store_argument
 @click.option("-o", "--output", metavar="FILE", default="report.html", show_default=True, help="The file to write.")
-@click.option("--limit", type=int, metavar="N", help="Clusters to show at most.  [default: 10000]")
+@click.option("--limit", type=int, metavar="N", help="Groups to show at most.  [default: 10000]")
 @click.option("--keep", "rules", metavar="RULE", multiple=True, help="What to suggest, as for apply.")
 @click.option("--prefer", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
 @click.option("--protect", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
@@ -160,7 +160,7 @@ def report(
     result = every.with_verdict(verdicts)
     shown = write_report(opened, result, output, limit=LIMIT if limit is None else limit, rules=keep)
     remember_shown(opened.url, every)
-    click.echo(f"{counted(shown, 'cluster')} in {output}: {describe_result(result, chosen.shown_at)}")
+    click.echo(f"{counted(shown, 'group')} in {output}: {describe_result(result, chosen.shown_at)}")
 
 
 @click.command()

@@ -12,7 +12,7 @@ from ..storage.pending import choose_comparison, is_finished, pairs_left, unread
 from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
-from ..text import counted, printable, with_unit
+from ..text import counted, printable
 
 __all__ = ["RunState", "show_state"]
 
@@ -216,7 +216,7 @@ def show_state(state: RunState, url: str) -> str:
         stages.append(("compare", 0.0, "not begun"))
     else:
         tiles = f"{queue['tiles_done']} of {queue['tiles']} tiles"
-        left = f", {with_unit(queue['pairs_left'])} pairs left" if queue["pairs_left"] else ", no pair left"
+        left = f", {queue['pairs_left']:,} pairs left" if queue["pairs_left"] else ", no pair left"
         done = 1.0 if not queue["pairs_left"] else queue["tiles_done"] / max(queue["tiles"], 1)
         stages.append(("compare", done, tiles + left))
     looked = state.count_looked_at()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..config import describe_verdicts
-from ..text import with_unit
+from ..text import rounded
 from .snapshot import ComparisonProgress, Snapshot, WorkerProgress, WorkTotal
 
 __all__ = [
@@ -95,7 +95,7 @@ def progress_text(snapshot: Snapshot) -> str:
             snapshot.images,
             f"{snapshot.images_read:,} of {snapshot.images:,} images, "
             f"{snapshot.errors:,} error{'s' * (snapshot.errors != 1)}",
-            f"{with_unit(sum(one.images_rate for one in snapshot.workers))} images/s, {left} left" if reading else "",
+            f"{rounded(sum(one.images_rate for one in snapshot.workers))} images/s, {left} left" if reading else "",
         )
     ]
     for number, one in enumerate(snapshot.comparisons):
@@ -123,7 +123,7 @@ def _verify_bar(snapshot: Snapshot) -> str:
 
 
 def _pairs_rate(snapshot: Snapshot) -> str:
-    return f"{with_unit(sum(one.pairs_rate for one in snapshot.workers))} pairs/s"
+    return f"{rounded(sum(one.pairs_rate for one in snapshot.workers))} pairs/s"
 
 
 def found_text(snapshot: Snapshot) -> str:
@@ -162,13 +162,13 @@ def mean_text(what: str, done: str, total: WorkTotal | None) -> str:
         return f"No {what} were {done} in this run."
     seconds = max(total.seconds, 0.001)
     took = duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"
-    return f"{total.amount:,} {what} {done} in {took}: {with_unit(total.amount / seconds)} a second"
+    return f"{total.amount:,} {what} {done} in {took}: {rounded(total.amount / seconds)} a second"
 
 
 def _found(one: ComparisonProgress) -> str:
     running = f", {one.running:,} running" if one.running else ""
     return (
-        f"{one.done:,} of {one.tiles:,} tiles{running}; {with_unit(one.pairs_done)} of {with_unit(one.pairs)} pairs, "
+        f"{one.done:,} of {one.tiles:,} tiles{running}; {one.pairs_done:,} of {one.pairs:,} pairs, "
         f"{one.similar:,} similar"
     )
 
@@ -198,11 +198,11 @@ def workers_text(snapshot: Snapshot) -> str:
                 f"{done.tasks:,}",
                 f"{done.images:,}",
                 f"{done.errors:,}",
-                with_unit(done.pairs),
+                rounded(done.pairs),
                 f"{done.similar:,}",
                 duration(done.seconds),
-                with_unit(worker.images_rate),
-                with_unit(worker.pairs_rate),
+                rounded(worker.images_rate),
+                rounded(worker.pairs_rate),
             ]
         )
     more = len(snapshot.workers) - len(rows)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from ..config import PIXEL_LIMIT
-from ..text import printable, with_unit
+from ..text import file_size, printable
 from ..urls import clamped, is_url
 from .decode import open_file
 from .decoder_pool import close_readers
@@ -119,7 +119,7 @@ def read_shown(path: str, longest: int = _SHEET, *, keep: bool = False) -> Shown
     )
     if pixels is None:
         return ShownImage(name, error=printable(record.error), keep=keep)
-    about = f"{record.width} × {record.height} pixels, {with_unit(state.st_size)}B"
+    about = f"{record.width} × {record.height} pixels, {file_size(state.st_size)}"
     return ShownImage(name, about, data_url(pixels), record.width / record.height, keep=keep)
 
 

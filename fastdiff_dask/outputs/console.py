@@ -1,13 +1,47 @@
 """Lines and tables on a terminal, or in a file."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
+from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-__all__ = ["first_lines", "open_console"]
+from ..text import printable
+from ..urls import is_url
+
+__all__ = ["Column", "common_folder", "first_lines", "fitted_table", "open_console", "shortened", "shown_below"]
 
 _T = TypeVar("_T")
+# A column of names is not made narrower than that for columns that can be left out.
+_NARROW = 36
+# Cells between two columns of a table.
+_BETWEEN = 3
+
+
+class Column(NamedTuple):
+    """A column of `fitted_table`.
+
+    Attributes
+    ----------
+    heading
+        Its heading.
+    is_name
+        It has names, which are shortened in the middle where there is no room.
+    is_number
+        It stands at the right.
+    first_out
+        Where names have no room, columns with a higher number are left out first; those with 0 stay.
+    """
+
+    heading: str
+    is_name: bool = False
+    is_number: bool = False
+    first_out: int = 0
 
 
 def open_console(to_stderr: bool = False) -> Console:
@@ -20,4 +54,111 @@ def first_lines(items: Sequence[_T], most: int, line: Callable[[_T], str], rest:
     """Describe the first items, a line each, and the number of the others."""
     yield from map(line, items[:most])
     if len(items) > most:
-        yield f"… and {len(items) - most} {rest}"
+        yield f"… and {len(items) - most:,} {rest}"
+
+
+# -- names of files ----------------------------------------------------------------------------------------------------
+
+
+def common_folder(paths: Iterable[str]) -> str:
+    """Give the folder that all of some files are in; empty if there is none, or if it is the root.
+
+    Examples
+    --------
+    >>> common_folder(["/photos/2024/a.jpg", "/photos/2025/b.jpg"]), common_folder(["a.jpg", "b/c.jpg"])
+    ('/photos', '')
+    >>> common_folder(["s3://bucket/photos/a.jpg", "s3://bucket/photos/b/c.jpg"])
+    's3://bucket/photos'
+    """
+    common: list[str] | None = None
+    for path in paths:
+        folders = path.split(_separator(path))[:-1]
+        common = folders if common is None else _common_start(common, folders)
+    if not common or not any(common):
+        return ""
+    folder = ("/" if is_url("/".join(common)) else os.sep).join(common)
+    return "" if folder.endswith((":", ":/")) else folder
+
+
+def _common_start(some: list[str], others: list[str]) -> list[str]:
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(some, others, strict=False))
+    return [one for one, _ in same]
+
+
+def _separator(path: str) -> str:
+    return "/" if is_url(path) else os.sep
+
+
+def shown_below(path: str, folder: str) -> str:
+    """Give the printable name of a file below a folder that it is in, or its whole name without a folder."""
+    return printable(path[len(folder) + 1 :] if folder else path)
+
+
+def shortened(text: str, width: int) -> str:
+    """Leave out the middle of a text that is too wide; its end, which tells files apart, keeps more than its beginning.
+
+    Examples
+    --------
+    >>> shortened("holidays/summer/picture_0001.jpg", 20)
+    'holiday…ure_0001.jpg'
+    """
+    if cell_len(text) <= width:
+        return text
+    tail = max(2 * (width - 1) // 3, 1)
+    head = max(width - 1 - tail, 0)
+    end = text
+    while cell_len(end) > tail:
+        end = end[1:]
+    return f"{set_cell_size(text, head).rstrip()}…{end}"
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def fitted_table(
+    console: Console, columns: Sequence[Column], parts: Sequence[Sequence[Sequence[str]]], *, bold_first: bool = False
+) -> Table:
+    """Make a table as wide as the console, in which no row is folded.
+
+    Parameters
+    ----------
+    console
+        The console that it is for.
+    columns
+        Its columns.
+    parts
+        Rows, in parts with a space between.
+    bold_first
+        Print the first row of each part bold.
+
+    Returns
+    -------
+    The table: columns that have nothing are left out, and of the others so many that names have room.
+    """
+    rows = [row for part in parts for row in part]
+    widths = [max((cell_len(row[place]) for row in rows), default=0) for place in range(len(columns))]
+    shown = [place for place, width in enumerate(widths) if width]
+    widths = [max(width, cell_len(column.heading)) for width, column in zip(widths, columns, strict=True)]
+    names = [place for place in shown if columns[place].is_name]
+
+    def room() -> int:
+        taken = sum(widths[place] for place in shown if place not in names) + _BETWEEN * len(shown)
+        return (console.width - taken) // max(len(names), 1)
+
+    longest = max((widths[place] for place in names), default=0)
+    while room() < min(longest, _NARROW):
+        out = max(shown, key=lambda place: columns[place].first_out)
+        if not columns[out].first_out:
+            break
+        shown.remove(out)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for place in shown:
+        column = columns[place]
+        table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
+    for part in parts:
+        for number, row in enumerate(part):
+            cells = [shortened(row[place], max(room(), 8)) if place in names else row[place] for place in shown]
+            table.add_row(*map(Text, cells), style="bold" if bold_first and not number else None)
+        if len(part) > 1:
+            table.add_section()
+    return table

@@ -17,9 +17,10 @@ from ..results.clusters import Cluster
 from ..results.result import Result
 from ..storage.verdicts import VERDICT_NAMES
 from ..text import printable
-from .text_rows import json_rows
+from .tables import decodable
+from .text_rows import csv_rows, json_rows
 
-__all__ = ["describe_left_out", "write_json", "write_pairs", "write_texts"]
+__all__ = ["describe_left_out", "write_json", "write_pairs", "write_rows", "write_texts"]
 
 # Pairs that are written at once.
 _PART = 1 << 18
@@ -50,6 +51,41 @@ def write_json(result: Result, path: str) -> None:
         with _writing(path):
             write_pairs(result, beside)
     write_texts(_json_texts(result, beside), path)
+
+
+def write_rows(result: Result, path: str, form: str) -> None:
+    """Write all pairs, a row each: a, b, the value, rotation, mirrored, verdict; ``-`` is standard output.
+
+    Up to a million pairs are sorted by path. In CSV, bytes of a path that are not UTF-8 are U+FFFD.
+
+    Parameters
+    ----------
+    result
+        The result.
+    path
+        The file, as for `write_json`.
+    form
+        "csv", with a line of names; or "jsonl", an object a line.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    write_texts(_rows_as_text(result, form), path)
+
+
+def _rows_as_text(result: Result, form: str) -> Iterator[str]:
+    parts = result.sorted_pairs() if result.pairs_complete else result.iter_pairs()
+    if form == "csv":
+        yield f"a,b,{result.value.column},rotation,mirrored,verdict\n"
+    for part in parts:
+        if form == "csv":
+            yield from csv_rows(decodable(part))
+            continue
+        for texts in json_rows(part):
+            # a line break within a name is escaped
+            yield texts.removesuffix(",\n").replace("},\n", "}\n") + "\n"
 
 
 def _pairs_beside(path: str) -> Path:

@@ -19,7 +19,7 @@ from ..stages.roots import Root
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
-from ..text import printable, with_unit
+from ..text import file_size, printable
 from ..urls import full_path
 
 __all__ = ["Pair", "look_at_pair"]
@@ -77,7 +77,7 @@ def _shown(row: Any, thumbnail: NDArray[np.uint8], name: str, transform: Transfo
     """Read the picture of an image and turn it; an image that cannot be read is shown by its thumbnail."""
     width, height = fitted(int(row.width), int(row.height), _SHOWN)
     pixels, error = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _SHOWN)
-    about = f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B"
+    about = f"{row.width} × {row.height} pixels, {file_size(row['size'])}"
     if pixels is None:
         pixels, about = thumbnail, f"{about}; by its thumbnail: {printable(error)}"
     if transform.swaps_sides:

@@ -30,7 +30,7 @@ from ..runtime.workers import capacity
 from ..stages.thumbnails import end_readers
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from ..text import printable, with_unit
+from ..text import file_size, printable
 from ..urls import full_path
 
 __all__ = ["check_plots", "draw_calibration", "draw_plots"]
@@ -232,7 +232,7 @@ def _draw(
         lines = textwrap.wrap(printable(pair.names[number]), _LINE, break_on_hyphens=False)
         if len(lines) > _LINES:  # the end of a path tells more
             lines = ["…", *lines[-_LINES + 1 :]]
-        lines.append(f"{row.width} × {row.height} pixels, {with_unit(row['size'])}B")
+        lines.append(f"{row.width} × {row.height} pixels, {file_size(row['size'])}")
         if problem:
             lines.append(f"by its thumbnail: {problem}"[: 2 * _LINE])
         figure.text(0.17 + 0.33 * number, 0.235, "\n".join(lines), ha="center", va="top", fontsize=9, parse_math=False)

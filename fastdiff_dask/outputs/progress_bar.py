@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,24 +12,26 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..text import with_unit
+from ..text import rounded
 
-__all__ = ["in_notebook", "is_shown", "show_address", "show_line", "stage_bar"]
+__all__ = ["in_notebook", "is_shown", "show_address", "show_line", "stage_bar", "waiting"]
 
 # Seconds between two states of a bar in a notebook: each is a message to the browser.
 _EVERY = 0.2
+# Seconds after which a bar is shown on a terminal: one of a shorter stage would only flash.
+_SHOWN_AFTER = 1.0
 
 
 def _count(task: Task) -> str:
-    total = f"/{with_unit(task.total)}" if task.total is not None else ""
-    return f"{with_unit(task.completed)}{total} {task.fields['unit']}"
+    total = f"/{task.total:,.0f}" if task.total is not None else ""
+    return f"{task.completed:,.0f}{total} {task.fields['unit']}"
 
 
 def _rate(task: Task) -> str:
     speed = task.finished_speed or task.speed
     if not speed and task.finished and task.elapsed:  # too short for a measured one
         speed = task.completed / task.elapsed
-    return f"{with_unit(speed)}/s" if speed else "–/s"
+    return f"{rounded(speed)}/s" if speed else "–/s"
 
 
 class _CountColumn(ProgressColumn):
@@ -129,13 +132,58 @@ def stage_bar(stage: str, total: int | None, unit: str, verbose: bool | None = N
         _RateColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(stage, total=total, unit=unit)
+    progress = Progress(*columns, console=Console(stderr=True))
+    task = progress.add_task(stage, total=total, unit=unit)
+    with _shown_later(progress.start, progress.stop):
         yield lambda done: progress.advance(task, done)
         if total is None:
             progress.update(task, total=progress.tasks[0].completed)
         else:
             progress.update(task, completed=total)
+
+
+@contextlib.contextmanager
+def _shown_later(start: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Show something that moves, if it is still of use a second later."""
+    lock, state = threading.Lock(), {"ended": False, "shown": False}
+
+    def show() -> None:
+        with lock:
+            if not state["ended"]:
+                state["shown"] = True
+                start()
+
+    timer = threading.Timer(_SHOWN_AFTER, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            state["ended"] = True
+        if state["shown"]:
+            stop()
+
+
+@contextlib.contextmanager
+def waiting(what: str, verbose: bool | None = None) -> Iterator[None]:
+    """Show on a terminal what is being done, while nothing is counted.
+
+    Parameters
+    ----------
+    what
+        The work.
+    verbose
+        Show it; by default on a terminal only, and never in a notebook.
+    """
+    console = Console(stderr=True)
+    if not is_shown(verbose) or in_notebook() or not console.is_terminal:
+        yield
+        return
+    status = console.status(f"{what} …")
+    with _shown_later(status.start, status.stop):
+        yield
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from ..results.keep_order import best_first
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.store import Store
-from ..text import printable, with_unit
+from ..text import file_size, printable
 from ..urls import is_url
 from .report_edited import edited_section, encoded_thumbnail
 
@@ -107,7 +107,7 @@ def _summary(result: Result, clusters: list[dict[str, Any]], shown: int) -> dict
         "shown": shown,
         "left_out": len(clusters) - shown,
         "may_go": len(going),
-        "space": f"{with_unit(sum(going))}B",
+        "space": f"{file_size(sum(going))}",
         "errors": len(result.errors),
         "folders": printable(", ".join(folders)),
         "measure": result.value.title,

@@ -1,14 +1,14 @@
 """Text for a terminal: results, estimates, removal plans and their outcomes."""
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..config import EDITED_COPY, describe_verdicts
@@ -16,8 +16,8 @@ from ..errors import FastDiffError
 from ..results.clusters import Cluster
 from ..results.result import Result
 from ..results.values import PairValue
-from ..text import counted, printable, with_unit
-from .console import first_lines, open_console
+from ..text import counted, file_size, printable
+from .console import Column, common_folder, first_lines, fitted_table, open_console, shortened, shown_below
 
 if TYPE_CHECKING:
     from ..actions.choice import Chosen
@@ -35,13 +35,14 @@ __all__ = [
     "describe_result",
     "describe_shown",
     "print_merged",
+    "print_next_steps",
     "print_outcomes",
     "print_removal_plan",
     "print_result",
     "print_undo_plan",
 ]
 
-_SHOWN_CLUSTERS, _SHOWN_IMAGES, _SHOWN_ERRORS, _SHOWN_FILES = 50, 20, 20, 50
+_SHOWN_GROUPS, _SHOWN_IMAGES, _SHOWN_ERRORS, _SHOWN_FILES = 10, 20, 20, 50
 _BECAME = {
     "move": "moved",
     "trash": "moved to the trash",
@@ -55,26 +56,27 @@ _BECAME = {
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr: bool = False) -> None:
-    """Print the clusters, the errors and a summary.
+def print_result(
+    result: Result, seconds: float, *, comparing: float | None = None, remedy: str = "", to_stderr: bool = False
+) -> None:
+    """Print the groups that free most, the errors and a summary.
 
     Parameters
     ----------
     result
         The result.
     seconds
-        Time that it took.
+        Time that the whole run took.
+    comparing
+        Time that the comparison took of it, if it is known.
     remedy
-        How to get all clusters and errors, said where only the first ones are printed.
+        How to get all groups and errors, said where only the first ones are printed.
     to_stderr
         Print to standard error, where standard output is taken.
     """
     console = open_console(to_stderr)
     if result.clusters:
-        console.print(_clusters_table(result))
-    left_out = len(result.clusters) - _SHOWN_CLUSTERS
-    if left_out > 0:
-        console.print(Text(f"… and {left_out} more clusters{remedy}"))
+        _print_groups(console, result, remedy)
     errors = list(result.errors.itertuples())
     lines = first_lines(
         errors,
@@ -84,15 +86,12 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     )
     for line in lines:
         console.print(Text(line))
-    compared, pairs = result.files["compared"], result.stats["pairs_compared"]
-    if pairs:
-        summary = f"{compared} images, {pairs} pairs compared in {seconds:.1f} s: "
-        summary += f"{result.pair_count} similar pairs, {len(result.low_quality)} images that could go"
+    compared = result.files["compared"]
+    if result.stats["pairs_compared"]:
+        console.print(_compared(result, seconds, comparing))
+        console.print(_found(result))
     else:
-        summary = f"{counted(compared, 'image')} found: nothing to compare"
-    if errors:
-        summary += f"; {counted(len(errors), 'file')} could not be compared"
-    console.print(summary)
+        console.print(f"{counted(compared, 'image')} found: nothing to compare")
     if len(result.verdicts.verdicts):
         console.print(f"The pairs by verdict: {describe_verdicts(result.verdict_counts)}")
     if len(seen := result.edited[result.edited.via == ""]):
@@ -100,70 +99,131 @@ def print_result(result: Result, seconds: float, *, remedy: str = "", to_stderr:
     if result.groups.two_sides:
         copied = result.copied_verdicts
         found = f": {describe_verdicts(copied)}" if copied else ""
-        console.print(f"Of the images of side b, {sum(copied.values())} have a copy on side a{found}")
+        console.print(f"Of the images of side b, {sum(copied.values()):,} have a copy on side a{found}")
     console.print(
-        f"{counted(result.files['found'], 'file')} below the folders: {compared} compared, "
+        f"{counted(result.files['found'], 'file')} below the folders: {compared:,} compared, "
         f"{counted(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
     )
 
 
+def _compared(result: Result, seconds: float, comparing: float | None) -> str:
+    """Describe the comparison; its time is not that of the whole run."""
+    pairs = f"{counted(result.files['compared'], 'image')}, {counted(result.stats['pairs_compared'], 'pair')} compared"
+    stats = result.stats
+    if stats.get("tiles") and stats.get("tiles_resumed") == stats["tiles"]:
+        return f"{pairs} by an earlier run; this one took {_duration(seconds)}"
+    if comparing is None:
+        return f"{pairs}; the whole run took {_duration(seconds)}"
+    return f"{pairs} in {_duration(comparing)}; the whole run took {_duration(seconds)}"
+
+
+def _found(result: Result) -> str:
+    """Describe the similar pairs, and the images that could be removed."""
+    found = f"{counted(result.pair_count, 'similar pair')} in {counted(len(result.clusters), 'group')}"
+    others = len(result.low_quality)
+    if others:
+        size = file_size(sum(map(_sizes(result).__getitem__, result.low_quality)))
+        found += f"; {counted(others, 'image')} could be removed, {size}"
+    if len(result.errors):
+        found += f"; {counted(len(result.errors), 'file')} could not be compared"
+    return found
+
+
 def _print_edited(console: Console, edited: pd.DataFrame, remedy: str) -> None:
     """Print the first edited copies of those that were looked at."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("edited copy", "of", "what was done"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("sure", justify="right", no_wrap=True)
-    for row in edited.head(_SHOWN_CLUSTERS).itertuples():
-        names = (Text(printable(name)) for name in (row.copy, row.original))
-        table.add_row(*names, row.words, f"{row.confidence:.0%}")
-    console.print(table)
-    more = f"; {len(edited) - _SHOWN_CLUSTERS} more{remedy}" if len(edited) > _SHOWN_CLUSTERS else ""
+    shown = edited.head(_SHOWN_GROUPS)
+    folder = _print_folder(console, [*shown.copy, *shown.original])
+    columns = (
+        Column("edited copy", is_name=True),
+        Column("of", is_name=True),
+        Column("what was done", first_out=1),
+        Column("sure", is_number=True, first_out=2),
+    )
+    rows = [
+        (shown_below(row.copy, folder), shown_below(row.original, folder), row.words, f"{row.confidence:.0%}")
+        for row in shown.itertuples()
+    ]
+    console.print(fitted_table(console, columns, [[row] for row in rows]))
+    more = f"; {len(edited) - len(shown):,} more{remedy}" if len(edited) > len(shown) else ""
     console.print(f"{counted(len(edited), 'pair')} of edited copies{more}")
 
 
-def _clusters_table(result: Result) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("")
-    if result.groups.two_sides:
-        table.add_column("side")
-    table.add_column("image", overflow="fold")
-    for heading in ("pixels", "bytes", result.value.title, "turned"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    clusters = result.clusters_by_verdict()[:_SHOWN_CLUSTERS]
-    named = result.among([path for one in clusters for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])])
-    for cluster in clusters:
-        _add_cluster(table, named, cluster)
-    return table
+def _print_folder(console: Console, paths: Sequence[str]) -> str:
+    """Print, on a terminal, the folder that all of these files are in, and give it; names below it are shorter."""
+    folder = common_folder(paths) if console.is_terminal else ""
+    if folder:
+        console.print(Text(f"in {shortened(printable(folder), console.width - 3)}"), soft_wrap=True)
+    return folder
 
 
-def _add_cluster(table: Table, result: Result, cluster: Cluster) -> None:
-    """Add a row for the image to keep, and for the others their values against it."""
+def _sizes(result: Result) -> dict[str, int]:
+    return dict(zip(result.images.index, result.images["size"].tolist(), strict=True))
+
+
+def _print_groups(console: Console, result: Result, remedy: str) -> None:
+    """Print the groups that free most bytes, each with its verdicts, and what the numbers mean."""
+    sizes = _sizes(result)
+    freed = [sum(map(sizes.__getitem__, one.low_quality)) for one in result.clusters]
+    order = sorted(range(len(freed)), key=lambda place: -freed[place])[:_SHOWN_GROUPS]
+    groups = [result.clusters[place] for place in order]
+    paths = [path for one in groups for path in (one.keep, *one.low_quality[:_SHOWN_IMAGES])]
+    named, folder = result.among(paths), _print_folder(console, paths)
+    columns = (
+        Column("side"),
+        Column("image", is_name=True),
+        Column("verdict"),
+        Column("size", is_number=True, first_out=2),
+        Column("pixels", is_number=True, first_out=3),
+        Column("difference" if result.value.is_mse else result.value.title, is_number=True, first_out=4),
+        Column("turned", is_number=True, first_out=1),
+    )
+    table = fitted_table(console, columns, [_rows(named, one, folder) for one in groups], bold_first=True)
+    console.print(table)
+    left_out = len(result.clusters) - len(groups)
+    if left_out > 0:
+        freed_by_others = file_size(sum(freed) - sum(freed[place] for place in order))
+        console.print(Text(f"… and {counted(left_out, 'more group')} with {freed_by_others}{remedy}"))
+    if console.is_terminal and "difference" in [column.header for column in table.columns]:
+        limit = result.value.settings.similarity_threshold
+        console.print(f"difference (MSE): 0 = equal thumbnails, up to {limit:g} counts as similar", style="dim")
+
+
+def _rows(result: Result, cluster: Cluster, folder: str) -> list[tuple[str, ...]]:
+    """Make a row for the image to keep, and for the others their verdict and value against it."""
     shown = cluster.low_quality[:_SHOWN_IMAGES]
     similar = {}
     for row in result.similar_to(cluster.keep, shown).itertuples():
-        turned = f"{row.rotation}°" + (" mirrored" if row.mirrored else "")
-        number = getattr(row, result.value.column)
-        similar[row.b if row.a == cluster.keep else row.a] = result.value.shown(number), turned, row.verdict
+        turned = (f"{row.rotation}°" if row.rotation else "") + (" mirrored" if row.mirrored else "")
+        number = result.value.shown(getattr(row, result.value.column))
+        similar[row.b if row.a == cluster.keep else row.a] = row.verdict, number, turned.strip()
     # a chain of similar pairs may lead to the image to keep without being similar to it
     by_chain = ("by others" if not len(result.same_hash) else "by hash or others", "", "")
+    rows = []
     for place, path in enumerate((cluster.keep, *shown)):
-        sides = [cluster.sides[place]] if result.groups.two_sides else []
+        side = cluster.sides[place] if result.groups.two_sides else ""
         image = result.images.loc[path]
         if image.ndim == 2:  # two stores may know the same path
-            image = image[image.side == (sides or ["a"])[0]].iloc[0]
-        table.add_row(
-            "keep" if place == 0 else "",
-            *sides,
-            Text(printable(path)),
-            f"{image['width']}×{image['height']}",
-            with_unit(image["size"]),
-            *(("", "", "") if place == 0 else similar.get(path, by_chain)),
-            style="bold" if place == 0 else None,
-        )
+            image = image[image.side == (side or "a")].iloc[0]
+        verdict, *numbers = ("keep", "", "") if place == 0 else similar.get(path, by_chain)
+        pixels = f"{image['width']}×{image['height']}"
+        rows.append((side, shown_below(path, folder), verdict, file_size(int(image["size"])), pixels, *numbers))
     if len(cluster.low_quality) > len(shown):
-        table.add_row("", f"… and {len(cluster.low_quality) - len(shown)} more")
-    table.add_section()
+        rows.append(("", f"… and {len(cluster.low_quality) - len(shown):,} more", *[""] * 5))
+    return rows
+
+
+def print_next_steps(steps: Sequence[tuple[str, str]]) -> None:
+    """Print commands to copy, each with what it is for; nothing where standard output is no terminal."""
+    console = open_console()
+    if not console.is_terminal or not steps:
+        return
+    console.print("\nNext:", style="bold")
+    width = max(cell_len(command) for command, _ in steps)
+    for command, purpose in steps:
+        if width + len(purpose) + 6 <= console.width:
+            console.print(Text(f"  {command:{width}}  # {purpose}"), soft_wrap=True)
+        else:
+            console.print(Text(f"  # {purpose}\n  {command}"), soft_wrap=True)
 
 
 def describe_ignored(ignored: dict[str, int]) -> str:
@@ -176,8 +236,8 @@ def describe_ignored(ignored: dict[str, int]) -> str:
     >>> describe_ignored({})
     '0 ignored'
     """
-    rules = ", ".join(f"{number} {rule}" for rule, number in sorted(ignored.items()))
-    return f"{sum(ignored.values())} ignored" + (f" ({rules})" if rules else "")
+    rules = ", ".join(f"{number:,} {rule}" for rule, number in sorted(ignored.items()))
+    return f"{sum(ignored.values()):,} ignored" + (f" ({rules})" if rules else "")
 
 
 def describe_shown(value: PairValue, at: datetime | None) -> str:
@@ -203,22 +263,22 @@ def describe_estimate(estimate: "Estimate") -> str:
     >>> seconds = {"index": 0.2, "thumbnails": 5400.0, "compare": 80.0}
     >>> parts = {"thumbnails": 12_000_000, "metadata": 500_000}
     >>> print(describe_estimate(Estimate(1000, {"a": 1000}, 12_500_000, parts, 499_500, seconds, 200, 1, "number")))
-    Images:      1000
+    Images:      1,000
     Sample:      200 files read, 1 of them could not be
-    Store:       12.5MB (thumbnails 12MB, metadata 500kB)
-    Comparisons: 499500
+    Store:       12.5 MB (thumbnails 12.0 MB, metadata 500.0 kB)
+    Comparisons: 499,500
     Time:        1.5 h (index 0.2 s, thumbnails 1.5 h, compare 1.3 min), by the number of files in the sample
     """
     stages = ", ".join(f"{stage} {_duration(value)}" for stage, value in estimate.seconds.items())
-    parts = ", ".join(f"{part} {with_unit(number)}B" for part, number in estimate.bytes_by_part.items())
-    sides = f" ({estimate.sides['a']} and {estimate.sides['b']})" if estimate.sides.get("b") else ""
+    parts = ", ".join(f"{part} {file_size(number)}" for part, number in estimate.bytes_by_part.items())
+    sides = f" ({estimate.sides['a']:,} and {estimate.sides['b']:,})" if estimate.sides.get("b") else ""
     scaled = "the number of files" if estimate.scaled_by == "number" else "the bytes of the files"
     return "\n".join(
         [
-            f"Images:      {estimate.images}{sides}",
-            f"Sample:      {estimate.sample} files read, {estimate.sample_errors} of them could not be",
-            f"Store:       {with_unit(estimate.store_bytes)}B ({parts})",
-            f"Comparisons: {estimate.comparisons}",
+            f"Images:      {estimate.images:,}{sides}",
+            f"Sample:      {estimate.sample:,} files read, {estimate.sample_errors:,} of them could not be",
+            f"Store:       {file_size(estimate.store_bytes)} ({parts})",
+            f"Comparisons: {estimate.comparisons:,}",
             f"Time:        {_duration(sum(estimate.seconds.values()))} ({stages}), by {scaled} in the sample",
         ]
     )
@@ -235,21 +295,12 @@ def _duration(seconds: float) -> str:
 
 
 def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
-    """Print the images that may go, and the duplicates that stay; `identical` is the option for equal files alone."""
+    """Print the images that could be removed, and the copies that stay; `identical` is the option for equal files."""
     console = open_console()
     if plan.chosen:
-        table = Table(box=box.SIMPLE_HEAD)
-        for name in ("remove", "keep", "why"):
-            table.add_column(name, overflow="fold")
-        for name in (plan.value.title, "bytes"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("verdict", no_wrap=True)
-        for one in plan.chosen[:_SHOWN_FILES]:
-            names = (Text(printable(name)) for name in (one.path, one.kept))
-            table.add_row(*names, one.why, _shown_value(plan, one), with_unit(one.size), one.verdict)
-        console.print(table)
+        _print_chosen(console, plan)
     if len(plan.chosen) > _SHOWN_FILES:
-        console.print(f"… and {len(plan.chosen) - _SHOWN_FILES} more")
+        console.print(f"… and {counted(len(plan.chosen) - _SHOWN_FILES, 'smaller file')}")
     lines = first_lines(
         plan.skipped,
         _SHOWN_FILES,
@@ -263,11 +314,11 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
             f"{counted(plan.went, 'image')} of this result went by an earlier apply: "
             "find, run again, brings it up to date"
         )
-    console.print(f"{len(plan.chosen)} images may go, {with_unit(plan.size)}B")
+    console.print(f"{counted(len(plan.chosen), 'image')} could be removed, {file_size(plan.size)}")
     same = sum(one.same_file for one in plan.chosen)
     if 0 < same < len(plan.chosen):
         console.print(
-            f"{same} of them are byte for byte the same as the image that is kept: {identical} takes only these"
+            f"{same:,} of them are byte for byte the same as the image that is kept: {identical} takes only these"
         )
     if plan.only_similar:
         number, worst = len(plan.only_similar), max(plan.only_similar, key=lambda one: one.value)
@@ -278,6 +329,30 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
                 f"({plan.value.title} {plan.value.shown(worst.value)}, {worst.verdict})"
             )
         )
+
+
+def _print_chosen(console: Console, plan: "RemovalPlan") -> None:
+    """Print the largest images that could be removed, each below the image that is kept for it."""
+    largest = sorted(plan.chosen, key=lambda one: -one.size)[:_SHOWN_FILES]
+    shown = sorted(largest, key=lambda one: (one.kept, one.path))
+    folder = _print_folder(console, [path for one in shown for path in (one.path, one.kept)])
+    columns = (
+        Column("image", is_name=True),
+        Column("mark"),
+        Column("verdict", first_out=1),
+        Column("size", is_number=True, first_out=2),
+        Column("why", first_out=3),
+        Column("difference" if plan.value.is_mse else plan.value.title, is_number=True, first_out=4),
+    )
+    widest = 50 if console.is_terminal else console.width
+    parts = []
+    for kept, several in itertools.groupby(shown, key=lambda one: one.kept):
+        rows = [(shown_below(kept, folder), "keep", "", "", "", "")]
+        for one in several:
+            numbers = file_size(one.size), shortened(one.why, widest), _shown_value(plan, one)
+            rows.append((shown_below(one.path, folder), "remove", one.verdict, *numbers))
+        parts.append(rows)
+    console.print(fitted_table(console, columns, parts, bold_first=True))
 
 
 def _shown_value(plan: "RemovalPlan", one: "Chosen") -> str:

@@ -25,8 +25,8 @@ _REASONS = (
     "smaller file",
     "newer file",
     "name of a copy",
-    "path sorts later",
-    "path sorts later",
+    "equal, and later by name",
+    "equal, and later by name",
 )
 _MADE, _PIXELS, _ENLARGED, _SIGNS = 2, 3, 4, 5
 _WAS_JPEG = "a lossless copy of a JPEG"

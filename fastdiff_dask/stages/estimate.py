@@ -31,7 +31,7 @@ from ..runtime.workers import capacity, check_visible, is_embedded
 from ..storage.arrays import row_array_bytes
 from ..storage.records import encode_partition
 from ..storage.store import Store
-from ..text import counted, printable, with_unit
+from ..text import counted, file_size, printable
 from ..urls import full_path
 from .index import list_images, unread_rows
 from .roots import Root
@@ -94,7 +94,7 @@ class Estimate:
         return "\n  ".join([f"Estimate: {self._lines()[0]}", *self._lines()[1:]])
 
     def _repr_html_(self) -> str:
-        parts = [(f"{name} (store)", f"{with_unit(size)}B") for name, size in self.bytes_by_part.items()]
+        parts = [(f"{name} (store)", file_size(size)) for name, size in self.bytes_by_part.items()]
         times = [(name, f"{seconds:.3g} s") for name, seconds in self.seconds.items()]
         return facts_html(self._lines(), [*times, *parts])
 
@@ -103,7 +103,7 @@ class Estimate:
         errors = f", {self.sample_errors} of them errors" if self.sample_errors else ""
         return [
             f"{counted(self.images, 'image')}, {counted(self.comparisons, 'pair')}",
-            f"about {total:.3g} s, and {with_unit(self.store_bytes)}B for the store",
+            f"about {total:.3g} s, and {file_size(self.store_bytes)} for the store",
             f"from a sample of {counted(self.sample, 'file')}{errors}",
         ]
 
@@ -435,7 +435,7 @@ def thumbnail_bytes(
         for side, number in images.items():
             for_roots = ", ".join(printable(root.given) for root in roots if root.side == side)
             if for_roots:
-                print(f"{for_roots}: {number} images, {with_unit(number * each)}B of thumbnails")
+                print(f"{for_roots}: {number} images, {file_size(number * each)} of thumbnails")
         a, b = images["a"], images["b"]
         print(f"{a * b if store.two_sides else pairs_within(a)} comparisons")
     return images["a"] * each, images["b"] * each

@@ -96,12 +96,12 @@ def test_the_command_takes_them_when_it_is_told_to(tmp_path, client, monkeypatch
     store, options = tmp_path / "store", ("--prefer", str(tmp_path / "photos"))
     code, out = invoke("apply", store, *options)
     assert code == 0
-    assert "0 images may go" in out
+    assert "0 images could be removed" in out
     assert "4 edited copies stay; --include edited takes them as well" in " ".join(out.split())
     _, out = invoke("apply", store, *options, "--include", "similar")
-    assert "0 images may go" in out
+    assert "0 images could be removed" in out
     code, out = invoke("apply", store, *options, "--include", "similar,edited")
-    assert "4 images may go" in out
+    assert "4 images could be removed" in out
     assert re.search(r"edited copy: cropped to 8\d %", " ".join(out.split()))
     assert "confidence 0.9" in " ".join(out.split())
     code, out = invoke("apply", store, *options, "--include", "edited", "--trash", "--yes")

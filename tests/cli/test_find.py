@@ -1,8 +1,12 @@
 """The command line, mostly within this process: output, exit codes, and that every option does something."""
 
+import csv
 import gzip
+import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +15,10 @@ import distributed
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import on_terminal
 from support.edited_pairs import a_photo
 
+import fastdiff_dask
 from fastdiff_dask.images.decoder_pool import close_readers
 from fastdiff_dask.storage.arrays import ImageArrays
 from fastdiff_dask.storage.store import Store
@@ -29,7 +35,8 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     code, out, err = run("find", "photos", "--json", "first.json", "--block-size", 4)
     assert code == 0
     assert "17 images, 136 pairs compared" in out
-    assert "5 similar pairs, 5 images that could go" in out
+    assert "5 similar pairs in 5 groups; 5 images could be removed, " in out
+    assert "Next:" not in out  # what to do next is for a terminal
     assert all(str(path.relative_to(tmp_path)) in out for path in simulated.duplicates)
     assert "Dashboard: http://127.0.0.1:" in err
     assert "images/s" not in err  # a progress bar is for a terminal
@@ -100,12 +107,92 @@ def test_long_results_are_cut_on_the_terminal_only(run, tmp_path):
     for number in range(25):
         (tmp_path / "photos" / f"bad{number}.jpg").touch()
     _, out, _ = run("find", tmp_path / "photos", "--json", tmp_path / "out.json")
-    assert "… and 10 more clusters; --json FILE writes all of them" in out
+    assert "… and 50 more groups with " in out
+    assert "; --csv FILE or --json FILE writes all\n" in out
     assert "… and 5 more errors" in out
     assert len(json_of(tmp_path / "out.json")["clusters"]) == 60
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+@pytest.mark.parametrize("columns", [80, 130])
+def test_a_terminal_shows_names_below_their_folder_and_what_to_do_next(run, tmp_path, simulated, monkeypatch, columns):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "long").mkdir()
+    shutil.copy(simulated.originals[0], tmp_path / "photos" / "long" / f"{'x' * 90}.jpg")
+    assert run("find", "photos")[0] == 0
+    out = on_terminal("find", "photos", columns=columns)
+    lines = out.splitlines()
+    assert "in photos" in lines
+    assert "picture_00001.jpg" in out
+    assert "photos/picture_00001.jpg" not in out
+    assert all(len(line) <= columns for line in lines if not line.startswith(("Store:", "Index:")))
+    (long,) = [line for line in lines if "xxx" in line]
+    assert long.startswith("long/xx")
+    assert "xxx.jpg  " in long
+    assert "…" in long
+    following = out[out.index("Next:") :]
+    for command in ("fastdiff-dask report photos", "fastdiff-dask apply photos --trash"):
+        assert command in following
+    (listed,) = re.findall(r"list at least (\d+) copies of ([\d.]+ .B); --yes", following)
+    plan = run("apply", "photos", "--trash")[1]
+    assert f"{listed[0]} images could be removed, {listed[1]}\n" in plan
+    assert not re.search(r"[\d–]/s\b", out)  # no bar for a second
+
+
+def test_a_stage_that_lasts_shows_a_bar(tmp_path, simulated):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time, fastdiff_dask.project.job as job\n"
+        "def slow(*arguments, do=job.collect_result, **options):\n"
+        "    time.sleep(2.5)\n"
+        "    return do(*arguments, **options)\n"
+        "job.collect_result = slow\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(Path(fastdiff_dask.__file__).parents[1])])
+    assert "Collecting the result …" in on_terminal("find", tmp_path / "photos", "--no-verify", PYTHONPATH=path)
+
+
+def test_pairs_for_programs(run, tmp_path, simulated, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("find", "photos", "--json", "x.json", "--csv", "x.csv", "--jsonl", "x.jsonl")[0] == 0
+    pairs = json_of(tmp_path / "x.json")["pairs"]
+    with Path("x.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["a", "b", "mse", "rotation", "mirrored", "verdict"]
+    lines = [json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]
+    for found in (rows, lines):
+        assert [(one["a"], one["b"], float(one["mse"])) for one in found] == [
+            (one["a"], one["b"], one["mse"]) for one in pairs
+        ]
+    for form in ("csv", "jsonl"):
+        code, out, err = run("find", "photos", f"--{form}", "-")
+        assert (code, out) == (0, Path(f"x.{form}").read_text())  # nothing but data
+        assert "5 similar pairs" in err
+    assert run("find", "photos", "--csv", "x.csv.gz")[0] == 0
+    assert gzip.decompress(Path("x.csv.gz").read_bytes()).decode() == Path("x.csv").read_text()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_pairs_of_odd_names(run, tmp_path, form):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in (b'a,"b"\n}.png', b"\xff.png"):
+        Image.new("RGB", (9, 9)).save(folder / os.fsdecode(name))
+    code, out, _ = run("find", folder, f"--{form}", "-")
+    assert code == 0
+    if form == "csv":
+        ((a, b),) = [(row["a"], row["b"]) for row in csv.DictReader(io.StringIO(out))]
+        assert b == str(folder / "\ufffd.png")
+    else:
+        (line,) = out.splitlines()
+        a, b = json.loads(line)["a"], json.loads(line)["b"]
+        assert os.fsencode(b) == os.fsencode(folder) + b"/\xff.png"
+    assert a == str(folder / 'a,"b"\n}.png')
+
+
 ERRORS = {
+    "two outputs": (["find", "{tmp}/photos", "--csv", "-", "--json", "-"], 2, "standard output can have one of"),
+    "csv": (["find", "{tmp}/photos", "--csv", "{tmp}/no/out.csv"], 2, "make it first"),
+    "other file": (["find", "{tmp}/photos", "--csv", "{tmp}/other/precious.txt"], 2, "is no CSV, and stays"),
     "no command": (["fnd"], 2, "No such command 'fnd'"),
     "no folder": (["find", "{tmp}/nothing"], 2, "no folder"),
     "no argument": (["find"], 2, "Missing argument 'DIR...'"),

@@ -60,7 +60,7 @@ def order(*images: Row) -> list[int]:
         (Row("x copy.jpg", mtime_ns=MINUTE), Row(mtime_ns=2 * MINUTE), "newer file"),
         (Row(mtime_ns=10**18), Row(mtime_ns=0), "newer file"),
         (Row("z.jpg"), Row("a copy.jpg"), "name of a copy"),
-        (Row("a.jpg"), Row("b.jpg"), "path sorts later"),
+        (Row("a.jpg"), Row("b.jpg"), "equal, and later by name"),
     ],
 )
 def test_each_step_decides_with_its_reason(better, worse, reason):

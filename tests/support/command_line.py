@@ -1,7 +1,11 @@
 """The command line, within the process of the tests."""
 
+import os
+import re
+import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,6 +31,30 @@ def run(
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+def on_terminal(*arguments: object, columns: int = 80, timeout: float = 100, **environment: str) -> str:
+    """Run a command line in a process of its own on a terminal of some width; gives all that it printed there."""
+    import pty
+
+    process, terminal = pty.fork()
+    if process == 0:
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)} | environment
+        command = [sys.executable, "-m", "fastdiff_dask", *map(str, arguments)]
+        os.execve(sys.executable, command, environment)
+    printed, end = b"", time.monotonic() + timeout
+    try:
+        while select.select([terminal], [], [], max(end - time.monotonic(), 0))[0]:
+            part = os.read(terminal, 1 << 16)
+            if not part:
+                break
+            printed += part
+    except OSError:  # the process has ended
+        pass
+    finally:
+        os.close(terminal)
+        os.waitpid(process, 0)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode()).replace("\r", "")
 
 
 def invoke(*arguments: object, answer: str | None = None) -> tuple[int, str]:

@@ -1,0 +1,65 @@
+"""The commands that come after find, with what each would free."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import FastDiffError
+from ..text import counted, file_size
+
+if TYPE_CHECKING:
+    from ..project.project import Project
+    from ..results.result import Result
+
+__all__ = ["next_steps"]
+
+# Pairs up to which a plan takes less than a second.
+_FEW = 100_000
+
+
+def next_steps(project: "Project", result: "Result") -> list[tuple[str, str]]:
+    """Give commands to copy, each with its purpose; none if nothing was found."""
+    if not result.clusters and not len(result.edited):
+        return []
+    where = _name_of_store(project)
+    steps = {
+        "review": (f"fastdiff-dask review {where}", "look at the groups, mark, and move to the trash"),
+        "report": (f"fastdiff-dask report {where}", "the same groups as one file, to send or to keep"),
+        "apply": (f"fastdiff-dask apply {where} --trash", _purpose_of_apply(project, result)),
+    }
+    root = click.get_current_context().find_root().command
+    known = root.commands if isinstance(root, click.Group) else {}
+    return [step for name, step in steps.items() if name in known]
+
+
+def _name_of_store(project: "Project") -> str:
+    """Name the store by the folders that were searched, if they lead to it alone; else by its address."""
+    from ..project.locations import store_of
+
+    folders = [root.given for root in project.roots]
+    try:
+        if store_of(folders) == project.saved_url:
+            return shlex.join(folders)
+    except FastDiffError:
+        pass
+    return shlex.quote(project.saved_url)
+
+
+def _purpose_of_apply(project: "Project", result: "Result") -> str:
+    """Tell how many images `apply` would take by its usual rules, and their bytes."""
+    from ..config import NOT_LOOKED_AT, VERDICT_NAMES
+
+    if result.pair_count > _FEW or not len(result.verdicts.verdicts):
+        return "list what could be removed; --yes does it"
+    from ..actions.history import History
+    from ..actions.removal_plan import plan_removals
+    from ..results.keep_rules import KeepRules
+    from ..storage.store import Store
+
+    plan = plan_removals(Store(project.saved_url), result, KeepRules(), history=History(), look=lambda same, _: same)
+    if not plan.chosen:
+        return "nothing is proved to be a copy; lists what is only similar"
+    # apply looks at pairs that were not looked at yet, as another pair was enough to connect them
+    least = "at least " if result.verdict_counts.get(VERDICT_NAMES[NOT_LOOKED_AT]) else ""
+    return f"list {least}{counted(len(plan.chosen), 'copy')} of {file_size(plan.size)}; --yes moves them to the trash"
