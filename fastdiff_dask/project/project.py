@@ -288,7 +288,7 @@ class Project(Job):
         include_edited: bool = False,
         give_up: Sequence[str] = (),
     ) -> "RemovalPlan":
-        """List the images that may go, each with the image to keep, which is similar to it. No file is touched.
+        """List the images that could be removed, each with the one to keep, which is similar to it. No file is touched.
 
         Parameters
         ----------
