@@ -6,7 +6,7 @@ const RULES = [["most-pixels", "most pixels"], ["largest", "largest file"], ["ol
 
 const amount = found => counted(found.images, "image") + ", " + bytes(found.bytes);
 const skipped = found => (found.skipped || []).length ? element("ul", { class: "lines" }, found.skipped.map(([why, number]) => element("li", {}, count(number) + " stay: " + why))) : null;
-const anew = model => { model.forget(); return model.load(); };
+async function anew(model) { model.forget(); await model.load(); if (model.filter.marked) await model.list(); }
 
 // The plain copies, by the rules of the command line, in all that is shown.
 export async function suggestCopies(model) {

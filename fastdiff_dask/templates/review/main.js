@@ -21,7 +21,7 @@ export function start(source) {
     const on = what || grid.current();
     const all = { suggest: () => suggestCopies(model), rules: () => markByRules(model), folder: () => keepFolder(model, what || on && grid.focused() ? on.group.images[on.place].folder : undefined),
       clear: () => clearMarks(model), trash: () => applyMarks(model, "trash"), move: () => applyMarks(model, "move"), undo: () => undoMoves(model),
-      keys: () => showKeys(), difference: () => say(DIFFERENCE, { stay: true }), reset: () => { byId("filters").reset(); filter(); }, export: () => source.export(),
+      keys: () => showKeys(), difference: () => say("Compared: " + model.state.question + ". " + DIFFERENCE, { stay: true }), reset: () => { byId("filters").reset(); filter(); }, export: () => source.export(),
       filters: () => { const open = document.body.classList.toggle("filtering"); byId("more").setAttribute("aria-expanded", String(open)); grid.later(); } };
     if (all[name]) { all[name](); return; }
     if (!on) return;
@@ -63,15 +63,16 @@ export function start(source) {
     if (finding) { byId("find").firstChild.value = finding.done; byId("find").lastChild.textContent = finding.text; }
     const running = job && job.running, busy = running ? (job.kind === "undo" ? "Bringing back" : "Moving") + " … " + count(job.done) + " of " + count(job.of) : "";
     byId("totals").replaceChildren(busy || element("strong", {}, counted(marks.remove, "image") + " to be removed, " + bytes(marks.bytes)),
-      busy ? "" : element("span", { class: "soft" }, " · " + count(marks.keep) + " to keep" + (state.apart ? " · " + counted(state.apart, "pair") + (state.apart === 1 ? " is" : " are") + " not duplicates" : "")));
+      busy ? "" : element("span", { class: "soft" }, " · " + count(marks.keep) + " to keep" + (state.apart ? " · " + counted(state.apart, "pair") + (state.apart === 1 ? " is not a duplicate" : " are not duplicates") : "")));
     for (const name of ["trash", "move"]) if (byId(name)) byId(name).disabled = !marks.remove || Boolean(running) || Boolean(finding);
     for (const name of ["trash", "move"]) if (byId(name)) byId(name).title = finding ? "When find has ended" : "";
     byId("clear").disabled = !marks.remove && !marks.keep;
-    if (byId("undo")) byId("undo").disabled = Boolean(running) || !state.journals.length;
+    if (byId("undo")) byId("undo").disabled = Boolean(running) || !(state.journals || []).length;
   });
   byId("list").addEventListener("laid", () => {
     const { state, ids } = model, filtered = Object.keys(model.filter).length > 0, left = grid.plan.left;
-    byId("found").replaceChildren((filtered ? count(ids.length) + " of " : "") + counted(state.groups, "group") + ", " + counted(state.images, "image") + " · " + state.question);
+    byId("found").replaceChildren((filtered ? count(ids.length) + " of " : "") + counted(state.groups, "group") + ", " + counted(state.images, "image"));
+    byId("found").title = state.question;
     byId("end").replaceChildren(!ids.length ? element("p", { class: "empty" }, filtered ? "No group passes the filters." : state.finding ? "Nothing was found yet." : "No similar images were found.")
       : left ? element("p", { class: "empty" }, "… and " + counted(left, "group") + " more, which filters show") : "");
   });

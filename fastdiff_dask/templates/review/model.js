@@ -111,6 +111,7 @@ export class Model extends EventTarget {
   async apart(group, image, on) {
     const answer = await this.tried(() => this.source.apart([[image.n, group.images[0].n]], on));
     if (!answer) return;
+    if (image.apart !== on) this.state.apart += on ? 1 : -1;
     image.apart = on;
     if (on && image.mark === "remove") this.mark(group, [[image, null]]);
     this.totals(answer); this.tell("marked", [group.id]);

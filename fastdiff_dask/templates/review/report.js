@@ -4,6 +4,6 @@ import { fileSource } from "./source_file.js";
 import { start } from "./main.js";
 
 const page = start(fileSource());
-byId("first").append(byId("about"));
+byId("first").append(byId("report"));
 if (byId("edited")) byId("scroller").append(byId("edited"));
 page.grid.later();

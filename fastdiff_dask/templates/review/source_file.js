@@ -68,7 +68,7 @@ export function fileSource() {
     picture(image) { return location.protocol === "file:" && image.u ? image.u : this.thumb(image); },
     mark: async changes => { for (const [n, mark] of Object.entries(changes)) set(Number(n), mark); return save(); },
     apart: async (pairs, on) => { for (const [n] of pairs) { if (on) apart.add(n); else apart.delete(n); } return save(); },
-    clear: async () => { marks.clear(); apart.clear(); return save(); },
+    clear: async () => { marks.clear(); return save(); },
     // what is marked already, or is no duplicate, stays as it is
     suggest: async ({ filter }) => {
       let many = 0, bytes = 0;

@@ -55,5 +55,7 @@ export function differing(names) {
   const [first, ...others] = names, least = Math.min(...names.map(name => name.length));
   while (start < least && others.every(name => name[start] === first[start])) start++;
   while (end < least - start && others.every(name => name[name.length - 1 - end] === first[first.length - 1 - end])) end++;
+  const dot = first.lastIndexOf(".");
+  if (dot > 0 && end < first.length - dot) end = 0;  // no part of an ending
   return names.map(name => others.length && others.some(other => other !== first) ? [start, name.length - end] : [0, 0]);
 }
