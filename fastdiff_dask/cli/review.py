@@ -4,40 +4,32 @@ import sys
 
 import click
 
+from ..text import printable
+from .store_argument import store_argument
+
 __all__ = ["review"]
 
 
 @click.command()
-@click.argument("store", metavar="[DIR|STORE]")
+@store_argument
 @click.option(
     "--address", metavar="HOST:PORT", help="Where to listen; by default port 8789 of this machine alone, with a token."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address of the page.")
 @click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was shown last.")
 def review(store: str, address: str | None, no_browser: bool, threshold: float | None) -> None:
-    """Look at the groups that find has found in DIR, on a page of this machine: mark, clean up, undo.
+    """Look at the groups that were found in STORE, on a page of this machine: mark, clean up, undo.
 
     It can be opened while find is still running, and shows what is found so far. Ctrl-C ends it.
     """
     from ..review.server import risk_of, serve
 
-    url = _store_of(store)
     risk = risk_of(address)
 
     def started(page: str) -> None:
         if risk is not None:
             click.echo(f"Careful: {risk}.", err=True)
-        click.echo(f"Reviewing {store} at {page}")
+        click.echo(f"Reviewing {printable(store)} at {page}")
 
     browse = not no_browser and sys.stdout is not None and sys.stdout.isatty()
-    serve(url, address, started, browse=browse, threshold=threshold)
-
-
-def _store_of(argument: str) -> str:
-    """Address of a store, or of the default store of a folder."""
-    from ..project.locations import absolute_store, default_store
-    from ..stages.roots import resolve_roots
-    from ..storage.store import Store
-
-    url = absolute_store(argument)
-    return url if Store.exists(url) else default_store(resolve_roots({"a": [argument], "b": []}))
+    serve(store, address, started, browse=browse, threshold=threshold)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..results.clusters import Gallery
     from ..results.keep_rules import KeepRules
     from ..results.result import Result
+    from ..review.server import ReviewServer
     from ..stages.estimate import Estimate
 
 __all__ = ["Project"]
@@ -242,6 +243,31 @@ class Project(Job):
         shown = LIMIT if limit is None else limit
         result = self.result(similarity, threshold=threshold).with_verdict(verdicts)
         return write_report(self.store, result, name_of("path", path), limit=shown, rules=rules)
+
+    def review(self, address: str | None = None) -> "ReviewServer":
+        """Serve the page on which to look at the groups, to mark, to apply and to undo, by a thread of this process.
+
+        A notebook shows the page. It can be opened while the images are compared, and shows what is found so far.
+
+        Parameters
+        ----------
+        address
+            ``host:port`` to listen at; by default a port of this machine alone. Whoever has the address of the page,
+            which has a token, can look at the pictures and move them to the trash.
+
+        Returns
+        -------
+        The server: ``url``, and ``close()`` to end it.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet, or the address cannot be used.
+        """
+        from ..review.server import serve_in_thread
+
+        self._session.open()  # says what to do first
+        return serve_in_thread(self.saved_url, address)
 
     def calibrate(self, sample: int = DEFAULT_COPIED, kinds: str | Sequence[str] = ()) -> "Calibration":
         """Make known copies of some images, and measure up to which threshold they are found, and how many wrong pairs.

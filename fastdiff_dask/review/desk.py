@@ -17,7 +17,7 @@ from ..errors import FastDiffError, UsageError
 from ..results.keep_rules import KeepRules
 from ..storage.store import Store
 from ..text import one_line, printable
-from .found import Found, find_groups
+from .found import Found, find_groups, progress_of
 from .marks import KEEP, REMOVE, Marks
 from .pictures import Picture, Pictures
 from .revision import Revision
@@ -81,8 +81,9 @@ class Desk:
 
     def _show(self, found: Found) -> None:
         """Show another result."""
-        view = None if found.index is None else View(found, found.index, self.marks)
-        if view is not None:
+        view = None
+        if found.result is not None and found.index is not None:
+            view = View(found.store, found.result, found.index, self.marks)
             self._read_apart(view, found.store)
         with self._lock:
             self.found, self.view = found, view
@@ -129,17 +130,18 @@ class Desk:
         self._collected = time.monotonic()
 
     def looked(self) -> None:
-        """Note that this server has looked at pairs itself: what it saw changes no group now."""
+        """Note that this server has looked at pairs itself: no group changes by that, until there is more to show."""
         with self._lock:
-            found = find_groups(self.url, self._threshold, self.found)
-            self.found = replace(self.found, progress=found.progress)
+            self.found = replace(self.found, progress=progress_of(self.url, self._threshold))
+            if self.view is not None:
+                self.view.looked()
 
     def _suggest(self) -> None:
         """Find the images that could be removed by the order in which they are kept."""
         view = self.view
-        if view is None or view.found.result is None:
+        if view is None:
             return
-        plan = plan_removals(view.found.store, view.found.result, KeepRules(), history=History())
+        plan = plan_removals(view.store, view.result, KeepRules(), history=History())
         view.suggested = _suggested(view, plan.chosen)
         self.revision.bump()
 
@@ -216,7 +218,7 @@ class Desk:
         try:
             if original:
                 return self.pictures.original(view.index, place), view.index.contents[place]
-            return self.pictures.thumb(view.found.store, view.index, place), view.index.contents[place]
+            return self.pictures.thumb(view.store, view.index, place), view.index.contents[place]
         except FastDiffError as error:
             raise MissingError(one_line(error)) from None
 

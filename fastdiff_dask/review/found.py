@@ -15,7 +15,7 @@ from ..storage.store import Store
 from ..storage.verdicts import verdict_files
 from .group_index import GroupIndex, make_index
 
-__all__ = ["Found", "Progress", "find_groups"]
+__all__ = ["Found", "Progress", "find_groups", "progress_of"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,12 @@ def find_groups(url: str, threshold: float | None = None, known: Found | None = 
         return Found(store, None, None, False, None, progress)
     result = collect_result(store, roots_of_store(store), comparison, settings.similarity_threshold)
     return Found(store, result, make_index(store, result, History()), finished, shown_at, progress)
+
+
+def progress_of(url: str, threshold: float | None = None) -> Progress:
+    """Look at the progress of a store; errors as of `find_groups`."""
+    store = Store(url)
+    return _progress(store, _choose(store, threshold)[0])
 
 
 def _choose(

@@ -15,7 +15,9 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from ..errors import FastDiffError, UsageError
 from ..text import one_line
+from .choosing import Suggestion, by_folder, by_rules
 from .desk import Desk, MissingError, whole
+from .jobs import Jobs
 
 __all__ = ["Serving", "make_application"]
 
@@ -43,6 +45,8 @@ class Serving(NamedTuple):
     ----------
     desk
         Gives the answers.
+    jobs
+        Carry out what was decided.
     token
         The first part of all paths.
     questions, pictures
@@ -52,6 +56,7 @@ class Serving(NamedTuple):
     """
 
     desk: Desk
+    jobs: Jobs
     token: str
     questions: Executor
     pictures: Executor
@@ -62,7 +67,7 @@ class _Handler(RequestHandler):
     """Checks the token, the origin and the type of a request; errors are a line of JSON."""
 
     def initialize(self, serving: Serving) -> None:
-        self.serving, self.desk = serving, serving.desk
+        self.serving, self.desk, self.jobs = serving, serving.desk, serving.jobs
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -160,7 +165,7 @@ class _Question(_Handler):
         asked = {key: self.get_query_argument(key) for key in self.request.query_arguments}
         desk = self.desk
         if name == "state":
-            self.finish_json(await self.call(desk.state))
+            self.finish_json(await self.call(lambda: desk.state() | self.jobs.state()))
         elif name == "groups":
             self.finish_json(await self.call(desk.groups, asked))
         elif name == "groups/details":
@@ -174,14 +179,10 @@ class _Question(_Handler):
 
     async def post(self, name: str) -> None:
         """Do what was decided."""
-        values, desk = self.body(), self.desk
-        if name == "marks":
-            self.finish_json(await self.call(desk.mark, _field(values, "marks", dict)))
-        elif name == "apart":
-            pairs, on = _field(values, "pairs", list), _field(values, "on", bool)
-            self.finish_json(await self.call(desk.set_apart, pairs, on))
-        else:
+        decide = _DECISIONS.get(name)
+        if decide is None:
             raise HTTPError(404)
+        self.finish_json(await self.call(decide, self.serving, self.body()))
 
     def finish_json(self, values: Any) -> None:
         """Send an answer."""
@@ -200,6 +201,59 @@ def _field(values: dict[str, Any], name: str, kind: type) -> Any:
     if not isinstance(values.get(name), kind):
         raise UsageError(f"{name!r} lacks in the request, or is of another type")
     return values[name]
+
+
+def _marks(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    return serving.desk.mark(_field(values, "marks", dict))
+
+
+def _apart(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    return serving.desk.set_apart(_field(values, "pairs", list), _field(values, "on", bool))
+
+
+def _prefer(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    view = serving.desk.needs_view()
+    return _suggested(serving, values, by_folder(view, _field(values, "folder", str)))
+
+
+def _suggest(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    suggestion = by_rules(serving.desk.needs_view(), values)
+    serving.desk.looked()
+    return _suggested(serving, values, suggestion)
+
+
+def _suggested(serving: Serving, values: dict[str, Any], suggestion: Suggestion) -> dict[str, Any]:
+    """Set the marks of a suggestion, unless only a preview of it was asked for."""
+    preview = values.get("preview", False)
+    if not isinstance(preview, bool):
+        raise UsageError("'preview' is true or false")
+    return suggestion.described() | serving.desk.marked({} if preview else suggestion.marks)
+
+
+def _plan(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    return serving.jobs.plan()
+
+
+def _apply(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    folder = _field(values, "folder", str) if values.get("folder") is not None else None
+    serving.jobs.apply(_field(values, "action", str), folder, whole(values.get("files")))
+    return {"revision": serving.desk.revision.number}
+
+
+def _undo(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
+    serving.jobs.undo(_field(values, "journal", str))
+    return {"revision": serving.desk.revision.number}
+
+
+_DECISIONS: dict[str, Callable[[Serving, dict[str, Any]], dict[str, Any]]] = {
+    "marks": _marks,
+    "apart": _apart,
+    "prefer": _prefer,
+    "suggest": _suggest,
+    "plan": _plan,
+    "apply": _apply,
+    "undo": _undo,
+}
 
 
 class _Picture(_Handler):

@@ -18,6 +18,7 @@ from ..dashboard.listening import KnownHosts, host_name, is_loopback, listen, or
 from ..images.decoder_pool import close_readers
 from .desk import Desk
 from .handlers import Serving, make_application
+from .jobs import Jobs
 
 __all__ = ["ReviewServer", "risk_of", "serve", "serve_in_thread"]
 
@@ -91,8 +92,7 @@ def serve(
     UsageError
         If there is no store or no result, or the address cannot be used.
     """
-    listening = listen(address, _PORT)
-    desk = Desk(url, threshold)
+    listening, desk = _open(url, address, threshold)
 
     async def run() -> None:
         stopped = until_signal()
@@ -114,8 +114,7 @@ def serve(
 
 def serve_in_thread(url: str, address: str | None = None, threshold: float | None = None) -> ReviewServer:
     """Serve the review page of a store in a thread of this process; parameters and errors as of `serve`."""
-    listening = listen(address, _PORT)
-    desk = Desk(url, threshold)
+    listening, desk = _open(url, address, threshold)
     ready: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
@@ -135,6 +134,15 @@ def serve_in_thread(url: str, address: str | None = None, threshold: float | Non
         _end(desk)
 
     return ReviewServer(page, end)
+
+
+def _open(url: str, address: str | None, threshold: float | None) -> tuple[socket.socket, Desk]:
+    listening = listen(address, _PORT)
+    try:
+        return listening, Desk(url, threshold)
+    except BaseException:
+        listening.close()
+        raise
 
 
 def _end(desk: Desk) -> None:
@@ -163,7 +171,8 @@ class _Server:
         threads = os.cpu_count() or 1
         self._questions = ThreadPoolExecutor(4, "fastdiff_dask-review-question")
         self._pictures = ThreadPoolExecutor(threads, "fastdiff_dask-review-picture")
-        serving = Serving(desk, token, self._questions, self._pictures, framed)
+        self._jobs = Jobs(desk)
+        serving = Serving(desk, self._jobs, token, self._questions, self._pictures, framed)
         application = make_application(serving)
         router = KnownHosts(application, origins_of(host, port))
         self._http = HTTPServer(router, max_body_size=_LARGEST_BODY, max_buffer_size=_LARGEST_BODY)
@@ -172,6 +181,7 @@ class _Server:
     async def end(self) -> None:
         """Take no more requests, and end the threads."""
         self._http.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self._jobs.close)
         await self._http.close_all_connections()
         for threads in (self._questions, self._pictures):
             threads.shutdown(wait=True, cancel_futures=True)

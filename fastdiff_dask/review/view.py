@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES, check_verdicts
 from ..errors import UsageError
-from .found import Found
+from ..results.result import Result
+from ..storage.store import Store
+from ..storage.verdicts import read_verdicts
 from .group_index import GroupIndex, Wanted
 from .marks import KEEP, REMOVE, Marks
 
@@ -28,8 +30,8 @@ class View:
 
     Parameters
     ----------
-    found, index
-        The result, and its groups.
+    store, result, index
+        The store, a result of it, and the groups of that.
     marks
         The marks of the store.
 
@@ -45,8 +47,8 @@ class View:
         Pairs of numbers of images, the lower one first, that people said are no duplicates.
     """
 
-    def __init__(self, found: Found, index: GroupIndex, marks: Marks) -> None:
-        self.found, self.index, self._marks = found, index, marks
+    def __init__(self, store: Store, result: Result, index: GroupIndex, marks: Marks) -> None:
+        self.store, self.result, self.index, self._marks = store, result, index, marks
         self._lock = threading.Lock()
         self._marked = np.zeros(len(index.rows), np.int8)
         self._version = -1
@@ -122,6 +124,12 @@ class View:
             "remove": int((marked < 0).sum()),
             "bytes": int(self.index.sizes[marked < 0].sum()),
         }
+
+    def looked(self) -> None:
+        """Take the verdicts that were found since, so that nobody looks twice; the groups stay as they are."""
+        verdicts = read_verdicts(self.store)
+        if len(verdicts) != len(self.result.verdicts.verdicts):
+            self.result = self.result.with_verdicts(verdicts)
 
     def are_gone(self, numbers: Iterable[int]) -> None:
         """Note that some images were removed."""
