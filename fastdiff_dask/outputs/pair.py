@@ -25,7 +25,7 @@ from ..urls import full_path
 __all__ = ["Pair", "look_at_pair"]
 
 _SHOWN = 480
-_COLUMNS = ["side", *FILE_NAME, "size", "mtime_ns", "current", "width", "height", "content_hash", "error"]
+_COLUMNS = ["image", "side", *FILE_NAME, "size", "mtime_ns", "current", "width", "height", "content_hash", "error"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,7 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
         If the store has no image of a path, or the image could not be read.
     """
     frame = store.read_images(_COLUMNS)
-    numbers = np.flatnonzero(frame.current.to_numpy())
-    frame = frame.iloc[numbers]
+    frame = frame[frame.current]
     paths = shown_paths(frame, roots)
     found = []
     for name, side in ((os.fspath(a), "a"), (os.fspath(b), "b")):
@@ -120,7 +119,7 @@ def look_at_pair(store: Store, roots: list[Root], a: str, b: str, settings: Comp
         row = frame.iloc[place]
         if isinstance(row.error, str):
             raise UsageError(f"{printable(name)} could not be read: {printable(row.error)}")
-        found.append((int(numbers[place]), row))
+        found.append((int(row.image), row))  # not its place: a block need not be full
     thumbnails = store.arrays.thumbnail_rows(np.array([number for number, _ in found], np.int64))
     height, width, _ = store.thumbnail_settings.shape
     transforms = available_transforms(height, width, rotations=settings.rotations, mirror=settings.mirror)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES, describe_verdicts
 from ..errors import FastDiffError
@@ -53,7 +53,7 @@ def store_state(url: str) -> dict[str, Any]:
         If there is no store.
     """
     store = Store(url)
-    frame = store.read_images(["current", "error"])
+    frame = store.read_images(["image", "current", "error"])
     current = frame[frame.current]
     settings = store.thumbnail_settings
     unread = unread_blocks(store)
@@ -74,7 +74,7 @@ def store_state(url: str) -> dict[str, Any]:
         },
         "comparisons": _comparisons(store),
         "edited": _edited(store),
-        "verify": _looked_at(store, frame.current),
+        "verify": _looked_at(store, current.image.to_numpy(np.int64)),
         "decisions": len(store.records.read_not_duplicates()),
         "result": None
         if shown is None
@@ -115,13 +115,11 @@ def _edited_line(state: dict[str, Any]) -> str:
     )
 
 
-def _looked_at(store: Store, current: pd.Series) -> dict[str, int]:
-    """Count the pairs of present images that have a verdict in the store."""
+def _looked_at(store: Store, current: NDArray[np.int64]) -> dict[str, int]:
+    """Count the pairs of present images, given by their numbers, that have a verdict in the store."""
     verdicts = read_verdicts(store)
     a, b = verdicts.pairs()
-    is_current = current.to_numpy(bool)
-    known = np.maximum(a, b) < len(is_current)
-    known[known] = is_current[a[known]] & is_current[b[known]]
+    known = np.isin(a, current) & np.isin(b, current)
     counts = np.bincount(verdicts.codes(a[known], b[known]), minlength=len(VERDICT_NAMES))
     return {name: int(counts[VERDICT_NAMES.index(name)]) for name in BY_CERTAINTY if name in VERDICT_NAMES[2:]}
 

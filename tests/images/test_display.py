@@ -52,6 +52,19 @@ def all_stages(db):
     db.second_loop_iteration()
 
 
+def test_a_pair_of_images_that_came_later(db, photos):
+    """They are in a block of their own, and the one before it is not full."""
+    all_stages(db)
+    shutil.copy(photos / "turned.png", photos / "later.png")
+    Image.open(photos / "large.png").resize((200, 150)).save(photos / "latest.png")
+    all_stages(db)
+    db.verify()
+    assert {"same file", "same picture"} <= set(db.pairs.verdict)
+    for row in db.pairs.itertuples():
+        pair = db.pair(row.a, row.b)
+        assert (pair.mse, pair.rotation, pair.verdict) == (row.mse, row.rotation, row.verdict)
+
+
 def test_the_project_tells_its_stages(db, photos, tmp_path):
     assert "FastDifPy: init" in db._repr_html_()
     assert db._repr_html_().count("not begun") == 4

@@ -17,6 +17,7 @@ from fastdiff_dask.results.stored import stored_result
 from fastdiff_dask.storage.plans import Part, Plan
 from fastdiff_dask.storage.schema import SHOWN
 from fastdiff_dask.storage.store import Store
+from fastdiff_dask.testing import simulate_images
 
 
 @pytest.fixture
@@ -69,6 +70,22 @@ def test_what_apply_looks_at_is_counted(tmp_path, client, run):
     found = Counter(stored_result(store).pairs.verdict)
     assert found["same picture"] > 0
     assert store.records.read_shown().verdicts == {name: found[name] for name in BY_CERTAINTY}
+
+
+def test_verdicts_of_images_that_came_later_are_counted(tmp_path, client):
+    """They are in a block of their own, and the one before it is not full."""
+    simulate_images(tmp_path / "photos", images=5, duplicates=0, size=(40, 30))
+    with fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False) as db:
+        for add in (False, True):
+            if add:
+                simulate_images(tmp_path / "photos" / "new", images=5, duplicates=3, size=(80, 60), seed=1)
+            db.index_the_dirs()
+            db.first_loop_iteration()
+            db.second_loop_iteration()
+        db.verify()
+    state = store_state(str(tmp_path / "store"))
+    assert sum(state["verify"].values()) == 3
+    assert "Verify:     3 pairs looked at" in describe_store(str(tmp_path / "store"))
 
 
 def test_a_store_without_anything(tmp_path, client):
