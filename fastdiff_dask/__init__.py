@@ -18,7 +18,8 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
   `edits`, beside it: views of an image, alignment of two, and what was done to a copy.
 - `kernels`: arrays in, arrays out; distances, bounds, hashes, on NumPy or CuPy.
   `images`, beside it: a picture file becomes metadata and a thumbnail.
-- The rooms at the top: `testing`, `urls`, `user_functions`, `local_files`, `config`, `extras`, `text`, `errors`.
+- The rooms at the top: `testing`, `scenes`, `urls`, `user_functions`, `local_files`, `config`, `extras`, `text`,
+  `errors`.
 
 The public names are imported when they are asked for, see `__all__`.
 """

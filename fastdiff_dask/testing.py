@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from .images.edited_copies import KINDS, make_edited_copy
+from .scenes import draw_scene
 
 __all__ = [
     "KINDS",
@@ -76,11 +77,11 @@ def simulate_images(
     size: tuple[int, int] = (160, 120),
     seed: int = 0,
 ) -> SimulatedPhotos:
-    """Write distinct photo-like JPEG files, and altered copies of some of them, into a folder.
+    """Write distinct drawn scenes as JPEG files, and altered copies of some of them, into a folder.
 
     Copies are, in turn: saved again at quality 70, half the size, turned by 90, 180 and 270 degrees, saved as PNG, and
-    slightly brighter. Distinct pictures are far apart (an MSE of thousands), copies close (under 200). The distinct
-    ones have EXIF data as of one of three cameras, a picture every five hours; copies have none.
+    slightly brighter. Distinct pictures are far apart (an MSE of 1,000 and more), copies close (under 200). The
+    distinct ones have EXIF data as of one of three cameras, a picture every five hours; copies have none.
 
     Parameters
     ----------
@@ -102,9 +103,9 @@ def simulate_images(
     rng = np.random.default_rng(seed)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    originals, copies = [], {}
+    originals, copies, drawn = [], {}, _DrawnScenes()
     for number in range(images):
-        picture = Image.fromarray(simulate_photo(rng, *size))
+        picture = drawn.another(rng, size)
         path = target / f"picture_{number:05d}.jpg"
         picture.save(path, quality=92, exif=_simulate_exif(number))
         originals.append(path)
@@ -121,6 +122,43 @@ def simulate_images(
             picture.save(copy, quality=70 if kind == 0 else 92)  # no matter to PNG
             copies[copy] = path
     return SimulatedPhotos(originals, copies)
+
+
+class _DrawnScenes:
+    """Scenes that are far apart, turned and mirrored ones as well; by MSE, and by the hash of the grey levels' slopes.
+
+    Averages over 8 × 8 fields bound the MSE of thumbnails from below.
+    """
+
+    _LEAST_MSE, _LEAST_BITS, _TRIES = 1000, 9, 50
+
+    def __init__(self) -> None:
+        self._fields: list[NDArray[np.float32]] = []
+        self._slopes: list[NDArray[np.bool_]] = []
+
+    def another(self, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+        """Draw scenes until one is unlike all others; of a very small size, that may take too long."""
+        for _ in range(self._TRIES):
+            scene = draw_scene(rng, *size)
+            fields = np.asarray(scene.resize((8, 8), Image.Resampling.BOX), np.float32)
+            grey = np.asarray(scene.convert("L").resize((9, 9), Image.Resampling.BOX))
+            if self._is_new(fields, grey):
+                break
+        self._fields.append(fields)
+        self._slopes.append(grey[:8, 1:] > grey[:8, :-1])
+        return scene
+
+    def _is_new(self, fields: NDArray[np.float32], grey: NDArray[np.uint8]) -> bool:
+        if not self._fields:
+            return True
+        known, slopes = np.stack(self._fields), np.stack(self._slopes)
+        for turns in range(8):
+            form, flat = (np.rot90(one if turns < 4 else one[:, ::-1], turns) for one in (fields, grey))
+            apart = ((known - form) ** 2).sum(axis=3).mean(axis=(1, 2)).min()
+            bits = (slopes != (flat[:8, 1:] > flat[:8, :-1])).sum(axis=(1, 2)).min()
+            if apart < self._LEAST_MSE or bits < self._LEAST_BITS:
+                return False
+        return True
 
 
 def _simulate_exif(number: int) -> Image.Exif:
