@@ -195,8 +195,8 @@ class IndexSettings:
     recursive
         Look into sub-folders as well.
     extensions
-        Endings that mark an image, with the dot, in any case; empty means all that Pillow can decode by itself, ``.*``
-        all files.
+        Endings that mark an image, with the dot or without, in any case; empty means all that Pillow can decode by
+        itself, ``.*`` all files.
     ignore_names
         Patterns (`fnmatch`) of file and folder names that are skipped.
     ignore_paths
@@ -211,11 +211,11 @@ class IndexSettings:
     def __post_init__(self) -> None:
         for name in ("extensions", "ignore_names", "ignore_paths"):
             _strings(name, getattr(self, name))
-        for extension in self.extensions:
-            if not extension.startswith(".") or len(extension) < 2:
-                raise UsageError(
-                    f"extension {extension!r} in extensions= does not start with a dot; write it as '.jpg'"
-                )
+        endings = tuple(one if one.startswith(".") else f".{one}" for one in self.extensions)
+        object.__setattr__(self, "extensions", endings)
+        for ending in endings:
+            if len(ending) < 2 or "/" in ending:
+                raise UsageError(f"extensions={ending!r} is no ending of a file; write it as '.jpg'")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 
 import click
 
-from .._version import __version__
 from ..errors import FastDiffError, UsageError
 from ..text import printable
 from .actions import apply, decisions, undo
 from .difpy import difpy
 from .find import compare, estimate, find
-from .guide import guide
+from .guide import completion, guide
+from .help_texts import EXIT_CODES, SECTIONS, describe_versions, format_sections, give_examples
 from .option_names import with_options
 from .review import review
 from .store import calibrate, dashboard, evaluate, export, report, status
@@ -39,6 +39,9 @@ class _Commands(click.Group):
             raise UsageError(f"no command {printable(args[0])!r}, which is a folder; did you mean {printable(meant)} ?")
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        format_sections(formatter, self.commands, SECTIONS)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -47,8 +50,25 @@ class _Commands(click.Group):
             raise
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="fastdiff-dask")
+def _print_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(describe_versions())
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_CODES,
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_versions,
+    help="Show the versions of this program and of what it is built on, and exit.",
+)
 def commands() -> None:
     """Find duplicate and similar images by comparing all with all, exactly."""
 
@@ -70,8 +90,10 @@ for command in (
     stores,
     difpy,
     guide,
+    completion,
 ):
     commands.add_command(command)
+    give_examples(str(command.name), command)
 
 
 def _stopped(number: int, _: FrameType | None) -> NoReturn:

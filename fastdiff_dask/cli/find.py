@@ -12,6 +12,7 @@ from ..local_files import first_bytes
 from ..text import counted
 from .grouped import GroupedCommand
 from .next_steps import next_steps
+from .store_argument import complete_folders
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -50,7 +51,7 @@ _COMPARE = (
 
 
 @click.command(cls=GroupedCommand, options=_FIND)
-@click.argument("directories", metavar="DIR...", nargs=-1)
+@click.argument("directories", metavar="DIR...", nargs=-1, shell_complete=complete_folders)
 def find(directories: tuple[str, ...], config: str | None, quiet: bool, **options: Any) -> None:
     """Find the duplicates in the images below DIR, all with all.
 
@@ -76,8 +77,8 @@ def find(directories: tuple[str, ...], config: str | None, quiet: bool, **option
 
 
 @click.command(cls=GroupedCommand, options=_COMPARE)
-@click.argument("store_a")
-@click.argument("store_b")
+@click.argument("store_a", shell_complete=complete_folders)
+@click.argument("store_b", shell_complete=complete_folders)
 def compare(store_a: str, store_b: str, quiet: bool, **options: Any) -> None:
     """Compare the images of STORE_A with those of STORE_B: two stores of other runs, or folders that find has searched.
 
@@ -95,7 +96,7 @@ def compare(store_a: str, store_b: str, quiet: bool, **options: Any) -> None:
 
 
 @click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *_CLUSTER))
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, shell_complete=complete_folders)
 def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
     """Estimate a first run over DIR: images, bytes of the store, comparisons, time.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-__all__ = ["optional_store_argument", "store_argument", "stores_argument"]
+__all__ = ["complete_folders", "optional_store_argument", "store_argument", "stores_argument"]
 
 
 def _one_store(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
@@ -23,8 +23,21 @@ def _each_store(ctx: click.Context, param: click.Parameter, given: tuple[str, ..
     return tuple(_one_store(ctx, param, (one,)) for one in given)
 
 
+def complete_folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Let the shell complete the name of a folder."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _argument(name: str, metavar: str, callback: Any, required: bool = False) -> Any:
+    return click.argument(
+        name, metavar=metavar, nargs=-1, required=required, callback=callback, shell_complete=complete_folders
+    )
+
+
 # The function gets the address as ``store``.
-store_argument = click.argument("store", metavar="[STORE | DIR...]", nargs=-1, callback=_one_store)
-optional_store_argument = click.argument("store", metavar="[STORE | DIR...]", nargs=-1, callback=_store_if_named)
+store_argument = _argument("store", "[STORE | DIR...]", _one_store)
+optional_store_argument = _argument("store", "[STORE | DIR...]", _store_if_named)
 # The function gets the addresses as ``stores``.
-stores_argument = click.argument("stores", metavar="STORE...", nargs=-1, required=True, callback=_each_store)
+stores_argument = _argument("stores", "STORE...", _each_store, required=True)

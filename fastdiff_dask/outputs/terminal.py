@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -34,6 +34,7 @@ __all__ = [
     "describe_journal",
     "describe_result",
     "describe_shown",
+    "error_lines",
     "print_merged",
     "print_next_steps",
     "print_outcomes",
@@ -50,6 +51,14 @@ _BECAME = {
     "hardlink": "replaced by hard links",
     "symlink": "replaced by symbolic links",
     "undo": "brought back",
+}
+# The same in a journal, by the actions of its lines.
+_DID = {
+    "move": "moved",
+    "trash": "moved to the trash",
+    "delete": "deleted",
+    "link": "replaced by links",
+    "metadata": "got date or place of another one",
 }
 
 
@@ -77,14 +86,7 @@ def print_result(
     console = open_console(to_stderr)
     if result.clusters:
         _print_groups(console, result, remedy)
-    errors = list(result.errors.itertuples())
-    lines = first_lines(
-        errors,
-        _SHOWN_ERRORS,
-        lambda row: f"not compared: {printable(row.path)}: {printable(row.error)}",
-        f"more errors{remedy}",
-    )
-    for line in lines:
+    for line in error_lines(result.errors, f"more errors{remedy}"):
         console.print(Text(line))
     compared = result.files["compared"]
     if result.stats["pairs_compared"]:
@@ -102,7 +104,23 @@ def print_result(
         console.print(f"Of the images of side b, {sum(copied.values()):,} have a copy on side a{found}")
     console.print(
         f"{counted(result.files['found'], 'file')} below the folders: {compared:,} compared, "
-        f"{counted(len(errors), 'error')}, {describe_ignored(result.files['ignored'])}"
+        f"{counted(len(result.errors), 'error')}, {describe_ignored(result.files['ignored'])}"
+    )
+
+
+def error_lines(errors: pd.DataFrame, rest: str) -> Iterator[str]:
+    """Describe the files that could not be compared; all that one package is missing for in one line."""
+    others, missing = [], dict[str, list[str]]()
+    for row in errors.itertuples():
+        if "cannot be read here: pip install" in row.error:
+            missing.setdefault(row.error.partition(": ")[2], []).append(row.path)
+        else:
+            others.append(row)
+    for remedy, paths in missing.items():
+        files = printable(paths[0]) if len(paths) == 1 else f"{len(paths):,} files such as {printable(paths[0])}"
+        yield f"not compared: {files}: {remedy}"
+    yield from first_lines(
+        others, _SHOWN_ERRORS, lambda row: f"not compared: {printable(row.path)}: {printable(row.error)}", rest
     )
 
 
@@ -398,10 +416,21 @@ def print_merged(journal: "Journal") -> None:
 
 
 def describe_journal(journal: "Journal") -> str:
-    """Describe the actions of a journal in a line."""
+    """Describe the actions of a journal in a line: when, how many files and bytes, of which store."""
     numbers = Counter(line["action"] for line in journal.lines)
-    shown = ", ".join(f"{number} {action}" for action, number in sorted(numbers.items()))
-    return f"{printable(journal.store) or 'a store'}: {shown} ({printable(str(journal.path))})"
+    done = ", ".join(f"{counted(number, 'file')} {_DID.get(name, name)}" for name, number in sorted(numbers.items()))
+    size = sum(line.get("size", 0) for line in journal.lines if "trashed" not in line)
+    store = printable(journal.store) or "a store"
+    return f"{journal_time(journal)}: {done}, {file_size(size)}; {store} ({printable(str(journal.path))})"
+
+
+def journal_time(journal: "Journal") -> str:
+    """Give the local time at which a journal was begun, by its name; of another name, the time of its file."""
+    try:
+        moment = datetime.strptime(journal.path.name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        moment = datetime.fromtimestamp(journal.path.stat().st_mtime, UTC)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def print_undo_plan(journal: "Journal") -> None:

@@ -643,7 +643,7 @@ def test_the_commands(tmp_path, photos, client):
     assert (code, output.splitlines()[-1]) == (0, "2 files were moved")
     assert not (photos / "a best.png").exists()
     code, output = invoke("undo", store)
-    assert (code, "--yes brings them back" in output, "2 move" in output) == (0, True, True)
+    assert (code, "--yes brings them back" in output, "2 files moved" in output) == (0, True, True)
     assert contents(photos) != before
     os.chdir(tmp_path)
     code, output = invoke("undo", "store", "--yes")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -240,7 +241,7 @@ def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
     code, output = invoke("undo", "--list")
     newest, oldest = output.splitlines()
     assert code == 0
-    assert "1 move" in oldest
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d: 1 file moved, \d[\d.]* (Bytes|kB); ", oldest)
     assert newest.split("(")[1] > oldest.split("(")[1]
     file = oldest.split("(")[1].removesuffix(")")
     assert "1 files were brought back" in invoke("undo", "--journal", file, "--yes")[1]

@@ -217,7 +217,7 @@ ERRORS = {
     "time limit": (["find", "{tmp}/photos", "--time-limit", "-1"], 2, "--time-limit -1.0 cannot"),
     "pixel limit": (["find", "{tmp}/photos", "--pixel-limit", "0"], 2, "--pixel-limit 0 cannot"),
     "workers": (["find", "{tmp}/photos", "--workers", "0"], 2, "workers"),
-    "extension": (["find", "{tmp}/photos", "--extension", "jpg"], 2, "'.jpg'"),
+    "extension": (["find", "{tmp}/photos", "--extension", "."], 2, "'.' is no ending of a file; write it as '.jpg'"),
     "json": (["find", "{tmp}/photos", "--json", "{tmp}/no/out.json"], 2, "make it first"),
     "json is a folder": (["find", "{tmp}/photos", "--json", "{tmp}"], 2, "is a folder"),
     "foreign store": (["find", "{tmp}/photos", "--store", "{tmp}/other"], 2, "a folder with other files"),
@@ -382,6 +382,7 @@ def test_which_files(run, tmp_path):
     assert count() == 5
     assert count("--no-recursive") == 3
     assert count("--extension", ".png") == 1
+    assert count("--extension", "png") == 1
     assert count("--extension", ".png", "--extension", ".JPG") == 5
     assert count("--ignore-name", "*_00001.*") == 3
     assert count("--ignore-path", tmp_path / "photos" / "sub") == 3

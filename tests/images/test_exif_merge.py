@@ -374,4 +374,4 @@ def test_what_was_refused_is_no_change(tmp_path, photos, client):
     code, output = invoke("apply", tmp_path / "store", "--trash", "--keep-metadata", "--yes")
     assert code == 1
     assert "got date or place" not in output
-    assert "metadata" not in invoke("undo", "--list")[1]
+    assert "got date" not in invoke("undo", "--list")[1]

@@ -2,11 +2,13 @@
 
 import io
 
+import pandas as pd
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
 from fastdiff_dask.outputs.console import Column, common_folder, fitted_table, shortened, shown_below
+from fastdiff_dask.outputs.terminal import error_lines
 
 FOLDERS = {
     "nothing": ([], ""),
@@ -69,3 +71,18 @@ def test_a_table_is_as_wide_as_the_window(width, headings):
     named = [line for line in lines if ".jpg" in line or "…" in line]
     assert len(named) == 2  # a row is a line
     assert all(line.split("  ")[0].endswith(".jpg") for line in named if width > 40)
+
+
+def test_files_that_lack_one_package_take_one_line():
+    remedy = "HEIF cannot be read here: pip install 'fastdiff_dask[heif]'"
+    errors = pd.DataFrame(
+        [(f"{number}.heic", f"MissingDecoderError: {remedy}") for number in range(1200)]
+        + [("one.jxl", "MissingDecoderError: JPEG XL cannot be read here: pip install 'fastdiff_dask[jxl]'")]
+        + [("bad.jpg", "UnidentifiedImageError: no picture")],
+        columns=["path", "error"],
+    )
+    assert list(error_lines(errors, "more")) == [
+        f"not compared: 1,200 files such as 0.heic: {remedy}",
+        "not compared: one.jxl: JPEG XL cannot be read here: pip install 'fastdiff_dask[jxl]'",
+        "not compared: bad.jpg: UnidentifiedImageError: no picture",
+    ]

@@ -132,7 +132,7 @@ def test_whatever_names_and_numbers(tmp_path_factory, folders, ignored, threshol
         ({"similarity_threshold": -1}, "similarity_threshold=-1"),
         ({"sl_matching_hash": True, "sl_skip_matching_hash": True}, "leave no pairs"),
         ({"sl_matching_aspect": True, "sl_match_aspect_by": 2.0}, "use one of them"),
-        ({"supported_file_types": ["png"]}, "does not start with a dot"),
+        ({"supported_file_types": ["."]}, "is no ending of a file"),
         ({"time_limit": -1}, "time_limit=-1 "),
         ({"similarty_threshold": 3}, "no setting 'similarty_threshold'; did you mean similarity_threshold?"),
         ({"xyz": 3}, "no setting 'xyz'; there are p_root_dir_a, "),

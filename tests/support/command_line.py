@@ -33,7 +33,9 @@ def run(
         signal.signal(number, handler)
 
 
-def on_terminal(*arguments: object, columns: int = 80, timeout: float = 100, **environment: str) -> str:
+def on_terminal(
+    *arguments: object, columns: int = 80, timeout: float = 100, clean: bool = True, **environment: str
+) -> str:
     """Run a command line in a process of its own on a terminal of some width; gives all that it printed there."""
     import pty
 
@@ -42,7 +44,7 @@ def on_terminal(*arguments: object, columns: int = 80, timeout: float = 100, **e
         environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)} | environment
         command = [sys.executable, "-m", "fastdiff_dask", *map(str, arguments)]
         os.execve(sys.executable, command, environment)
-    printed, end = b"", time.monotonic() + timeout
+    printed, end = b"", time.monotonic() + 100
     try:
         while select.select([terminal], [], [], max(end - time.monotonic(), 0))[0]:
             part = os.read(terminal, 1 << 16)
@@ -54,7 +56,8 @@ def on_terminal(*arguments: object, columns: int = 80, timeout: float = 100, **e
     finally:
         os.close(terminal)
         os.waitpid(process, 0)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed.decode()).replace("\r", "")
+    text = printed.decode().replace("\r", "")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) if clean else text
 
 
 def invoke(*arguments: object, answer: str | None = None) -> tuple[int, str]:
