@@ -14,6 +14,7 @@ from ..storage.cleanup import clean_store, print_left
 from ..storage.comparisons import Comparison
 from ..storage.files import Files
 from ..storage.pending import check_read
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from .arguments import Directories, name_of, names_of, one_threshold
 from .job import Job
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import dask.dataframe as dd
     import pandas as pd
+    import xarray as xr
 
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
@@ -542,6 +544,29 @@ class Project(Job):
         store = self.store
         check_read(store)
         return thumbnails_array(store)
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Thumbnails and metadata of the images as a Dataset of xarray, labelled by path, in the order of `images`.
+
+        The thumbnails, (image, y, x, channel) uint8, and the metadata, such as width and camera, are Dask arrays, a
+        chunk a block: nothing is read before it is asked for. Memory: the paths, some hundred bytes an image.
+
+        Returns
+        -------
+        The Dataset. ``ds.thumbnail.sel(image=path)`` is one picture.
+
+        Raises
+        ------
+        UsageError
+            If xarray is not installed (``pip install 'fastdiff_dask[xarray]'``), or images were not read yet.
+        """
+        from ..results.collect import shown_paths
+        from ..results.dask_collections import images_dataset
+
+        store = self.store
+        check_read(store)
+        frame = store.read_images(["side", *FILE_NAME, "current"])
+        return images_dataset(store, shown_paths(frame[frame.current], self.roots))
 
     def mse(self, *, rotations: bool = True, mirror: bool = False, persist: bool = False) -> "da.Array":
         """Exact MSE of all images with all, lazily, in the order of `images`.

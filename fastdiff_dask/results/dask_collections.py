@@ -1,7 +1,8 @@
 """The store as Dask collections for notebooks: a partition or chunk for each block, current images in one order."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import dask.dataframe as dd
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..config import ThumbnailSettings
 from ..errors import UsageError
+from ..extras import need
 from ..kernels.transforms import available_transforms
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
@@ -23,7 +25,16 @@ from ..storage.schema import IMAGE_SCHEMA
 from ..storage.store import Store
 from ..tasks.mse_chunk import write_mse_chunk
 
-__all__ = ["images_frame", "mse_array", "persist_mse", "thumbnails_array"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["images_dataset", "images_frame", "mse_array", "persist_mse", "thumbnails_array"]
+
+# Columns of the metadata that are of use beside the pictures.
+_DATASET = (
+    *("side", "width", "height", "size", "format", "mode", "camera", "captured", "frames", "extras"),
+    *("error", "content_hash"),
+)
 
 
 def _current_partition(blocks: range, url: str, columns: list[str]) -> pd.DataFrame:
@@ -86,6 +97,50 @@ def thumbnails_array(store: Store, side: str | None = None) -> da.Array:
         task = delayed(_read_rows, pure=True)(store.url, block, rows)
         chunks.append(da.from_delayed(task, (len(rows), *shape), dtype=np.uint8))
     return da.concatenate(chunks) if chunks else da.zeros((0, *shape), dtype=np.uint8)
+
+
+def _read_column(url: str, block: int, rows: NDArray[np.int64], name: str) -> NDArray[Any]:
+    column = Store(url).read_partition(block, [name])[name].iloc[rows]
+    if pa.types.is_string(IMAGE_SCHEMA.field(name).type):
+        column = column.astype(object).where(column.notna(), "")
+    return column.to_numpy()
+
+
+def images_dataset(store: Store, paths: Sequence[str]) -> "xr.Dataset":
+    """Thumbnails and metadata of the current images as a Dataset of xarray, lazily, a chunk a block.
+
+    Parameters
+    ----------
+    store
+        The store, its thumbnails finished.
+    paths
+        Paths of the current images in their order: labels of the dimension image, in memory.
+
+    Returns
+    -------
+    The Dataset: thumbnail (image, y, x, channel) uint8; and side, width, height and so on (image,), where a text that
+    is not known is empty.
+
+    Raises
+    ------
+    UsageError
+        If xarray is not installed.
+    """
+    need("xarray", "xarray", "xarray")
+    import xarray as xr
+
+    rows = [(block, np.flatnonzero(frame.current)) for block, frame in _current_rows(store, None)]
+    columns: dict[str, Any] = {"thumbnail": (("image", "y", "x", "channel"), thumbnails_array(store))}
+    for name in _DATASET:
+        kind = IMAGE_SCHEMA.field(name).type
+        dtype = np.dtype(object) if pa.types.is_string(kind) else np.dtype(kind.to_pandas_dtype())
+        parts = [
+            da.from_delayed(delayed(_read_column, pure=True)(store.url, block, some, name), (len(some),), dtype=dtype)
+            for block, some in rows
+        ]
+        columns[name] = (("image",), da.concatenate(parts) if parts else da.zeros(0, dtype=dtype))
+    labels = {"image": np.array(paths, object), "channel": ["red", "green", "blue"]}
+    return xr.Dataset(columns, labels, {"store": store.url})
 
 
 def mse_array(store: Store, *, rotations: bool = True, mirror: bool = False) -> da.Array:
