@@ -30,7 +30,7 @@ def print_calibration(figures: Calibration) -> None:
         table.add_section()
         table.add_row("wrong pairs", *(str(number) for number in figures.wrong[measure].sum()))
         console.print(table)
-    console.print(f"{counted(figures.images, 'image')} copied, {figures.pairs} pairs with other images")
+    console.print(f"{counted(figures.images, 'image')} copied, {figures.pairs:,} pairs with other images")
     for measure in figures.recall:
         console.print(_suggestion(figures, measure))
 

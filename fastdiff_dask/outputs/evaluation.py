@@ -45,8 +45,8 @@ def print_evaluation(figures: Evaluation) -> None:
         names = ", ".join(first_lines(figures.unknown, 3, printable))
         console.print(Text(f"{counted(len(figures.unknown), 'name')} of the truth are no images here: {names}"))
     console.print(
-        f"{figures.right} of {counted(figures.known, 'known pair')} found, and {figures.found - figures.right} others: "
-        f"precision {_percent(figures.precision)}, recall {_percent(figures.recall)}, F1 {_percent(figures.f1)}, "
+        f"{figures.right:,} of {counted(figures.known, 'known pair')} found, and "
+        f"{figures.found - figures.right:,} others: precision {_percent(figures.precision)}, recall {_percent(figures.recall)}, F1 {_percent(figures.f1)}, "
         f"average precision {_percent(figures.average_precision)}"
     )
 

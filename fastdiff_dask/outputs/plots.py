@@ -278,7 +278,7 @@ def draw_calibration(figures: Calibration, path: str) -> None:
         axes.set(xscale="log", xlabel=f"threshold: {title}", ylabel="copies found, %", ylim=(-2, 102))
         counts = axes.twinx()
         counts.plot(wrong.index, wrong.to_numpy(), color="black", marker="x", linestyle="none")
-        counts.set(ylabel=f"wrong pairs (×) of {figures.pairs}", ylim=(0, max(1, 1.05 * float(wrong.max()))))
+        counts.set(ylabel=f"wrong pairs (×) of {figures.pairs:,}", ylim=(0, max(1, 1.05 * float(wrong.max()))))
         suggested = figures.suggested(measure)
         if suggested is not None and suggested > 0:
             axes.axvline(suggested, color="grey")

@@ -108,10 +108,10 @@ def _edited_line(state: dict[str, Any]) -> str:
     edited = state["edited"]
     if edited is None:
         return "Edited:     not looked for"
-    left = f"{edited['pairs_left']} pairs of views are left" if edited["pairs_left"] else "all views are compared"
+    left = f"{edited['pairs_left']:,} pairs of views are left" if edited["pairs_left"] else "all views are compared"
     return (
-        f"Edited:     {edited['blocks_done']} of {state['thumbnails']['blocks']} blocks are done, {left}; "
-        f"{counted(edited['looked_at'], 'pair')} looked at, of which {edited['copies']} are edited copies"
+        f"Edited:     {edited['blocks_done']:,} of {state['thumbnails']['blocks']:,} blocks are done, {left}; "
+        f"{counted(edited['looked_at'], 'pair')} looked at, of which {edited['copies']:,} are edited copies"
     )
 
 
@@ -174,10 +174,10 @@ def describe_store(url: str, width: int | None = None) -> str:
         f"Store:      {url}",
         f"Folders:    {printable(', '.join(folders['a']))}",
         *([f"Against:    {printable(', '.join(folders['b']))}"] if folders["b"] else []),
-        f"Images:     {state['images']}, of which {state['errors']} could not be read so far",
+        f"Images:     {state['images']:,}, of which {state['errors']:,} could not be read so far",
         f"Others:     {describe_ignored(state['ignored'])}",
-        f"Thumbnails: {read['blocks_done']} of {read['blocks']} blocks of {read['block_size']} are done, "
-        f"{read['images_left']} images are left ({read['width']}×{read['height']} pixels)",
+        f"Thumbnails: {read['blocks_done']:,} of {read['blocks']:,} blocks of {read['block_size']} are done, "
+        f"{read['images_left']:,} images are left ({read['width']}×{read['height']} pixels)",
     ]
     known = {one.name: one for one in Comparison.all_in(Store(url))}
     for comparison in state["comparisons"]:
@@ -219,8 +219,8 @@ def _comparison_lines(comparison: dict[str, Any], recorded: Comparison | None) -
     plans = [] if recorded is None else recorded.plans()
     lines = [
         f"Compare:    {comparison['described']}: "
-        f"{comparison['tiles_done']} of {comparison['tiles']} tiles are done; "
-        f"{comparison['pairs_compared']} pairs of different thumbnails compared, {comparison['similar']} similar"
+        f"{comparison['tiles_done']:,} of {comparison['tiles']:,} tiles are done; "
+        f"{comparison['pairs_compared']:,} pairs of different thumbnails compared, {comparison['similar']:,} similar"
     ]
     if not comparison["planned"]:
         lines.append("  new images are not planned yet")
@@ -229,7 +229,7 @@ def _comparison_lines(comparison: dict[str, Any], recorded: Comparison | None) -
         if plan.tiles and (plan.pending() or plan is plans[-1]):
             part, ways = plan.part, plan.ways(recorded is not None and recorded.settings.by_signatures)
             lines.append(
-                f"  {part.images_a + part.images_b} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
+                f"  {part.images_a + part.images_b:,} thumbnails, tiles of {part.tile_side} × {part.sub_block} images "
                 f"along each side ({_PENDING} left); compared by {_legend(ways)}:"
             )
             lines += [f"{_MAP}{line}" for line in _tile_map(plan, ways)]
