@@ -94,4 +94,4 @@ def test_a_wrong_subject(name, message):
 
 
 def test_help_mentions_it():
-    assert re.search(r"^  guide +Show the manual", CliRunner().invoke(commands, ["--help"]).output, re.M)
+    assert re.search(r"^  guide +show the manual", CliRunner().invoke(commands, ["--help"]).output, re.M)
