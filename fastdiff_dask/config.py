@@ -23,6 +23,7 @@ __all__ = [
     "SAME_PICTURE",
     "SAME_PIXELS",
     "SIMILAR",
+    "SIMILARITIES",
     "TIME_LIMIT",
     "VERDICT_NAMES",
     "VERIFY_SIZE",
@@ -38,6 +39,7 @@ __all__ = [
     "check_whole",
     "default_threshold",
     "describe_verdicts",
+    "threshold_of",
 ]
 
 DEFAULT_BLOCK_SIZE = 1024
@@ -55,6 +57,8 @@ DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 
     for side in (8, 16, 32)
     for kind, bits in HASH_KINDS.items()
 }
+# Words for a threshold of MSE: equal thumbnails, small edits, the usual one, loosely alike.
+SIMILARITIES = {"identical": 0.0, "strict": 50.0, "normal": DEFAULT_THRESHOLDS["mse"], "loose": 1000.0}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
 _BY_SIGNATURES = ("mse", "correlation")
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
@@ -165,6 +169,24 @@ def check_threshold(name: str, value: object, measure: str = "mse") -> float:
         usual = f", for example {DEFAULT_THRESHOLDS[measure]:g}" if measure in DEFAULT_THRESHOLDS else ""
         raise UsageError(f"{name}={value!r} cannot be used; use a number{at_least}{usual}")
     return float(value) + 0.0  # type: ignore[arg-type]  # −0.0 becomes 0.0
+
+
+def threshold_of(similarity: str) -> float:
+    """Give the threshold of MSE that a word stands for.
+
+    Raises
+    ------
+    UsageError
+        If there is no such word.
+
+    Examples
+    --------
+    >>> threshold_of("strict")
+    50.0
+    """
+    if similarity not in SIMILARITIES:
+        raise UsageError(f"similarity={similarity!r} is not known; use {', '.join(map(repr, SIMILARITIES))}")
+    return SIMILARITIES[similarity]
 
 
 def default_threshold(compare: object) -> float:

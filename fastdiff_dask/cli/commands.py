@@ -21,7 +21,7 @@ from .guide import completion, guide
 from .help_texts import EXIT_CODES, SECTIONS, describe_versions, format_sections, give_examples
 from .option_names import with_options
 from .review import review
-from .store import calibrate, dashboard, evaluate, export, report, status
+from .store import calibrate, dashboard, evaluate, export, report, status, thresholds
 from .stores import stores
 from .streams import check_output, keep_on_writing
 
@@ -81,6 +81,7 @@ for command in (
     dashboard,
     review,
     report,
+    thresholds,
     export,
     evaluate,
     calibrate,

@@ -25,7 +25,7 @@ __all__ = ["compare", "estimate", "find"]
 
 # Options by their names in `options`, the most used ones first.
 _COMPARISON = (
-    "similarity_threshold",
+    *("similarity_threshold", "similarity"),
     "sl_mirror",
     "sl_rotations",
     "sl_compare",
@@ -248,7 +248,10 @@ def _write_data(result: "Result", written: dict[str, str]) -> None:
 def _afterwards(project: "Project", result: "Result", written: dict[str, str], left_out: int) -> Iterator[str]:
     """Tell what is not in the table."""
     from ..outputs.json_file import describe_left_out
+    from ..outputs.terminal import describe_most
 
+    if (many := describe_most(result)) is not None:
+        yield f"{many}; use a lower --threshold or --similarity strict; fastdiff-dask thresholds shows what lies where"
     if "json" in written and not result.pairs_complete:
         yield f"JSON: {describe_left_out(result, written['json'])}"
     if left_out:

@@ -51,7 +51,7 @@ _EXAMPLES = {
     "find": (
         ("fastdiff-dask find ~/Pictures", "all copies below a folder"),
         ("fastdiff-dask find ~/Pictures --against /mnt/camera", "pictures of the camera that are there already"),
-        ("fastdiff-dask find ~/Pictures --csv -", "the pairs for a program"),
+        ("fastdiff-dask find ~/Pictures --similarity strict --csv -", "the surest pairs, for a program"),
     ),
     "compare": (("fastdiff-dask compare STORE_A STORE_B", "two collections, by what was read of them"),),
     "estimate": (("fastdiff-dask estimate ~/Pictures", "what a first run takes"),),

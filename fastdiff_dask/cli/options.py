@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from ..config import DEFAULT_SAMPLE
+from ..config import DEFAULT_SAMPLE, SIMILARITIES
 from ..errors import UsageError
 from ..project.options import (
     COMPARE,
@@ -108,6 +108,14 @@ _OTHERS = {
         fills=("thumbnail_size_x", "thumbnail_size_y"),
         values_of=_parse_size,
         help="Pixels that are compared.",
+    ),
+    "similarity": _option(
+        "--similarity",
+        type=click.Choice(list(SIMILARITIES)),
+        group=COMPARE,
+        fills=("similarity_threshold",),
+        values_of=lambda word: (SIMILARITIES[word],),
+        help="The threshold as a word: equal thumbnails, up to 50, 200, or 1000.",
     ),
     "gpu": _option(
         "--gpu",
@@ -229,6 +237,7 @@ def asked_settings(config: str | None = None, **more: Any) -> Settings:
     from ..project.saved_settings import read_settings
 
     given = _given_settings() | more
+    _check_similarity(given)
     if (
         config is None
         and "fl_shift_amount" in given
@@ -243,6 +252,16 @@ def asked_settings(config: str | None = None, **more: Any) -> Settings:
     settings = replace(settings, **excluded_by(given), **given)
     resolve_measure(settings.sl_compare)  # its package may be missing
     return settings
+
+
+def _check_similarity(given: dict[str, Any]) -> None:
+    """Refuse a word for a threshold beside a number, or for another measure than MSE."""
+    ctx = click.get_current_context()
+    asked = {name for name in ("similarity", "similarity_threshold") if ctx.params.get(name) is not None}
+    if len(asked) > 1:
+        raise UsageError("--similarity and --threshold are two ways to say one thing; use one of them")
+    if "similarity" in asked and given.get("sl_compare", "mse") != "mse":
+        raise UsageError(f"--similarity is for MSE; give {given['sl_compare']} a --threshold")
 
 
 def _given_settings() -> dict[str, Any]:

@@ -67,6 +67,24 @@ def dashboard(store: str, address: str | None) -> None:
 
 @click.command()
 @store_argument
+@click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
+@click.option("--threshold", type=float, help="Count up to this one; default: that of the result that was shown last.")
+def thresholds(store: str, comparison: str | None, threshold: float | None) -> None:
+    """Count the pairs of STORE between each two thresholds, and show one of them each, to find where copies end.
+
+    Pairs beyond the threshold of find are not known; find --similarity loose, run again, adds them.
+    """
+    from ..outputs.terminal import print_bands
+    from ..results.stored import choose_stored
+    from ..storage.store import Store
+
+    opened = Store(store)
+    print_bands(choose_stored(opened, comparison, threshold).collect())
+    click.echo("A threshold is chosen by find --threshold, or --similarity identical, strict, normal or loose.")
+
+
+@click.command()
+@store_argument
 @click.argument("target")
 @click.option(
     "--what",

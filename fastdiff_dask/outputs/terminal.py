@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from ..config import EDITED_COPY, describe_verdicts
+from ..config import BY_CERTAINTY, EDITED_COPY, describe_verdicts
 from ..errors import FastDiffError
 from ..results.clusters import Cluster
 from ..results.result import Result
@@ -32,9 +33,11 @@ __all__ = [
     "describe_estimate",
     "describe_ignored",
     "describe_journal",
+    "describe_most",
     "describe_result",
     "describe_shown",
     "error_lines",
+    "print_bands",
     "print_merged",
     "print_next_steps",
     "print_outcomes",
@@ -52,6 +55,8 @@ _BECAME = {
     "symlink": "replaced by symbolic links",
     "undo": "brought back",
 }
+# Thresholds of MSE between which pairs are counted; images from which on most of them are many.
+_BANDS, _FEW_IMAGES = (0.0, 10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0), 10
 # The same in a journal, by the actions of its lines.
 _DID = {
     "move": "moved",
@@ -242,6 +247,47 @@ def print_next_steps(steps: Sequence[tuple[str, str]]) -> None:
             console.print(Text(f"  {command:{width}}  # {purpose}"), soft_wrap=True)
         else:
             console.print(Text(f"  # {purpose}\n  {command}"), soft_wrap=True)
+
+
+def describe_most(result: Result) -> str | None:
+    """Tell that most of a collection counts as similar without being proved to be copies; None if it does not."""
+    compared, alike = result.files["compared"], sum(map(len, result.groups.connected()))
+    unproved = sum(result.verdict_counts.get(name, 0) for name in BY_CERTAINTY[3:])
+    if compared < _FEW_IMAGES or 2 * alike <= compared or 2 * unproved <= result.pair_count:
+        return None
+    return (
+        f"{alike:,} of {compared:,} images count as similar to another one, which {result.value.described} is likely "
+        "too high for"
+    )
+
+
+def print_bands(result: Result) -> None:
+    """Print how many pairs lie between each two thresholds, with a pair of each."""
+    console, limit = open_console(), result.value.settings.similarity_threshold
+    steps = _BANDS if result.value.is_mse else tuple(limit * part / 4 for part in range(1, 4))
+    bounds = np.array([*(step for step in steps if step < limit), limit])
+    counts, samples = np.zeros(len(bounds), np.int64), dict[int, tuple[str, str, str]]()
+    for part in result.iter_pairs():
+        places = np.searchsorted(bounds, part[result.value.column].to_numpy())
+        counts += np.bincount(places, minlength=len(bounds))
+        for place in np.unique(places).tolist():
+            row = part.iloc[int(np.argmax(places == place))]
+            samples.setdefault(place, (row.a, row.b, row.verdict))
+    folder = _print_folder(console, [path for a, b, _ in samples.values() for path in (a, b)])
+    rows = []
+    for place, bound in enumerate(bounds.tolist()):
+        a, b, verdict = samples.get(place, ("", "", ""))
+        over = "" if not place else f"over {bounds[place - 1]:g} "
+        names = [shown_below(name, folder) if name else "" for name in (a, b)]
+        rows.append((f"{over}up to {bound:g}", f"{counts[place]:,}", *names, verdict))
+    columns = (
+        Column("difference (MSE)" if result.value.is_mse else result.value.title),
+        Column("pairs", is_number=True),
+        Column("for example", is_name=True),
+        Column("and", is_name=True),
+        Column("verdict", first_out=1),
+    )
+    console.print(fitted_table(console, columns, [[row] for row in rows]))
 
 
 def describe_ignored(ignored: dict[str, int]) -> str:

@@ -4,7 +4,16 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..config import DEFAULT_BLOCK_SIZE, PIXEL_LIMIT, TIME_LIMIT, CompareSettings, aspect_factor, default_threshold
+from ..config import (
+    DEFAULT_BLOCK_SIZE,
+    PIXEL_LIMIT,
+    TIME_LIMIT,
+    CompareSettings,
+    aspect_factor,
+    default_threshold,
+    threshold_of,
+)
+from ..errors import UsageError
 from ..results.result import Result
 from .arguments import Directories, named_threshold, one_threshold, split_arguments
 from .project import Project
@@ -16,7 +25,15 @@ __all__ = ["find_duplicates"]
 
 # Arguments of stages; all others are those of a project.
 _STAGES = (
-    *("similarity_threshold", "threshold", "rotations", "mirror", "only_matching_aspect", "match_aspect_by"),
+    *(
+        "similarity_threshold",
+        "threshold",
+        "similarity",
+        "rotations",
+        "mirror",
+        "only_matching_aspect",
+        "match_aspect_by",
+    ),
     *("only_matching_hash", "skip_matching_hash", "verify", "edited"),
 )
 
@@ -27,6 +44,7 @@ def find_duplicates(
     *,
     similarity_threshold: float | None = None,
     threshold: float | None = None,
+    similarity: str | None = None,
     rotations: bool = True,
     mirror: bool = False,
     only_matching_aspect: bool = False,
@@ -65,6 +83,8 @@ def find_duplicates(
         Folder or folders to search, and to compare them with.
     similarity_threshold, threshold
         Largest MSE of a similar pair, 200 by default; both names mean the same.
+    similarity
+        The threshold as a word: "identical", "strict", "normal" or "loose".
     rotations, mirror
         Rules for a similar pair, see `CompareSettings`.
     only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
@@ -93,6 +113,10 @@ def find_duplicates(
     """
     arguments = {name: value for name, value in locals().items() if name not in _STAGES}
     asked = one_threshold(threshold, similarity_threshold=similarity_threshold)
+    if similarity is not None:
+        if asked is not None:
+            raise UsageError("threshold= and similarity= are two ways to say one thing; give one of them")
+        asked = threshold_of(similarity)
     comparison: dict[str, Any] = {
         "similarity_threshold": default_threshold("mse") if asked is None else asked,
         "rotations": rotations,

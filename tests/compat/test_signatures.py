@@ -66,7 +66,7 @@ def test_the_default_of_an_argument_is_that_of_its_option(name):
 def test_the_defaults_of_find_duplicates_are_those_of_the_settings():
     for name, parameter in inspect.signature(fd.find_duplicates).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
-            if name in ("similarity_threshold", "threshold"):
+            if name in ("similarity_threshold", "threshold", "similarity"):
                 assert parameter.default is None  # that of the measure
             elif name in ("verify", "edited"):  # stages that the command line asks for
                 assert parameter.default is False
