@@ -62,6 +62,7 @@ class Desk:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._apart: list[tuple[str, str]] = []
+        self._shown = 0
         self.problem: str | None = None
         self.finding: dict[str, Any] | None = None
         self.found = find_groups(url, threshold)
@@ -87,6 +88,7 @@ class Desk:
             self._read_apart(view, found.store)
         with self._lock:
             self.found, self.view = found, view
+            self._shown += 1
         self.revision.bump()
 
     def _watch(self) -> None:
@@ -179,6 +181,7 @@ class Desk:
         value = None if found.result is None else found.result.value
         return {
             "revision": revision,
+            "result": self._shown,  # other groups; marks leave it as it is
             "store": printable(self.url),
             "sides": found.store.two_sides,
             "finding": self.finding,
@@ -196,7 +199,7 @@ class Desk:
     def groups(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
         """List the groups that meet conditions, see `view.wanted_of`."""
         revision, view, wanted = self.revision.number, self.view, wanted_of(conditions)
-        found = {"ids": [], "counts": []} if view is None else view.groups(wanted)
+        found = {"ids": [], "counts": [], "verdicts": []} if view is None else view.groups(wanted)
         return {"revision": revision, **found}
 
     def details(self, numbers: list[int]) -> dict[str, Any]:
@@ -240,6 +243,10 @@ class Desk:
             view.mark(marks)
             self.revision.bump()
         return {"revision": self.revision.number, "marks": view.summary()}
+
+    def clear(self) -> dict[str, Any]:
+        """Take back the marks of all images that are there."""
+        return self.marked(dict.fromkeys(self.needs_view().marks_by_number()))
 
     def set_apart(self, pairs: Sequence[Any], on: bool) -> dict[str, Any]:
         """Record that pairs of images are no duplicates, or take that back; the groups stay as they are for now.

@@ -138,9 +138,9 @@ class GroupIndex:
         """Find a group by its number; None if there is no such group any more."""
         return self._by_id.get(number)
 
-    def verdict_counts(self) -> list[tuple[str, int]]:
-        """Numbers of groups by their least certain verdict, the most certain one first."""
-        counts = np.bincount(self.doubt, minlength=len(BY_CERTAINTY)).tolist()
+    def verdict_counts(self, groups: NDArray[np.int64]) -> list[tuple[str, int]]:
+        """Numbers of some groups, (n,), by their least certain verdict, the most certain one first."""
+        counts = np.bincount(self.doubt[groups], minlength=len(BY_CERTAINTY)).tolist()
         return [(name, number) for name, number in zip(BY_CERTAINTY, counts, strict=True) if number]
 
     def choose(self, wanted: Wanted, marks: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -65,7 +65,7 @@ class View:
             "common": index.paths.common,
             "groups": len(index),
             "images": len(index.rows),
-            "verdicts": index.verdict_counts(),
+            "verdicts": index.verdict_counts(np.arange(len(index))),
             "formats": index.paths.ending_counts(),
             "folders": folders,
         }
@@ -137,9 +137,10 @@ class View:
         self.gone[places[places >= 0]] = True
 
     def groups(self, wanted: Wanted) -> dict[str, Any]:
-        """List groups, in order: their numbers, and how many images each has."""
-        places = self.index.choose(wanted, self.marked)
-        return {"ids": self.index.ids[places].tolist(), "counts": self.index.counts[places].tolist()}
+        """List groups, in order: their numbers, how many images each has, and how many groups each verdict has."""
+        places, index = self.index.choose(wanted, self.marked), self.index
+        verdicts = index.verdict_counts(places)
+        return {"ids": index.ids[places].tolist(), "counts": index.counts[places].tolist(), "verdicts": verdicts}
 
     def details(self, numbers: list[int]) -> list[dict[str, Any]]:
         """Describe groups by their numbers; those that are not there any more are left out.

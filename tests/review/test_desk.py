@@ -164,7 +164,12 @@ def test_a_store_without_a_comparison_has_no_groups_yet(tmp_path, client):
         with db.review("127.0.0.1:0") as served:
             page = Page(served.url)
             assert page.get("api/state")["groups"] == 0
-            assert page.get("api/groups") == {"revision": page.get("api/state")["revision"], "ids": [], "counts": []}
+            assert page.get("api/groups") == {
+                "revision": page.get("api/state")["revision"],
+                "ids": [],
+                "counts": [],
+                "verdicts": [],
+            }
             assert "nothing is compared yet" in page.post("api/plan", 400)["error"]
             db.first_loop_iteration()
             db.second_loop_iteration()

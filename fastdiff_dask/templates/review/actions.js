@@ -112,7 +112,7 @@ async function progress(model, box, where) {
   }
   model.forget(); await model.load();
   const stayed = (job ? job.lines : []).filter(one => one.reason), undone = job && job.kind === "undo";
-  box.dialog.querySelector(".content").replaceChildren(element("p", {}, element("strong", {}, counted((job ? job.done : 0) - stayed.length, "image") + (undone ? " brought back" : " moved " + where)), "."),
+  box.dialog.querySelector(".content").replaceChildren(element("p", {}, element("strong", {}, counted(job ? job.went : 0, "image") + (undone ? " brought back" : " moved " + where)), "."),
     lines(counted(stayed.length, "image") + (stayed.length === 1 ? " stayed" : " stayed"), stayed) || "", job && job.error ? element("p", { class: "warn" }, job.error) : "");
   const newest = model.state.journals[0];
   box.buttons([...(undone || !newest ? [] : [["Undo", "", () => back(model, box, newest.id)]]), ["Close", "main"]]);

@@ -43,7 +43,7 @@ export function start(source) {
     }
     model.filter = chosen; grid.cursor = { group: 0, place: 0 }; byId("scroller").scrollTop = 0;
     const some = Object.keys(chosen).length > 0;
-    byId("more").classList.toggle("some", some); byId("reset").hidden = !some;
+    byId("more").classList.toggle("some", some); byId("unfilter").hidden = !some;
     model.list();
   }
   byId("scale").addEventListener("input", () => { grid.scale = byId("scale").value; grid.relay(); });
@@ -59,13 +59,15 @@ export function start(source) {
     options("verdict", state.verdicts.map(([name, number]) => [name, verdictName(name) + " (" + count(number) + ")"]));
     options("folder", state.folders.filter(([name]) => name).map(([name, number]) => [name, name + " (" + count(number) + ")"]));
     options("format", state.formats.map(([name, number]) => [name, name + " (" + count(number) + ")"]));
-    byId("find").hidden = !finding;
-    if (finding) { byId("find").firstChild.value = finding.done; byId("find").lastChild.textContent = finding.text; }
+    byId("find").hidden = !finding && !state.problem; byId("find").firstChild.hidden = !finding;
+    if (finding) byId("find").firstChild.value = finding.done;
+    byId("find").lastChild.textContent = finding ? "find is running: " + (finding.text || finding.stage) + ". New groups appear here." : state.problem || "";
     const running = job && job.running, busy = running ? (job.kind === "undo" ? "Bringing back" : "Moving") + " … " + count(job.done) + " of " + count(job.of) : "";
     byId("totals").replaceChildren(busy || element("strong", {}, counted(marks.remove, "image") + " to be removed, " + bytes(marks.bytes)),
       busy ? "" : element("span", { class: "soft" }, " · " + count(marks.keep) + " to keep" + (state.apart ? " · " + counted(state.apart, "pair") + (state.apart === 1 ? " is not a duplicate" : " are not duplicates") : "")));
-    for (const name of ["trash", "move"]) if (byId(name)) byId(name).disabled = !marks.remove || Boolean(running) || Boolean(finding);
-    for (const name of ["trash", "move"]) if (byId(name)) byId(name).title = finding ? "When find has ended" : "";
+    const wait = finding ? "When find has ended" : state.finished === false ? "The comparison is not finished; run find again" : "";
+    for (const name of ["trash", "move"]) if (byId(name)) byId(name).disabled = !marks.remove || Boolean(running) || Boolean(wait);
+    for (const name of ["trash", "move"]) if (byId(name)) byId(name).title = wait;
     byId("clear").disabled = !marks.remove && !marks.keep;
     if (byId("undo")) byId("undo").disabled = Boolean(running) || !(state.journals || []).length;
   });

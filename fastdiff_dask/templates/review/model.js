@@ -105,7 +105,7 @@ export class Model extends EventTarget {
   }
   totals(answer) {
     if (answer.revision !== undefined) this.revision = answer.revision;
-    if (answer.marks && !this.waiting.size) this.state.marks = answer.marks;
+    if (answer.marks && !this.waiting.size && !this.sending.size) this.state.marks = answer.marks;
     this.tell("state");
   }
   async apart(group, image, on) {

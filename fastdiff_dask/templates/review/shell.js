@@ -26,7 +26,7 @@ export function shell(act, can) {
     field("Folder", select("folder", ["", "all"])), field("Format", select("format", ["", "all"])),
     field("Larger than", element("span", { class: "unit" }, element("input", { id: "min_size", type: "number", min: "0", step: "any" }), "MB")),
     field("From", element("input", { id: "after", type: "date" })), field("To", element("input", { id: "until", type: "date" })),
-    button("Clear", { id: "reset", hidden: true, "aria-label": "Clear filters" }, () => act("reset")));
+    button("Clear", { id: "unfilter", hidden: true, "aria-label": "Clear filters" }, () => act("reset")));
   byId("app").append(head, filters, element("div", { id: "find", hidden: true }, element("progress", { max: "1", value: "0", "aria-label": "Progress of find" }), element("span")),
     element("main", { id: "scroller" }, element("div", { id: "first" }), element("div", { id: "list", "aria-label": "Groups", role: "region" }), element("div", { id: "end" })),
     element("div", { id: "gone", role: "alert" }),

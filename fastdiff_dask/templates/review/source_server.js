@@ -4,7 +4,9 @@ export class ServerError extends Error {}
 export class Gone extends Error {}
 
 async function request(address, content) {
-  const options = content === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
+  const body = content === undefined ? undefined : JSON.stringify(content);
+  // what is on its way arrives, even if the page is closed (browsers allow that for 64 kB)
+  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: body.length < 30000 };
   let answer;
   try {
     answer = await fetch(address, { ...options, cache: "no-store" });
