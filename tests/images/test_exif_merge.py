@@ -375,3 +375,27 @@ def test_what_was_refused_is_no_change(tmp_path, photos, client):
     assert code == 1
     assert "got date or place" not in output
     assert "got date" not in invoke("undo", "--list")[1]
+
+
+def test_the_exif_of_pillow_would_not_keep_all_values():
+    """The reason for piexif: a date that Pillow adds costs other values. Should that end, piexif can go."""
+    small = io.BytesIO()
+    PICTURE.resize((16, 12)).save(small, "JPEG")
+    exif = {
+        "0th": {piexif.ImageIFD.Make: "Café".encode("latin-1"), piexif.ImageIFD.Model: b"M"},
+        "Exif": {piexif.ExifIFD.MakerNote: b"\0\1maker" + bytes(60), piexif.ExifIFD.ExposureTime: (10, 600)},
+        "GPS": {piexif.GPSIFD.GPSLatitude: ((52, 1), (30, 2), (1234, 100))},
+        "1st": {},
+        "thumbnail": small.getvalue(),
+    }
+    before = piexif.dump(exif)
+    written = Image.Exif()
+    written.load(before)
+    written.get_ifd(34853)
+    written.get_ifd(34665)[36867] = "2020:01:02 03:04:05"
+    after = piexif.load(written.tobytes())
+    changed = [
+        (name, tag) for name in ("0th", "Exif", "GPS") for tag in exif[name] if after[name].get(tag) != exif[name][tag]
+    ]
+    assert changed == [("0th", 271), ("Exif", 37500), ("Exif", 33434), ("GPS", 2)]
+    assert after["thumbnail"] is None
