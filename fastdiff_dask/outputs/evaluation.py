@@ -46,7 +46,8 @@ def print_evaluation(figures: Evaluation) -> None:
         console.print(Text(f"{counted(len(figures.unknown), 'name')} of the truth are no images here: {names}"))
     console.print(
         f"{figures.right:,} of {counted(figures.known, 'known pair')} found, and "
-        f"{figures.found - figures.right:,} others: precision {_percent(figures.precision)}, recall {_percent(figures.recall)}, F1 {_percent(figures.f1)}, "
+        f"{figures.found - figures.right:,} others: precision {_percent(figures.precision)}, "
+        f"recall {_percent(figures.recall)}, F1 {_percent(figures.f1)}, "
         f"average precision {_percent(figures.average_precision)}"
     )
 

@@ -197,7 +197,7 @@ def _print_groups(console: Console, result: Result, remedy: str) -> None:
         Column("verdict"),
         Column("size", is_number=True, first_out=2),
         Column("pixels", is_number=True, first_out=3),
-        Column("difference" if result.value.is_mse else result.value.title, is_number=True, first_out=4),
+        Column(result.value.name, is_number=True, first_out=4),
         Column("turned", is_number=True, first_out=1),
     )
     table = fitted_table(console, columns, [_rows(named, one, folder) for one in groups], bold_first=True)
@@ -390,7 +390,7 @@ def print_removal_plan(plan: "RemovalPlan", identical: str) -> None:
             Text(
                 f"{counted(number, 'more image')} {'is' if number == 1 else 'are'} only similar and "
                 f"{'stays' if number == 1 else 'stay'}, at worst {printable(worst.path)} and {printable(worst.kept)} "
-                f"({plan.value.title} {plan.value.shown(worst.value)}, {worst.verdict})"
+                f"({plan.value.name} {plan.value.shown(worst.value)}, {worst.verdict})"
             )
         )
 
@@ -406,7 +406,7 @@ def _print_chosen(console: Console, plan: "RemovalPlan") -> None:
         Column("verdict", first_out=1),
         Column("size", is_number=True, first_out=2),
         Column("why", first_out=3),
-        Column("difference" if plan.value.is_mse else plan.value.title, is_number=True, first_out=4),
+        Column(plan.value.name, is_number=True, first_out=4),
     )
     widest = 50 if console.is_terminal else console.width
     parts = []

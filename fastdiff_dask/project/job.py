@@ -682,7 +682,7 @@ class Job:
         wanted = replace(compared, similarity_threshold=highest).similarity_threshold
         if wanted > compared.similarity_threshold:
             raise UsageError(
-                f"images were compared up to {'an MSE' if compared.measure == 'mse' else 'a value'} of "
+                f"images were compared up to {'a difference (MSE)' if compared.measure == 'mse' else 'a value'} of "
                 f"{compared.similarity_threshold}, not {wanted}; "
                 f"call second_loop_iteration(similarity_threshold={wanted}) first"
             )

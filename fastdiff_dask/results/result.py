@@ -146,7 +146,7 @@ class Result:
         notes, marks = [""], [KEEP]
         for path in others:
             row = pairs.get(path)
-            value = "" if row is None else f", {self.value.title} {self.value.shown(getattr(row, self.value.column))}"
+            value = "" if row is None else f", {self.value.name} {self.value.shown(getattr(row, self.value.column))}"
             notes.append("similar to another one of the group" if row is None else f"{row.verdict}{value}")
             # a plan takes none that is only similar, unless it is told to
             marks.append(REMOVE if row is not None and row.verdict != VERDICT_NAMES[SIMILAR] else "similar")

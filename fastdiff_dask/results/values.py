@@ -68,6 +68,11 @@ class PairValue:
         return self.settings.measure_title
 
     @property
+    def name(self) -> str:
+        """Name of the number of a pair, where the measure was named before."""
+        return "difference" if self.is_mse else self.title
+
+    @property
     def described(self) -> str:
         """Measure, threshold and options in words."""
         settings = self.settings

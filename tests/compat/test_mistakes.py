@@ -23,7 +23,7 @@ def test_a_finished_store_gives_its_result_without_a_stage(finished, in_memory, 
         assert db.report(tmp_path / "report.html") == 2
         assert db.export(tmp_path / "pairs.csv")["pairs"] == 2
         assert db.result(0).pair_count <= 2
-        with pytest.raises(fd.UsageError, match=r"up to an MSE of 200.0, not 300.0; call second_loop"):
+        with pytest.raises(fd.UsageError, match=r"up to a difference \(MSE\) of 200.0, not 300.0; call second_loop"):
             db.result(300)
 
 

@@ -196,7 +196,7 @@ def test_get_duplicates_for_less_and_for_more(tmp_path, simulated, client):
         clusters, low_quality = db.get_duplicates()
         assert len(clusters) == len(low_quality) == 5
         assert len(db.get_duplicates(db.pairs.mse.min())[0]) == 1
-        with pytest.raises(fd.UsageError, match="up to an MSE of 100"):
+        with pytest.raises(fd.UsageError, match=r"up to a difference \(MSE\) of 100"):
             db.get_duplicates(101)
 
 

@@ -60,7 +60,7 @@ def test_each_object_is_a_few_lines_in_a_console(db, compared):
                 ("State", "FastDif")
             )
     assert "1 file could not be read" in repr(result)
-    assert "compared by MSE ≤ 200" in repr(result)
+    assert "compared by difference (MSE) ≤ 200" in repr(result)
     assert f"store: {compared / 'store'}" in repr(db)
 
 
@@ -117,10 +117,13 @@ def test_a_gallery_begins_with_the_most_certain_groups(db):
     gallery = db.gallery(4)
     assert len(gallery) == 4
     assert "the first 4 groups are shown" in gallery._repr_html_()
-    assert "same picture, MSE" in gallery._repr_html_()
+    assert "same picture, difference" in gallery._repr_html_()
     only = db.gallery(verdict="same file")
     assert len(only) == 1
-    assert [only.groups[0].marks, only.groups[0].notes[1]] == [["keep", "could be removed"], "same file, MSE 0.00"]
+    assert [only.groups[0].marks, only.groups[0].notes[1]] == [
+        ["keep", "could be removed"],
+        "same file, difference 0.00",
+    ]
     with pytest.raises(fd.UsageError, match="n=0 cannot be used"):
         db.gallery(0)
 
@@ -130,7 +133,7 @@ def test_show_prints_lines_where_there_are_no_pictures(db, capsys):
     out = capsys.readouterr().out
     assert out.startswith("Result: 11 similar pairs")
     assert len(re.findall(r"^  keep: picture_\d+\.jpg$", out, re.M)) == 2
-    assert re.search(r"^  could be removed: copy_\d+\.\w+ \(same picture, MSE [\d.]+\)$", out, re.M)
+    assert re.search(r"^  could be removed: copy_\d+\.\w+ \(same picture, difference [\d.]+\)$", out, re.M)
 
 
 def test_show_shows_pictures_in_a_notebook(db, monkeypatch, capsys):

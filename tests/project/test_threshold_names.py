@@ -90,7 +90,7 @@ def test_a_project_of_a_store_shows_the_result_that_is_there(compared):
     with fd.FastDifPy(compared / "photos", store=compared / "store", verbose=False) as db:
         assert db.result().settings["similarity_threshold"] == 150.0
         assert len(db.pairs) == 5
-        with pytest.raises(fd.UsageError, match=r"up to an MSE of 150\.0, not 180\.0"):
+        with pytest.raises(fd.UsageError, match=r"up to a difference \(MSE\) of 150\.0, not 180\.0"):
             db.result(threshold=180)
 
 
