@@ -358,7 +358,7 @@ def test_a_default_store_below_the_root_is_not_searched(tmp_path, simulated, cli
 
 @pytest.mark.parametrize(
     "options",
-    [{"workers": 0}, {"workers": 1.5}, {"threads": 0}, {"threads": True}, {"extensions": ["jpg"]}, {"block_size": 0}],
+    [{"workers": 0}, {"workers": 1.5}, {"threads": 0}, {"threads": True}, {"extensions": ["a/b"]}, {"block_size": 0}],
 )
 def test_bad_options_are_refused_at_once(tmp_path, simulated, options):
     with pytest.raises(fd.UsageError):
