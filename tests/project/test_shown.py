@@ -56,9 +56,7 @@ def test_each_object_is_a_few_lines_in_a_console(db, compared):
         if begin != "Store(":
             html = one._repr_html_()
             assert "<script" not in html
-            assert begin.split(": ")[-1].split(" of ")[-1].split(",")[0] in html or begin.startswith(
-                ("State", "FastDif")
-            )
+            assert "<b>" in html
     assert "1 file could not be read" in repr(result)
     assert "compared by difference (MSE) ≤ 200" in repr(result)
     assert f"store: {compared / 'store'}" in repr(db)
