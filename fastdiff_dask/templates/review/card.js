@@ -31,14 +31,15 @@ function build(card, group, model, act) {
   card.setAttribute("aria-label", "Group of " + count(total) + ", " + kind(group.verdict)[0].toLowerCase() + ": " + names[0]);
   const folder = different.includes("folder") ? "" : group.images[0].folder || "";
   card.querySelector(".head").replaceChildren(element("span", { class: "folder", title: folder }, element("bdi", {}, folder)), element("span", { class: "same", title: common.length ? "The same of all" : "" },
-    (group.more ? count(total) + " images, " + count(group.more) + " not listed · " : total > 2 ? count(total) + " images · " : "") + common.join(" · ")));
+    [...(group.more ? [count(total) + " images, " + count(group.more) + " not listed"] : total > 2 ? [count(total) + " images"] : []), ...common].join(" · ")));
   const cells = card.querySelectorAll(".image"), most = Math.max(20, 2 * Math.floor((card.cellWidth - 16) / 7) - 3);
   group.images.forEach((image, place) => {
     const cell = cells[place], full = [image.folder, image.name].filter(Boolean).join("/");
     if (!cell) return;
     const told = [...(place ? turned(image) : []), ...different.map(name => all[name](image))];
-    const versus = place ? (image.verdict !== group.verdict ? kind(image.verdict || "")[0].toLowerCase() + (image.value === null ? "" : ", ") : "") +
-      (image.verdict !== group.verdict && image.value === null ? "" : against(image, model.state.measure)) : "";
+    // a verdict that the heading does not say already; the same file or pixels need no number
+    const surer = image.verdict !== group.verdict ? kind(image.verdict || "")[0].toLowerCase() : "", plain = surer && (image.value === null || image.value === 0);
+    const versus = !place ? "" : image.apart || !surer ? against(image, model.state.measure) : plain ? surer : surer + ", " + against(image, model.state.measure);
     const view = cell.querySelector(".view");
     view.setAttribute("aria-label", (place ? "Compare " : "Best image: ") + full); view.dataset.name = image.name;
     const picture = element("img", { alt: "", decoding: "async", draggable: "false", onerror: () => { view.classList.add("none"); picture.remove(); } });
