@@ -16,7 +16,7 @@ __all__ = ["review"]
     "--address", metavar="HOST:PORT", help="Where to listen; by default port 8789 of this machine alone, with a token."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address of the page.")
-@click.option("--threshold", type=float, help="Largest MSE, or value, of a pair; default: as it was shown last.")
+@click.option("--threshold", type=float, help="Largest difference, or value, of a pair; default: as it was shown last.")
 def review(store: str, address: str | None, no_browser: bool, threshold: float | None) -> None:
     """Look at the groups that were found in STORE, on a page of this machine: mark, clean up, undo.
 
