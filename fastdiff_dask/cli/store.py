@@ -70,7 +70,7 @@ def dashboard(store: str, address: str | None) -> None:
 @click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
 @click.option("--threshold", type=float, help="Count up to this one; default: that of the result that was shown last.")
 def thresholds(store: str, comparison: str | None, threshold: float | None) -> None:
-    """Count the pairs of STORE between each two thresholds, and show one of them each, to find where copies end.
+    """Count the pairs of STORE between each two thresholds, and show one of each, to find where copies end.
 
     Pairs beyond the threshold of find are not known; find --similarity loose, run again, adds them.
     """
