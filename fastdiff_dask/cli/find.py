@@ -1,5 +1,7 @@
 """The commands that search: find, compare, estimate."""
 
+import contextlib
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +75,10 @@ def find(directories: tuple[str, ...], config: str | None, quiet: bool, **option
         check_plots(settings.sl_plot_output_dir)
     from ..project.project import Project
 
-    _run(Project(settings, _client_options(**options)), written, quiet)
+    client = _client_options(**options)
+    with Project(settings, client) as project:
+        _tell_of_cluster(project, client, quiet)
+        _run(project, written, quiet)
 
 
 @click.command(cls=GroupedCommand, options=_COMPARE)
@@ -92,7 +97,10 @@ def compare(store_a: str, store_b: str, quiet: bool, **options: Any) -> None:
     settings = asked_settings()
     written = _data_to_write(options)
     stores = {"a": store_of(store_a), "b": store_of(store_b)}
-    _run(Project(settings, _client_options(**options), stores), written, quiet)
+    client = _client_options(**options)
+    with Project(settings, client, stores) as project:
+        _tell_of_cluster(project, client, quiet)
+        _run(project, written, quiet)
 
 
 @click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *_CLUSTER))
@@ -158,6 +166,17 @@ def _connect(scheduler: str | None, scheduler_file: str | None, tls: tuple[str |
     return connect(scheduler, security)
 
 
+def _tell_of_cluster(project: "Project", client: "ClientOptions", quiet: bool) -> None:
+    """Tell where to watch the work on a cluster that was not started here."""
+    if client.client is None:
+        return
+    from ..runtime.connection import dashboard_link
+
+    with contextlib.suppress(KeyError):  # a scheduler may run without one
+        _say(quiet, f"Dashboard: {dashboard_link(client.client)}")
+    _say(quiet, f"Progress: fastdiff-dask dashboard {shlex.quote(project.saved_url)}")
+
+
 def _data_to_write(options: dict[str, Any]) -> dict[str, str]:
     """Give the files to write by their form; refuse, before hours of work, what could not be written."""
     written = {
@@ -191,7 +210,7 @@ def _run(project: "Project", written: dict[str, str], quiet: bool) -> None:
     from ..outputs.progress_bar import waiting
 
     start = time.monotonic()
-    with project, project.writing():
+    with project, project.writing():  # the client ends before the result is printed
         left_out = _work(project, quiet)
         with waiting("Collecting the result", project.verbose):
             result = project.result()

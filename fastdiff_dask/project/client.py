@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..config import check_whole
 from ..errors import UsageError
-from ..outputs.progress_bar import show_address
+from ..outputs.progress_bar import show_address, waiting
 from .arguments import name_of
 from .options import ClientOptions
 
@@ -115,7 +115,8 @@ class ProjectClient:
         if not is_embedded(client):
             origin.check_shared(store_url)
             if not self._checked:
-                capacity(client)  # waits for workers
+                with waiting("Waiting for workers", verbose):
+                    capacity(client)
                 check_package(client)
         self._checked = True
         if self._report is not None:

@@ -58,7 +58,7 @@ def test_find_again_and_status(run, tmp_path, simulated, monkeypatch):
     assert code == 0
     assert "5 of 5 blocks of 4 are done" in out
     assert "6 of 6 tiles are done; 136 pairs of different thumbnails compared, 5 similar" in out
-    assert "(· left); compared by signatures ░ 4, candidates ▒ 2:\n    ▒░░\n     ▒░\n      ░\n" in out
+    assert "(· left); compared by signatures ░ 3, candidates ▒ 3:\n    ▒░░\n     ▒▒\n      ░\n" in out
 
 
 def test_status_of_a_job_that_stopped_halfway(run, tmp_path, simulated, monkeypatch):
@@ -694,3 +694,14 @@ def test_a_limit_on_edited_copies_is_told(run, tmp_path):
     _, out, _ = run("find", folder, "--edited")
     assert "1 pair of edited copies" in out
     assert "(--verify-limit)" not in out
+
+
+def test_a_run_on_a_cluster_tells_where_to_watch_it(run, tmp_path, simulated):
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        command = ["find", tmp_path / "photos", "--store", tmp_path / "s", "--scheduler", cluster.scheduler_address]
+        code, _, err = run(*command)
+        assert (code, run(*command, "--quiet")[2]) == (0, "")
+    assert re.search(r"^Dashboard: http://\S+:\d+/status$", err, re.M)
+    assert f"Progress: fastdiff-dask dashboard {tmp_path / 's'}\n" in err
