@@ -445,11 +445,12 @@ def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
         print(line)
     sidecars = [one for one in outcomes if one.sidecar_of is not None]
     went = sum(one.reason is None for one in sidecars)
-    print(f"{len(outcomes) - len(stays) - went} files were {_BECAME[action]}")
+    done = len(outcomes) - len(stays) - went
+    print(f"{counted(done, 'file')} {'was' if done == 1 else 'were'} {_BECAME[action]}")
     if sidecars:
-        print(f"{went} sidecars went with them")
+        print(f"{counted(went, 'sidecar')} went with them")
     if stays:
-        raise FastDiffError(f"{len(stays)} of {len(outcomes)} files stay as they are")
+        raise FastDiffError(f"{len(stays):,} of {counted(len(outcomes), 'file')} stay as they are")
 
 
 def print_merged(journal: "Journal") -> None:

@@ -227,7 +227,7 @@ def test_what_cannot_come_back_does_not_block_what_can(tmp_path, photos, client)
     code, output = invoke("undo", tmp_path / "store", "--yes")
     assert code == 0
     assert "is gone from there, or has changed" in output
-    assert "1 files were brought back" in output
+    assert "1 file was brought back" in output
     assert (photos / "in" / "0 small.png").exists()
     db.apply(first, "delete")
     assert "nothing to undo" in invoke("undo", "--yes")[1]
@@ -244,7 +244,7 @@ def test_any_of_the_list_can_be_undone(tmp_path, photos, client):
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d: 1 file moved, \d[\d.]* (Bytes|kB); ", oldest)
     assert newest.split("(")[1] > oldest.split("(")[1]
     file = oldest.split("(")[1].removesuffix(")")
-    assert "1 files were brought back" in invoke("undo", "--journal", file, "--yes")[1]
+    assert "1 file was brought back" in invoke("undo", "--journal", file, "--yes")[1]
     assert names(photos / "in") == ["0 small.png"]
     assert "is no journal of something to undo" in invoke("undo", "--journal", file, "--yes")[1]
 
