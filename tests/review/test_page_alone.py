@@ -230,25 +230,32 @@ def test_two_pages_stay_the_same(served, page, browser):
     other.close()
 
 
-def test_new_groups_do_not_move_what_is_looked_at(served, page):
+@pytest.mark.parametrize("scrolled", [0, 4000])
+def test_new_groups_do_not_move_what_is_looked_at(served, page, scrolled):
     groups = served(300)
+    state = groups.state
+    groups.state = lambda: state() | {"finding": {"stage": "compare", "done": 0.4, "text": "40 of 100 pairs"}}
     opened(page, groups)
-    page.evaluate("document.getElementById('scroller').scrollTop = 4000")
+    assert page.locator("#find").inner_text() == "find is running: 40 of 100 pairs. New groups appear here."
+    page.evaluate("top => { document.getElementById('scroller').scrollTop = top; }", scrolled)
     page.wait_for_timeout(300)
     place = """() => { const line = document.getElementById('scroller').getBoundingClientRect().top;
-        const card = [...document.querySelectorAll('.card')].find(one => one.getBoundingClientRect().top >= line);
+        const card = [...document.querySelectorAll('.card')].find(one => one.getBoundingClientRect().bottom > line);
         return [card.dataset.id, card.getBoundingClientRect().top]; }"""
     name, top = page.evaluate(place)
     # more certain groups were found: they come before
-    groups.chosen = lambda asked: [*range(250, 300), *range(250)]
+    groups.chosen = lambda asked: [*range(240, 300), *range(240)]
     groups.result = 2
     groups.change()
-    page.wait_for_timeout(800)
-    after = page.evaluate(
-        "name => document.querySelector(`.card[data-id='${name}']`).getBoundingClientRect().top", name
-    )
-    assert after == pytest.approx(top, abs=300)
-    assert page.locator(f'.card[data-id="{name}"]').count() == 1
+    until(page, f"document.getElementById('scroller').scrollTop > {scrolled + 1000}")
+    assert page.locator(f'.card[data-id="{name}"]').bounding_box()["y"] == pytest.approx(top, abs=1)
+    # nothing can be moved before all is found
+    page.locator(".card .r").first.click()
+    until(page, "document.getElementById('totals').textContent.startsWith('1 image')")
+    assert page.locator("#trash").is_disabled()
+    # another filter begins at the top
+    page.select_option("#verdict", "similar")
+    until(page, "document.getElementById('scroller').scrollTop === 0")
 
 
 def test_a_lost_server_loses_no_mark(served, page):

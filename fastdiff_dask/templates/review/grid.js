@@ -22,7 +22,8 @@ export class Grid {
   // Lays everything out again, and keeps what is seen in its place.
   relay() {
     const { model, scroller } = this;
-    const anchor = this.anchor();
+    const anchor = this.fresh ? null : this.anchor();
+    this.fresh = false;
     this.width = this.list.clientWidth;
     this.plan = layout(model.counts, model.runs, this.width, CELLS[this.scale]);
     this.list.style.setProperty("--picture", CELLS[this.scale].picture + "px");
@@ -39,13 +40,13 @@ export class Grid {
     this.list.dispatchEvent(new CustomEvent("laid"));
   }
   anchor() {
-    if (!this.plan || !this.shown || !this.shown.length || !this.scroller.scrollTop && !this.focused()) return null;
-    const focused = this.focused(), row = this.plan.heading[rowAt(this.plan, this.scroller.scrollTop)] >= 0 ? rowAt(this.plan, this.scroller.scrollTop) + 1 : rowAt(this.plan, this.scroller.scrollTop);
-    const place = focused ? this.placeIn(this.shown, focused.id) : this.plan.first[row];
-    const at = focused ? rowOf(this.plan, place) : row;
-    return place < 0 || at >= this.plan.top.length ? null : { id: this.shown[place], offset: this.plan.top[at] - this.scroller.scrollTop };
+    const { plan, shown, scroller } = this;
+    if (!plan || !shown || !shown.length) return null;
+    const focused = this.focused(), top = rowAt(plan, scroller.scrollTop);
+    let row = plan.heading[top] >= 0 ? top + 1 : top;
+    if (focused && shown.includes(focused.id)) row = rowOf(plan, shown.indexOf(focused.id));
+    return row < plan.top.length ? { id: shown[plan.first[row]], offset: plan.top[row] - scroller.scrollTop } : null;
   }
-  placeIn(ids, id) { return ids.indexOf(id); }
   placeOf(id) {
     if (!this.places) { this.places = new Map(); this.model.ids.forEach((one, place) => this.places.set(one, place)); }
     return this.places.has(id) ? this.places.get(id) : -1;

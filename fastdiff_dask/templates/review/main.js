@@ -41,7 +41,7 @@ export function start(source) {
       const given = byId(name === "before" ? "until" : name).value.trim();
       if (given) chosen[name] = name === "min_size" ? String(Math.round(Number(given) * 1e6)) : given;
     }
-    model.filter = chosen; grid.cursor = { group: 0, place: 0 }; byId("scroller").scrollTop = 0;
+    model.filter = chosen; grid.fresh = true; grid.cursor = { group: 0, place: 0 }; byId("scroller").scrollTop = 0;
     const some = Object.keys(chosen).length > 0;
     byId("more").classList.toggle("some", some); byId("unfilter").hidden = !some;
     model.list();
