@@ -659,6 +659,6 @@ def test_the_commands(tmp_path, photos, client):
     assert invoke("undo", "--yes")[0] == 0
     file = write_decisions(db, tmp_path / "d.json", {"y.png": "remove"}, [("a.png", "a 2.png")])
     code, output = invoke("apply", store, "--decisions", file, "--hardlink", "--yes")
-    assert (code, output.splitlines()[-1]) == (0, "1 files were replaced by hard links")
+    assert (code, output.splitlines()[-1]) == (0, "1 file was replaced by hard links")
     assert "1 pairs are remembered as no duplicates" in output
     assert len(Store(str(store)).records.read_not_duplicates()) == 1

@@ -133,7 +133,7 @@ def test_the_command_names_them(tmp_path, photos, client):
     assert "go to the trash" in invoke("apply", store, "--symlink", "--sidecars", "move")[1]
     assert invoke("apply", store, "--trash", "--sidecars", "all")[0] == 2
     code, output = invoke("apply", store, "--trash", "--sidecars", "move", "--yes-really")
-    assert "1 files were" in output
+    assert "1 file was" in output
     assert "8 sidecars went with them" in output
     code, output = invoke("undo", "--yes")
     assert code == 0
