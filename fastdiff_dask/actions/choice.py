@@ -142,7 +142,8 @@ class Choice:
         self.ends: list[tuple[int, int]] = []
         self._result, self._rules, self._candidates, self._demands = result, rules, candidates, demands
         self._near = _Neighbours(result)
-        self._cluster = None if demands.any_verdict else _clusters(result)
+        # images that no pairs connect are not compared: with 100,000 clusters that would never end
+        self._cluster = _clusters(result.groups.connected() if demands.any_verdict else result.connected(), result)
         self._same = {} if demands.any_verdict else _same_pictures(result)
         self._ranks: dict[int, int] = {}
         # cluster → group of equal thumbnails → (rank, row) of its best kept images
@@ -217,7 +218,7 @@ class Choice:
         if content:
             self._equal.setdefault(content, row)
         self._ranks[row] = rank
-        kept = self._kept.setdefault(self._cluster_of(row), {}).setdefault(self._near.group(row), [])
+        kept = self._kept.setdefault(int(self._cluster[row]), {}).setdefault(self._near.group(row), [])
         kept.append((rank, row))
         kept.sort()
         del kept[1 if self._demands.any_verdict else _TRIED :]
@@ -227,7 +228,7 @@ class Choice:
         if self._demands.same_file:
             twin = self._equal.get(self._candidates.rows[row].content_hash)
             return twin if twin is not None and self._near.are_near(row, [self._near.group(twin)]).all() else None
-        kept = self._kept.get(self._cluster_of(row), {})
+        kept = self._kept.get(int(self._cluster[row]), {})
         groups = [group for group, near in zip(kept, self._near.are_near(row, list(kept)), strict=True) if near]
         near = [one for group in groups for one in kept[group]]
         if self._demands.any_verdict:
@@ -244,9 +245,6 @@ class Choice:
             key=lambda other: bool(self._candidates.lacks(row, other, self._demands.give_up)),
             default=None,
         )
-
-    def _cluster_of(self, row: int) -> int:
-        return 0 if self._cluster is None else int(self._cluster[row])
 
     def _why_needed_for(self, row: int, other: int) -> str | None:
         """Reason why an image stays although the other one shows the same picture, or None."""
@@ -342,10 +340,10 @@ def _near_bits(groups: Groups, number: int) -> NDArray[np.uint8]:
     return bits.reshape(number, width)
 
 
-def _clusters(result: Result) -> NDArray[np.int64]:
-    """Number the clusters, (n,): those that a second look has parted have different numbers."""
+def _clusters(parts: list[NDArray[np.int64]], result: Result) -> NDArray[np.int64]:
+    """Number clusters, given by their rows: (n,) int64; an image in none of them has a number of its own."""
     numbers = -1 - np.arange(len(result.images), dtype=np.int64)
-    for number, part in enumerate(result.connected()):
+    for number, part in enumerate(parts):
         numbers[part] = number
     return numbers
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 
 from ..text import printable
@@ -77,6 +78,14 @@ class History:
             return False
         path = Path(place)
         return not os.path.lexists(path) or path.is_symlink() or (Path(kept).is_file() and path.samefile(kept))
+
+    @cached_property
+    def _names_of_gone(self) -> set[str]:
+        return {os.path.basename(place) for place in self._went}  # noqa: PTH119 - names may be undecodable
+
+    def may_have_gone(self, path: str) -> bool:
+        """Find by its name alone, without a look at the disk, whether `went` may be true of an image."""
+        return os.path.basename(path) in self._names_of_gone  # noqa: PTH119
 
     def is_linked(self, place: str) -> bool:
         """Find whether another image, equal to this one, was replaced by a link to it."""

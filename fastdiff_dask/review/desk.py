@@ -62,8 +62,8 @@ class Desk:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._apart: list[tuple[str, str]] = []
-        self._shown = 0
         self.problem: str | None = None
+        self.edition = 0
         self.finding: dict[str, Any] | None = None
         self.found = find_groups(url, threshold)
         self.view: View | None = None
@@ -88,7 +88,11 @@ class Desk:
             self._read_apart(view, found.store)
         with self._lock:
             self.found, self.view = found, view
-            self._shown += 1
+        self.changed()
+
+    def changed(self) -> None:
+        """Note that the groups themselves have changed, and not only marks."""
+        self.edition += 1
         self.revision.bump()
 
     def _watch(self) -> None:
@@ -145,7 +149,7 @@ class Desk:
             return
         plan = plan_removals(view.store, view.result, KeepRules(), history=History())
         view.suggested = _suggested(view, plan.chosen)
-        self.revision.bump()
+        self.changed()
 
     def _read_apart(self, view: View, store: Store) -> None:
         self._apart = store.records.read_not_duplicates()
@@ -181,7 +185,7 @@ class Desk:
         value = None if found.result is None else found.result.value
         return {
             "revision": revision,
-            "result": self._shown,  # other groups; marks leave it as it is
+            "result": self.edition,
             "store": printable(self.url),
             "sides": found.store.two_sides,
             "finding": self.finding,
@@ -270,7 +274,7 @@ class Desk:
                 two = zip(hashes[::2], hashes[1::2], strict=True)
                 forget_not_duplicates(store, [(min(pair), max(pair)) for pair in two if None not in pair])
         self._read_apart(view, store)
-        self.revision.bump()
+        self.changed()
         return {"revision": self.revision.number, "marks": view.summary()}
 
 

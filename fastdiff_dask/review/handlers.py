@@ -205,7 +205,7 @@ def _field(values: dict[str, Any], name: str, kind: type) -> Any:
 
 def _marks(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
     if values.get("clear") is True:
-        return serving.desk.clear()
+        serving.desk.clear()
     return serving.desk.mark(_field(values, "marks", dict))
 
 

@@ -214,7 +214,7 @@ class Jobs:
                 with contextlib.suppress(FastDiffError, OSError):  # told when the store is looked at next
                     self._desk.collect(again=True)
             job.running = False
-            self._desk.revision.bump()
+            self._desk.changed()
 
     def _follow(self, job: Job, outcomes: Iterator[Outcome], numbers: dict[str, int]) -> None:
         noted = time.monotonic()

@@ -22,7 +22,7 @@ __all__ = ["View", "wanted_of"]
 # Images of a group that are described, groups in an answer, and folders in the list of these.
 _IMAGES, _GROUPS, _FOLDERS = 60, 200, 2_000
 _MARKS = {1: KEEP, -1: REMOVE, 0: None}
-_MARKED = ("", "none", "any", KEEP, REMOVE)
+_MARKED = ("", "none", "any", "no", "yes", KEEP, REMOVE)
 
 
 class View:
@@ -138,7 +138,8 @@ class View:
 
     def groups(self, wanted: Wanted) -> dict[str, Any]:
         """List groups, in order: their numbers, how many images each has, and how many groups each verdict has."""
-        places, index = self.index.choose(wanted, self.marked), self.index
+        index = self.index
+        places = index.choose(wanted, self.marked)
         verdicts = index.verdict_counts(places)
         return {"ids": index.ids[places].tolist(), "counts": index.counts[places].tolist(), "verdicts": verdicts}
 

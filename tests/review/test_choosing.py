@@ -3,6 +3,8 @@
 import pytest
 from support.system import wait_for
 
+from fastdiff_dask.actions.choice import _Neighbours
+
 
 def marked(page) -> dict[str, str]:
     return {name: image["mark"] for name, image in page.images().items() if image["mark"]}
@@ -66,3 +68,17 @@ def test_a_folder_is_kept_and_its_copies_elsewhere_go(server):
         if image["group"] in groups:
             expected = "keep" if image["folder"].startswith("phone") else "remove"
         assert image["mark"] == expected
+
+
+def test_an_image_is_tried_against_images_of_its_own_group_alone(server, monkeypatch):
+    tried = []
+    are_near = _Neighbours.are_near
+
+    def counting(self, row, groups):
+        tried.append(len(groups))
+        return are_near(self, row, groups)
+
+    monkeypatch.setattr(_Neighbours, "are_near", counting)
+    server.post("api/suggest", rules=[], include=["similar"], preview=True)
+    largest = max(server.get("api/groups")["counts"])
+    assert 0 < max(tried) <= largest < server.get("api/state")["groups"]

@@ -113,6 +113,23 @@ def test_a_page_hears_of_a_mark_of_another_page_at_once(server):
     assert answer["marks"]["remove"] == 1
 
 
+def test_all_marks_are_cleared_by_one_call(server):
+    server.post("api/suggest", rules=[])
+    assert server.get("api/state")["marks"]["remove"] > 0
+    answer = server.post("api/marks", marks={}, clear=True)
+    assert answer["marks"] == {"keep": 0, "remove": 0, "bytes": 0}
+
+
+def test_a_mark_does_not_make_the_page_ask_for_the_groups_again(server):
+    wait_for(lambda: any(image["suggest"] for image in server.images().values()))
+    before = server.get("api/state")["result"]
+    images = list(server.images().values())
+    server.post("api/marks", marks={str(images[0]["n"]): "keep"})
+    assert server.get("api/state")["result"] == before
+    server.post("api/apart", pairs=[[images[0]["n"], images[1]["n"]]], on=True)
+    assert server.get("api/state")["result"] != before
+
+
 def test_marks_are_of_the_store_and_go_with_it(reviewed, server, client):
     number = next(iter(server.images().values()))["n"]
     server.post("api/marks", marks={str(number): "keep"})
