@@ -1,6 +1,7 @@
 """Apply and undo from the page."""
 
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,9 @@ def test_a_server_killed_in_the_middle_of_applying_loses_nothing(reviewed, tmp_p
     wait_for(lambda: any(place.exists() and any(place.iterdir()) for place in places))
     server.end(signal.SIGKILL)
     went = [path.read_bytes() for place in places if place.exists() for path in place.iterdir()]
-    assert len(went) > 0
-    assert sorted(before.values()) == sorted([*reviewed.there().values(), *went])
+    assert went
+    # a file may have both of its names at that moment
+    assert Counter(before.values()) <= Counter([*reviewed.there().values(), *went])
 
     url = Store(str(reviewed.store)).url
     with serve_in_thread(url, "127.0.0.1:0") as served:
