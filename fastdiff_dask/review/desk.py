@@ -38,8 +38,8 @@ class MissingError(FastDiffError):
 class Desk:
     """The review of a store: all that the page asks for; for several threads.
 
-    Memory: that of the result (about 1 kB an image in a pair), 500 bytes for each of these in the index, and the bound
-    of `Pictures`.
+    Memory: that of the result (about 1 kB an image in a pair), 500 bytes for each of these in the index, the bound of
+    `Pictures`, and 4 kB for each of these while images are chosen by rules or by marks.
 
     Parameters
     ----------
