@@ -271,6 +271,15 @@ def test_a_lost_server_loses_no_mark(served, page):
     assert groups.marks == {1: "remove"}
 
 
+def test_an_error_of_the_server_is_said_in_one_line(served, page):
+    groups = served(20)
+    opened(page, groups)
+    groups.answer = lambda *_: None
+    page.locator(".card .r").first.click()
+    until(page, "document.getElementById('alert').textContent === 'no'")
+    assert page.locator("#alert").get_attribute("role") == "alert"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_no_fault(served, page, width, scheme):

@@ -127,7 +127,7 @@ export class Model extends EventTarget {
         this.forget();
         await this.load();
       } catch (error) {
-        if (error instanceof Gone) this.miss();
+        if (error instanceof Gone) this.miss(); else say(error.message, { wrong: true });  // such as another server at this port
         await new Promise(done => setTimeout(done, 2000));
         if (this.lost && await this.load()) { this.forget(); if (this.waiting.size) this.send(); }
       }
