@@ -49,7 +49,9 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
     help="Copy capture date and GPS of a JPEG that goes into the one that is kept, where it has none.",
 )
 @click.option(
-    "--threshold", type=float, help="Largest MSE, or value, of a pair; default: that of the result that was shown last."
+    "--threshold",
+    type=float,
+    help="Largest difference, or value, of a pair; default: that of the result that was shown last.",
 )
 @click.option("--comparison", metavar="NAME", help="Which comparison; default: that of the result that was shown last.")
 @click.option(

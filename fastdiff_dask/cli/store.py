@@ -35,7 +35,7 @@ def _chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--threshold",
             type=float,
-            help="Largest MSE, or value, of a pair; default: that of the result that was shown last.",
+            help="Largest difference, or value, of a pair; default: that of the result that was shown last.",
         ),
     ):
         command = option(command)
