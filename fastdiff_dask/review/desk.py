@@ -231,18 +231,37 @@ class Desk:
 
     # -- marks -------------------------------------------------------------------------------------------------------
 
-    def mark(self, marks: Mapping[str, Any]) -> dict[str, Any]:
-        """Set marks of images by their numbers, "keep" or "remove", or take them back (None)."""
+    def mark(self, marks: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
+        """Set marks of images by their numbers, "keep" or "remove", or take them back (None).
+
+        Parameters
+        ----------
+        marks
+            The marks.
+        seen
+            The start of the content of images as people saw them.
+
+        Returns
+        -------
+        The new revision, and the numbers of marks.
+
+        Raises
+        ------
+        FastDiffError
+            If a number is that of another image by now.
+        """
+        view = self.needs_view()
+        _check_seen(view, seen)
         asked: dict[int, str | None] = {}
         for name, mark in marks.items():
             if mark not in (KEEP, REMOVE, None):
                 raise UsageError(f"{mark!r} is no mark; use keep, remove or null")
             asked[whole(name)] = mark
-        return self.marked(asked)
+        return self.marked(asked, view)
 
-    def marked(self, marks: Mapping[int, str | None]) -> dict[str, Any]:
-        """Set marks; gives the new revision and numbers."""
-        view = self.needs_view()
+    def marked(self, marks: Mapping[int, str | None], view: View | None = None) -> dict[str, Any]:
+        """Set marks of the groups that are shown, or were; gives the new revision and numbers."""
+        view = self.needs_view() if view is None else view
         if marks:
             view.mark(marks)
             self.revision.bump()
@@ -261,7 +280,8 @@ class Desk:
             If another process writes the store, as find does.
         """
         view = self.needs_view()
-        numbers = [(whole(pair[0]), whole(pair[1])) for pair in pairs if len(pair) == 2]
+        twos = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        numbers = [(whole(a), whole(b)) for a, b in twos]
         places = view.index.places([number for pair in numbers for number in pair])
         if len(numbers) != len(pairs) or (places < 0).any():
             raise UsageError("these are no pairs of images in a group; load the page again")
@@ -285,6 +305,14 @@ def _suggested(view: View, chosen: Sequence[Any]) -> Any:
         places = view.index.places(numbers)
         suggested[places[places >= 0]] = code
     return suggested
+
+
+def _check_seen(view: View, seen: Mapping[str, Any]) -> None:
+    numbers = [whole(name) for name in seen]
+    places = view.index.places(numbers).tolist()
+    for number, place, content in zip(numbers, places, seen.values(), strict=True):
+        if place >= 0 and view.index.contents[place] != content:
+            raise FastDiffError(f"image {number} is another one than on the page by now; look at it again")
 
 
 def whole(value: Any) -> int:

@@ -30,12 +30,15 @@ class Progress:
         Name of the comparison; "" if none was begun.
     tiles
         Number of its tiles that are finished.
+    shown_at
+        Time at which its result was shown last: that of a store that was made anew is another one.
     """
 
     generations: int = 0
     verdicts: int = 0
     comparison: str = ""
     tiles: int = 0
+    shown_at: datetime | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def find_groups(url: str, threshold: float | None = None, known: Found | None = 
     """
     store = Store(url)
     comparison, settings, shown_at, finished = _choose(store, threshold)
-    progress = _progress(store, comparison)
+    progress = _progress(store, comparison, shown_at)
     if known is not None and known.progress == progress and known.finished == finished:
         return known
     if comparison is None or settings is None or (not finished and unread_blocks(store)):
@@ -84,7 +87,8 @@ def find_groups(url: str, threshold: float | None = None, known: Found | None = 
 def progress_of(url: str, threshold: float | None = None) -> Progress:
     """Look at the progress of a store; errors as of `find_groups`."""
     store = Store(url)
-    return _progress(store, _choose(store, threshold)[0])
+    comparison, _, shown_at, _ = _choose(store, threshold)
+    return _progress(store, comparison, shown_at)
 
 
 def _choose(
@@ -106,8 +110,8 @@ def _choose(
     return chosen.comparison, chosen.settings, chosen.shown_at, True
 
 
-def _progress(store: Store, comparison: Comparison | None) -> Progress:
+def _progress(store: Store, comparison: Comparison | None, shown_at: datetime | None) -> Progress:
     if comparison is None:
         return Progress(len(store.generations), len(verdict_files(store)))
     tiles = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
-    return Progress(len(store.generations), len(verdict_files(store)), comparison.name, tiles)
+    return Progress(len(store.generations), len(verdict_files(store)), comparison.name, tiles, shown_at)

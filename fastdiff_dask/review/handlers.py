@@ -206,7 +206,8 @@ def _field(values: dict[str, Any], name: str, kind: type) -> Any:
 def _marks(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
     if values.get("clear") is True:
         serving.desk.clear()
-    return serving.desk.mark(_field(values, "marks", dict))
+    seen = {} if values.get("contents") is None else _field(values, "contents", dict)
+    return serving.desk.mark(_field(values, "marks", dict), seen)
 
 
 def _apart(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +239,8 @@ def _plan(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
 
 def _apply(serving: Serving, values: dict[str, Any]) -> dict[str, Any]:
     folder = _field(values, "folder", str) if values.get("folder") is not None else None
-    serving.jobs.apply(_field(values, "action", str), folder, whole(values.get("files")))
+    action, files = _field(values, "action", str), whole(values.get("files"))
+    serving.jobs.apply(action, folder, files, _field(values, "plan", str))
     return {"revision": serving.desk.revision.number}
 
 

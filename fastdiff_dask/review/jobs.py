@@ -18,6 +18,7 @@ from ..actions.undo import undo
 from ..errors import FastDiffError, UsageError
 from ..storage.store import Store
 from ..text import counted, one_line, printable
+from .agreement import are_as_shown, digest_of
 from .choosing import marked_plan
 from .desk import Desk
 from .view import View
@@ -52,6 +53,10 @@ class Job:
         A line for each file that stays: path, to, reason.
     error
         Reason why it ended early; None if it did not.
+    journal
+        Name of the journal by which it can be undone, once it has ended; None if nothing went.
+    to
+        Where the last file went.
     """
 
     kind: str
@@ -62,10 +67,14 @@ class Job:
     running: bool = True
     lines: list[dict[str, str | None]] = field(default_factory=list)
     error: str | None = None
+    journal: str | None = None
+    to: str | None = None
 
     def described(self) -> dict[str, Any]:
         """Describe it for the page."""
-        return {**self.__dict__, "lines": list(self.lines[:_LINES])}
+        values = {**self.__dict__, "lines": list(self.lines[:_LINES])}
+        del values["to"]
+        return values
 
 
 class Jobs:
@@ -112,8 +121,10 @@ class Jobs:
         """Tell what the marks would do now."""
         view = self._desk.needs_view()
         plan = self._marked_plan(view)
+        self._check_shown(view, plan)
         stay = [{"path": printable(one.path), "reason": printable(one.reason)} for one in plan.skipped[:_LINES]]
         return {
+            "plan": digest_of(plan),
             "files": len(plan.chosen),
             "bytes": plan.size,
             "limits": limits_passed(view.store, plan),
@@ -130,7 +141,12 @@ class Jobs:
                 self._plan = key, plan
             return self._plan[1]
 
-    def apply(self, action: str, folder: str | None, files: int) -> None:
+    def _check_shown(self, view: View, plan: RemovalPlan) -> None:
+        if not are_as_shown(view, (number for one in plan.chosen for number in (one.image, one.kept_image))):
+            self._desk.collect(again=True)
+            raise FastDiffError("the store was made anew, and has other images than the page; look at them again")
+
+    def apply(self, action: str, folder: str | None, files: int, seen: str) -> None:
         """Begin to carry out the plan of the marks.
 
         Parameters
@@ -139,8 +155,8 @@ class Jobs:
             "trash" or "move".
         folder
             The folder to move to, an absolute path.
-        files
-            Number of files in the plan that people saw, who so agree to it.
+        files, seen
+            Number of files, and the digest, of the plan that people saw, who so agree to it.
 
         Raises
         ------
@@ -153,7 +169,7 @@ class Jobs:
             raise UsageError(f"no action {printable(action)} here; use {' or '.join(ACTIONS)}")
         if action == "move":
             folder = os.path.expanduser(folder or "")  # noqa: PTH111 - Path raises without a home
-            if not os.path.isabs(folder):  # noqa: PTH117
+            if not os.path.isabs(folder) or not _can_be_path(folder):  # noqa: PTH117
                 raise UsageError("name the folder to move to by its whole path, such as /home/me/removed")
         elif folder:
             raise UsageError("the trash needs no folder; leave it out")
@@ -164,10 +180,14 @@ class Jobs:
         plan = self._marked_plan(view)
         if (now := len(plan.chosen)) != files:
             raise FastDiffError(f"the marks now take {counted(now, 'file')}, not {files}; look at them again")
+        if digest_of(plan) != seen:
+            raise FastDiffError("the marks were changed meanwhile, and take other files; look at them again")
         if not plan.chosen:
             raise FastDiffError("no image is marked that could be removed")
+        self._check_shown(view, plan)
         store = Store(self._desk.url)
         outcomes = apply_plan(store, plan, plan.value.settings, action, folder or None)
+        self._check_shown(view, plan)  # by now, all that is needed of the store was read
         numbers = {one.path: one.image for one in plan.chosen}
         self._begin(Job("apply", action, len(plan.chosen)), outcomes, numbers)
 
@@ -208,7 +228,11 @@ class Jobs:
                 self._follow(job, every, numbers)
         except (FastDiffError, OSError) as error:
             job.error = one_line(error)
+        except Exception as error:
+            job.error = one_line(error, kind=True)
+            raise
         finally:
+            job.journal = self._journal_with(job.to)
             self._journals = 0.0, []
             if job.kind == "undo":
                 with contextlib.suppress(FastDiffError, OSError):  # told when the store is looked at next
@@ -216,12 +240,23 @@ class Jobs:
             job.running = False
             self._desk.changed()
 
+    def _journal_with(self, to: str | None) -> str | None:
+        """Find the journal that has a file at its new place: the newest one may be that of another process."""
+        if to is None:
+            return None
+        with contextlib.suppress(FastDiffError, OSError):
+            for journal in reversed(journals(self._desk.url)):
+                if any(line.get("to") == to for line in reversed(journal.actions)):
+                    return journal.path.name
+        return None
+
     def _follow(self, job: Job, outcomes: Iterator[Outcome], numbers: dict[str, int]) -> None:
         noted = time.monotonic()
         for outcome in outcomes:
             job.done += 1
             if outcome.reason is None:
                 job.went += 1
+                job.to = outcome.to
                 view = self._desk.view
                 if view is not None and outcome.path in numbers:
                     view.are_gone([numbers[outcome.path]])
@@ -234,6 +269,13 @@ class Jobs:
             if self._stopped.is_set():
                 job.error = f"it was stopped after {counted(job.done, 'file')}"
                 return
+
+
+def _can_be_path(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _files(journal: Journal) -> list[dict[str, Any]]:

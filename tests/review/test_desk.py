@@ -147,7 +147,7 @@ def test_a_find_that_runs_is_shown_and_its_groups_so_far(tmp_path):
             assert page.post("api/marks", marks={str(number): "remove"})["marks"]["remove"] == 1
             first = page.get("api/groups")["ids"]
             assert "is being written by" in page.post("api/apart", 409, pairs=[[number, number]], on=True)["error"]
-            error = page.post("api/apply", 409, action="trash", files=1)["error"]
+            error = page.post("api/apply", 409, action="trash", files=1, plan="")["error"]
             assert error.startswith("the comparison is not finished")
             wait_for(lambda: page.get("api/state")["finding"] is None)
             wait_for(lambda: page.get("api/state")["finished"])
@@ -175,8 +175,7 @@ def test_a_store_without_a_comparison_has_no_groups_yet(tmp_path, client):
 
 def test_images_that_an_earlier_apply_took_are_left_out(server, reviewed):
     server.post("api/suggest", rules=[])
-    files = server.post("api/plan")["files"]
-    server.post("api/apply", action="trash", files=files)
+    server.apply("trash")
     server.job()
     with serve_in_thread(Store(str(reviewed.store)).url, "127.0.0.1:0") as served:
         assert Page(served.url).get("api/state")["groups"] == 0

@@ -32,7 +32,7 @@ def test_marked_images_go_to_the_trash_and_come_back(server, reviewed, tmp_path)
     assert plan["bytes"] == sum(image["size"] for image in server.images().values() if image["mark"] == "remove")
     assert reviewed.there() == before
 
-    server.post("api/apply", action="trash", files=plan["files"])
+    server.apply("trash", files=plan["files"], plan=plan["plan"])
     job = server.job()
     assert (job["kind"], job["done"], job["went"], job["of"], job["lines"], job["error"]) == (
         *("apply", plan["files"], plan["files"], plan["files"]),
@@ -60,18 +60,18 @@ def test_marked_images_go_to_the_trash_and_come_back(server, reviewed, tmp_path)
 
 def test_marked_images_are_moved_to_a_folder(server, reviewed, tmp_path):
     names = mark_copies(server)
-    server.post("api/apply", action="move", folder=str(tmp_path / "away"), files=len(names))
+    server.apply("move", folder=str(tmp_path / "away"), files=len(names))
     assert server.job()["went"] == len(names)
     assert sorted(path.name for path in (tmp_path / "away").iterdir()) == names
 
 
 def test_only_the_number_that_was_seen_is_carried_out(server, reviewed):
     before = reviewed.there()
-    error = server.post("api/apply", 409, action="trash", files=0)["error"]
+    error = server.apply("trash", 409, files=0)["error"]
     assert error == "no image is marked that could be removed"
     names = mark_copies(server)
     for files in (0, len(names) - 1, len(names) + 1):
-        error = server.post("api/apply", 409, action="trash", files=files)["error"]
+        error = server.apply("trash", 409, files=files)["error"]
         assert error.startswith(f"the marks now take {len(names)} files, not {files}")
     assert reviewed.there() == before
 
@@ -81,7 +81,7 @@ def test_a_file_that_has_changed_stays_and_the_page_says_why(server, reviewed):
     (path,) = reviewed.photos.rglob(names[0])
     content = path.read_bytes()
     path.write_bytes(content + b"x")
-    server.post("api/apply", action="trash", files=len(names))
+    server.apply("trash", files=len(names))
     job = server.job()
     assert job["went"] == len(names) - 1
     (line,) = job["lines"]
@@ -113,11 +113,11 @@ def test_a_limit_is_told_before(server, monkeypatch):
 def test_one_job_runs_at_a_time(server, reviewed):
     names = mark_copies(server)
     with acting():
-        server.post("api/apply", action="trash", files=len(names))
+        server.apply("trash", files=len(names))
         job = server.job()
     assert job["went"] == 0
     assert "another apply or undo is at work" in job["error"]
-    server.post("api/apply", action="trash", files=len(names))
+    server.apply("trash", files=len(names))
     assert server.job()["went"] == len(names)
 
 
@@ -141,7 +141,7 @@ def test_a_server_killed_in_the_middle_of_applying_loses_nothing(reviewed, tmp_p
     server = Server(reviewed.store)
     names = mark_copies(server.page)
     folder = {"folder": str(tmp_path / "away")} if action == "move" else {}
-    server.page.post("api/apply", action=action, files=len(names), **folder)
+    server.page.apply(action, files=len(names), **folder)
     places = [tmp_path / "away", tmp_path / "data" / "Trash" / "files"]
     # with the first file there, it may still have its old name as well, and no line in the journal
     wait_for(lambda: any(place.exists() and len(list(place.iterdir())) > 1 for place in places))
@@ -162,5 +162,5 @@ def test_a_server_killed_in_the_middle_of_applying_loses_nothing(reviewed, tmp_p
         assert not any(path for place in places if place.exists() for path in place.iterdir())
         assert journals(url) == []
         # the marks are those of before, and the rest is done by a click
-        page.post("api/apply", action=action, files=len(names), **folder)
+        page.apply(action, files=len(names), **folder)
         assert page.job()["went"] == len(names)

@@ -49,6 +49,12 @@ class Page:
         assert answer.status == status, answer
         return answer.json
 
+    def apply(self, action: str, status: int = 200, **values: Any) -> Any:
+        """Agree to the plan of the marks as it is now, or to another one."""
+        plan = self.post("api/plan")
+        seen = {name: plan[name] for name in ("files", "plan")}
+        return self.post("api/apply", status, action=action, **seen | values)
+
     def images(self, **conditions: Any) -> dict[str, dict[str, Any]]:
         """The images of all groups by name."""
         found = {}

@@ -93,7 +93,7 @@ export async function applyMarks(model, action) {
   [["Cancel", ""], ["Move " + counted(plan.files, "image"), "main danger", async () => {
     if (move && !place.value.trim()) { place.focus(); say("Name the folder first.", { wrong: true }); return; }
     box.buttons([]);
-    const began = await model.tried(() => model.source.apply({ action, files: plan.files, ...(move ? { folder: place.value.trim() } : {}) }));
+    const began = await model.tried(() => model.source.apply({ action, files: plan.files, plan: plan.plan, ...(move ? { folder: place.value.trim() } : {}) }));
     if (!began) { box.dialog.close(); anew(model); return; }
     await progress(model, box, move ? "to the folder" : "to the trash");
   }]]);
@@ -114,8 +114,8 @@ async function progress(model, box, where) {
   const stayed = (job ? job.lines : []).filter(one => one.reason), undone = job && job.kind === "undo";
   box.dialog.querySelector(".content").replaceChildren(element("p", {}, element("strong", {}, counted(job ? job.went : 0, "image") + (undone ? " brought back" : " moved " + where)), "."),
     lines(counted(stayed.length, "image") + (stayed.length === 1 ? " stayed" : " stayed"), stayed) || "", job && job.error ? element("p", { class: "warn" }, job.error) : "");
-  const newest = model.state.journals[0];
-  box.buttons([...(undone || !newest ? [] : [["Undo", "", () => back(model, box, newest.id)]]), ["Close", "main"]]);
+  const journal = job && job.journal;
+  box.buttons([...(undone || !journal ? [] : [["Undo", "", () => back(model, box, journal)]]), ["Close", "main"]]);
   const last = box.dialog.querySelector(".buttons .main");
   if (last) last.focus();
 }

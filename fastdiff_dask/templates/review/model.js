@@ -9,7 +9,7 @@ export class Model extends EventTarget {
   constructor(source) {
     super();
     this.source = source; this.state = null; this.filter = {}; this.ids = []; this.counts = []; this.runs = [];
-    this.groups = new Map(); this.asked = new Set(); this.waiting = new Map(); this.sending = new Map(); this.lost = false; this.asking = 0;
+    this.groups = new Map(); this.asked = new Set(); this.waiting = new Map(); this.sending = new Map(); this.seen = new Map(); this.lost = false; this.asking = 0;
   }
   tell(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
 
@@ -71,7 +71,7 @@ export class Model extends EventTarget {
         if (name) totals[name] += step;
         if (name === "remove") totals.bytes += step * image.size;
       }
-      image.mark = mark; this.waiting.set(image.n, mark);
+      image.mark = mark; this.waiting.set(image.n, mark); this.seen.set(image.n, image.v || "");
     }
     this.tell("marked", [group.id]); this.tell("state");
     clearTimeout(this.timer); this.timer = setTimeout(() => this.send(), 120);
@@ -83,7 +83,8 @@ export class Model extends EventTarget {
     [this.sending, this.waiting] = [this.waiting, new Map()];
     const marks = this.sending;
     try {
-      const answer = await this.source.mark(Object.fromEntries(marks));
+      // with what was seen: by now the number may be that of another picture
+      const answer = await this.source.mark(Object.fromEntries(marks), Object.fromEntries([...marks.keys()].map(n => [n, this.seen.get(n)])));
       this.sending = new Map(); this.found(); this.totals(answer);
     } catch (error) {
       this.sending = new Map();

@@ -30,7 +30,7 @@ export const server = {
   details: async ids => (await request("api/groups/details?ids=" + ids.join(","))).groups,
   thumb: image => "thumb/" + image.n + "?v=" + encodeURIComponent(image.v || ""),
   picture: image => "picture/" + image.n + "?v=" + encodeURIComponent(image.v || ""),
-  mark: marks => request("api/marks", { marks }),
+  mark: (marks, contents) => request("api/marks", { marks, contents }),
   apart: (pairs, on) => request("api/apart", { pairs, on }),
   prefer: (folder, preview) => request("api/prefer", { folder, preview }),
   suggest: choice => request("api/suggest", choice),
