@@ -18,6 +18,7 @@ from ..results.result import Result
 from ..results.second_look import look_again
 from ..text import printable
 from .marks import KEEP, REMOVE
+from .paths import can_be_path
 from .view import View, wanted_of
 
 __all__ = ["Suggestion", "by_folder", "by_rules", "marked_plan"]
@@ -85,6 +86,9 @@ def by_rules(view: View, values: Mapping[str, Any]) -> Suggestion:
     """
     absolute = view.index.paths.absolute
     prefer, protect = (tuple(map(absolute, _texts(values, name))) for name in ("prefer", "protect"))
+    for folder in (*prefer, *protect):
+        if not can_be_path(folder):
+            raise UsageError(f"{printable(folder)} is no name of a folder")
     rules = KeepRules(rules=_texts(values, "rules"), prefer=prefer, protect=protect)
     included = _texts(values, "include")
     if set(included) - {"similar"}:

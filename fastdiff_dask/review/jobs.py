@@ -21,6 +21,7 @@ from ..text import counted, one_line, printable
 from .agreement import are_as_shown, digest_of
 from .choosing import marked_plan
 from .desk import Desk
+from .paths import can_be_path
 from .view import View
 
 __all__ = ["ACTIONS", "Jobs"]
@@ -169,7 +170,7 @@ class Jobs:
             raise UsageError(f"no action {printable(action)} here; use {' or '.join(ACTIONS)}")
         if action == "move":
             folder = os.path.expanduser(folder or "")  # noqa: PTH111 - Path raises without a home
-            if not os.path.isabs(folder) or not _can_be_path(folder):  # noqa: PTH117
+            if not os.path.isabs(folder) or not can_be_path(folder):  # noqa: PTH117
                 raise UsageError("name the folder to move to by its whole path, such as /home/me/removed")
         elif folder:
             raise UsageError("the trash needs no folder; leave it out")
@@ -269,13 +270,6 @@ class Jobs:
             if self._stopped.is_set():
                 job.error = f"it was stopped after {counted(job.done, 'file')}"
                 return
-
-
-def _can_be_path(text: str) -> bool:
-    try:
-        return b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
 
 
 def _files(journal: Journal) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..text import printable
 
-__all__ = ["Paths"]
+__all__ = ["Paths", "can_be_path"]
 
 
 class Paths:
@@ -96,6 +96,14 @@ class Paths:
         text = text.casefold()
         of_folder = np.array([text in folder.casefold() for folder in self.folders], bool)[self.of_folder]
         return np.fromiter((text in name for name in self._searched), bool, len(self._searched)) | of_folder
+
+
+def can_be_path(text: str) -> bool:
+    """Tell whether the system could have a file of this name."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _split(path: str) -> tuple[str, str]:

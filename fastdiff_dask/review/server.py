@@ -1,6 +1,7 @@
 """The server of the review page: in the main thread of a command, or in a thread beside a notebook."""
 
 import asyncio
+import hmac
 import html
 import os
 import secrets
@@ -11,8 +12,11 @@ import webbrowser
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.routing import Router
 
 from ..dashboard.listening import KnownHosts, host_name, is_loopback, listen, origins_of, until_signal
 from ..images.decoder_pool import close_readers
@@ -22,7 +26,9 @@ from .jobs import Jobs
 
 __all__ = ["ReviewServer", "risk_of", "serve", "serve_in_thread"]
 
-_PORT, _LARGEST_BODY = 8789, 32 << 20
+_PORT = 8789
+# Bytes of a request with the token, and of one without, at most; seconds until it must be there.
+_LARGEST_BODY, _LARGEST_FOREIGN, _ARRIVES = 32 << 20, 1 << 16, 60.0
 # Seconds until a browser has read the file that leads it to the page.
 _READ = 30.0
 
@@ -161,6 +167,20 @@ def risk_of(address: str | None) -> str | None:
     )
 
 
+class _Limited(Router):
+    """Reads no large request without the token: other users of the machine would fill its memory."""
+
+    def __init__(self, pages: Router, token: str) -> None:
+        self._pages, self._start = pages, f"/{token}/".encode()
+
+    def find_handler(self, request: HTTPServerRequest, **options: Any) -> HTTPMessageDelegate | None:
+        """Choose who answers a request."""
+        start = request.path.encode(errors="replace")[: len(self._start)]
+        if not hmac.compare_digest(start, self._start):
+            request.connection.set_max_body_size(_LARGEST_FOREIGN)
+        return self._pages.find_handler(request, **options)
+
+
 class _Server:
     """The server in a running loop."""
 
@@ -174,8 +194,9 @@ class _Server:
         self._jobs = Jobs(desk)
         serving = Serving(desk, self._jobs, token, self._questions, self._pictures, framed)
         application = make_application(serving)
-        router = KnownHosts(application, origins_of(host, port))
-        self._http = HTTPServer(router, max_body_size=_LARGEST_BODY, max_buffer_size=_LARGEST_BODY)
+        router = _Limited(KnownHosts(application, origins_of(host, port)), token)
+        limits = {"max_body_size": _LARGEST_BODY, "max_buffer_size": _LARGEST_BODY}
+        self._http = HTTPServer(router, **limits, idle_connection_timeout=_ARRIVES, body_timeout=_ARRIVES)
         self._http.add_socket(listening)
 
     async def end(self) -> None:

@@ -1,6 +1,7 @@
 """The requests that the server answers, and those that it refuses."""
 
 import json
+import socket
 
 import pytest
 
@@ -93,6 +94,8 @@ def test_a_hostile_name_is_text(server):
         ("prefer", {"folder": "nowhere"}, "no image of a group lies in nowhere"),
         ("suggest", {"rules": ["prettiest"]}, "no rule 'prettiest'"),
         ("suggest", {"prefer": ["nowhere"]}, "names "),
+        ("suggest", {"prefer": ["a\0b"]}, "is no name of a folder"),
+        ("suggest", {"protect": ["\ud800"]}, "is no name of a folder"),
         ("suggest", {"filter": {"colour": "red"}}, "no condition 'colour'"),
         ("suggest", {"include": ["everything"]}, "is not known"),
         ("apply", {"action": "delete", "files": 1, "plan": ""}, "no action delete here; use trash or move"),
@@ -122,6 +125,19 @@ def test_a_question_that_cannot_be_used_is_refused_in_a_line(server):
     assert server.ask("GET", "api/groups/details?ids=x").status == 400
     assert server.ask("GET", "api/groups/details?ids=" + ",".join(["1"] * 201)).status == 400
     assert server.get("api/groups/details", ids="999999") == {"groups": []}
+
+
+def test_no_large_request_without_the_token_is_read(server):
+    body = b" " * (1 << 20) + b'{"marks": {}}'
+    assert server.ask("POST", "api/marks", body, JSON).status == 200
+    head = f"Host: {server.parts.netloc}\r\nContent-Type: application/json\r\n"
+    for path in ("/x/api/marks", "/", server.parts.path[:-2] + "/api/marks"):
+        for length in (f"Content-Length: {len(body)}\r\n", "Transfer-Encoding: chunked\r\n"):
+            with socket.create_connection((server.parts.hostname, server.parts.port), timeout=60) as connection:
+                connection.sendall(f"POST {path} HTTP/1.1\r\n{head}{length}\r\n".encode())
+                if "chunked" in length:
+                    connection.sendall(b"ffff0\r\n")
+                assert b"400 Bad Request" in connection.recv(1000)
 
 
 def test_pictures_are_kept_by_browsers_as_long_as_their_content_is_the_same(server):
