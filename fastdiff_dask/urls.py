@@ -8,7 +8,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ __all__ = [
     "as_os_errors",
     "check_address",
     "clamped",
+    "common_folder",
     "describe",
     "fetch",
     "file_system",
@@ -79,6 +80,28 @@ def join(root: str, path: str) -> str:
     ('s3://bucket/a.jpg', '/photos/a.jpg')
     """
     return f"{root.rstrip('/')}/{path}" if is_url(root) else os.path.join(root, path)  # noqa: PTH118
+
+
+def common_folder(paths: Iterable[str]) -> str:
+    """Find the folder that all of some files are in; empty if there is none, or if it is the root.
+
+    Examples
+    --------
+    >>> common_folder(["/photos/2024/a.jpg", "/photos/2025/b.jpg"]), common_folder(["a.jpg", "b/c.jpg"])
+    ('/photos', '')
+    >>> common_folder(["s3://bucket/photos/a.jpg", "s3://bucket/photos/b/c.jpg"])
+    's3://bucket/photos'
+    """
+    folders = {path[: path.rfind(_separator(path)) + 1] for path in paths}
+    # with slashes at their ends, the first and the last one in order have no more in common than all; without, "a" and
+    # "a/b" would hide "a b"
+    same = os.path.commonprefix([min(folders, default=""), max(folders, default="")])  # noqa: RUF071 - cut at a slash below
+    folder = same[: max(same.rfind(_separator(same)), 0)]
+    return "" if not folder.strip("/") or folder.endswith((":", ":/")) else folder
+
+
+def _separator(path: str) -> str:
+    return "/" if is_url(path) else os.sep
 
 
 def check_address(address: str) -> None:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from ..config import PIXEL_LIMIT
 from ..text import file_size, printable
-from ..urls import clamped, is_url
+from ..urls import clamped, common_folder, is_url
 from .decode import open_file
 from .decoder_pool import close_readers
 from .preview import as_heat, data_url, read_picture
@@ -20,7 +20,6 @@ __all__ = [
     "GroupToShow",
     "ShownImage",
     "cluster_html",
-    "common_folder",
     "facts_html",
     "gallery_html",
     "pair_html",
@@ -156,23 +155,6 @@ def project_html(
     return str(_templates().project(title, rows, facts, settings))
 
 
-def common_folder(paths: Sequence[str]) -> str:
-    """Give the folder that all files lie in, with a slash; empty if there is none.
-
-    Examples
-    --------
-    >>> common_folder(["/photos/a.jpg", "/photos/2024/b.jpg"]), common_folder(["/a.jpg", "s3://b/c.jpg"])
-    ('/photos/', '')
-    """
-    if not paths or any(map(is_url, paths)):
-        return ""
-    try:
-        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - undecodable names
-    except ValueError:  # absolute and relative ones
-        return ""
-    return os.path.join(folder, "") if len(folder) > 1 else ""  # noqa: PTH118
-
-
 def gallery_html(groups: Sequence[GroupToShow], lines: Sequence[str]) -> str:
     """Show groups of images, six on a page, with a pager that needs no kernel; of a group, at most six images are read.
 
@@ -188,7 +170,8 @@ def gallery_html(groups: Sequence[GroupToShow], lines: Sequence[str]) -> str:
     HTML.
     """
     cut = [group._replace(paths=group.paths[:_OF_GROUP]) for group in groups]
-    folder = common_folder([path for group in cut for path in group.paths])
+    folder = common_folder(path for group in cut for path in group.paths)
+    common = len(folder) + 1 if folder else 0
     try:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
             names = [path for group in cut for path in group.paths]
@@ -201,7 +184,7 @@ def gallery_html(groups: Sequence[GroupToShow], lines: Sequence[str]) -> str:
             {
                 **read[path]._asdict(),
                 "path": printable(path),
-                "name": printable(path[len(folder) :]),
+                "name": printable(path[common:]),
                 "mark": group.marks[place] if group.marks else "",
                 "note": group.notes[place] if group.notes else "",
             }
@@ -214,8 +197,8 @@ def gallery_html(groups: Sequence[GroupToShow], lines: Sequence[str]) -> str:
         {"name": f"{start + 1}–{min(start + _PAGE, len(cards))}", "groups": cards[start : start + _PAGE]}
         for start in starts
     ]
-    shown = printable(folder.rstrip(os.sep))
-    return str(_templates("gallery.html.jinja").gallery(f"fd{uuid.uuid4().hex[:10]}", pages, lines, shown))
+    made = _templates("gallery.html.jinja").gallery(f"fd{uuid.uuid4().hex[:10]}", pages, lines, printable(folder))
+    return str(made)
 
 
 def facts_html(

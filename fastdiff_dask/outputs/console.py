@@ -1,8 +1,6 @@
 """Lines and tables on a terminal, or in a file."""
 
-import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from rich import box
@@ -12,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..text import printable
-from ..urls import is_url
 
-__all__ = ["Column", "common_folder", "first_lines", "fitted_table", "open_console", "shortened", "shown_below"]
+__all__ = ["Column", "first_lines", "fitted_table", "open_console", "shortened", "shown_below"]
 
 _T = TypeVar("_T")
 # A column of names is not made narrower than that for columns that can be left out.
@@ -58,35 +55,6 @@ def first_lines(items: Sequence[_T], most: int, line: Callable[[_T], str], rest:
 
 
 # -- names of files ----------------------------------------------------------------------------------------------------
-
-
-def common_folder(paths: Iterable[str]) -> str:
-    """Give the folder that all of some files are in; empty if there is none, or if it is the root.
-
-    Examples
-    --------
-    >>> common_folder(["/photos/2024/a.jpg", "/photos/2025/b.jpg"]), common_folder(["a.jpg", "b/c.jpg"])
-    ('/photos', '')
-    >>> common_folder(["s3://bucket/photos/a.jpg", "s3://bucket/photos/b/c.jpg"])
-    's3://bucket/photos'
-    """
-    common: list[str] | None = None
-    for path in paths:
-        folders = path.split(_separator(path))[:-1]
-        common = folders if common is None else _common_start(common, folders)
-    if not common or not any(common):
-        return ""
-    folder = ("/" if is_url("/".join(common)) else os.sep).join(common)
-    return "" if folder.endswith((":", ":/")) else folder
-
-
-def _common_start(some: list[str], others: list[str]) -> list[str]:
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(some, others, strict=False))
-    return [one for one, _ in same]
-
-
-def _separator(path: str) -> str:
-    return "/" if is_url(path) else os.sep
 
 
 def shown_below(path: str, folder: str) -> str:

@@ -19,8 +19,9 @@ from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.store import Store
 from ..text import file_size, printable
+from ..urls import common_folder
 from .report_edited import edited_section
-from .report_groups import ReportGroup, common_folder, group_pictures, report_groups
+from .report_groups import ReportGroup, group_pictures, report_groups
 
 __all__ = ["LIMIT", "write_report"]
 
@@ -121,7 +122,7 @@ def _data(store: Store, result: Result, groups: list[ReportGroup]) -> dict[str, 
         "store": store.url,
         "measure": result.value.title,
         "question": result.value.described,
-        "common": printable(common_folder(result.images.index).rstrip("/")),
+        "common": printable(common_folder(result.images.index)),
         "sides": result.groups.two_sides,
         "groups": [{name: group[name] for name in ("verdict", "more", "images")} for group in groups],
     }

@@ -5,7 +5,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -29,9 +29,9 @@ from ..results.result import Result
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable
-from ..urls import full_path, is_url
+from ..urls import common_folder, full_path, is_url
 
-__all__ = ["ReportGroup", "common_folder", "group_pictures", "report_groups"]
+__all__ = ["ReportGroup", "group_pictures", "report_groups"]
 
 # Images of a group that are shown.
 _IMAGES = 60
@@ -63,7 +63,8 @@ def report_groups(store: Store, result: Result, rules: KeepRules) -> list[Report
         best = sorted(best_first(rows[place] for place in part), key=lambda row: marks.get(row.image) == "remove")
         ordered.append([place_of[row.image] for row in best])
     pairs = _pairs(result, ordered)
-    common = len(common_folder(row.Index for row in rows))
+    folder = common_folder(result.images.index)
+    common = len(folder) + 1 if folder else 0
     groups = []
     for places in ordered:
         shown = [_image(rows[place], contents[place], marks, common) for place in places[:_IMAGES]]
@@ -97,14 +98,6 @@ def _pairs(result: Result, groups: list[list[int]]) -> dict[int, dict[str, Any]]
         for value, turn, mirror, code in zip(*columns, strict=True)
     )
     return dict(zip(ends[:, 1].tolist(), described, strict=True))
-
-
-def common_folder(paths: Iterable[str]) -> str:
-    """Find the beginning that the folders of all paths have in common, with its last slash."""
-    folders = {path[: path.rfind("/") + 1] for path in paths}
-    low, high = min(folders, default=""), max(folders, default="")
-    same = next((place for place, (x, y) in enumerate(zip(low, high, strict=False)) if x != y), len(low))
-    return low[: low[:same].rfind("/") + 1]
 
 
 def _image(row: Any, content: str, marks: dict[int, str], common: int) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from ..results.clusters import Cluster
 from ..results.result import Result
 from ..results.values import PairValue
 from ..text import counted, file_size, printable
-from .console import Column, common_folder, first_lines, fitted_table, open_console, shortened, shown_below
+from ..urls import common_folder
+from .console import Column, first_lines, fitted_table, open_console, shortened, shown_below
 
 if TYPE_CHECKING:
     from ..actions.choice import Chosen

@@ -21,10 +21,11 @@ from ..config import (
     describe_verdicts,
 )
 from ..errors import UsageError
-from ..images.display import GroupToShow, common_folder
+from ..images.display import GroupToShow
 from ..kernels.transforms import lowest_transforms
 from ..storage.verdicts import Verdicts
 from ..text import counted, printable
+from ..urls import common_folder
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import KEEP, REMOVE, SHOWN, Cluster, Clusters, Gallery, PairTable, low_quality_of, make_cluster
 from .components import Components
@@ -167,12 +168,13 @@ class Result:
             display(gallery)
             return
         print(self)
-        folder = common_folder([path for one in gallery.groups for path in one.paths])
+        folder = common_folder(path for one in gallery.groups for path in one.paths)
+        common = len(folder) + 1 if folder else 0
         if folder:
             print(f"in {printable(folder)}")
         for group in gallery.groups:
             for path, mark, note in zip(group.paths, group.marks, group.notes, strict=True):
-                print(f"  {mark}: {printable(path[len(folder) :])}{f' ({note})' if note else ''}")
+                print(f"  {mark}: {printable(path[common:])}{f' ({note})' if note else ''}")
             if group.more:
                 print(f"  and {group.more} more")
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..text import printable
+from ..urls import common_folder
 
 __all__ = ["Paths", "can_be_path"]
 
@@ -35,11 +36,11 @@ class Paths:
         self._names = [name for _, name in split]
         folders, self.of_folder = np.unique(np.array([folder for folder, _ in split], object), return_inverse=True)
         self.of_folder = self.of_folder.astype(np.int64).ravel()
-        whole = _common(folders.tolist())
-        cut = len(whole) + (not whole.endswith("/")) if whole else 0
-        self._whole = whole
-        self.common = printable(whole)
+        self._whole = common_folder(paths)
+        cut = len(self._whole) + 1 if self._whole else 0
+        self.common = printable(self._whole)
         self.folders = [printable(folder[cut:]) for folder in folders.tolist()]
+        self._absolute = dict(zip(self.folders, folders.tolist(), strict=True))
 
     def path(self, place: int) -> str:
         """Path of an image, as the system knows it."""
@@ -55,9 +56,11 @@ class Paths:
 
     def absolute(self, folder: str) -> str:
         """Path of a folder that is named as in `folders`, or that lies above some of these."""
+        if folder in self._absolute:  # which may have characters that are not printable
+            return self._absolute[folder]
         if not self._whole or folder.startswith("/") or "://" in folder:
             return folder
-        return f"{self._whole.rstrip('/')}/{folder}".rstrip("/") if folder else self._whole
+        return f"{self._whole}/{folder}".rstrip("/") if folder else self._whole
 
     def counts(self) -> list[tuple[str, int]]:
         """Numbers of images by folder, sorted by folder."""
@@ -112,15 +115,3 @@ def _split(path: str) -> tuple[str, str]:
     if not folder and os.sep != "/":
         folder, name = os.path.split(path)
     return folder or "/", name
-
-
-def _common(folders: list[str]) -> str:
-    """Find the folder in which some folders lie; "" if there is none but the root."""
-    if not folders:
-        return ""
-    low, high = min(folders).split("/"), max(folders).split("/")
-    same = 0
-    while same < min(len(low), len(high)) and low[same] == high[same]:
-        same += 1
-    found = "/".join(low[:same])
-    return "" if found in ("", "/") or found.endswith((":/", ":")) else found

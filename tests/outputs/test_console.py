@@ -7,8 +7,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fastdiff_dask.outputs.console import Column, common_folder, fitted_table, shortened, shown_below
+from fastdiff_dask.outputs.console import Column, fitted_table, shortened, shown_below
 from fastdiff_dask.outputs.terminal import error_lines
+from fastdiff_dask.urls import common_folder
 
 FOLDERS = {
     "nothing": ([], ""),
@@ -16,6 +17,8 @@ FOLDERS = {
     "the root": (["/a.jpg", "/photos/b.jpg"], ""),
     "none": (["photos/a.jpg", "other/b.jpg"], ""),
     "a folder whose name begins so": (["/photos/a.jpg", "/photos2/b.jpg"], ""),
+    "a folder that sorts between a folder and one in it": (["/p/a/x.jpg", "/p/a b/x.jpg", "/p/a/c/x.jpg"], "/p"),
+    "no file": ([], ""),
     "relative": (["photos/x/a.jpg", "photos/x/y/b.jpg"], "photos/x"),
     "one bucket": (["s3://bucket/a.jpg", "s3://bucket/x/b.jpg"], "s3://bucket"),
     "two buckets": (["s3://one/a.jpg", "s3://two/b.jpg"], ""),

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 import fastdiff_dask as fd
-from fastdiff_dask.images.display import common_folder
 from fastdiff_dask.results.clusters import Clusters, PairTable
 from fastdiff_dask.testing import simulate_images
 
@@ -204,10 +203,3 @@ def test_without_styles_all_pages_are_there(db):
     html = re.sub(r"<style>.*?</style>", "", db.gallery()._repr_html_(), flags=re.S)
     assert html.count("<figure") == 19
     assert "display:none" not in html
-
-
-def test_common_folders():
-    assert common_folder(["/a/b/c.jpg"]) == "/a/b/"
-    assert common_folder(["/a/bc/c.jpg", "/a/bd/c.jpg"]) == "/a/"
-    assert common_folder(["/a.jpg", "b.jpg"]) == ""
-    assert common_folder([]) == ""
