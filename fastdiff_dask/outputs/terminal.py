@@ -156,7 +156,7 @@ def _found(result: Result) -> str:
 def _print_edited(console: Console, edited: pd.DataFrame, remedy: str) -> None:
     """Print the first edited copies of those that were looked at."""
     shown = edited.head(_SHOWN_GROUPS)
-    folder = _print_folder(console, [*shown.copy, *shown.original])
+    folder = _print_folder(console, [*shown["copy"], *shown["original"]])
     columns = (
         Column("edited copy", is_name=True),
         Column("of", is_name=True),
