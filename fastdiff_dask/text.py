@@ -1,9 +1,10 @@
 """Texts for people: printable, on one line, with units."""
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta  # noqa: F401 - the last one is for an example
 
-__all__ = ["counted", "file_size", "how_long_ago", "one_line", "printable", "rounded"]
+__all__ = ["counted", "file_size", "how_long_ago", "one_line", "printable", "rounded", "titled"]
 
 
 def counted(number: int, noun: str) -> str:
@@ -97,3 +98,15 @@ def rounded(number: float) -> str:
     """
     short = float(f"{number:.3g}")
     return f"{short:,.0f}" if short >= 100 else f"{short:g}"
+
+
+def titled(title: str, lines: Sequence[str]) -> str:
+    """Put a title before lines, of which all but the first are indented.
+
+    Examples
+    --------
+    >>> print(titled("Plan", ["2 images", "1 error"]))
+    Plan: 2 images
+      1 error
+    """
+    return "\n  ".join([f"{title}: {lines[0]}", *lines[1:]])

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,6 +24,7 @@ from .disk import sync_folder
 from .removals import Removal
 
 __all__ = [
+    "DONE",
     "Journal",
     "Record",
     "acting",
@@ -33,6 +35,14 @@ __all__ = [
     "unfinished_journals",
 ]
 
+# What became of files, for people, by the actions of lines.
+DONE = {
+    "move": "moved",
+    "trash": "moved to the trash",
+    "delete": "deleted",
+    "link": "replaced by links",
+    "metadata": "got date or place of another one",
+}
 # Fields of a line by its action, besides its path.
 _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "move": (("to", str), ("size", int), ("mtime_ns", int), ("kept", str)),
@@ -172,6 +182,14 @@ class Journal(NamedTuple):
     def actions(self) -> list[dict[str, Any]]:
         """Lines of actions that can be undone in principle."""
         return [line for line in self.lines if line["action"] not in ("delete", "metadata")]
+
+    @property
+    def begun(self) -> datetime:
+        """Time at which it was begun, by its name; of another name, the time of its file."""
+        try:
+            return datetime.strptime(self.path.name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
 
     @property
     def waiting(self) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ..results.result import Result
 from ..results.values import PairValue
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from ..text import counted, file_size, printable
+from ..text import counted, file_size, printable, titled
 from ..urls import full_path
 from .candidates import Candidates
 from .choice import Chosen, Demands, Look, Skipped, choose_by_rules, choose_looked_at, choose_marked
@@ -66,7 +66,7 @@ class RemovalPlan:
     value: PairValue = field(kw_only=True)
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"RemovalPlan: {self._lines()[0]}", *self._lines()[1:]])
+        return titled("RemovalPlan", self._lines())
 
     def _repr_html_(self) -> str:
         kept: dict[str, list[Chosen]] = {}

@@ -3,8 +3,6 @@
 import shlex
 from typing import TYPE_CHECKING
 
-import click
-
 from ..errors import FastDiffError
 from ..text import counted, file_size
 
@@ -23,14 +21,11 @@ def next_steps(project: "Project", result: "Result") -> list[tuple[str, str]]:
     if not result.clusters and not len(result.edited):
         return []
     where = _name_of_store(project)
-    steps = {
-        "review": (f"fastdiff-dask review {where}", "look at the groups, mark, and move to the trash"),
-        "report": (f"fastdiff-dask report {where}", "the same groups as one file, to send or to keep"),
-        "apply": (f"fastdiff-dask apply {where} --trash", _purpose_of_apply(project, result)),
-    }
-    root = click.get_current_context().find_root().command
-    known = root.commands if isinstance(root, click.Group) else {}
-    return [step for name, step in steps.items() if name in known]
+    return [
+        (f"fastdiff-dask review {where}", "look at the groups, mark, and move to the trash"),
+        (f"fastdiff-dask report {where}", "the same groups as one file, to send or to keep"),
+        (f"fastdiff-dask apply {where} --trash", _purpose_of_apply(project, result)),
+    ]
 
 
 def _name_of_store(project: "Project") -> str:

@@ -16,7 +16,7 @@ from ..project.saved_settings import read_settings, recorded_settings
 from ..results.clusters import Cluster, Clusters, low_quality_of
 from ..stages.estimate import thumbnail_bytes
 from ..storage.store import Store
-from ..text import one_line, printable
+from ..text import one_line, printable, titled
 from .run_state import RunState, show_state
 
 if TYPE_CHECKING:
@@ -557,7 +557,7 @@ class FastDifPy(Project):
             lines = self.config.described()
         except FastDiffError as error:  # a damaged store: a line all the same
             lines = [one_line(error)]
-        return "\n  ".join([f"{type(self).__name__}: {lines[0]}", *lines[1:]])
+        return titled(type(self).__name__, lines)
 
     def _repr_html_(self) -> str:
         """Stages, progress and settings, for notebooks."""

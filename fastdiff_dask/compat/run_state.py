@@ -12,7 +12,7 @@ from ..storage.pending import choose_comparison, is_finished, pairs_left, unread
 from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
 from ..storage.verdicts import read_verdicts
-from ..text import counted, printable
+from ..text import counted, printable, titled
 
 __all__ = ["RunState", "show_state"]
 
@@ -50,7 +50,7 @@ class RunState:
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"State: {self.described()[0]}", *self.described()[1:]])
+        return titled("State", self.described())
 
     def _repr_html_(self) -> str:
         return show_state(self, self._url)
@@ -58,7 +58,7 @@ class RunState:
     def described(self) -> list[str]:
         """Describe stage, images, store and settings that are not the usual ones, a line each."""
         total = 0 if self._store is None else sum(self._store.rows())
-        lines = [f"{self.state}, {counted(total, 'image')} listed, {self.fl_inserted_counter} read"]
+        lines = [f"{self.state}, {counted(total, 'image')} listed, {self.fl_inserted_counter:,} read"]
         settings, usual = self.settings.to_values(), Settings().to_values()
         places = {name for name, (_, option) in declarations(Settings).items() if option.place}
         changed = [f"{name}={value!r}" for name, value in settings.items() if value != usual.get(name)]

@@ -13,7 +13,7 @@ from ..images.edited_copies import PLAIN_KINDS
 from ..storage.calibrations import CalibrationFiles
 from ..storage.store import Store
 from ..tasks.measure_copies import MEASURES, THRESHOLDS
-from ..text import counted
+from ..text import counted, titled
 
 __all__ = ["Calibration", "collect_calibration"]
 
@@ -50,7 +50,7 @@ class Calibration:
     nearest: dict[str, float]
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"Calibration: {self._lines()[0]}", *self._lines()[1:]])
+        return titled("Calibration", self._lines())
 
     def _repr_html_(self) -> str:
         tables = []

@@ -15,7 +15,7 @@ from ..images.display import facts_html
 from ..results.result import Result
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from ..text import counted, printable
+from ..text import counted, printable, titled
 from ..urls import full_path
 from .edited import direct_copies, keys_of, no_copies, with_copies
 from .truth import Truth, is_implied, name_images, read_truth
@@ -68,7 +68,7 @@ class Evaluation:
     verdicts: pd.DataFrame
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"Evaluation: {self._lines()[0]}", *self._lines()[1:]])
+        return titled("Evaluation", self._lines())
 
     def _repr_html_(self) -> str:
         names = ("precision", "recall", "f1", "average_precision")

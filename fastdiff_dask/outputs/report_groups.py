@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +22,7 @@ from ..config import BY_CERTAINTY, VERDICT_NAMES
 from ..images.decoder_pool import close_readers
 from ..images.preview import fitted, read_listed
 from ..results.clusters import FirstPairs, pairs_with_first
-from ..results.keep_order import best_first
+from ..results.keep_order import best_first, date_of
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
 from ..storage.schema import FILE_NAME
@@ -103,24 +102,20 @@ def _pairs(result: Result, groups: list[list[int]]) -> dict[int, dict[str, Any]]
 def _image(row: Any, content: str, marks: dict[int, str], common: int) -> dict[str, Any]:
     """Describe an image; p is its path as it is, name and folder are printable."""
     folder, _, name = row.Index[common:].rpartition("/")
+    moment = date_of(row.captured, row.mtime_ns)
     image = {"n": int(row.image), "v": content, "p": row.Index, "name": printable(name), "folder": printable(folder)}
-    image |= {"width": int(row.width), "height": int(row.height), "size": int(row.size), "date": _date(row)}
+    image |= {
+        "width": int(row.width),
+        "height": int(row.height),
+        "size": int(row.size),
+        "date": moment and moment.isoformat(timespec="seconds"),
+    }
     image |= {"format": row.format, "side": row.side, "suggest": marks.get(row.image)}
     image |= {"verdict": None, "value": None, "turn": 0, "mirror": False}
     if not is_url(row.Index):
         place = os.path.abspath(os.path.expanduser(row.Index))  # noqa: PTH100, PTH111 - names may be undecodable
         image["u"] = "file://" + quote(os.fsencode(place))
     return image
-
-
-def _date(row: Any) -> str | None:
-    """Date of capture, or else of the last modification, in local time."""
-    try:
-        if isinstance(row.captured, str) and row.captured:
-            return datetime.fromisoformat(row.captured).replace(tzinfo=None).isoformat(timespec="seconds")
-        return datetime.fromtimestamp(row.mtime_ns // 10**9).isoformat() if row.mtime_ns > 0 else None
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def group_pictures(store: Store, groups: list[ReportGroup]) -> Iterator[Markup]:

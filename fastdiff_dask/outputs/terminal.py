@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,14 +58,6 @@ _BECAME = {
 }
 # Thresholds of MSE between which pairs are counted; images from which on most of them are many.
 _BANDS, _FEW_IMAGES = (0.0, 10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0), 10
-# The same in a journal, by the actions of its lines.
-_DID = {
-    "move": "moved",
-    "trash": "moved to the trash",
-    "delete": "deleted",
-    "link": "replaced by links",
-    "metadata": "got date or place of another one",
-}
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -465,20 +457,14 @@ def print_merged(journal: "Journal") -> None:
 
 def describe_journal(journal: "Journal") -> str:
     """Describe the actions of a journal in a line: when, how many files and bytes, of which store."""
+    from ..actions.journal import DONE
+
     numbers = Counter(line["action"] for line in journal.lines)
-    done = ", ".join(f"{counted(number, 'file')} {_DID.get(name, name)}" for name, number in sorted(numbers.items()))
+    done = ", ".join(f"{counted(number, 'file')} {DONE.get(name, name)}" for name, number in sorted(numbers.items()))
     size = sum(line.get("size", 0) for line in journal.lines if "trashed" not in line)
     store = printable(journal.store) or "a store"
-    return f"{journal_time(journal)}: {done}, {file_size(size)}; {store} ({printable(str(journal.path))})"
-
-
-def journal_time(journal: "Journal") -> str:
-    """Give the local time at which a journal was begun, by its name; of another name, the time of its file."""
-    try:
-        moment = datetime.strptime(journal.path.name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        moment = datetime.fromtimestamp(journal.path.stat().st_mtime, UTC)
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    begun = f"{journal.begun.astimezone():%Y-%m-%d %H:%M}"
+    return f"{begun}: {done}, {file_size(size)}; {store} ({printable(str(journal.path))})"
 
 
 def print_undo_plan(journal: "Journal") -> None:

@@ -1,9 +1,11 @@
 """The order in which similar images are kept, without any rule of the user."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -11,7 +13,7 @@ import pandas as pd
 from ..images.provenance import LOSSLESS
 from ..text import printable
 
-__all__ = ["best_first", "keep_order", "real_pixels", "reason", "with_origins"]
+__all__ = ["best_first", "date_of", "keep_order", "real_pixels", "reason", "with_origins"]
 
 # Reasons why the image goes that comes later, by the entries of the key.
 _REASONS = (
@@ -146,6 +148,17 @@ def real_pixels(images: Sequence[Any]) -> list[int]:
         key = image.format, int(image.signs)
         fewest[key] = min(fewest.get(key, own), own)
     return pixels
+
+
+def date_of(captured: Any, mtime_ns: int) -> datetime | None:
+    """Date that an image is shown with, in local time: of its capture, or else of its last modification."""
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(captured, str) and captured:
+            return datetime.fromisoformat(captured).replace(tzinfo=None)
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        if mtime_ns > 0:
+            return datetime.fromtimestamp(mtime_ns // 10**9)
+    return None
 
 
 def _is_dated(image: Any) -> bool:

@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..images.display import GroupToShow
 from ..kernels.transforms import lowest_transforms
 from ..storage.verdicts import Verdicts
-from ..text import counted, printable
+from ..text import counted, printable, titled
 from ..urls import common_folder
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import KEEP, REMOVE, SHOWN, Cluster, Clusters, Gallery, PairTable, low_quality_of, make_cluster
@@ -102,7 +102,7 @@ class Result:
     planner: "Callable[[Result], pd.DataFrame] | None" = None
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"Result: {self._lines()[0]}", *self._lines()[1:]])
+        return titled("Result", self._lines())
 
     def _repr_html_(self) -> str:
         return self.gallery()._repr_html_()

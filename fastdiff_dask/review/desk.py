@@ -27,8 +27,6 @@ __all__ = ["Desk", "MissingError"]
 
 # Seconds between two looks at the store; and for each second that collecting a result takes, those until the next one.
 _LOOK, _SHARE = 1.0, 10.0
-# Values of MSE with which people can compare those of their pairs.
-_THRESHOLDS = ((10, "the same picture saved again"), (50, "small edits"), (200, "similar"), (1000, "loosely alike"))
 
 
 class MissingError(FastDiffError):
@@ -96,12 +94,15 @@ class Desk:
         self.revision.bump()
 
     def _watch(self) -> None:
-        self._suggest()
-        while not self._stopped.wait(_LOOK):
+        step = self._suggest
+        while True:
             try:
-                self.look()
+                step()
             except (FastDiffError, OSError) as error:
                 self._tell(one_line(error))
+            step = self.look
+            if self._stopped.wait(_LOOK):
+                return
 
     def _tell(self, problem: str | None) -> None:
         if problem != self.problem:
@@ -194,7 +195,6 @@ class Desk:
             "measure": "" if value is None else value.title,
             "question": "" if value is None else value.described,
             "threshold": None if value is None else value.settings.similarity_threshold,
-            "thresholds": _THRESHOLDS if value is not None and value.is_mse else [],
             "marks": {"keep": 0, "remove": 0, "bytes": 0} if view is None else view.summary(),
             "apart": len(self._apart),
             **(empty if view is None else view.about),

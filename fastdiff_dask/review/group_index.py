@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ from ..actions.disk import place_of
 from ..actions.history import History
 from ..config import BY_CERTAINTY, VERDICT_NAMES
 from ..results.clusters import FirstPairs, pairs_with_first
-from ..results.keep_order import best_first
+from ..results.keep_order import best_first, date_of
 from ..results.result import Result
 from ..storage.store import Store
 from ..urls import is_url
@@ -44,7 +42,7 @@ class Wanted:
     text
         Its name or folder has this text, in any case.
     marked
-        "none", "any" (or "no" and "yes"), "keep" or "remove": the marks in the group.
+        "none", "any", "keep" or "remove": the marks in the group.
     """
 
     verdicts: tuple[str, ...] = ()
@@ -173,7 +171,7 @@ class GroupIndex:
         groups = self._any(images)
         if wanted.verdicts:
             groups &= np.isin(self.doubt, [BY_CERTAINTY.index(name) for name in wanted.verdicts])
-        if wanted.marked in ("none", "no"):
+        if wanted.marked == "none":
             groups &= ~self._any(marks != 0)
         elif wanted.marked:
             groups &= self._any({"keep": marks > 0, "remove": marks < 0}.get(wanted.marked, marks != 0))
@@ -263,18 +261,4 @@ def _contents(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
 def _dates(images: pd.DataFrame) -> NDArray[np.datetime64]:
     """Dates of capture, or else of modification: (k,) datetime64[s]; NaT where neither is known."""
     known = zip(images.captured.tolist(), images.mtime_ns.tolist(), strict=True)
-    return np.array([_date(captured, mtime_ns) for captured, mtime_ns in known], "datetime64[s]")
-
-
-def _date(captured: Any, mtime_ns: int) -> datetime | None:
-    try:
-        if isinstance(captured, str) and captured:
-            return datetime.fromisoformat(captured).replace(tzinfo=None)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        if mtime_ns > 0:
-            return datetime.fromtimestamp(mtime_ns // 10**9)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None
+    return np.array([date_of(captured, mtime_ns) for captured, mtime_ns in known], "datetime64[s]")

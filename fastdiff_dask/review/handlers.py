@@ -30,8 +30,6 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".webp": "image/webp",
 }
 # Seconds that a page waits for a change before it asks again, and that a browser keeps a picture.
 _WAIT, _KEEP = 25.0, 31_536_000
@@ -144,8 +142,7 @@ class _Static(_Handler):
     async def get(self, name: str) -> None:
         """Send a file of the page; others are not known by name."""
         name = name or "index.html"
-        folder = files("fastdiff_dask").joinpath("templates", "review")
-        known = {one.name: one for one in folder.iterdir()} if folder.is_dir() else {}
+        known = {one.name: one for one in files("fastdiff_dask").joinpath("templates", "review").iterdir()}
         ending = name[name.rfind(".") :]
         if name not in known or ending not in _TYPES:
             raise HTTPError(404)

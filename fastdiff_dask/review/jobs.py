@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from ..actions.apply import apply_plan
-from ..actions.journal import Journal, journals
+from ..actions.journal import DONE, Journal, journals
 from ..actions.removal_plan import RemovalPlan, limits_passed
 from ..actions.removals import Outcome
 from ..actions.undo import undo
@@ -28,14 +27,8 @@ __all__ = ["ACTIONS", "Jobs"]
 
 # Deleting is never offered on a page.
 ACTIONS = ("trash", "move")
-# Lines of files that stay, and seconds between two notes of progress or looks at the journals.
+# Lines of files that stay that are told, and seconds between two notes of progress or looks at the journals.
 _LINES, _NOTED, _JOURNALS = 1_000, 0.2, 3.0
-_BECAME = {
-    "trash": "moved to the trash",
-    "move": "moved",
-    "link": "replaced by links",
-    "delete": "deleted",
-}
 
 
 @dataclass
@@ -51,7 +44,7 @@ class Job:
     running
         It is at work.
     lines
-        A line for each file that stays: path, to, reason.
+        A line for each of the first 1,000 files that stay: path, to, reason.
     error
         Reason why it ended early; None if it did not.
     journal
@@ -73,7 +66,7 @@ class Job:
 
     def described(self) -> dict[str, Any]:
         """Describe it for the page."""
-        values = {**self.__dict__, "lines": list(self.lines[:_LINES])}
+        values = {**self.__dict__, "lines": list(self.lines)}
         del values["to"]
         return values
 
@@ -130,6 +123,7 @@ class Jobs:
             "bytes": plan.size,
             "limits": limits_passed(view.store, plan),
             "stay": stay,
+            "staying": len(plan.skipped),
         }
 
     def _marked_plan(self, view: View) -> RemovalPlan:
@@ -261,7 +255,7 @@ class Jobs:
                 view = self._desk.view
                 if view is not None and outcome.path in numbers:
                     view.are_gone([numbers[outcome.path]])
-            else:
+            elif len(job.lines) < _LINES:
                 reason = printable(outcome.reason)
                 job.lines.append({"path": printable(outcome.path), "to": None, "reason": reason})
             if time.monotonic() > noted + _NOTED:
@@ -280,15 +274,11 @@ def _files(journal: Journal) -> list[dict[str, Any]]:
 def _described(journal: Journal) -> dict[str, Any]:
     lines = _files(journal)
     numbers = Counter(line["action"] for line in lines)
-    texts = [f"{counted(number, 'file')} {_BECAME.get(action, action)}" for action, number in sorted(numbers.items())]
-    moment = journal.path.name.partition("-")[0]
-    at = None
-    with contextlib.suppress(ValueError):
-        at = datetime.strptime(moment, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+    texts = [f"{counted(number, 'file')} {DONE.get(action, action)}" for action, number in sorted(numbers.items())]
     return {
         "id": journal.path.name,
         "text": ", ".join(texts),
-        "date": None if at is None else at.isoformat(),
+        "date": journal.begun.astimezone().replace(tzinfo=None).isoformat(timespec="seconds"),
         "files": len(lines),
         "bytes": sum(line["size"] for line in lines if isinstance(line.get("size"), int)),
     }

@@ -19,10 +19,10 @@ from .marks import KEEP, REMOVE, Marks
 
 __all__ = ["View", "wanted_of"]
 
-# Images of a group that are described, groups in an answer, and folders in the list of these.
-_IMAGES, _GROUPS, _FOLDERS = 60, 200, 2_000
+# Images of a group that are described, groups in an answer, and folders in the list of these, as the page shows them.
+_IMAGES, _GROUPS, _FOLDERS = 60, 200, 1_000
 _MARKS = {1: KEEP, -1: REMOVE, 0: None}
-_MARKED = ("", "none", "any", "no", "yes", KEEP, REMOVE)
+_MARKED = ("", "none", "any", KEEP, REMOVE)
 
 
 class View:

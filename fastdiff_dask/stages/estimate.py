@@ -31,7 +31,7 @@ from ..runtime.workers import capacity, check_visible, is_embedded
 from ..storage.arrays import row_array_bytes
 from ..storage.records import encode_partition
 from ..storage.store import Store
-from ..text import counted, file_size, printable
+from ..text import counted, file_size, printable, titled
 from ..urls import full_path
 from .index import list_images, unread_rows
 from .roots import Root
@@ -91,7 +91,7 @@ class Estimate:
     scaled_by: str
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"Estimate: {self._lines()[0]}", *self._lines()[1:]])
+        return titled("Estimate", self._lines())
 
     def _repr_html_(self) -> str:
         parts = [(f"{name} (store)", file_size(size)) for name, size in self.bytes_by_part.items()]

@@ -89,7 +89,7 @@ def test_conditions_choose_groups(server):
     assert server.images(before=day).keys() == whole.keys()
     number = next(iter(whole.values()))["n"]
     server.post("api/marks", marks={str(number): "remove"})
-    with_marks, without = server.images(marked="yes"), server.images(marked="no")
+    with_marks, without = server.images(marked="any"), server.images(marked="none")
     assert with_marks.keys() == server.images(marked="remove").keys() == whole.keys() - without.keys() != set()
     assert server.images(marked="keep") == {}
 

@@ -1,5 +1,5 @@
 // Everything that changes many marks, and files: each says first what it would do.
-import { ask, button, byId, element, say } from "./dom.js";
+import { ask, button, element, say } from "./dom.js";
 import { bytes, count, counted } from "./words.js";
 
 const RULES = [["most-pixels", "most pixels"], ["largest", "largest file"], ["oldest", "oldest file"], ["newest", "newest file"], ["shortest-path", "shortest path"]];
@@ -18,7 +18,7 @@ export async function suggestCopies(model) {
 }
 
 export async function markByRules(model) {
-  const folders = model.state.folders.slice(0, 1000);
+  const { folders } = model.state;
   const chosen = { rules: [], prefer: [], protect: [], include: [] }, line = element("p", { class: "preview", role: "status" }, "…"), more = element("div");
   const folder = (name, text) => {
     const list = element("p", { class: "chips" }), select = element("select", { id: "rule-" + name, onchange: () => { if (select.value && !chosen[name].includes(select.value)) chosen[name].push(select.value); select.value = ""; draw(); } },
@@ -54,7 +54,7 @@ export async function markByRules(model) {
 // In all groups that have an image of a folder, that one is kept.
 export async function keepFolder(model, given) {
   if (!await model.sent()) return;
-  const line = element("p", { class: "preview", role: "status" }, "…"), list = model.state.folders.slice(0, 1000).map(([one]) => one);
+  const line = element("p", { class: "preview", role: "status" }, "…"), list = model.state.folders.map(([one]) => one);
   if (given !== undefined && !list.includes(given)) list.unshift(given);
   const select = element("select", { id: "folder-to-keep", onchange: () => preview() }, list.map(one => element("option", { value: one }, one || "(the common folder itself)")));
   if (given !== undefined) select.value = given;
@@ -75,15 +75,15 @@ export async function clearMarks(model) {
     [["Cancel", ""], ["Clear " + counted(all, "mark"), "main", async () => { box.dialog.close(); if (!await model.sent()) return; if (await model.tried(() => model.source.clear())) await anew(model); }]]);
 }
 
-const lines = (title, list) => list.length ? element("details", { open: list.length < 6 }, element("summary", {}, title), element("ul", { class: "lines" },
-  list.slice(0, 200).map(one => element("li", {}, element("b", {}, one.path), " ", one.reason || one.to || "")), list.length > 200 ? element("li", {}, "… and " + count(list.length - 200) + " more") : null)) : null;
+const lines = (title, list, all) => list.length ? element("details", { open: list.length < 6 }, element("summary", {}, title), element("ul", { class: "lines" },
+  list.slice(0, 200).map(one => element("li", {}, element("b", {}, one.path), " ", one.reason || one.to || "")), all > 200 ? element("li", {}, "… and " + count(all - 200) + " more") : null)) : null;
 
 // What the marks would do, once with all numbers; then it is done, with its progress and what stayed.
 export async function applyMarks(model, action) {
   if (!await model.sent()) return;
   const plan = await model.tried(() => model.source.plan());
   if (!plan) return;
-  const stay = lines(counted(plan.stay.length, "marked image") + (plan.stay.length === 1 ? " stays" : " stay"), plan.stay);
+  const stay = lines(counted(plan.staying, "marked image") + (plan.staying === 1 ? " stays" : " stay"), plan.stay, plan.staying);
   if (!plan.files) { ask("Nothing to move", [element("p", {}, "No image is marked that could be removed."), stay || ""], [["Close", "main"]]); return; }
   const place = element("input", { id: "target", type: "text", placeholder: "/home/…/removed", autocomplete: "off", spellcheck: false }), move = action === "move";
   const box = ask(move ? "Move to a folder" : "Move to the trash", [
@@ -111,9 +111,9 @@ async function progress(model, box, where) {
     await new Promise(done => setTimeout(done, 400));
   }
   model.forget(); await model.load();
-  const stayed = (job ? job.lines : []).filter(one => one.reason), undone = job && job.kind === "undo";
+  const stayed = job ? job.done - job.went : 0, undone = job && job.kind === "undo";
   box.dialog.querySelector(".content").replaceChildren(element("p", {}, element("strong", {}, counted(job ? job.went : 0, "image") + (undone ? " brought back" : " moved " + where)), "."),
-    lines(counted(stayed.length, "image") + (stayed.length === 1 ? " stayed" : " stayed"), stayed) || "", job && job.error ? element("p", { class: "warn" }, job.error) : "");
+    lines(counted(stayed, "image") + " stayed", job ? job.lines : [], stayed) || "", job && job.error ? element("p", { class: "warn" }, job.error) : "");
   const journal = job && job.journal;
   box.buttons([...(undone || !journal ? [] : [["Undo", "", () => back(model, box, journal)]]), ["Close", "main"]]);
   const last = box.dialog.querySelector(".buttons .main");

@@ -1,7 +1,7 @@
 // The large view: any two images of a group side by side, under a slider, blinking, or as a map of their difference.
-import { byId, button, element, icon, say } from "./dom.js";
+import { button, element, icon, say } from "./dom.js";
 import { across, difference, load, shape } from "./pictures.js";
-import { against, bytes, count, date, DIFFERENCE, kind, size, turned } from "./words.js";
+import { against, bytes, date, DIFFERENCE, kind, size, turned } from "./words.js";
 
 const MODES = [["side", "Side by side", "s"], ["slider", "Slider", "w"], ["blink", "Blink", "b"], ["difference", "Difference", "d"]];
 const BLINK = 600;

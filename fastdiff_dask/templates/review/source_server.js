@@ -16,15 +16,13 @@ async function request(address, content) {
   let found = null;
   try { found = await answer.json(); } catch (error) { /* no JSON, such as a page of another server */ }
   if (!answer.ok || found === null) {
-    const wrong = new ServerError((found && found.error) || "The server answered with " + answer.status + ".");
-    wrong.status = answer.status;
-    throw wrong;
+    throw new ServerError((found && found.error) || "The server answered with " + answer.status + ".");
   }
   return found;
 }
 
 export const server = {
-  can: { apply: true, pictures: true },
+  can: { apply: true },
   state: () => request("api/state"),
   groups: filter => request("api/groups?" + new URLSearchParams(filter)),
   details: async ids => (await request("api/groups/details?ids=" + ids.join(","))).groups,
