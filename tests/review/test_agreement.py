@@ -1,4 +1,4 @@
-"""What people saw is carried out: no other files of the same number, and no other images of the same numbers."""
+"""A plan that people saw is carried out: no other files of the same number, and no other images of the same numbers."""
 
 import json
 import shutil
