@@ -29,6 +29,7 @@ __all__ = [
     "Record",
     "acting",
     "journals",
+    "journals_now",
     "last_to_undo",
     "new_journal",
     "read_journal",
@@ -267,6 +268,15 @@ def new_journal(store: str) -> Path:
 def journals(store: str | None = None) -> list[Journal]:
     """Read the journals of this user, of one store or of all, that are not wholly undone; the oldest first."""
     return [journal for journal in _all_journals() if store in (None, journal.store) and journal.lines]
+
+
+def journals_now() -> dict[str, int]:
+    """Give the bytes of all journals of this user by name: others after each change."""
+    found = {}
+    for path in _folder().glob("*.jsonl"):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            found[path.name] = path.stat().st_size
+    return found
 
 
 def unfinished_journals() -> list[Journal]:

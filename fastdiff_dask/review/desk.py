@@ -10,6 +10,7 @@ import numpy as np
 
 from ..actions.decisions import forget_not_duplicates, remember_not_duplicates
 from ..actions.history import History
+from ..actions.journal import journals_now
 from ..actions.removal_plan import plan_removals
 from ..dashboard.monitor import Monitor
 from ..dashboard.snapshot import Snapshot
@@ -18,6 +19,7 @@ from ..results.keep_rules import KeepRules
 from ..storage.store import Store
 from ..text import one_line, printable
 from .found import Found, find_groups, progress_of
+from .group_index import have_gone
 from .marks import KEEP, REMOVE, Marks
 from .pictures import Picture, Pictures
 from .revision import Revision
@@ -46,6 +48,11 @@ class Desk:
     threshold
         Largest MSE, or other value, of a pair; by default that of the result that was shown last.
 
+    Attributes
+    ----------
+    acting
+        This server moves files now, and tells itself which of them are gone.
+
     Raises
     ------
     UsageError
@@ -60,6 +67,8 @@ class Desk:
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._apart: list[tuple[str, str]] = []
+        self._journals = journals_now()
+        self.acting = False
         self.problem: str | None = None
         self.edition = 0
         self.finding: dict[str, Any] | None = None
@@ -118,7 +127,21 @@ class Desk:
         ended = was is not None and self.finding is None
         if ended or time.monotonic() > self._collected + _SHARE * self._cost:
             self.collect()
+        self._see_journals()
         self._tell(None)
+
+    def _see_journals(self) -> None:
+        """See which images other processes took, or brought back."""
+        view, now = self.view, journals_now()
+        if view is None or self.acting or now == self._journals:
+            return
+        self._journals = now
+        gone = have_gone(view.index.paths.all, History())
+        if (view.gone & ~gone).any():
+            self.collect(again=True)
+        elif (gone != view.gone).any():
+            view.gone = gone
+            self.changed()
 
     def _see(self, snapshot: Snapshot) -> None:
         finding = _finding(snapshot)

@@ -18,7 +18,7 @@ from ..storage.store import Store
 from ..urls import is_url
 from .paths import Paths
 
-__all__ = ["GroupIndex", "Wanted", "make_index"]
+__all__ = ["GroupIndex", "Wanted", "have_gone", "make_index"]
 
 _CERTAINTY = np.array([BY_CERTAINTY.index(name) for name in VERDICT_NAMES], np.int8)
 
@@ -191,7 +191,7 @@ def make_index(store: Store, result: Result, history: History) -> GroupIndex:
     """
     images = result.images
     names = images.index.to_numpy()
-    gone = np.array([history.may_have_gone(name) and history.went(_place(name)) for name in names], bool)
+    gone = have_gone(names, history)
     rows = list(images.itertuples())
     place_of_row = {id(row): place for place, row in enumerate(rows)}
     connected = (part.tolist() for part in result.connected())
@@ -225,6 +225,11 @@ def make_index(store: Store, result: Result, history: History) -> GroupIndex:
         paths=Paths(names[flat]),
         went=gone[flat],
     )
+
+
+def have_gone(paths: NDArray[np.object_], history: History) -> NDArray[np.bool_]:
+    """(k,) bool: images that an earlier `apply` took."""
+    return np.array([history.may_have_gone(path) and history.went(_place(path)) for path in paths], bool)
 
 
 def _place(name: str) -> str:

@@ -210,6 +210,7 @@ class Jobs:
         with self._lock:
             self._check_free()
             self._job = job
+            self._desk.acting = True
             # not a daemon: the process ends after the present file
             self._thread = threading.Thread(
                 target=self._run, args=(job, outcomes, numbers), name="fastdiff_dask-review-job"
@@ -233,6 +234,7 @@ class Jobs:
                 with contextlib.suppress(FastDiffError, OSError):  # told when the store is looked at next
                     self._desk.collect(again=True)
             job.running = False
+            self._desk.acting = False
             self._desk.changed()
 
     def _journal_with(self, to: str | None) -> str | None:

@@ -42,6 +42,11 @@ class Paths:
         self.folders = [printable(folder[cut:]) for folder in folders.tolist()]
         self._absolute = dict(zip(self.folders, folders.tolist(), strict=True))
 
+    @property
+    def all(self) -> NDArray[np.object_]:
+        """All paths, as the system knows them."""
+        return self._paths
+
     def path(self, place: int) -> str:
         """Path of an image, as the system knows it."""
         return str(self._paths[place])

@@ -100,6 +100,8 @@ class View:
         contents = dict(zip(numbers, self.index.contents[places].tolist(), strict=True))
         if "" in contents.values():
             raise UsageError("an image whose content was never read cannot be marked; run find again")
+        if not Store.exists(self.store.url):
+            raise UsageError(f"the store at {self.store.url} is not there any more; run find again")
         current = self.marked
         with self._lock:
             version, others = self._marks.version, self._version

@@ -191,3 +191,25 @@ def test_a_fault_of_this_program_ends_a_job_with_a_word(server, reviewed, monkey
     server.apply("trash")
     assert server.job()["error"] == "RuntimeError: broken"
     assert reviewed.there() == before
+
+
+def test_what_other_processes_take_and_bring_back_is_shown(server, reviewed):
+    names = mark_copies(server)
+    url = Store(str(reviewed.store)).url
+    with serve_in_thread(url, "127.0.0.1:0") as served:
+        other = Page(served.url)
+        other.apply("trash")
+        journal = other.job()["journal"]
+        wait_for(lambda: [name for name, image in sorted(server.images().items()) if image["gone"]] == names)
+        other.post("api/undo", journal=journal)
+        assert other.job()["went"] == len(names)
+    wait_for(lambda: not any(image["gone"] for image in server.images().values()))
+    assert server.post("api/plan")["files"] == len(names)
+
+
+def test_a_mark_makes_no_folder_where_the_store_was(server, reviewed):
+    number = next(iter(server.images().values()))["n"]
+    shutil.rmtree(reviewed.store)
+    error = server.post("api/marks", 400, marks={str(number): "remove"})["error"]
+    assert error.endswith("is not there any more; run find again")
+    assert not reviewed.store.exists()
