@@ -23,13 +23,15 @@ def review(store: str, address: str | None, no_browser: bool, threshold: float |
     It can be opened while find is still running, and shows what is found so far. Ctrl-C ends it.
     """
     from ..review.server import risk_of, serve
+    from ..storage.store import Store
 
-    risk = risk_of(address)
+    risk, roots = risk_of(address), Store(store).roots
+    folders = ", ".join(printable(folder) for side in ("a", "b") for folder in roots[side])
 
     def started(page: str) -> None:
         if risk is not None:
             click.echo(f"Careful: {risk}.", err=True)
-        click.echo(f"Reviewing {printable(store)} at {page}")
+        click.echo(f"Reviewing {folders} at {page}")
 
     browse = not no_browser and sys.stdout is not None and sys.stdout.isatty()
     serve(store, address, started, browse=browse, threshold=threshold)

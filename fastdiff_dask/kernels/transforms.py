@@ -87,6 +87,18 @@ class Transform(IntEnum):
         return self.turns % 2 == 1
 
     @property
+    def words(self) -> str:
+        """Say how a picture lies that was made so from another one, empty for the identity.
+
+        Examples
+        --------
+        >>> [Transform.of(degrees).words for degrees in (90, 180, 270)], Transform.MIRROR_90.words
+        (['90° left', '180°', '90° right'], 'mirrored, 90° left')
+        """
+        turned = ("", "90° left", "180°", "90° right")[self.turns]
+        return ", ".join(part for part in ("mirrored" if self.mirrored else "", turned) if part)
+
+    @property
     def inverse(self) -> "Transform":
         """The transform that undoes this one: for turns the turn back, for mirror images themselves."""
         return Transform.lowest(inverse_masks(self.bit))

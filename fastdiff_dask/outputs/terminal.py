@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..config import BY_CERTAINTY, EDITED_COPY, describe_verdicts
 from ..errors import FastDiffError
+from ..kernels.transforms import Transform
 from ..results.clusters import Cluster
 from ..results.result import Result
 from ..results.values import PairValue
@@ -209,9 +210,10 @@ def _rows(result: Result, cluster: Cluster, folder: str) -> list[tuple[str, ...]
     shown = cluster.low_quality[:_SHOWN_IMAGES]
     similar = {}
     for row in result.similar_to(cluster.keep, shown).itertuples():
-        turned = (f"{row.rotation}°" if row.rotation else "") + (" mirrored" if row.mirrored else "")
+        transform = Transform.of(row.rotation, row.mirrored)  # turns a so that it looks like b
+        path, lies = (row.b, transform) if row.a == cluster.keep else (row.a, transform.inverse)
         number = result.value.shown(getattr(row, result.value.column))
-        similar[row.b if row.a == cluster.keep else row.a] = row.verdict, number, turned.strip()
+        similar[path] = row.verdict, number, lies.words
     # a chain of similar pairs may lead to the image to keep without being similar to it
     by_chain = ("by others" if not len(result.same_hash) else "by hash or others", "", "")
     rows = []

@@ -25,6 +25,7 @@ from ..results.result import Result
 from ..results.stored import choose_stored, remember_shown
 from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
+from ..runtime.lost_workers import lost_workers_told
 from ..runtime.signals import check
 from ..stages.index import IndexCounts
 from ..storage.comparisons import Comparison
@@ -171,11 +172,16 @@ class Job:
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
         self._verified = None
-        with self._session.stage(self._client.own, first=name == "index"):
+        own = self._client.own
+        with self._session.stage(own, first=name == "index"), lost_workers_told(own, self._say):
             if name != "index":
                 self._record()
             yield
         self.seconds[name] = round(time.monotonic() - start, 3)
+
+    def _say(self, line: str) -> None:
+        if self.verbose is not False:
+            show_line(line)
 
     def _bar(self, name: str, total: int | None, unit: str) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         return self._session.bar(name, total, unit, self.verbose)

@@ -130,8 +130,8 @@ def _shown_pair(row: dict[Any, Any]) -> GroupToShow:
     title = [str(row["verdict"])]
     title += [f"difference (MSE) {row['mse']:.4g}"] if "mse" in row else []
     title += [f"value {row['value']:.4g}"] if "value" in row else []
-    title += [f"turned by {row['rotation']}°"] if row.get("rotation") else []
-    title += ["mirrored"] if row.get("mirrored") else []
+    lies = Transform.of(int(row.get("rotation", 0)), bool(row.get("mirrored"))).words
+    title += [f"the second one {'' if lies.startswith('mirrored') else 'turned '}{lies}"] if lies else []
     return GroupToShow([row["a"], row["b"]], title=" · ".join(title))
 
 

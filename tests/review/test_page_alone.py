@@ -73,7 +73,7 @@ def test_what_images_have_in_common_is_said_once(served, page):
     assert card.locator(".same").inner_text() == "2.0 MB"
     facts = card.locator(".facts").all_inner_texts()
     assert facts[0].split("\n") == ["4000 × 3000", "2019-07-02 12:00", "2019/summer"]
-    assert facts[1].split("\n")[:3] == ["difference 0.5", "turned by 90°", "2000 × 1500"]
+    assert facts[1].split("\n")[:3] == ["difference 0.5", "turned 90° right", "2000 × 1500"]
     assert card.locator(".name em").all_inner_texts() == [" (1)"]
     assert card.locator(".name").nth(1).get_attribute("title") == "2019/summer/phone/IMG_20190701 (1).jpg"
 

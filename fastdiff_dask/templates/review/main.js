@@ -100,7 +100,10 @@ export function start(source) {
     if (large.open) { if (large.key(event)) event.preventDefault(); return; }
     if (event.altKey) return;
     const keys = { k: "keep", r: "remove", x: "remove", n: "apart", a: "accept", u: "unmark", f: "folder" };
-    if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") { grid.move(event.key); event.preventDefault(); } else if (event.key === "/") {
+    if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") { grid.move(event.key); event.preventDefault(); } else if (event.key === "Enter" && event.target === document.body) {
+      const on = grid.current();  // nothing has the focus yet
+      if (on && on.group.images.length > 1) { large.start(on.group, on.place); event.preventDefault(); }
+    } else if (event.key === "/") {
       if (getComputedStyle(byId("filters")).display === "none") perform("filters");
       byId("text").focus(); event.preventDefault();
     } else if (keys[event.key.toLowerCase()]) { perform(keys[event.key.toLowerCase()]); event.preventDefault(); }

@@ -26,7 +26,9 @@ export function bytes(number) {
 export const value = number => number === 0 ? "0" : number < 10 ? String(Number(number.toPrecision(2))) : count(Math.round(number));
 export const size = image => image.width + " × " + image.height;
 export const date = text => text ? text.slice(0, 16).replace("T", " ") : "no date";
-export const turned = image => [...(image.turn ? ["turned by " + image.turn + "°"] : []), ...(image.mirror ? ["mirrored"] : [])];
+// How an image lies against the first one; `turn` leads back to that, and a mirrored turn is its own way back.
+export const turned = image => [...(image.mirror ? ["mirrored"] : []),
+  ...(image.turn ? ["turned " + (image.turn === 180 ? "180°" : (image.turn === 90) === Boolean(image.mirror) ? "90° left" : "90° right")] : [])];
 
 export function against(image, measure) {
   if (image.apart) return "not a duplicate";
