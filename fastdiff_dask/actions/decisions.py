@@ -1,6 +1,7 @@
 """Decisions of people about images: files of marks, and pairs that are no duplicates, which a store remembers."""
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,10 +43,13 @@ class Decisions:
         "keep" or "remove" by the number of an image; None if nobody marked any, so that rules alone decide.
     not_duplicates
         Pairs of numbers of images that are no duplicates of each other.
+    threshold
+        Threshold of the result that was marked; None if the file does not say.
     """
 
     marks: dict[int, str] | None = None
     not_duplicates: list[tuple[int, int]] = field(default_factory=list)
+    threshold: float | None = None
 
 
 class Apart(NamedTuple):
@@ -70,7 +74,8 @@ def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
 
     - ``format``: `FORMAT` of this module;
     - ``marks``: each with ``image``, ``path`` and ``mark`` ("keep" or "remove");
-    - ``not_duplicates``: each with two ``images`` and their ``paths``.
+    - ``not_duplicates``: each with two ``images`` and their ``paths``;
+    - ``threshold``: of the result that was marked; files of earlier versions have none.
 
     The paths must be those that the store has for the numbers, so that marks for another store do no harm.
 
@@ -102,6 +107,9 @@ def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
                 raise ValueError(f"image {number} is marked twice")
             marks[number] = mark
             named.append((number, str(one["path"])))
+        threshold = values.get("threshold")
+        if threshold is not None and (isinstance(threshold, bool) or not 0 <= float(threshold) < math.inf):
+            raise ValueError(f"{threshold!r} is no threshold")
         pairs = []
         for one in values["not_duplicates"]:
             (a, b), paths = map(_number, one["images"]), one["paths"]
@@ -118,7 +126,7 @@ def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
                 f"{path} was made for another store: image {number} is {printable(name)} there, and "
                 f"{printable(known.get(number, 'none'))} in {store.url}; make the report again"
             )
-    return Decisions(marks, pairs)
+    return Decisions(marks, pairs, None if threshold is None else float(threshold))
 
 
 def _number(value: Any) -> int:

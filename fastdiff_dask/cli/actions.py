@@ -129,6 +129,8 @@ def apply(
     if decisions is not None and (rules or prefer):
         raise UsageError("--decisions says what to keep; leave out --keep and --prefer")
     decided = Decisions() if decisions is None else read_decisions(opened, decisions)
+    if threshold is None and comparison is None:
+        threshold = decided.threshold  # another result may have been shown since
     chosen = choose_stored(opened, comparison, threshold)
     plan, passed = _print_plan(
         opened,

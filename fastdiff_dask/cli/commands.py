@@ -157,9 +157,11 @@ def main() -> NoReturn:
 
 def _help_of(error: click.ClickException) -> str:
     """Give the way out of an error of click."""
-    ctx = error.ctx if isinstance(error, click.UsageError) else None
-    command = f" {ctx.info_name}" if ctx is not None and ctx.parent is not None else ""
-    return f"; fastdiff-dask{command} --help shows how"
+    ctx, names = error.ctx if isinstance(error, click.UsageError) else None, [""]
+    while ctx is not None and ctx.parent is not None:
+        names.insert(1, str(ctx.info_name))
+        ctx = ctx.parent
+    return f"; fastdiff-dask{' '.join(names)} --help shows how"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -48,13 +48,17 @@ def _purpose_of_apply(project: "Project", result: "Result") -> str:
     if result.pair_count > _FEW or not len(result.verdicts.verdicts):
         return "list what could be removed; --yes does it"
     from ..actions.history import History
-    from ..actions.removal_plan import plan_removals
+    from ..actions.removal_plan import limits_passed, plan_removals
     from ..results.keep_rules import KeepRules
     from ..storage.store import Store
 
-    plan = plan_removals(Store(project.saved_url), result, KeepRules(), history=History(), look=lambda same, _: same)
+    store = Store(project.saved_url)
+    plan = plan_removals(store, result, KeepRules(), history=History(), look=lambda same, _: same)
     if not plan.chosen:
         return "nothing is proved to be a copy; lists what is only similar"
     # apply looks at pairs that were not looked at yet, as another pair was enough to connect them
     least = "at least " if result.verdict_counts.get(VERDICT_NAMES[NOT_LOOKED_AT]) else ""
-    return f"list {least}{counted(len(plan.chosen), 'copy')} of {file_size(plan.size)}; --yes moves them to the trash"
+    copies = f"{least}{counted(len(plan.chosen), 'copy')} of {file_size(plan.size)}"
+    if limits_passed(store, plan):
+        return f"list {copies}, all of a folder or of most; --yes-really moves them to the trash"
+    return f"list {copies}; --yes moves them to the trash"

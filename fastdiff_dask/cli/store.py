@@ -4,12 +4,14 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..config import ALL_BY_CERTAINTY, DEFAULT_COPIED, check_verdicts
-from ..text import counted
+from ..errors import UsageError
+from ..text import counted, printable
 from .store_argument import store_argument
 
 if TYPE_CHECKING:
@@ -83,6 +85,20 @@ def thresholds(store: str, comparison: str | None, threshold: float | None) -> N
     click.echo("A threshold is chosen by find --threshold, or --similarity identical, strict, normal or loose.")
 
 
+def _check_named(target: str) -> None:
+    """Refuse a target that find has searched: the store was named, and the target forgotten."""
+    from ..project.locations import store_of
+
+    if not Path(target).is_dir():
+        return
+    try:
+        store_of(target)
+    except UsageError:
+        return
+    shown = printable(target)
+    raise UsageError(f"{shown} was searched, and is no place for tables; add a target: export {shown} pairs.csv")
+
+
 @click.command()
 @store_argument
 @click.argument("target")
@@ -123,6 +139,7 @@ def export(
     from ..results.stored import choose_stored, roots_of_store
     from ..storage.store import Store
 
+    _check_named(target)
     check_export(target, table, form, force)
     verdicts = check_verdicts(verdict)
     password = None

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def write_report(
     )
     pieces = environment.get_template("report.html.jinja").generate(
         nonce=secrets.token_hex(16),
-        summary=_summary(result, groups, len(shown)),
+        summary=_summary(result, groups, len(shown)) | {"command": _command(store)},
         bars=bars,
         bars_text="; ".join(bar["title"] for bar in bars),
         ticks=ticks,
@@ -120,12 +121,19 @@ def _data(store: Store, result: Result, groups: list[ReportGroup]) -> dict[str, 
     return {
         "format": FORMAT,
         "store": store.url,
+        "command": _command(store),
+        "threshold": result.value.settings.similarity_threshold,
         "measure": result.value.title,
         "question": result.value.described,
         "common": printable(common_folder(result.images.index)),
         "sides": result.groups.two_sides,
         "groups": [{name: group[name] for name in ("verdict", "more", "images")} for group in groups],
     }
+
+
+def _command(store: Store) -> str:
+    """Give the command that does what was marked."""
+    return f"fastdiff-dask apply {shlex.quote(printable(store.url))} --decisions decisions.json --trash --yes"
 
 
 def _check_target(path: Path) -> None:

@@ -251,8 +251,8 @@ def describe_most(result: Result) -> str | None:
     if compared < _FEW_IMAGES or 2 * alike <= compared or 2 * unproved <= result.pair_count:
         return None
     return (
-        f"{alike:,} of {compared:,} images count as similar to another one, which {result.value.described} is likely "
-        "too high for"
+        f"{alike:,} of {compared:,} images count as similar to another one, though most of these pairs are not proved "
+        f"to be copies: the threshold is likely too high ({result.value.described})"
     )
 
 
@@ -444,6 +444,8 @@ def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
     print(f"{counted(done, 'file')} {'was' if done == 1 else 'were'} {_BECAME[action]}")
     if sidecars:
         print(f"{counted(went, 'sidecar')} went with them")
+    if done and action not in ("delete", "undo"):
+        print("fastdiff-dask undo brings them back.")
     if stays:
         raise FastDiffError(f"{len(stays):,} of {counted(len(outcomes), 'file')} stay as they are")
 

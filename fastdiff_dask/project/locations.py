@@ -169,15 +169,14 @@ def _last_store() -> str:
 def _store_of_folders(given: Sequence[str]) -> str | None:
     """Find the one store of some folders, None if there is none."""
     folders = {_absolute_folder(name) for name in given}
-    exact: dict[str, KnownStore] = {}
-    wider: dict[str, KnownStore] = {}
+    # all folders of a store, then those of its side a, then some of them: p is its own store, not one against another
+    levels: tuple[dict[str, KnownStore], ...] = ({}, {}, {})
     for one in (one for one in stores_here() if not _is_of_difpy(one.url)):
         both = {*one.folders["a"], *one.folders["b"]}
-        if folders in (set(one.folders["a"]), both):
-            exact[one.url] = one
-        elif folders <= both:
-            wider[one.url] = one
-    found = list((exact or wider).values())
+        fits = (folders == both, folders == set(one.folders["a"]), folders <= both)
+        if any(fits):
+            levels[fits.index(True)][one.url] = one
+    found = list((levels[0] or levels[1] or levels[2]).values())
     if len(found) > 1:
         listed = ", ".join(printable(one.url) for one in found)
         raise UsageError(f"{_shown(given)} belongs to {len(found)} stores, name one of them: {listed}")

@@ -117,7 +117,7 @@ class Result:
         if few:
             copies = sum(len(one.low_quality) for one in self.clusters)
             groups = len(self.clusters)
-            lines.append(f"{counted(groups, 'group')}: {counted(groups, 'image')} to keep, {copies} similar to them")
+            lines.append(f"{counted(groups, 'group')}: {counted(groups, 'image')} to keep, {counted(copies, 'other')}")
         lines += [counted(len(self.edited), "pair") + " with an edited copy"] if len(self.edited) else []
         lines.append(f"compared by {self.value.described}")
         return lines + ([f"{counted(errors, 'file')} could not be read"] if errors else [])

@@ -33,7 +33,7 @@ _OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")
 
 # All files of a store, of whatever format. Pictures of pairs have names that plots alone have.
 _ANY = re.compile(
-    rf"(arrays\.zarr|images\.parquet|verdicts\.parquet|activity|calibration|edited)/([\w.+-]+/)*"
+    rf"(arrays\.zarr|images\.parquet|verdicts\.parquet|activity|calibration|edited|marks)/([\w.+-]+/)*"
     rf"(zarr\.json|{_CHUNK}|contents-\d+|[\w.+-]+\.(parquet|npy|npz|json)){_PARTIAL}"
     rf"|(index|settings|decisions|shown|marks)\.json{_PARTIAL}|(run|cleaned){_PARTIAL}|writer\.(json|lock).*"
     rf"|plots/[\w.-]+_[0-9a-f]{{16}}\.png"

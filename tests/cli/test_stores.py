@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import fastdiff_dask as fd
+from fastdiff_dask.actions.decisions import FORMAT
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.project.locations import store_of
+from fastdiff_dask.review.marks import Marks
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
@@ -54,6 +56,40 @@ def test_a_target_or_a_truth_comes_after_the_store(run, found, tmp_path):
     Path("truth.csv").write_text("a,b\ncopy_00000.jpg,picture_00000.jpg\n")
     for words in (["evaluate", "photos", "truth.csv"], ["evaluate", "truth.csv"]):
         assert run(*words)[0] == 0
+
+
+def test_a_forgotten_target_is_not_the_folder_that_was_searched(run, found):
+    for words in (["export", "photos"], ["export", str(found)]):
+        code, _, err = run(*words)
+        assert code == 2
+        assert err.splitlines()[-1].endswith(f"no place for tables; add a target: export {words[1]} pairs.csv")
+
+
+def test_a_mistake_in_a_command_of_a_group_names_its_help(run):
+    code, _, err = run("stores", "remove")
+    assert code == 2
+    assert err.endswith("; fastdiff-dask stores remove --help shows how\n")
+
+
+def test_decisions_go_by_the_result_that_was_marked(run, found, tmp_path):
+    """And not by another one that was looked at since."""
+    store = Store(str(found))
+    pairs = json.loads(run("find", "photos", "--json", "-")[1])["pairs"]
+    far = max(pairs, key=lambda pair: pair["mse"])
+    assert far["mse"] > 0
+    images = fd.FastDifPy.from_store(store.url).result().images
+    path = str(tmp_path / far["b"])
+    marks = [{"image": int(images.image[far["b"]]), "path": path, "mark": "remove"}]
+    content = {"format": FORMAT, "marks": marks, "not_duplicates": []}
+    Path("d.json").write_text(json.dumps(content | {"threshold": 200.0}))
+    assert run("find", "photos", "--threshold", "0")[0] == 0
+    assert "1 image could be removed" in run("apply", "photos", "--decisions", "d.json")[1]
+    assert run("find", "photos", "--threshold", "0")[0] == 0
+    Path("d.json").write_text(json.dumps(content))  # of an earlier version
+    assert "1 image could be removed" not in run("apply", "photos", "--decisions", "d.json")[1]
+    Path("d.json").write_text(json.dumps(content | {"threshold": -1}))
+    code, _, err = run("apply", "photos", "--decisions", "d.json")
+    assert (code, "-1 is no threshold" in err) == (2, True)
 
 
 def test_the_last_one_is_that_which_was_looked_at_last(run, found, tmp_path):
@@ -192,6 +228,21 @@ def test_a_store_is_removed_and_no_picture(run, found, tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "photos").rglob("*.jpg")} == before
     assert run("status")[0] == 2
     assert run("find", "photos")[0] == 0
+
+
+def test_a_store_that_was_reviewed_is_removed(run, found):
+    Marks(Store(str(found))).set({0: "keep"}, {0: "abc"})
+    assert any((found / "marks").iterdir())
+    assert run("stores", "remove", "photos", "--yes")[0] == 0
+    assert not found.exists()
+
+
+def test_a_folder_means_its_own_store_rather_than_one_of_two(run, found, tmp_path):
+    simulate_images(tmp_path / "more", images=2, duplicates=1)
+    assert run("find", "more")[0] == 0
+    assert run("find", "photos", "--against", "more")[0] == 0
+    assert run("compare", "photos", "more")[0] == 0
+    assert store_of("photos") == str(found)
 
 
 def test_a_store_among_other_files_stays(run, found, tmp_path):

@@ -109,6 +109,29 @@ def test_all_plain_copies_are_in_the_trash_after_three_clicks_and_come_back(phot
     assert page.wrong == []
 
 
+def test_keys_are_for_the_first_image_from_the_start(way, page):
+    page.keyboard.press("r")
+    way.totals("1 image to be removed")
+    page.keyboard.press("r")
+    way.totals("0 images to be removed")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#large[open]")
+
+
+def test_a_folder_that_cannot_be_is_asked_for_again(way, page, tmp_path):
+    before = way.there()
+    page.get_by_role("button", name="Mark all plain copies").click()
+    way.totals("7 images to be removed")
+    page.get_by_role("button", name="Move to folder").click()
+    (tmp_path / "file").write_text("")
+    page.fill("#target", str(tmp_path / "file"))
+    page.get_by_role("button", name="Move 7 images").click()
+    wait_for(lambda: "no folder" in page.inner_text("#alert"))
+    wait_for(lambda: page.locator("#target").count() == 1)
+    assert page.input_value("#target") == str(tmp_path / "file")
+    assert way.there() == before
+
+
 def test_marks_by_key_are_applied_and_undone_later(way, page):
     before = way.there()
     page.keyboard.press("ArrowRight")

@@ -1,6 +1,6 @@
 // Everything that changes many marks, and files: each says first what it would do.
 import { ask, button, element, say } from "./dom.js";
-import { bytes, count, counted } from "./words.js";
+import { bytes, count, counted, date } from "./words.js";
 
 const RULES = [["most-pixels", "most pixels"], ["largest", "largest file"], ["oldest", "oldest file"], ["newest", "newest file"], ["shortest-path", "shortest path"]];
 
@@ -14,7 +14,8 @@ export async function suggestCopies(model) {
   const found = await model.tried(() => model.source.suggest({ rules: [], prefer: [], protect: [], include: [], filter: model.filter, preview: false }));
   if (!found) return;
   await anew(model);
-  say(found.images ? "Marked to be removed: " + amount(found) + "." : "There is no plain copy here that is not marked.");
+  const some = Object.keys(model.filter).length ? ", of the groups that the filters show" : "";
+  say(found.images ? "Marked to be removed: " + amount(found) + some + "." : "There is no plain copy here that is not marked.");
 }
 
 export async function markByRules(model) {
@@ -75,26 +76,31 @@ export async function clearMarks(model) {
     [["Cancel", ""], ["Clear " + counted(all, "mark"), "main", async () => { box.dialog.close(); if (!await model.sent()) return; if (await model.tried(() => model.source.clear())) await anew(model); }]]);
 }
 
-const lines = (title, list, all) => list.length ? element("details", { open: list.length < 6 }, element("summary", {}, title), element("ul", { class: "lines" },
+const lines = (title, list, all, open = all < 6) => list.length ? element("details", { open }, element("summary", {}, title), element("ul", { class: "lines" },
   list.slice(0, 200).map(one => element("li", {}, element("b", {}, one.path), " ", one.reason || one.to || "")), all > 200 ? element("li", {}, "… and " + count(all - 200) + " more") : null)) : null;
 
 // What the marks would do, once with all numbers; then it is done, with its progress and what stayed.
-export async function applyMarks(model, action) {
+export async function applyMarks(model, action, folder = "") {
   if (!await model.sent()) return;
   const plan = await model.tried(() => model.source.plan());
   if (!plan) return;
   const stay = lines(counted(plan.staying, "marked image") + (plan.staying === 1 ? " stays" : " stay"), plan.stay, plan.staying);
   if (!plan.files) { ask("Nothing to move", [element("p", {}, "No image is marked that could be removed."), stay || ""], [["Close", "main"]]); return; }
-  const place = element("input", { id: "target", type: "text", placeholder: "/home/…/removed", autocomplete: "off", spellcheck: false }), move = action === "move";
+  const place = element("input", { id: "target", type: "text", placeholder: "/home/…/removed", autocomplete: "off", spellcheck: false, value: folder }), move = action === "move";
   const box = ask(move ? "Move to a folder" : "Move to the trash", [
     element("p", {}, element("strong", {}, counted(plan.files, "image") + ", " + bytes(plan.bytes)), move ? ", are moved." : ", are moved to the trash.", " For each a copy is kept; both are read and compared once more right before. Undo brings them back."),
     move ? element("p", { class: "field" }, element("label", { for: "target" }, "Folder on the machine where the images are"), place) : null,
+    Object.keys(model.filter).length ? element("p", {}, "All marks count, also of groups that the filters hide.") : null,
     plan.limits.length ? element("ul", { class: "warn" }, plan.limits.map(text => element("li", {}, text))) : null, stay].filter(Boolean),
   [["Cancel", ""], ["Move " + counted(plan.files, "image"), "main danger", async () => {
     if (move && !place.value.trim()) { place.focus(); say("Name the folder first.", { wrong: true }); return; }
     box.buttons([]);
     const began = await model.tried(() => model.source.apply({ action, files: plan.files, plan: plan.plan, ...(move ? { folder: place.value.trim() } : {}) }));
-    if (!began) { box.dialog.close(); anew(model); return; }
+    if (!began) {
+      box.dialog.close(); await anew(model);
+      if (move) applyMarks(model, action, place.value);  // the folder can be mended
+      return;
+    }
     await progress(model, box, move ? "to the folder" : "to the trash");
   }]]);
   if (move) place.focus();
@@ -113,7 +119,7 @@ async function progress(model, box, where) {
   model.forget(); await model.load();
   const stayed = job ? job.done - job.went : 0, undone = job && job.kind === "undo";
   box.dialog.querySelector(".content").replaceChildren(element("p", {}, element("strong", {}, counted(job ? job.went : 0, "image") + (undone ? " brought back" : " moved " + where)), "."),
-    lines(counted(stayed, "image") + " stayed", job ? job.lines : [], stayed) || "", job && job.error ? element("p", { class: "warn" }, job.error) : "");
+    lines(counted(stayed, "image") + " stayed", job ? job.lines : [], stayed, stayed < 6 || !job.went) || "", job && job.error ? element("p", { class: "warn" }, job.error) : "");
   const journal = job && job.journal;
   box.buttons([...(undone || !journal ? [] : [["Undo", "", () => back(model, box, journal)]]), ["Close", "main"]]);
   const last = box.dialog.querySelector(".buttons .main");
@@ -127,6 +133,6 @@ async function back(model, box, journal) {
 export function undoMoves(model) {
   const list = model.state.journals;
   const box = ask("Undo", list.length ? element("ul", { class: "journals" }, list.map(one => element("li", {}, element("div", {}, element("b", {}, one.text), element("span", { class: "soft" },
-    [one.date, one.files === undefined ? "" : counted(one.files, "image"), one.bytes ? bytes(one.bytes) : ""].filter(Boolean).join(" · "))), button("Bring back", { class: "back" }, () => back(model, box, one.id)))))
+    [date(one.date), one.files === undefined ? "" : counted(one.files, "image"), one.bytes ? bytes(one.bytes) : ""].filter(Boolean).join(" · "))), button("Bring back", { class: "back" }, () => back(model, box, one.id)))))
     : element("p", {}, "Nothing was moved from here yet."), [["Close", "main"]]);
 }

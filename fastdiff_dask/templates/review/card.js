@@ -32,7 +32,7 @@ function build(card, group, model, act) {
   const folder = different.includes("folder") ? "" : group.images[0].folder || "";
   card.querySelector(".head").replaceChildren(element("span", { class: "folder", title: folder }, element("bdi", {}, folder)), element("span", { class: "same", title: common.length ? "The same of all" : "" },
     [...(group.more ? [count(total) + " images, " + count(group.more) + " not listed"] : total > 2 ? [count(total) + " images"] : []), ...common].join(" · ")));
-  const cells = card.querySelectorAll(".image"), most = Math.max(20, 2 * Math.floor((card.cellWidth - 16) / 7) - 3);
+  const cells = card.querySelectorAll(".image"), most = Math.max(18, Math.floor(1.5 * (card.cellWidth - 16) / 7.2));
   group.images.forEach((image, place) => {
     const cell = cells[place], full = [image.folder, image.name].filter(Boolean).join("/");
     if (!cell) return;
@@ -55,20 +55,24 @@ function build(card, group, model, act) {
 const mark = (name, css, text, place, image, act) => element("button", { type: "button", class: css, title: text, tabIndex: -1, "aria-pressed": "false",
   "aria-label": text.replace(/ \(.\)/, "") + ": " + image.name, onclick: event => act(name, event.currentTarget) }, icon(name));
 
+// Lines end after what parts a name, rather than anywhere. A line and a half fits into two lines so, wherever they end.
+const breaking = text => text.split(/(?<=[_.-])/).flatMap((part, place) => place ? [element("wbr"), part] : [part]);
+
 // A name with the part by which it differs from the others of its group.
 function marked(text, from, until) {
   const start = Math.max(0, Math.min(from, text.length)), end = Math.max(start, Math.min(until, text.length));
-  return start === end ? document.createTextNode(text) : element("bdi", {}, text.slice(0, start), element("em", {}, text.slice(start, end)), text.slice(end));
+  return start === end ? element("bdi", {}, breaking(text)) : element("bdi", {}, breaking(text.slice(0, start)), element("em", {}, breaking(text.slice(start, end))), breaking(text.slice(end)));
 }
 
 export function paintCard(card, group) {
   card.group = group;
+  const none = group.images.every(image => image.gone || image.mark === "remove" && !image.apart);
   card.querySelectorAll(".image").forEach((cell, place) => {
     const image = group.images[place];
     if (!image) return;
     const state = image.gone ? "gone" : image.apart && place ? "apart" : image.mark || "";
     cell.dataset.mark = state;
-    const tag = cell.querySelector(".tag"), text = { gone: "removed", apart: "not a duplicate", keep: "keep", remove: "remove" }[state] || (place ? "" : "best");
+    const tag = cell.querySelector(".tag"), text = { gone: "removed", apart: "not a duplicate", keep: "keep", remove: none ? "stays, as none is kept" : "remove" }[state] || (place ? "" : "best");
     if (tag) { tag.textContent = text; tag.title = state || place ? "" : "The image that the rules would keep"; }
     for (const [css, name] of [["k", "keep"], ["r", "remove"], ["n", "apart"]]) {
       const made = cell.querySelector("." + css);

@@ -1,5 +1,5 @@
 // The data of a report: they lie in the page, marks in the browser's own store, and decisions become a file.
-import { byId, element } from "./dom.js";
+import { byId, element, say } from "./dom.js";
 
 export function fileSource() {
   const data = JSON.parse(byId("data").textContent), { groups } = data, marks = new Map(), apart = new Set(), waiting = [];
@@ -78,11 +78,12 @@ export function fileSource() {
     },
     events: () => new Promise(done => waiting.push(done)),
     export() {
-      const decisions = { format: data.format, store: data.store, marks: [...marks].map(([image, mark]) => ({ image, path: itself(image).p, mark })),
+      const decisions = { format: data.format, store: data.store, threshold: data.threshold, marks: [...marks].map(([image, mark]) => ({ image, path: itself(image).p, mark })),
         not_duplicates: [...apart].map(n => ({ images: [first(n).n, n], paths: [first(n).p, itself(n).p] })) };
       // names that are not UTF-8 have lone surrogates, which only escapes can carry
       const content = JSON.stringify(decisions, null, 1).replace(/[\u007f-\uffff]/g, letter => "\\u" + letter.charCodeAt(0).toString(16).padStart(4, "0"));
       element("a", { href: "data:application/json;charset=utf-8," + encodeURIComponent(content), download: "decisions.json" }).click();
+      say("The marks are in decisions.json now, in the folder of downloads. There, this does what they say: " + data.command, { stay: true });
     },
   };
 }
