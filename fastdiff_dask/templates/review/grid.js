@@ -82,6 +82,7 @@ export class Grid {
       row = element("div", { class: "row" });
       for (let group = plan.first[number]; group < plan.after[number]; group++) row.append(this.card(group));
     }
+    row.style.setProperty("--facts", plan.facts[number] + "px");
     row.style.top = plan.top[number] + "px"; row.style.height = plan.height[number] + "px";
     this.rows.set(number, row);
     return row;

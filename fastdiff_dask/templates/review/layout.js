@@ -4,18 +4,19 @@
 const HIGHEST = 16_000_000;
 export const SHOWN = 60;  // images of a group that are listed
 export const SIZES = { heading: 40, head: 22, name: 34, facts: 60, edges: 9, gap: 8 };
+const FEW_FACTS = { "same file": 32 };  // date and folder alone may differ
 
 export function layout(counts, runs, width, { cell, picture }) {
-  const across = Math.max(2, 2 * Math.floor((width + SIZES.gap) / (2 * cell))), cellHeight = picture + SIZES.name + SIZES.facts;
-  const rows = { top: [], height: [], first: [], after: [], heading: [] };
+  const across = Math.max(2, 2 * Math.floor((width + SIZES.gap) / (2 * cell)));
+  const rows = { top: [], height: [], first: [], after: [], heading: [], facts: [] };
   const add = (height, first, after, heading) => {
-    rows.top.push(top); rows.height.push(height); rows.first.push(first); rows.after.push(after); rows.heading.push(heading);
+    rows.top.push(top); rows.height.push(height); rows.first.push(first); rows.after.push(after); rows.heading.push(heading); rows.facts.push(facts);
     top += height;
   };
-  let top = 0, group = 0, run = 0, end = 0;
+  let top = 0, group = 0, run = 0, end = 0, facts = SIZES.facts;
   while (group < counts.length && top < HIGHEST) {
     while (group >= end && run < runs.length) {
-      end += runs[run][1];
+      end += runs[run][1]; facts = FEW_FACTS[runs[run][0]] || SIZES.facts;
       if (end > group) add(SIZES.heading, group, group, run);
       run++;
     }
@@ -27,7 +28,7 @@ export function layout(counts, runs, width, { cell, picture }) {
       if (cells && cells + more > across) break;
       cells += more; lines = Math.ceil(Math.min(cells, SHOWN) / across); group++;
     } while (group < end && cells < across);
-    add(SIZES.head + lines * cellHeight + SIZES.edges + SIZES.gap, first, group, -1);
+    add(SIZES.head + lines * (picture + SIZES.name + facts) + SIZES.edges + SIZES.gap, first, group, -1);
   }
   return { ...rows, total: top, across, cellWidth: width / across, left: counts.length - group };
 }
