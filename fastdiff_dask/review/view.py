@@ -102,12 +102,11 @@ class View:
             raise UsageError("an image whose content was never read cannot be marked; run find again")
         if not Store.exists(self.store.url):
             raise UsageError(f"the store at {self.store.url} is not there any more; run find again")
-        current = self.marked
         with self._lock:
             version, others = self._marks.version, self._version
             self._marks.set(marks, contents)
             if version == others and self._marks.version == version + len(numbers):
-                current = current.copy()
+                current = self._marked.copy()
                 current[places] = [_code(mark) for mark in marks.values()]
                 self._marked, self._version = current, self._marks.version
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,11 @@ def test_a_mark_makes_no_folder_where_the_store_was(server, reviewed):
     error = server.post("api/marks", 400, marks={str(number): "remove"})["error"]
     assert error.endswith("is not there any more; run find again")
     assert not reviewed.store.exists()
+
+
+def test_marks_of_two_pages_at_the_same_time_are_both_seen(server):
+    numbers = [str(image["n"]) for image in server.images().values()]
+    with ThreadPoolExecutor(4) as threads:
+        for mark in ("remove", "keep", None) * 5:
+            list(threads.map(lambda number, mark=mark: server.post("api/marks", marks={number: mark}), numbers))
+            assert {image["mark"] for image in server.images().values()} == {mark}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.review import Server
+from support.review import Page, Server
 from support.system import wait_for
 
 import fastdiff_dask as fd
@@ -130,6 +130,38 @@ def test_a_folder_that_cannot_be_is_asked_for_again(way, page, tmp_path):
     wait_for(lambda: page.locator("#target").count() == 1)
     assert page.input_value("#target") == str(tmp_path / "file")
     assert way.there() == before
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["the next group comes late", "the next group never comes"])
+def test_a_key_after_the_one_for_the_next_group_marks_no_image_of_the_group_before(way, page, reached):
+    page.keyboard.press("ArrowRight")
+    page.locator(".view").first.click()
+    page.wait_for_selector("#large[open]")
+
+    def late(route) -> None:
+        page.wait_for_timeout(300)
+        route.continue_() if reached else route.abort()
+
+    number = Page(way.url).images()[HOSTILE]["n"]
+    page.route("**/api/groups/details*", late)
+    before = page.locator("#large .name").all_inner_texts()
+    # what is known of all groups is forgotten when another page marks
+    with page.expect_request("**/api/groups/details*"):
+        Page(way.url).post("api/marks", marks={str(number): "keep"})
+    page.evaluate("""() => {
+        const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        press("ArrowDown");
+        press("r");
+    }""")
+    page.wait_for_timeout(1000)
+    after = page.locator("#large .name").all_inner_texts()
+    assert (after != before) is reached
+    page.unroute("**/api/groups/details*")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector(".view img")
+    marked = page.locator('.image[data-mark="remove"] .name').all_inner_texts()
+    assert marked == ([after[1]] if reached else [])
 
 
 def test_marks_by_key_are_applied_and_undone_later(way, page):

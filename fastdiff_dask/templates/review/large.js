@@ -9,7 +9,7 @@ const LARGEST = 16;  // times the original pixels
 
 export class Large {
   constructor(model, grid, act) {
-    Object.assign(this, { model, grid, act, mode: "side", zoom: 0, x: 0, y: 0, cut: 50 });
+    Object.assign(this, { model, grid, act, mode: "side", zoom: 0, x: 0, y: 0, cut: 50, moves: 0, lost: 0, queue: Promise.resolve() });
     this.build();
     model.addEventListener("marked", () => this.marks());
     model.addEventListener("details", event => { const one = this.group && event.detail.find(group => group.id === this.group.id); if (one) { this.group = one; this.film(); this.marks(); } });
@@ -112,13 +112,26 @@ export class Large {
     do place = (place + step + last) % last; while (place === (left ? this.b : this.a) && last > 1);
     if (left) this.choose(place, this.b); else this.choose(this.a, place);
   }
-  async next(step) {
+  // What is asked for while the next group is on its way is about that group: no mark may hit the one before.
+  later(action) {
+    if (!this.moves) { action(); return; }
+    const lost = this.lost;
+    this.queue = this.queue.then(() => { if (lost === this.lost && this.dialog.open) action(); });
+  }
+  next(step) {
+    const lost = this.lost;
+    this.moves++;
+    this.queue = this.queue.then(() => lost === this.lost && this.dialog.open ? this.go(step) : null).catch(error => { this.lost++; console.info(error); }).then(() => { this.moves--; });
+  }
+  async go(step) {
     const { model, grid } = this, place = grid.cursor.group + step;
     if (place < 0 || place >= model.ids.length - grid.plan.left) { say(step > 0 ? "This is the last group." : "This is the first group."); return; }
+    const before = grid.cursor, id = model.ids[place];
     grid.cursor = { group: place, place: 0 };
-    await model.want([model.ids[place]]);
-    const group = model.groups.get(model.ids[place]);
-    if (group && this.dialog.open) this.start(group, 1);
+    // the grid may have asked for it already
+    for (let tries = 0; !model.groups.has(id) && tries < 200 && !(tries && model.lost); tries++) { await model.want([id]); if (!model.groups.has(id)) await new Promise(done => setTimeout(done, 20)); }
+    const group = model.groups.get(id);
+    if (!group) { this.lost++; grid.cursor = before; } else if (this.dialog.open) this.start(group, 1);
   }
 
   words() {
@@ -248,9 +261,10 @@ export class Large {
     if (pan && event.altKey) { this.x += pan[0]; this.y += pan[1]; this.place(); return true; }
     if (event.altKey) return false;
     if (key === " " && event.target.closest("button")) return false;
-    if (steps[key]) { steps[key](); return true; }
+    if (key === "ArrowDown" || key === "ArrowUp") { steps[key](); return true; }
+    if (steps[key]) { this.later(steps[key]); return true; }
     const marks = { k: "keep", r: "remove", x: "remove", n: "apart", f: "folder" };
-    if (marks[key.toLowerCase()]) { this.act(marks[key.toLowerCase()], current(event.shiftKey ? 0 : 1)); return true; }
+    if (marks[key.toLowerCase()]) { const side = event.shiftKey ? 0 : 1; this.later(() => this.act(marks[key.toLowerCase()], current(side))); return true; }
     return false;
   }
 }
