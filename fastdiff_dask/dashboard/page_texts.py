@@ -156,7 +156,7 @@ def mean_text(what: str, done: str, total: WorkTotal | None) -> str:
     Examples
     --------
     >>> mean_text("images", "read", WorkTotal(1200, 0.5)), mean_text("images", "read", None)
-    ('1,200 images read in 0.5 s: 2.4k a second', 'No images were read in this run.')
+    ('1,200 images read in 0.5 s: 2,400 a second', 'No images were read in this run.')
     """
     if total is None or not total.amount:
         return f"No {what} were {done} in this run."

@@ -14,6 +14,7 @@ __all__ = [
     "apply_transform",
     "available_transforms",
     "best_transforms",
+    "inverse_degrees",
     "inverse_masks",
     "lower_image_first",
     "lowest_transforms",
@@ -181,6 +182,26 @@ def best_transforms(each: Iterable[tuple[int, Any]], best: Any, /) -> Any:
     for transform, values in each:
         masks |= xp.astype(values == best, xp.uint8) << xp.uint8(transform)
     return masks
+
+
+def inverse_degrees(degrees: Any, mirrored: Any, /) -> Any:
+    """Find by how many degrees the inverse of a transform turns, after mirroring or not as the transform itself.
+
+    Parameters
+    ----------
+    degrees, mirrored
+        NumPy arrays, as of `lowest_transforms`.
+
+    Returns
+    -------
+    Degrees, of the same shape.
+
+    Examples
+    --------
+    >>> inverse_degrees(np.array([90, 180, 90]), np.array([False, False, True])).tolist()
+    [270, 180, 90]
+    """
+    return np.where(mirrored, degrees, (360 - degrees) % 360)
 
 
 def inverse_masks(masks: Any, /) -> Any:

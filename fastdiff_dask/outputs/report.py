@@ -76,7 +76,7 @@ def write_report(
     )
     pieces = environment.get_template("report.html.jinja").generate(
         nonce=secrets.token_hex(16),
-        summary=_summary(result, groups, len(shown)) | {"command": _command(store)},
+        summary=_summary(result, groups, len(shown)) | {"store": _quoted(store)},
         bars=bars,
         bars_text="; ".join(bar["title"] for bar in bars),
         ticks=ticks,
@@ -121,7 +121,7 @@ def _data(store: Store, result: Result, groups: list[ReportGroup]) -> dict[str, 
     return {
         "format": FORMAT,
         "store": store.url,
-        "command": _command(store),
+        "quoted": _quoted(store),
         "threshold": result.value.settings.similarity_threshold,
         "measure": result.value.title,
         "question": result.value.described,
@@ -131,9 +131,9 @@ def _data(store: Store, result: Result, groups: list[ReportGroup]) -> dict[str, 
     }
 
 
-def _command(store: Store) -> str:
-    """Give the command that does what was marked."""
-    return f"fastdiff-dask apply {shlex.quote(printable(store.url))} --decisions decisions.json --trash --yes"
+def _quoted(store: Store) -> str:
+    """Give the address of the store as an argument of a command."""
+    return shlex.quote(printable(store.url))
 
 
 def _check_target(path: Path) -> None:

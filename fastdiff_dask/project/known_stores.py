@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +62,7 @@ def remember_store(url: str, folders: Mapping[str, Iterable[str]]) -> None:
         path = _record(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, json.dumps(values).encode())
+        _mark_used(path)
 
 
 def touch_store(url: str) -> None:
@@ -68,9 +70,14 @@ def touch_store(url: str) -> None:
     with contextlib.suppress(OSError, RuntimeError, FastDiffError):
         path = _record(url)
         if path.is_file():
-            os.utime(path)
+            _mark_used(path)
         elif Files(url).local and Store.exists(url):
             remember_store(url, Store(url).roots)
+
+
+def _mark_used(path: Path) -> None:
+    now = time.time_ns()  # the file system's own time moves by 4 ms at once, and two uses may be nearer
+    os.utime(path, ns=(now, now))
 
 
 def forget_store(url: str) -> None:

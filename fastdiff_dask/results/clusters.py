@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..images.display import GroupToShow, cluster_html, gallery_html
-from ..kernels.transforms import Transform, lowest_transforms
+from ..kernels.transforms import Transform, inverse_degrees, lowest_transforms
 from ..text import counted
 from .groups import Groups
 from .keep_order import best_first
@@ -29,7 +29,6 @@ __all__ = [
     "pairs_with_first",
 ]
 
-_INVERSE = np.array([one.inverse for one in Transform], np.int64)
 # Marks, for people; clusters and pairs that a notebook shows if nobody says how many.
 KEEP, REMOVE = "keep", "could be removed"
 SHOWN = 24
@@ -201,7 +200,8 @@ def pairs_with_first(
     -------
     The pairs, in the same order.
     """
-    values, turns = np.full(len(others), np.nan), np.zeros(len(others), np.int64)
+    values, turned = np.full(len(others), np.nan), np.zeros(len(others), np.int64)
+    is_mirrored = np.zeros(len(others), bool)
     codes = verdicts.codes(first, others)
     chunk, size = groups.exactly(first, others), len(verdicts.numbers)
     keys, asked = chunk.a * size + chunk.b, [first * size + others, others * size + first]
@@ -212,6 +212,6 @@ def pairs_with_first(
         hit = np.flatnonzero(at < len(order))
         hit = hit[keys[order[at[hit]]] == wanted[hit]]
         place = order[at[hit]]
-        found = degrees[place] // 90 + 4 * mirrored[place]  # turns a so that it looks like b
-        values[hit], turns[hit] = numbers[place], _INVERSE[found] if is_inverse else found
-    return FirstPairs(values, turns % 4 * 90, turns >= 4, codes)
+        values[hit], is_mirrored[hit], found = numbers[place], mirrored[place], degrees[place]  # a looks like b then
+        turned[hit] = inverse_degrees(found, mirrored[place]) if is_inverse else found
+    return FirstPairs(values, turned, is_mirrored, codes)

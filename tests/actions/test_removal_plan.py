@@ -114,7 +114,7 @@ def test_more_than_half_of_the_images_is_asked_again(tmp_path, client, monkeypat
         code, output = invoke("apply", store, "--trash", "--yes", answer=answer)
         assert (code != 0, "that is not the number of files" in output) == (True, True)
     assert contents(tmp_path / "photos") == before
-    assert invoke("apply", store, "--trash", "--yes", answer="4\n")[1].endswith("4 files were moved to the trash\n")
+    assert "4 files were moved to the trash\n" in invoke("apply", store, "--trash", "--yes", answer="4\n")[1]
     assert len(contents(tmp_path / "photos")) == 2
     invoke("undo", "--yes")
     assert invoke("apply", store, "--trash", "--yes-really")[0] == 0

@@ -23,7 +23,7 @@ def test_thumbnail_sizes_are_bounded(values):
         ThumbnailSettings(**values)
 
 
-@pytest.mark.parametrize("values", [{"extensions": ("jpg",)}, {"ignore_names": "abc"}, {"ignore_paths": (1,)}])
+@pytest.mark.parametrize("values", [{"extensions": (1,)}, {"ignore_names": "abc"}, {"ignore_paths": (1,)}])
 def test_index_settings_are_checked(values):
     with pytest.raises(UsageError):
         IndexSettings(**values)

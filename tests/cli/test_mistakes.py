@@ -46,7 +46,7 @@ MISTAKES = {
         ["export", "{0}/store", "{0}/pairs.xyz"],
         ".xyz, which is no format of a file; use .parquet, .csv, .json",
     ),
-    "page": (["guide", "nothing"], "there are finding, thresholds"),
+    "page": (["guide", "nothing"], "there are words, finding, thresholds"),
     "settings": (
         ["find", "{0}/photos", "--save-config", "{0}/photos/a.toml"],
         "a.toml would be among the pictures of",

@@ -69,5 +69,5 @@ def test_most_of_a_collection_is_told(run, tmp_path, simulated):
     assert "count as similar" not in run(*command)[1]
     out = run(*command, "--threshold", "100000")[1]
     (line,) = [line for line in out.splitlines() if "count as similar" in line]
-    assert line.startswith("17 of 17 images count as similar to another one, which ")
+    assert line.startswith("17 of 17 images count as similar to another one, though ")
     assert "--similarity strict" in line

@@ -67,7 +67,7 @@ def test_its_example_runs_as_it_is(tmp_path):
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, env=environment, check=True
     )
     lines = done.stdout.splitlines()
-    assert lines[0].endswith(f"photos: 18 images, {18 * 64 * 64 * 3 / 1000:.0f}kB of thumbnails")
+    assert lines[0].endswith(f"photos: 18 images, {18 * 64 * 64 * 3 / 1000:.1f} kB of thumbnails")
     assert lines[1] == "153 comparisons"
     assert "broken.jpg: UnidentifiedImageError" in lines[2]
     assert lines[3] == "5 5"

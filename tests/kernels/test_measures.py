@@ -711,7 +711,7 @@ def test_json_of_a_measure_has_values(photos, monkeypatch, capfd):
     for pair, (a, b, value, degrees, _) in zip(content["pairs"], wanted, strict=True):
         assert pair.pop("verdict")
         assert pair == {"a": a, "b": b, "value": pytest.approx(value, abs=1e-12), "rotation": degrees}
-    assert re.search(r"bytes +ssim +turned", shown)
+    assert re.search(r"size +pixels +ssim", shown)
     assert "MSE" not in shown
 
 

@@ -55,10 +55,11 @@ def in_table(db: fd.FastDifPy, folder: Path) -> dict[str, str]:
 
 
 def in_report(db: fd.FastDifPy, folder: Path) -> dict[str, str]:
-    clusters = report_data(db, folder)["clusters"]
-    for cluster in clusters:
-        assert [image["g"] for image in cluster["images"]] == [2, *[1] * (len(cluster["images"]) - 1)]
-    return {image["p"]: one["images"][0]["p"] for one in clusters for image in one["images"][1:]}
+    groups = report_data(db, folder)["groups"]
+    for group in groups:
+        suggested = [image["suggest"] for image in group["images"]]
+        assert suggested == ["keep", *["remove"] * (len(suggested) - 1)]
+    return {image["p"]: one["images"][0]["p"] for one in groups for image in one["images"][1:]}
 
 
 def report_data(db: fd.FastDifPy, folder: Path) -> dict:
@@ -102,7 +103,7 @@ def test_the_value_of_a_pair(db: fd.FastDifPy, tmp_path):
         assert one.value == values[min(one.path, one.kept), max(one.path, one.kept)]
     data = report_data(db, tmp_path)
     assert data["measure"] == "MSE"
-    for cluster in data["clusters"]:
-        first, *others = (image["p"] for image in cluster["images"])
-        for other, pair in zip(others, cluster["pairs"], strict=True):
-            assert pair[0] == values[min(first, other), max(first, other)]
+    for group in data["groups"]:
+        first, *others = group["images"]
+        for other in others:
+            assert other["value"] == values[min(first["p"], other["p"]), max(first["p"], other["p"])]

@@ -148,7 +148,13 @@ def run_on_a_terminal(command: list[str]) -> tuple[int, str]:
 
 
 def test_a_terminal_shows_progress(tmp_path, simulated):
-    code, shown = run_on_a_terminal([*COMMAND, str(tmp_path / "photos"), "--store", str(tmp_path / "store")])
+    at_once = (  # a bar of a stage that takes less than a second is not shown
+        "import sys; from fastdiff_dask.outputs import progress_bar; progress_bar._SHOWN_AFTER = 0.0; "
+        "from fastdiff_dask.cli.commands import main; main()"
+    )
+    code, shown = run_on_a_terminal(
+        [sys.executable, "-c", at_once, "find", str(tmp_path / "photos"), "--store", str(tmp_path / "store")]
+    )
     assert code == 0
     for stage, count in (("index", "17/17 images"), ("thumbnail", "17/17 images"), ("compare", "136/136 pairs")):
         line = next(line for line in shown.splitlines() if stage in line and count in line)

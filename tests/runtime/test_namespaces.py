@@ -131,7 +131,11 @@ def run_here(tmp_path):
 
 def done_by(store):
     """Hosts whose workers ended tasks of the stage of pictures or pairs."""
-    works = [json.loads(path.read_text()) for path in (store / "activity").glob("*.json") if path.name != "run.json"]
+    works = [
+        json.loads(path.read_text())
+        for path in (store / "activity").glob("*.json")
+        if path.name not in ("run.json", "earlier.json")
+    ]
     return {work["worker"].split("//")[1].split(":")[0] for work in works if work["done"]["tasks"]}
 
 

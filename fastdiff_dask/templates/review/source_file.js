@@ -83,7 +83,7 @@ export function fileSource() {
       // names that are not UTF-8 have lone surrogates, which only escapes can carry
       const content = JSON.stringify(decisions, null, 1).replace(/[\u007f-\uffff]/g, letter => "\\u" + letter.charCodeAt(0).toString(16).padStart(4, "0"));
       element("a", { href: "data:application/json;charset=utf-8," + encodeURIComponent(content), download: "decisions.json" }).click();
-      say("The marks are in decisions.json now, in the folder of downloads. There, this does what they say: " + data.command, { stay: true });
+      say("The marks are in decisions.json now, in the folder of downloads. There, this does what they say: fastdiff-dask apply " + data.quoted + " --decisions decisions.json --trash --yes", { stay: true });
     },
   };
 }
