@@ -230,7 +230,7 @@ def _run(project: "Project", written: dict[str, str], quiet: bool) -> None:
     for line in _afterwards(project, result, written, left_out):
         click.echo(line, err=to_stderr)
     if not to_stderr:
-        print_next_steps(next_steps(project, result))
+        print_next_steps(lambda: next_steps(project, result))
 
 
 def _work(project: "Project", quiet: bool) -> int:

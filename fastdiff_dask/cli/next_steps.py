@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["next_steps"]
 
-# Pairs up to which a plan takes less than a second.
+# Pairs up to which a plan takes less than a second, and images up to which the limits of one do.
 _FEW = 100_000
 
 
@@ -59,6 +59,7 @@ def _purpose_of_apply(project: "Project", result: "Result") -> str:
     # apply looks at pairs that were not looked at yet, as another pair was enough to connect them
     least = "at least " if result.verdict_counts.get(VERDICT_NAMES[NOT_LOOKED_AT]) else ""
     copies = f"{least}{counted(len(plan.chosen), 'copy')} of {file_size(plan.size)}"
-    if limits_passed(store, plan):
+    # of more images, the look at all their folders would be felt; apply itself looks in any case
+    if result.files["compared"] <= _FEW and limits_passed(store, plan):
         return f"list {copies}, all of a folder or of most; --yes-really moves them to the trash"
     return f"list {copies}; --yes moves them to the trash"

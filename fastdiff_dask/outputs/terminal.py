@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -230,10 +230,11 @@ def _rows(result: Result, cluster: Cluster, folder: str) -> list[tuple[str, ...]
     return rows
 
 
-def print_next_steps(steps: Sequence[tuple[str, str]]) -> None:
-    """Print commands to copy, each with what it is for; nothing where standard output is no terminal."""
+def print_next_steps(find_steps: Callable[[], Sequence[tuple[str, str]]]) -> None:
+    """Print commands to copy, each with what it is for; nothing is asked for where standard output is no terminal."""
     console = open_console()
-    if not console.is_terminal or not steps:
+    steps = find_steps() if console.is_terminal else ()
+    if not steps:
         return
     console.print("\nNext:", style="bold")
     width = max(cell_len(command) for command, _ in steps)

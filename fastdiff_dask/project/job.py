@@ -173,15 +173,12 @@ class Job:
         start = time.monotonic()
         self._verified = None
         own = self._client.own
-        with self._session.stage(own, first=name == "index"), lost_workers_told(own, self._say):
+        watched = None if self.verbose is False else own
+        with self._session.stage(own, first=name == "index"), lost_workers_told(watched, show_line):
             if name != "index":
                 self._record()
             yield
         self.seconds[name] = round(time.monotonic() - start, 3)
-
-    def _say(self, line: str) -> None:
-        if self.verbose is not False:
-            show_line(line)
 
     def _bar(self, name: str, total: int | None, unit: str) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         return self._session.bar(name, total, unit, self.verbose)

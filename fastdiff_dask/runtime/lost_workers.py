@@ -23,11 +23,13 @@ def lost_workers_told(client: "Client | None", tell: Callable[[str], None]) -> I
     Parameters
     ----------
     client
-        Client of the cluster; nothing is told without.
+        Client of the cluster; nothing is told without, or of threads of this process, which cannot be lost.
     tell
         Called with a line, in another thread.
     """
-    if client is None:
+    if client is not None:
+        from .workers import is_embedded
+    if client is None or is_embedded(client):
         yield
         return
     ended = threading.Event()

@@ -357,6 +357,13 @@ def test_threshold(run, tmp_path, simulated):
     assert everything["settings"]["similarity_threshold"] == 1e6
 
 
+def test_where_no_steps_are_printed_none_are_looked_for(run, tmp_path, simulated, monkeypatch):
+    """They take a plan of all that could be removed."""
+    monkeypatch.setattr("fastdiff_dask.cli.find.next_steps", lambda *_: pytest.fail("steps were looked for"))
+    code, out, _ = run("find", tmp_path / "photos", "--store", tmp_path / "s")
+    assert (code, "Next:" in out) == (0, False)
+
+
 def test_rotations_and_mirror(run, tmp_path):
     simulate_images(tmp_path / "photos", images=1, duplicates=0)
     path = tmp_path / "photos" / "picture_00000.jpg"

