@@ -1,5 +1,6 @@
 """All commands, and the end of each: exit code, and an error in one line."""
 
+import contextlib
 import io
 import os
 import shlex
@@ -101,8 +102,9 @@ def _stopped(number: int, _: FrameType | None) -> NoReturn:
     # What is finished is committed and the rest is redone anyway, so there is nothing to wait for: neither for
     # decoders that are in the middle of a picture nor for the scheduler's farewell.
     shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar hides the cursor
-    sys.stderr.write(f"{shown}\nStopped. Finished work is kept in the store; the same command goes on from there.\n")
-    sys.stderr.flush()
+    text = f"{shown}\nStopped. Finished work is kept in the store; the same command goes on from there.\n"
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there may be no standard error
+        os.write(sys.stderr.fileno(), text.encode())  # its buffer may be just written to, which allows no second call
     os._exit(128 + number)
 
 

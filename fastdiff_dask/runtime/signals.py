@@ -79,7 +79,7 @@ def stoppable() -> Iterator[None]:
             return
         _asked = int(number)
         if sys.stderr is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # the last: its buffer is just written to
                 print("\nStopping when what is in flight is done; again stops at once.", file=sys.stderr, flush=True)
 
     for replaced in former:
