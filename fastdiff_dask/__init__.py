@@ -16,6 +16,7 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `runtime`: Dask; clients, workers, waves of tasks, memory, faults, signals.
 - `storage`: the store on disk; its files, locks, plans, and the work that is pending.
   `edits`, beside it: views of an image, alignment of two, and what was done to a copy.
+  `vectors`, beside it: encodings and hashes of images; the exact search for near ones.
 - `kernels`: arrays in, arrays out; distances, bounds, hashes, on NumPy or CuPy.
   `images`, beside it: a picture file becomes metadata and a thumbnail.
 - The rooms at the top: `testing`, `scenes`, `urls`, `user_functions`, `local_files`, `config`, `extras`, `text`,

@@ -16,15 +16,15 @@ from ..storage.store import Store
 from ..urls import full_path, is_url
 from .choice import Chosen
 from .disk import remove_leftovers
-from .file_moves import delete_files, move_files
+from .files.file_moves import delete_files, move_files
+from .files.links import link_files
+from .files.sidecars import CHOICES, Companions
+from .files.trash import trash_files
+from .files.two_files import clear_leftovers
 from .history import History
 from .journal import Record, acting, new_journal
-from .links import link_files
 from .removal_plan import RemovalPlan
 from .removals import Outcome, Removal, Seen
-from .sidecars import CHOICES, Companions
-from .trash import trash_files
-from .two_files import clear_leftovers
 from .verify import Verifier
 
 __all__ = ["ACTIONS", "apply_plan"]

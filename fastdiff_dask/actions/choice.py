@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..results.groups import Groups
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
-from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES
+from ..storage.derived.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES
 from ..text import printable
 from .candidates import RAW, Candidates
 

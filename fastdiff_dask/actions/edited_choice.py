@@ -10,7 +10,7 @@ import pandas as pd
 from ..config import EDITED_COPY, SAME_FILE, SAME_PICTURE, SAME_PIXELS, VERDICT_NAMES
 from ..results.edited_pairs import copies_among
 from ..results.result import Result
-from ..storage.edited import EditedFiles
+from ..storage.derived.edited import EditedFiles
 from ..storage.store import Store
 from ..text import printable
 from .candidates import MORE_PIXELS, RAW, Candidates

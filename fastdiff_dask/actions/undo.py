@@ -23,9 +23,9 @@ from .disk import (
     sync_folder,
     temporary_path,
 )
+from .files.two_files import clear_leftovers
 from .journal import Journal, Record, acting, read_journal
 from .removals import Outcome, Seen, StaysError
-from .two_files import clear_leftovers
 
 __all__ = ["clear_away", "put_back", "undo"]
 

@@ -20,7 +20,7 @@ from ..results.values import PairValue
 from ..storage.store import Store
 from .choice import Chosen
 from .disk import place_of, replace_content
-from .file_moves import check_removal
+from .files.file_moves import check_removal
 from .history import History
 from .journal import Record
 from .removals import Removal, Seen, StaysError

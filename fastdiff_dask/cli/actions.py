@@ -178,7 +178,7 @@ def _print_plan(
     from ..outputs.terminal import describe_shown, print_removal_plan
     from ..results.second_look import look_again
     from ..results.stored import remember_shown
-    from ..storage.verdicts import read_verdicts
+    from ..storage.derived.verdicts import read_verdicts
 
     result = chosen.collect()
     plan = plan_removals(

@@ -19,12 +19,12 @@ from .actions import apply, decisions, undo
 from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import completion, guide
-from .help_texts import EXIT_CODES, SECTIONS, describe_versions, format_sections, give_examples
-from .option_names import with_options
 from .review import review
 from .store import calibrate, dashboard, evaluate, export, report, status, thresholds
 from .stores import stores
 from .streams import check_output, keep_on_writing
+from .texts.help_texts import EXIT_CODES, SECTIONS, describe_versions, format_sections, give_examples
+from .texts.option_names import with_options
 
 __all__ = ["commands", "main"]
 

@@ -158,7 +158,7 @@ def _free_stamp(output: Path) -> str:
 
 
 def _move(removals: "list[Removal]", target: Path, record_path: Path) -> None:
-    from ..actions.file_moves import move_files
+    from ..actions.files.file_moves import move_files
     from ..actions.journal import Record
 
     record = Record(record_path)
@@ -172,7 +172,7 @@ def _move(removals: "list[Removal]", target: Path, record_path: Path) -> None:
 
 
 def _delete(removals: "list[Removal]", silent: bool, record_path: Path) -> None:
-    from ..actions.file_moves import delete_files
+    from ..actions.files.file_moves import delete_files
     from ..actions.journal import Record
 
     if removals and not silent:

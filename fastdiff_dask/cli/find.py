@@ -12,9 +12,9 @@ import click
 from ..errors import UsageError
 from ..local_files import first_bytes
 from ..text import counted
-from .grouped import GroupedCommand
-from .next_steps import next_steps
 from .store_argument import complete_folders
+from .texts.grouped import GroupedCommand
+from .texts.next_steps import next_steps
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -13,7 +13,7 @@ _SHOWN = 20
 
 def say_sidecars(pictures: Sequence[str], action: str | None, choice: str) -> None:
     """Name the sidecars of images that may go, and say what becomes of them."""
-    from ..actions.sidecars import sidecars_of
+    from ..actions.files.sidecars import sidecars_of
 
     found = sidecars_of(pictures)
     if not found:

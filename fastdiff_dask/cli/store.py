@@ -182,7 +182,7 @@ def report(
     verdict: tuple[str, ...],
 ) -> None:
     """Write the result in STORE as one HTML page, on which to look, to mark images, and to export marks for apply."""
-    from ..outputs.report import LIMIT, write_report
+    from ..outputs.page.report import LIMIT, write_report
     from ..outputs.terminal import describe_result
     from ..results.keep_rules import KeepRules
     from ..results.stored import choose_stored, remember_shown

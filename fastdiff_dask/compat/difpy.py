@@ -26,7 +26,7 @@ from ..project.locations import default_store
 from ..project.options import ClientOptions, Settings
 from ..project.project import Project
 from ..results.result import Result
-from ..stages.roots import resolve_roots
+from ..stages.listing.roots import resolve_roots
 from ..storage.store import Store
 from ..urls import is_url
 from .difpy_groups import CHANNELS, choose_removals, find_matches

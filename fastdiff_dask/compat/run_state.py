@@ -8,10 +8,10 @@ from ..errors import UsageError
 from ..images.display import project_html
 from ..project.options import NEEDLESS, Settings, declarations
 from ..storage.comparisons import Comparison
+from ..storage.derived.verdicts import read_verdicts
 from ..storage.pending import choose_comparison, is_finished, pairs_left, unread_blocks
 from ..storage.schema import ARRAYS, THUMBNAILS
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts
 from ..text import counted, printable, titled
 
 __all__ = ["RunState", "show_state"]

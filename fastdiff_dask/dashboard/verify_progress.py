@@ -7,8 +7,8 @@ import pandas as pd
 
 from ..config import BY_CERTAINTY, VERDICT_NAMES
 from ..runtime.activity import Work
+from ..storage.derived.verdicts import Verdicts, read_verdict_files, verdict_files
 from ..storage.store import Store
-from ..storage.verdicts import Verdicts, read_verdict_files, verdict_files
 from .snapshot import VerifyProgress
 
 __all__ = ["VerifyWatch"]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ..images.display import facts_html
 from ..images.edited_copies import PLAIN_KINDS
-from ..storage.calibrations import CalibrationFiles
+from ..storage.derived.calibrations import CalibrationFiles
 from ..storage.store import Store
-from ..tasks.measure_copies import MEASURES, THRESHOLDS
+from ..tasks.copies.measure_copies import MEASURES, THRESHOLDS
 from ..text import counted, titled
 
 __all__ = ["Calibration", "collect_calibration"]

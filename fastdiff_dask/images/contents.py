@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..text import one_line
-from .tiff_pages import Page, is_raw
+from .formats.tiff_pages import Page, is_raw
 
 __all__ = ["RAW", "extras_of", "frames_of"]
 

@@ -17,11 +17,11 @@ from ..config import PIXEL_LIMIT
 from ..text import one_line, printable
 from ..urls import clamped
 from .contents import RAW, extras_of, frames_of
+from .formats.png_chunks import decode_repaired, scale_transparency
+from .formats.tiff_pages import read_pages
 from .opening import MissingDecoderError, RawFileError, open_main
-from .png_chunks import decode_repaired, scale_transparency
 from .provenance import signs_of_original
 from .resize import reduce_picture
-from .tiff_pages import read_pages
 
 __all__ = [
     "SIDEWAYS",

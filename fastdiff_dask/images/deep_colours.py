@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from .formats.tiff_pages import Page
 from .opening import open_main
 from .resize import NARROW, robust_range, stretch
-from .tiff_pages import Page
 
 __all__ = ["deep_colours", "shown_colours"]
 

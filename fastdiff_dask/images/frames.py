@@ -22,11 +22,11 @@ from .decode import (
     state_of,
 )
 from .deep_colours import deep_colours, shown_colours
+from .formats.png_chunks import decode_repaired, scale_transparency
+from .formats.tiff_pages import Page, read_pages
 from .made_from import packed
 from .opening import open_main
-from .png_chunks import decode_repaired, scale_transparency
 from .resize import reduce_picture
-from .tiff_pages import Page, read_pages
 
 __all__ = ["LUMA", "MOST_FRAMES", "PIXELS", "frame_size", "look_at"]
 

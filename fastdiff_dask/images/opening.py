@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from .tiff_pages import Page, is_raw, main_page
+from .formats.tiff_pages import Page, is_raw, main_page
 
 __all__ = ["MissingDecoderError", "RawFileError", "image_extensions", "open_main"]
 

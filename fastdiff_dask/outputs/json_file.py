@@ -15,7 +15,7 @@ from ..kernels.transforms import lowest_transforms
 from ..local_files import is_packed, packed, replaced_file
 from ..results.clusters import Cluster
 from ..results.result import Result
-from ..storage.verdicts import VERDICT_NAMES
+from ..storage.derived.verdicts import VERDICT_NAMES
 from ..text import printable
 from .tables import decodable
 from .text_rows import csv_rows, json_rows

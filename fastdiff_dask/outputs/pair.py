@@ -15,10 +15,10 @@ from ..images.preview import data_url, fitted, read_listed
 from ..kernels.squared_errors import transformed_squared_errors
 from ..kernels.transforms import Transform, apply_transform, available_transforms
 from ..results.collect import shown_paths
-from ..stages.roots import Root
+from ..stages.listing.roots import Root
+from ..storage.derived.verdicts import read_verdicts
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts
 from ..text import file_size, printable
 from ..urls import full_path
 

@@ -13,12 +13,12 @@ from ..config import BY_CERTAINTY, VERDICT_NAMES, describe_verdicts
 from ..errors import FastDiffError
 from ..results.values import PairValue
 from ..storage.comparisons import Comparison
-from ..storage.edited import EditedFiles
+from ..storage.derived.edited import EditedFiles
+from ..storage.derived.verdicts import read_verdicts
 from ..storage.files import Files
 from ..storage.pending import answering, is_finished, unplanned, unread_blocks
 from ..storage.plans import WAYS, Plan
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts
 from ..text import counted, file_size, how_long_ago, one_line, printable
 from ..urls import is_url
 from .terminal import describe_ignored, describe_shown

@@ -13,7 +13,7 @@ from ..results.collect import shown_paths
 from ..results.keep_order import best_first
 from ..results.result import Result
 from ..results.stored import roots_of_store, stored_result
-from ..stages.roots import Root
+from ..stages.listing.roots import Root
 from ..storage.schema import FILE_NAME, HASH_VALUES, HASHED_BY, IMAGE_SCHEMA
 from ..storage.store import Store
 

@@ -11,7 +11,7 @@ from ..images.edited_copies import KINDS
 from ..outputs.progress_bar import stage_bar
 from ..runtime.connection import close_embedded, embedded_client
 from ..stages.calibrate import choose_sample, copy_images, measure_blocks
-from ..storage.calibrations import CalibrationFiles
+from ..storage.derived.calibrations import CalibrationFiles
 from ..storage.pending import check_read
 from ..storage.store import Store
 

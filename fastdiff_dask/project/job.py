@@ -29,6 +29,7 @@ from ..runtime.lost_workers import lost_workers_told
 from ..runtime.signals import check
 from ..stages.index import IndexCounts
 from ..storage.comparisons import Comparison
+from ..storage.derived.verdicts import read_verdicts
 from ..storage.pending import (
     check_read,
     choose_comparison,
@@ -38,7 +39,6 @@ from ..storage.pending import (
     unread_blocks,
 )
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts
 from ..text import printable
 from .arguments import hash_settings, merge_arguments, merge_comparison, named_threshold, one_threshold
 from .client import ProjectClient

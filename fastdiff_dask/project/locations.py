@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import FastDiffError, UsageError
-from ..stages.roots import Root, resolve_roots
+from ..stages.listing.roots import Root, resolve_roots
 from ..stages.sources import Folders, Origin, TwoStores
 from ..storage.files import Files, check_store_address
 from ..storage.store import Store

@@ -239,7 +239,7 @@ class Project(Job):
         -------
         Number of clusters that it shows.
         """
-        from ..outputs.report import LIMIT, write_report
+        from ..outputs.page.report import LIMIT, write_report
 
         rules, verdicts = _keep_rules(keep, prefer, protect), _verdicts(verdict)
         shown = LIMIT if limit is None else limit

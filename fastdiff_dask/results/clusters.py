@@ -161,7 +161,7 @@ class FirstPairs(NamedTuple):
     degrees, mirrored
         (k,) int64 and bool: the transform of the other image, after which it looks like the first one.
     codes
-        (k,) int8: verdicts, see `storage.verdicts`.
+        (k,) int8: verdicts, see `storage.derived.verdicts`.
     """
 
     values: NDArray[np.float64]

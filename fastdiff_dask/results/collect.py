@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ..config import CompareSettings
 from ..kernels.grid import pairs_within
 from ..kernels.pair_filters import PairFilters
-from ..stages.roots import Root
-from ..stages.walk_local import Link
+from ..stages.listing.roots import Root
+from ..stages.listing.walk_local import Link
 from ..storage.comparisons import Comparison
+from ..storage.derived.verdicts import read_verdicts
 from ..storage.schema import FILE_NAME, KEEP_COLUMNS
 from ..storage.selection import Images, count_wanted, current_images, hash_partners, read_keys
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts
 from ..urls import full_path
 from .edited_pairs import name_edited, read_edited, renumbered, without_pairs_of
 from .equal_thumbnails import equal_thumbnails, make_groups

@@ -20,7 +20,7 @@ from ..kernels.transforms import available_transforms
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.pairwise import lazy_matrix, pairwise_mse
-from ..storage.matrix import store_matrix
+from ..storage.derived.matrix import store_matrix
 from ..storage.schema import IMAGE_SCHEMA
 from ..storage.store import Store
 from ..tasks.mse_chunk import write_mse_chunk

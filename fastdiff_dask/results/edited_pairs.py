@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..storage.edited import LOOKS, EditedFiles
+from ..storage.derived.edited import LOOKS, EditedFiles
+from ..storage.derived.verdicts import NOT_LOOKED_AT, SIMILAR
 from ..storage.store import Store
-from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR
 from .groups import Groups
 from .verdicts import PairVerdicts
 
@@ -28,14 +28,14 @@ _SHOWN = ["confidence", "words", "part", *_BOX, "mirrored", "angle"]
 
 
 def no_edited_pairs() -> pd.DataFrame:
-    """Give no edited copy, columns as in `storage.edited.LOOKS`."""
+    """Give no edited copy, columns as in `storage.derived.edited.LOOKS`."""
     return LOOKS.empty_table().to_pandas().assign(via=np.zeros(0, np.int64))
 
 
 def read_edited(store: Store) -> pd.DataFrame:
     """Read the edited copies of a store by the numbers of their images.
 
-    Columns as in `storage.edited.LOOKS`; and via, the number of a third image by which a pair is known that nobody
+    Columns as in `LOOKS`; and via, the number of a third image by which a pair is known that nobody
     looked at, else −1. Of pairs that were looked at on earlier days, only those count that would be looked at in a new
     store.
     """

@@ -7,7 +7,7 @@ from distributed import Client
 
 from ..errors import UsageError
 from ..runtime.waves import run_in_waves
-from ..stages.roots import Root
+from ..stages.listing.roots import Root
 from ..storage.schema import FILE_NAME, HASH_KEY, HASHED_BY, KEEP_COLUMNS
 from ..storage.store import Store
 from .clusters import Cluster, make_cluster

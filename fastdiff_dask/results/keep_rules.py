@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import UsageError
-from ..stages.named_folders import NamedFolder
+from ..stages.listing.named_folders import NamedFolder
 from ..text import printable
 from .keep_order import keep_order, reason
 

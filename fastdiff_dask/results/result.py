@@ -23,7 +23,7 @@ from ..config import (
 from ..errors import UsageError
 from ..images.display import GroupToShow
 from ..kernels.transforms import lowest_transforms
-from ..storage.verdicts import Verdicts
+from ..storage.derived.verdicts import Verdicts
 from ..text import counted, printable, titled
 from ..urls import common_folder
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs

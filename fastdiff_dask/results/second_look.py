@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..config import ReadSettings
 from ..errors import FastDiffError
 from ..images.decoder_pool import close_readers
+from ..storage.derived.verdicts import read_verdicts, write_verdicts
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts, write_verdicts
-from ..tasks.look_at_pairs import looked_at
+from ..tasks.copies.look_at_pairs import looked_at
 from .result import Result
 from .verdicts import pairs_to_look_at
 

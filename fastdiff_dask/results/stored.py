@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..config import CompareSettings
 from ..errors import FastDiffError, UsageError
-from ..stages.roots import Root
+from ..stages.listing.roots import Root
 from ..storage.comparisons import Comparison
 from ..storage.pending import answering, is_finished
 from ..storage.store import Store

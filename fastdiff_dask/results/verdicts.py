@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..storage.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES, Verdicts
+from ..storage.derived.verdicts import NOT_LOOKED_AT, SAME_FILE, SIMILAR, VERDICT_NAMES, Verdicts
 from .components import Components
 from .groups import Groups, PairChunk
 
@@ -42,7 +42,7 @@ class PairVerdicts:
     contents: NDArray[np.int64]
 
     def codes(self, a: NDArray[np.int64], b: NDArray[np.int64], size: int = 0) -> NDArray[np.int8]:
-        """Give the verdict of each pair, (k,) int8; see `storage.verdicts`."""
+        """Give the verdict of each pair, (k,) int8; see `storage.derived.verdicts`."""
         found = self.verdicts.codes(self.numbers[a], self.numbers[b], size)
         found[self.contents[a] == self.contents[b]] = SAME_FILE
         return found
@@ -88,8 +88,8 @@ def pairs_to_look_at(pairs: PairChunk, verdicts: PairVerdicts, size: int) -> NDA
 
     Returns
     -------
-    (k, 3) int64: numbers of the images a and b and the transforms of a, as `tasks.look_at_pairs` needs them; the most
-    similar ones first, and among those of equal value the pairs of one image one after the other.
+    (k, 3) int64: numbers of the images a and b and the transforms of a, as `tasks.copies.look_at_pairs` needs them; the
+    most similar ones first, and among those of equal value the pairs of one image one after the other.
     """
     left = pairs.at(verdicts.codes(pairs.a, pairs.b, size) == NOT_LOOKED_AT)
     left = left.at(np.lexsort((left.b, left.a, left.values)))

@@ -10,9 +10,9 @@ from ..results.collect import collect_result
 from ..results.result import Result
 from ..results.stored import choose_stored, roots_of_store
 from ..storage.comparisons import Comparison
+from ..storage.derived.verdicts import verdict_files
 from ..storage.pending import answering, pairs_left, unread_blocks
 from ..storage.store import Store
-from ..storage.verdicts import verdict_files
 from .group_index import GroupIndex, make_index
 
 __all__ = ["Found", "Progress", "find_groups", "progress_of"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..config import BY_CERTAINTY, VERDICT_NAMES, check_verdicts
 from ..errors import UsageError
 from ..results.result import Result
+from ..storage.derived.verdicts import read_verdicts
 from ..storage.store import Store
-from ..storage.verdicts import read_verdicts
 from .group_index import GroupIndex, Wanted
 from .marks import KEEP, REMOVE, Marks
 

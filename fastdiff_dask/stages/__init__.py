@@ -5,9 +5,9 @@ May import `tasks` and what is below it.
 
 The journey of an image:
 
-1. The user names a folder: `stages.roots.resolve_roots` checks it.
-2. `stages.index.index_images` finds the file in it, by `stages.walk_local.Walk`, or at a URL by
-   `stages.walk_remote.RemoteWalk`; the file is listed, as a `stages.walk_local.ListedImage`.
+1. The user names a folder: `stages.listing.roots.resolve_roots` checks it.
+2. `stages.index.index_images` finds the file in it, by `stages.listing.walk_local.Walk`, or at a URL by
+   `stages.listing.walk_remote.RemoteWalk`; the file is listed, as a `stages.listing.walk_local.ListedImage`.
 3. `stages.index.record_listing` compares the listing with the store: a new or changed file becomes a row of a new
    generation of blocks (`storage.store.Store.write_partition`, `storage.store.Store.add_generation`).
    `stages.same_content.replaced_images` hashes a file whose size and time alone are as before.

@@ -11,10 +11,10 @@ from ..errors import UsageError
 from ..runtime.activity import stage
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
-from ..storage.calibrations import CalibrationFiles
+from ..storage.derived.calibrations import CalibrationFiles
 from ..storage.store import Store
-from ..tasks.make_copies import make_copies
-from ..tasks.measure_copies import measure_copies
+from ..tasks.copies.make_copies import make_copies
+from ..tasks.copies.measure_copies import measure_copies
 from .thumbnails import end_readers
 
 __all__ = ["choose_sample", "copy_images", "measure_blocks"]

@@ -17,13 +17,13 @@ from ..runtime.activity import stage
 from ..runtime.memory import EDITED_COLUMNS, EDITED_ROWS
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
-from ..storage.edited import EditedFiles
+from ..storage.derived.edited import EditedFiles
+from ..storage.derived.verdicts import NOT_LOOKED_AT, SIMILAR, Verdicts, read_verdicts
 from ..storage.store import Store
-from ..storage.verdicts import NOT_LOOKED_AT, SIMILAR, Verdicts, read_verdicts
-from ..tasks.align_pairs import align_pairs
-from ..tasks.look_at_edited import look_at_edited_pairs
-from ..tasks.make_contents import make_contents
-from ..tasks.match_views import match_views
+from ..tasks.copies.align_pairs import align_pairs
+from ..tasks.copies.look_at_edited import look_at_edited_pairs
+from ..tasks.copies.make_contents import make_contents
+from ..tasks.copies.match_views import match_views
 
 __all__ = ["EditedStage", "chosen_pairs", "edited_stages"]
 
@@ -167,7 +167,7 @@ def chosen_pairs(fitting: pd.DataFrame, images: pd.DataFrame, edited: pd.DataFra
     Parameters
     ----------
     fitting
-        Aligned pairs, each once, columns as in `storage.edited.ALIGNED`.
+        Aligned pairs, each once, columns as in `storage.derived.edited.ALIGNED`.
     images
         Width, height, mtime_ns and content_hash by the number of the image.
     edited
@@ -212,11 +212,11 @@ def _pairs_by_third(left: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     left
         Aligned pairs that were not looked at.
     seen
-        Pairs that were seen to be edited copies, columns as in `storage.edited.LOOKS`.
+        Pairs that were seen to be edited copies, columns as in `storage.derived.edited.LOOKS`.
 
     Returns
     -------
-    Columns as in `storage.edited.CHOSEN`.
+    Columns as in `storage.derived.edited.CHOSEN`.
     """
     known = seen.a.to_numpy(np.int64), seen.b.to_numpy(np.int64), seen.confidence.to_numpy(np.float32)
     via, confidence = pairs_by_third(left.a.to_numpy(np.int64), left.b.to_numpy(np.int64), *known)

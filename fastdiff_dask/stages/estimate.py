@@ -34,8 +34,8 @@ from ..storage.store import Store
 from ..text import counted, file_size, printable, titled
 from ..urls import full_path
 from .index import list_images, unread_rows
-from .roots import Root
-from .walk_local import ListedImage
+from .listing.roots import Root
+from .listing.walk_local import ListedImage
 
 __all__ = ["Estimate", "check_sample", "estimate_job", "thumbnail_bytes"]
 

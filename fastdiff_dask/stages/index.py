@@ -18,10 +18,10 @@ from ..kernels.grid import Generation
 from ..storage.schema import FILE_NAME, UNREAD
 from ..storage.store import Store
 from ..urls import full_path, is_url
-from .roots import Root
+from .listing.roots import Root
+from .listing.walk_local import Link, ListedImage, Walk
+from .listing.walk_remote import RemoteWalk, can_read
 from .same_content import STATUS, replaced_images
-from .walk_local import Link, ListedImage, Walk
-from .walk_remote import RemoteWalk, can_read
 
 __all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unread_rows", "writing_alone"]
 

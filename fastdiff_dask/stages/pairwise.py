@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import StoreMismatchError, UsageError
 from ..kernels.transforms import available_transforms
-from ..storage.matrix import DenseMatrix
+from ..storage.derived.matrix import DenseMatrix
 from ..tasks.mse_chunk import digest, mse_chunk, transposed, write_chunk
 
 __all__ = ["lazy_matrix", "pairwise_mse"]

@@ -10,7 +10,7 @@ from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path
 from .index import IndexCounts, index_images
-from .roots import Root
+from .listing.roots import Root
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -21,8 +21,8 @@ from ..storage.store import Store
 from ..tasks.copy_block import copy_block
 from ..urls import overlap
 from .index import IndexCounts, record_listing, writing_alone
-from .roots import Root
-from .walk_local import Link, ListedImage
+from .listing.roots import Root
+from .listing.walk_local import Link, ListedImage
 
 __all__ = ["copy_blocks", "index_stores", "open_sources", "roots_of"]
 

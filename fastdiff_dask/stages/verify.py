@@ -12,7 +12,7 @@ from ..runtime.activity import stage
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..storage.store import Store
-from ..tasks.look_at_pairs import look_at_pairs
+from ..tasks.copies.look_at_pairs import look_at_pairs
 
 __all__ = ["verify_pairs"]
 

@@ -9,7 +9,7 @@ from array_api_compat import is_cupy_array
 from ..kernels.squared_errors import mean_squared_errors
 from ..kernels.squared_errors_int8 import int8_products, mean_squared_errors_gpu
 from ..runtime.blas import SINGLE_THREADED_BLAS
-from ..storage.matrix import DenseMatrix
+from ..storage.derived.matrix import DenseMatrix
 from ..storage.store import Store
 
 __all__ = ["digest", "mse_chunk", "transposed", "write_chunk", "write_mse_chunk"]

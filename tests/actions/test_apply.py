@@ -386,7 +386,7 @@ def test_an_error_in_the_middle_stops_nothing_else(tmp_path, photos, client, mon
     def copy(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastdiff_dask.actions.file_moves.copy_file", copy)
+    monkeypatch.setattr("fastdiff_dask.actions.files.file_moves.copy_file", copy)
     before = pictures_in(photos)
     found = reasons(db.apply(db.plan(), "move", tmp_path / "gone"))
     assert sorted(reason or "" for reason in found.values()) == ["", "", "", "No space left on device"]

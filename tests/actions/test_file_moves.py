@@ -12,7 +12,7 @@ import pytest
 from support.move_kill_driver import seen
 from support.system import without_privileges
 
-from fastdiff_dask.actions.file_moves import delete_files, move_files, refused
+from fastdiff_dask.actions.files.file_moves import delete_files, move_files, refused
 from fastdiff_dask.actions.journal import Record
 from fastdiff_dask.actions.removals import Outcome, Removal, Seen
 

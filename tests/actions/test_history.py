@@ -427,7 +427,7 @@ def test_moving_over_two_file_systems_can_be_undone_after_a_kill(tmp_path, photo
     """The copy has its name only when it is whole."""
     db = project(tmp_path, client)
     before = contents(photos)
-    monkeypatch.setattr("fastdiff_dask.actions.file_moves.link_file", lambda *_: None)
+    monkeypatch.setattr("fastdiff_dask.actions.files.file_moves.link_file", lambda *_: None)
     db.apply(db.plan(), "move", tmp_path / "gone")
     left = itertools.count()
 
@@ -449,7 +449,7 @@ def test_moving_over_two_file_systems_can_be_undone_after_a_kill(tmp_path, photo
 
 def test_a_file_system_with_coarser_times(tmp_path, photos, client, monkeypatch):
     """Such as FAT, and others made long ago: the copy has whole seconds."""
-    monkeypatch.setattr("fastdiff_dask.actions.file_moves.link_file", lambda *_: None)
+    monkeypatch.setattr("fastdiff_dask.actions.files.file_moves.link_file", lambda *_: None)
     copystat = shutil.copystat
 
     def coarse(source, target, **options):
@@ -545,7 +545,7 @@ def test_the_owner_stays_the_same(tmp_path, photos, client, monkeypatch):
     shutil.copy2(photos / "0 big.png", photos / "0 copy.png")
     for path in photos.rglob("*.png"):
         os.chown(path, 1234, 1235)
-    monkeypatch.setattr("fastdiff_dask.actions.file_moves.link_file", lambda *_: None)
+    monkeypatch.setattr("fastdiff_dask.actions.files.file_moves.link_file", lambda *_: None)
     for action in ("move", "hardlink"):
         db = project(tmp_path, client)
         db.apply(db.plan(), action, tmp_path / "gone" if action == "move" else None)
@@ -674,7 +674,7 @@ def test_what_was_killed_before_it_lost_its_first_name_has_no_two_names(tmp_path
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("fastdiff_dask.actions.file_moves.discard", lambda path: False)
+        patched.setattr("fastdiff_dask.actions.files.file_moves.discard", lambda path: False)
         patched.setattr(Path, "replace" if action == "symlink" else "unlink", killed)
         with pytest.raises(Killed):
             db.apply(plan, action)

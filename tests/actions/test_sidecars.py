@@ -8,7 +8,7 @@ from support.command_line import invoke
 from support.removals import picture, project, save, trash
 
 import fastdiff_dask as fd
-from fastdiff_dask.actions.sidecars import FoundSidecar, Sidecars, sidecars_of
+from fastdiff_dask.actions.files.sidecars import FoundSidecar, Sidecars, sidecars_of
 
 MINE = ("b.xmp", "b.png.XMP", "B.aae", "b.png.json", "b.png.supplemental-metadata.json", "b.mov", "b.thm", "b.png.pp3")
 NOT_MINE = ("a.xmp", "c.xmp", "bb.xmp", "b.txt", "b.png.other.json", "b.png(1).json")

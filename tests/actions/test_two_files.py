@@ -9,22 +9,22 @@ import pytest
 from support.mounted import overlay, with_mounts
 from support.move_kill_driver import seen
 
-from fastdiff_dask.actions import two_files
-from fastdiff_dask.actions.file_moves import delete_files
+from fastdiff_dask.actions.files import two_files
+from fastdiff_dask.actions.files.file_moves import delete_files
+from fastdiff_dask.actions.files.two_files import clear_leftovers
 from fastdiff_dask.actions.journal import Record, acting, unfinished_journals
 from fastdiff_dask.actions.removals import Removal, StaysError
-from fastdiff_dask.actions.two_files import clear_leftovers
-from fastdiff_dask.stages.mounts import NUMBERED, type_of_mount
+from fastdiff_dask.stages.listing.mounts import NUMBERED, type_of_mount
 
 ACT = """
 import json, sys
 from pathlib import Path
 from support.move_kill_driver import seen
-from fastdiff_dask.actions.file_moves import delete_files, move_files
+from fastdiff_dask.actions.files.file_moves import delete_files, move_files
 from fastdiff_dask.actions.journal import Record
-from fastdiff_dask.actions.links import link_files
+from fastdiff_dask.actions.files.links import link_files
 from fastdiff_dask.actions.removals import Removal
-from fastdiff_dask.actions.trash import trash_files
+from fastdiff_dask.actions.files.trash import trash_files
 
 action, file, kept, record, folder = sys.argv[1:]
 removals, record = [Removal(seen(Path(file)), seen(Path(kept)))], Record(record, lambda removal: ("", ""))

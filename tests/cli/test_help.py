@@ -14,7 +14,7 @@ from support.command_line import on_terminal
 
 import fastdiff_dask
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.cli.help_texts import SECTIONS
+from fastdiff_dask.cli.texts.help_texts import SECTIONS
 from fastdiff_dask.testing import simulate_images
 
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.cli.option_names import with_options
+from fastdiff_dask.cli.texts.option_names import with_options
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ from fastdiff_dask.dashboard.tile_map import MOST_CELLS, Tiles, block_cells
 from fastdiff_dask.kernels.grid import Axis, plan_tiles
 from fastdiff_dask.runtime.activity import recorded, stage
 from fastdiff_dask.storage.comparisons import Comparison
+from fastdiff_dask.storage.derived.verdicts import SAME_PICTURE, SIMILAR, write_verdicts
 from fastdiff_dask.storage.pairs import read_pairs
 from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
-from fastdiff_dask.storage.verdicts import SAME_PICTURE, SIMILAR, write_verdicts
 from fastdiff_dask.testing import simulate_images
 
 

@@ -13,9 +13,9 @@ from fastdiff_dask.evaluation.calibration import Calibration
 from fastdiff_dask.images.edited_copies import KINDS, PLAIN_KINDS
 from fastdiff_dask.kernels.similarity import CorrelationLimit, SquaredErrorLimit, similar_pairs
 from fastdiff_dask.kernels.transforms import available_transforms
-from fastdiff_dask.storage.calibrations import CalibrationFiles
-from fastdiff_dask.tasks import make_copies as making
-from fastdiff_dask.tasks.measure_copies import THRESHOLDS
+from fastdiff_dask.storage.derived.calibrations import CalibrationFiles
+from fastdiff_dask.tasks.copies import make_copies as making
+from fastdiff_dask.tasks.copies.measure_copies import THRESHOLDS
 from fastdiff_dask.testing import make_edited_copy, simulate_photo, write_edited_copies
 
 SOME = ("recompressed", "brighter")

@@ -12,7 +12,7 @@ import pytest
 
 from fastdiff_dask.outputs.export import write_export
 from fastdiff_dask.outputs.json_file import write_json
-from fastdiff_dask.outputs.report import write_report
+from fastdiff_dask.outputs.page.report import write_report
 from fastdiff_dask.outputs.store_state import store_state
 from fastdiff_dask.outputs.tables import Tables
 from fastdiff_dask.outputs.terminal import print_result

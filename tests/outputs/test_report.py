@@ -18,7 +18,7 @@ from support.outputs import make_verdicts
 
 import fastdiff_dask as fd
 from fastdiff_dask.cli.commands import commands
-from fastdiff_dask.outputs.report import write_report
+from fastdiff_dask.outputs.page.report import write_report
 from fastdiff_dask.testing import simulate_images
 
 HOSTILE = ["<script>alert(1)<", "'\"><img src=x onerror=alert(2)>", "{{ 7 * 7 }} &amp; ${x}", "ünï 日本 \udcff"]
@@ -357,7 +357,7 @@ def test_pictures_are_of_the_files_or_else_of_thumbnails(tmp_path, client, monke
 
     sharp = made()
     assert {max(one.size) for one in sharp} == {160}
-    monkeypatch.setattr("fastdiff_dask.outputs.report_groups._SECONDS", -1.0)
+    monkeypatch.setattr("fastdiff_dask.outputs.page.report_groups._SECONDS", -1.0)
     slow = made()
     monkeypatch.undo()
     shutil.rmtree(tmp_path / "photos")

@@ -18,7 +18,7 @@ from fastdiff_dask.images.edited_copies import make_edited_copy
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.results.collect import collect_errors, collect_result
 from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
-from fastdiff_dask.stages.roots import resolve_roots
+from fastdiff_dask.stages.listing.roots import resolve_roots
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.pending import choose_comparison
 from fastdiff_dask.storage.store import Store

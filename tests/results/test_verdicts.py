@@ -13,7 +13,7 @@ from support.verdicts import drawn_verdicts
 from fastdiff_dask.results import verdicts
 from fastdiff_dask.results.groups import GroupPairs, Groups, PairChunk
 from fastdiff_dask.results.verdicts import PairVerdicts, pairs_to_look_at, part_clusters, spanning_forest
-from fastdiff_dask.storage.verdicts import (
+from fastdiff_dask.storage.derived.verdicts import (
     NOT_LOOKED_AT,
     SAME_FILE,
     SIMILAR,

@@ -18,7 +18,7 @@ from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.runtime.memory import EDITED_BYTES, check_edited_memory
 from fastdiff_dask.runtime.workers import Capacity
 from fastdiff_dask.stages import edited
-from fastdiff_dask.tasks import match_views
+from fastdiff_dask.tasks.copies import match_views
 from fastdiff_dask.testing import write_edited_copies
 from tests.support.edited_pairs import a_photo
 

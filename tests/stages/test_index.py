@@ -12,10 +12,10 @@ from support.system import without_privileges
 
 from fastdiff_dask.config import IndexSettings, ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.stages import walk_local
 from fastdiff_dask.stages.index import IndexCounts, index_images
-from fastdiff_dask.stages.roots import resolve_roots
-from fastdiff_dask.stages.walk_local import Link
+from fastdiff_dask.stages.listing import walk_local
+from fastdiff_dask.stages.listing.roots import resolve_roots
+from fastdiff_dask.stages.listing.walk_local import Link
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.urls import full_path
 

@@ -10,21 +10,21 @@ from support.mounted import overlay, with_mounts
 
 import fastdiff_dask as fd
 from fastdiff_dask.results.keep_rules import KeepRules
-from fastdiff_dask.stages import named_folders
-from fastdiff_dask.stages.mounts import type_of_mount
-from fastdiff_dask.stages.named_folders import NamedFolder
+from fastdiff_dask.stages.listing import named_folders
+from fastdiff_dask.stages.listing.mounts import type_of_mount
+from fastdiff_dask.stages.listing.named_folders import NamedFolder
 
 HOLDS = """
 import json, sys
-from fastdiff_dask.stages.named_folders import NamedFolder
+from fastdiff_dask.stages.listing.named_folders import NamedFolder
 folder, *paths = sys.argv[1:]
 print(json.dumps([NamedFolder(folder).holds(path) for path in paths]))
 """
 WALK = """
 import json, sys
 from fastdiff_dask.config import IndexSettings
-from fastdiff_dask.stages.roots import Root
-from fastdiff_dask.stages.walk_local import Walk
+from fastdiff_dask.stages.listing.roots import Root
+from fastdiff_dask.stages.listing.walk_local import Walk
 walk = Walk([Root("a", sys.argv[1], sys.argv[1])], IndexSettings(ignore_paths=(sys.argv[2],)), None, lambda _: None)
 walk.run()
 print(json.dumps([sorted(row.path for row in walk.rows), sum(walk.ignored.values())]))
@@ -123,6 +123,6 @@ def test_the_type_of_a_mount(tmp_path):
     assert type_of_mount(tmp_path / "x")
     (tmp_path / "a b").mkdir()
     mounts = [f"-t tmpfs none '{tmp_path}/a b'"]
-    program = "import sys, pathlib; from fastdiff_dask.stages.mounts import type_of_mount as named"
+    program = "import sys, pathlib; from fastdiff_dask.stages.listing.mounts import type_of_mount as named"
     program += "; print(named(pathlib.Path(sys.argv[1])))"
     assert with_mounts(mounts, program, tmp_path / "a b" / "x").strip() == "tmpfs"

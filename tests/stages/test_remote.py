@@ -30,7 +30,7 @@ from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.outputs.store_state import describe_store
 from fastdiff_dask.stages import index
 from fastdiff_dask.stages.index import index_images, list_images
-from fastdiff_dask.stages.roots import resolve_roots
+from fastdiff_dask.stages.listing.roots import resolve_roots
 from fastdiff_dask.storage import locks
 from fastdiff_dask.storage.files import Files
 from fastdiff_dask.storage.store import Store

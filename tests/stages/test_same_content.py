@@ -36,7 +36,7 @@ def job(tmp_path, client):
             return index_images(store, self.roots(store), IndexSettings())
 
         def roots(self, store):
-            from fastdiff_dask.stages.roots import resolve_roots
+            from fastdiff_dask.stages.listing.roots import resolve_roots
 
             return resolve_roots(store.roots)
 

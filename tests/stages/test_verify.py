@@ -13,9 +13,9 @@ from fastdiff_dask.images.decoder_pool import ImageReader
 from fastdiff_dask.images.frames import LUMA
 from fastdiff_dask.project import job
 from fastdiff_dask.stages import thumbnails
+from fastdiff_dask.storage.derived.verdicts import SIMILAR, read_verdicts
 from fastdiff_dask.storage.schema import VERDICTS
 from fastdiff_dask.storage.store import Store
-from fastdiff_dask.storage.verdicts import SIMILAR, read_verdicts
 from fastdiff_dask.testing import simulate_images
 
 

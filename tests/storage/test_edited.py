@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fastdiff_dask.config import ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError
 from fastdiff_dask.kernels.grid import Generation
-from fastdiff_dask.storage.edited import ALIGNED, LOOKS, EditedFiles, Rectangle
+from fastdiff_dask.storage.derived.edited import ALIGNED, LOOKS, EditedFiles, Rectangle
 from fastdiff_dask.storage.store import Store
 
 ROW_BYTES = 5

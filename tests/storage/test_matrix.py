@@ -13,8 +13,8 @@ import zarr
 import fastdiff_dask as fd
 from fastdiff_dask.errors import StoreMismatchError, UsageError
 from fastdiff_dask.kernels import squared_errors
-from fastdiff_dask.storage import matrix
-from fastdiff_dask.storage.matrix import DenseMatrix
+from fastdiff_dask.storage.derived import matrix
+from fastdiff_dask.storage.derived.matrix import DenseMatrix
 from fastdiff_dask.testing import reference_sse, simulate_images
 
 
@@ -294,7 +294,7 @@ import dask
 import dask.array as da
 import numpy as np
 import fastdiff_dask as fd
-from fastdiff_dask.storage.matrix import DenseMatrix
+from fastdiff_dask.storage.derived.matrix import DenseMatrix
 write, written = DenseMatrix.write, []
 def killed(self, *arguments):
     if len(written) == 5:

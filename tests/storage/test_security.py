@@ -29,7 +29,7 @@ from fastdiff_dask.runtime.activity import AMOUNTS
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.storage import validation
 from fastdiff_dask.storage.comparisons import Comparison
-from fastdiff_dask.storage.matrix import DenseMatrix
+from fastdiff_dask.storage.derived.matrix import DenseMatrix
 from fastdiff_dask.storage.pairs import PairWriter, read_pairs
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images

@@ -9,9 +9,7 @@ import pytest
 
 from fastdiff_dask.config import ThumbnailSettings
 from fastdiff_dask.errors import FastDiffError
-from fastdiff_dask.storage.schema import VERDICTS
-from fastdiff_dask.storage.store import Store
-from fastdiff_dask.storage.verdicts import (
+from fastdiff_dask.storage.derived.verdicts import (
     NOT_LOOKED_AT,
     SAME_FILE,
     SAME_PICTURE,
@@ -22,6 +20,8 @@ from fastdiff_dask.storage.verdicts import (
     read_verdicts,
     write_verdicts,
 )
+from fastdiff_dask.storage.schema import VERDICTS
+from fastdiff_dask.storage.store import Store
 
 HIGHEST = (1 << 31) - 1
 

@@ -19,12 +19,12 @@ import sys
 import traceback
 from pathlib import Path
 
-from fastdiff_dask.actions.file_moves import delete_files, move_files
+from fastdiff_dask.actions.files.file_moves import delete_files, move_files
+from fastdiff_dask.actions.files.links import link_files
+from fastdiff_dask.actions.files.trash import trash_files
+from fastdiff_dask.actions.files.two_files import clear_leftovers
 from fastdiff_dask.actions.journal import Record, acting, last_to_undo, new_journal
-from fastdiff_dask.actions.links import link_files
 from fastdiff_dask.actions.removals import Removal, Seen
-from fastdiff_dask.actions.trash import trash_files
-from fastdiff_dask.actions.two_files import clear_leftovers
 from fastdiff_dask.actions.undo import clear_away, undo
 
 NAMES = ("link", "symlink", "rename", "replace", "unlink", "remove", "mkdir", "chown", "chmod", "utime", "setxattr")

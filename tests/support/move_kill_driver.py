@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fastdiff_dask.actions.file_moves import move_files
+from fastdiff_dask.actions.files.file_moves import move_files
 from fastdiff_dask.actions.journal import Record
 from fastdiff_dask.actions.removals import Removal, Seen
 

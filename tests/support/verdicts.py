@@ -8,7 +8,7 @@ from support.groups import Expanded, rows_in
 import fastdiff_dask as fd
 from fastdiff_dask.cli.actions import apply
 from fastdiff_dask.results.verdicts import PairVerdicts
-from fastdiff_dask.storage.verdicts import SAME_PICTURE, SAME_PIXELS, SIMILAR, Verdicts
+from fastdiff_dask.storage.derived.verdicts import SAME_PICTURE, SAME_PIXELS, SIMILAR, Verdicts
 
 __all__ = ["drawn_verdicts", "let_most_go", "let_thumbnails_decide"]
 

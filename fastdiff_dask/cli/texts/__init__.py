@@ -1,0 +1,1 @@
+"""Texts of the command line: groups of options, help, the next steps."""

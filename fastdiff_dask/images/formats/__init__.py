@@ -1,0 +1,1 @@
+"""Parts of file formats that Pillow leaves to us: chunks, pages."""

@@ -1,0 +1,1 @@
+"""The report: one page of HTML with all that it shows."""

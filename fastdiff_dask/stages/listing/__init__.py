@@ -1,0 +1,1 @@
+"""Files of a collection: its roots, and the walks that list their files."""

@@ -1,0 +1,1 @@
+"""Tasks that look at pairs of pictures, find edited copies, and make copies to calibrate with."""
