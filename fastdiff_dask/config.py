@@ -1,6 +1,7 @@
 """Settings of the stages: frozen, checked when they are made, recorded in a store as plain JSON values."""
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_THRESHOLDS",
     "EDITED_SIZE",
     "HASH_KINDS",
+    "METRICS",
     "NOT_LOOKED_AT",
     "PIXEL_LIMIT",
     "SAME_FILE",
@@ -35,6 +37,7 @@ __all__ = [
     "check_flag",
     "check_shift",
     "check_threshold",
+    "check_vectors_name",
     "check_verdicts",
     "check_whole",
     "default_threshold",
@@ -61,6 +64,16 @@ DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 
 SIMILARITIES = {"identical": 0.0, "strict": 50.0, "normal": DEFAULT_THRESHOLDS["mse"], "loose": 1000.0}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
 _BY_SIGNATURES = ("mse", "correlation")
+# Metrics of vectors, and their names for people. The value of a pair is a distance, see `vectors.metrics`.
+METRICS = ("cosine", "inner", "euclidean", "hamming")
+_METRIC_TITLES = {
+    "cosine": "cosine distance",
+    "inner": "negative inner product",
+    "euclidean": "Euclidean distance",
+    "hamming": "different bits",
+}
+# A folder in the store; its last character keeps the names of comparisons apart.
+_VECTORS_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
 TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
@@ -169,6 +182,27 @@ def check_threshold(name: str, value: object, measure: str = "mse") -> float:
         usual = f", for example {DEFAULT_THRESHOLDS[measure]:g}" if measure in DEFAULT_THRESHOLDS else ""
         raise UsageError(f"{name}={value!r} cannot be used; use a number{at_least}{usual}")
     return float(value) + 0.0  # type: ignore[arg-type]  # −0.0 becomes 0.0
+
+
+def check_vectors_name(name: object) -> str:
+    """Check the name of vectors: 1 to 64 letters, digits, ``_``, ``.`` and ``-``, not at both ends.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be used.
+
+    Examples
+    --------
+    >>> check_vectors_name("clip-vit-b32")
+    'clip-vit-b32'
+    """
+    if not isinstance(name, str) or not _VECTORS_NAME.fullmatch(name):
+        raise UsageError(
+            f"name={name!r:.100} cannot be used for vectors; use up to 64 letters, digits, dots, hyphens and "
+            f"underscores, with a letter or digit at both ends"
+        )
+    return name
 
 
 def threshold_of(similarity: str) -> float:
@@ -321,7 +355,9 @@ class CompareSettings:
         Largest MSE of a similar pair, inclusive: squared grey levels summed over the channels, per pixel; or the
         largest value of another measure.
     measure
-        Name of the measure: "mse", "correlation", or that of a `measures.Measure`.
+        Name of the measure: "mse", "correlation", or that of a `measures.Measure`; of vectors, one of `METRICS`.
+    vectors
+        Name of the vectors that are compared, without `rotations` and `mirror`; empty for thumbnails.
     rotations
         Take the minimum over image a turned by 0, 90, 180 and 270 degrees (0 and 180 if thumbnails are not square).
     mirror
@@ -343,9 +379,13 @@ class CompareSettings:
     only_matching_hash: bool = False
     skip_matching_hash: bool = False
     hashes: str = ""
+    vectors: str = ""
 
     def __post_init__(self) -> None:
-        threshold = check_threshold("similarity_threshold", self.similarity_threshold, self.measure)
+        if self.vectors:
+            self._check_vectors()
+        measure = "" if self.vectors else self.measure  # a distance may be below 0
+        threshold = check_threshold("similarity_threshold", self.similarity_threshold, measure)
         object.__setattr__(self, "similarity_threshold", threshold)
         factor = self.match_aspect_by
         if factor is not None:
@@ -361,9 +401,18 @@ class CompareSettings:
         if self.only_matching_hash and self.skip_matching_hash:
             raise UsageError("only_matching_hash= and skip_matching_hash= leave no pairs together; use one of them")
 
+    def _check_vectors(self) -> None:
+        check_vectors_name(self.vectors)
+        if self.measure not in METRICS:
+            raise UsageError(f"metric={self.measure!r} cannot be used; use {', '.join(map(repr, METRICS))}")
+        if self.rotations or self.mirror:
+            raise UsageError("rotations= and mirror= are for thumbnails, not for vectors; leave them out")
+
     @property
     def measure_title(self) -> str:
         """Name of the measure for people."""
+        if self.vectors:
+            return _METRIC_TITLES[self.measure]
         return {"mse": "MSE", "correlation": "correlation distance"}.get(self.measure, self.measure)
 
     @property
@@ -376,6 +425,7 @@ class CompareSettings:
         'difference (MSE) ≤ 200'
         """
         name = "difference (MSE)" if self.measure == "mse" else self.measure_title
+        name += f" of {self.vectors}" if self.vectors else ""
         return f"{name} ≤ {self.similarity_threshold:g}"
 
     @property
@@ -404,8 +454,9 @@ class CompareSettings:
         return limit
 
     def to_json(self) -> dict[str, Any]:
-        """Give the settings as they are recorded in a store."""
-        return asdict(self)
+        """Give the settings as they are recorded in a store; earlier versions read those that have no vectors."""
+        values = asdict(self)
+        return values if self.vectors else {name: value for name, value in values.items() if name != "vectors"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

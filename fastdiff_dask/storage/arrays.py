@@ -217,7 +217,7 @@ class ImageArrays(Arrays):
             ),
             compressors=None,
             chunk_key_encoding=FLAT_KEYS,
-            dimension_names=("image", *kind.dimensions) if kind.dimensions else None,
+            dimension_names=("image", *kind.dimensions) if kind.dimensions or not kind.shape else None,
         )
 
     def _check(self, name: str, kind: RowKind | None = None) -> RowKind:
@@ -352,11 +352,10 @@ class ImageArrays(Arrays):
         padding = np.zeros(chunks * inner * row_bytes - plain.nbytes, np.uint8)
         return [part.reshape(-1).view(np.uint8).data for part in (plain, padding, index)]
 
-    # -- features ----------------------------------------------------------------------------------------------------
+    # -- other arrays with a row an image ----------------------------------------------------------------------------
 
-    def feature_kind(self, features: str, transform: int) -> RowKind | None:
-        """Kind of the features of thumbnails so turned; None if they are not recorded."""
-        name = f"{FEATURES}/{features}/{transform}"
+    def row_kind(self, name: str) -> RowKind | None:
+        """Kind of the rows of an array, such as ``vectors/clip/values``; None if it is not recorded."""
         if "zarr.json" not in self.files.names(f"{ARRAYS}/{name}"):
             return None  # chunks may be left by a process that was killed before
         kind = self._check(name)
@@ -365,20 +364,36 @@ class ImageArrays(Arrays):
                 raise ValueError(f"its rows have {kind.bytes} bytes")
         return kind
 
+    def record_rows(self, name: str, kind: RowKind) -> None:
+        """Make room for the rows of all blocks; what is stored of the first block counts from now on."""
+        self.files.check_run()
+        there = self.row_kind(name) is not None
+        self._grow(name, kind, len(self._rows()), there)
+
+    def rows(self, name: str, kind: RowKind, images: NDArray[np.int64]) -> NDArray[Any]:
+        """Read the rows of some images, in their order: (n, ...)."""
+        return self._read_rows(name, images, kind)
+
+    def write_rows(self, name: str, block: int, values: NDArray[Any]) -> None:
+        """Commit the rows of the images of a block, (n, ...)."""
+        self._write_rows(name, block, values)
+
+    def feature_kind(self, features: str, transform: int) -> RowKind | None:
+        """Kind of the features of thumbnails so turned; None if they are not recorded."""
+        return self.row_kind(f"{FEATURES}/{features}/{transform}")
+
     def feature_blocks(self, features: str, transform: int) -> set[int]:
         """Numbers of the blocks whose features are stored."""
         return self.stored_chunks(f"{FEATURES}/{features}/{transform}")
 
     def record_features(self, features: str, transform: int, kind: RowKind) -> None:
-        """Make room for the features of all blocks; what is stored of the first block counts from now on."""
-        self.files.check_run()
-        there = self.feature_kind(features, transform) is not None
-        self._grow(f"{FEATURES}/{features}/{transform}", kind, len(self._rows()), there)
+        """Make room for the features of all blocks, see `record_rows`."""
+        self.record_rows(f"{FEATURES}/{features}/{transform}", kind)
 
     def feature_rows(self, features: str, transform: int, kind: RowKind, images: NDArray[np.int64]) -> NDArray[Any]:
         """Read the features of some images, in their order: (n, ...)."""
-        return self._read_rows(f"{FEATURES}/{features}/{transform}", images, kind)
+        return self.rows(f"{FEATURES}/{features}/{transform}", kind, images)
 
     def write_features(self, features: str, transform: int, block: int, values: NDArray[Any]) -> None:
         """Commit the features of the images of a block, (n, ...); 0 where an image could not be read."""
-        self._write_rows(f"{FEATURES}/{features}/{transform}", block, values)
+        self.write_rows(f"{FEATURES}/{features}/{transform}", block, values)

@@ -20,7 +20,7 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
     re.compile(f"({pattern}){_PARTIAL}")
     for pattern in (
         rf"arrays\.zarr/(thumbnails|signatures)/{_CHUNK}|arrays\.zarr/features/([\w.-]+/)*(zarr\.json|{_CHUNK})",
-        rf"arrays\.zarr/digests/{_CHUNK}",
+        rf"arrays\.zarr/digests/{_CHUNK}|arrays\.zarr/vectors/([\w.-]+/)*(zarr\.json|{_CHUNK})",
         rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})|shown\.json"
         r"|verdicts\.parquet/[0-9a-f]+\.parquet",
         r"arrays\.zarr/zarr\.json",
@@ -103,7 +103,8 @@ def clean_store(url: str, *, thumbs: bool, db: bool, config: bool) -> list[str]:
     thumbs
         Remove the thumbnails. Comparisons stay: results can be read. Pictures that are read again are compared again.
     db
-        Remove the comparisons and, with `thumbs`, also the metadata of the pictures, so that no data are left.
+        Remove the comparisons and, with `thumbs`, also vectors and the metadata of the pictures, so that no data are
+        left.
     config
         Remove the recorded settings.
 

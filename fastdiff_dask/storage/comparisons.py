@@ -84,7 +84,8 @@ class Comparison:
         made = hashlib.blake2b(settings.hashes.encode(errors="surrogatepass"), digest_size=4).hexdigest()
         hashes = f"-samehash-{made}" if settings.only_matching_hash else ""
         hashes = f"-otherhash-{made}" if settings.skip_matching_hash else hashes
-        self.name = f"{settings.measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}"
+        measure = f"{settings.measure}-of-{settings.vectors}" if settings.vectors else settings.measure
+        self.name = f"{measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}"
         self._group = f"{COMPARISONS}/{self.name}"
         self._known: dict[str, tuple[Part, int]] = {}
         self._plans: list[Plan] = []

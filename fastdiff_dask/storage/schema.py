@@ -9,6 +9,7 @@
         signatures                            (image, value) float32, one chunk per block
         digests                               (image, turn, byte) uint8, one chunk per block
         features/<function>/<transform>       (image, ...), of thumbnails turned so, one chunk per block; see `arrays`
+        vectors/<name>/values, there          (image, value) and (image), one chunk per block; see `derived.vectors`
         comparisons/<comparison>/             see `comparisons`
         mse[-rotations][-mirror]/             (image, image) float64, see `matrix`; if it was asked for
       verdicts.parquet/                       pairs of images that were looked at again, see `verdicts`
@@ -85,6 +86,7 @@ __all__ = [
     "SIGNATURES",
     "THUMBNAILS",
     "UNREAD",
+    "VECTORS",
     "VERDICTS",
 ]
 
@@ -99,6 +101,8 @@ ACTIVITY, MARKS, PLOTS, VERDICTS = "activity", "marks", "plots", "verdicts.parqu
 THUMBNAILS, SIGNATURES, DIGESTS, COMPARISONS = "thumbnails", "signatures", "digests", "comparisons"
 # The group of the features that functions made of thumbnails.
 FEATURES = "features"
+# The group of the vectors of images, which are not made of thumbnails alone.
+VECTORS = "vectors"
 # Columns of an image: the name of its file, its hashes, and the same with their origin.
 FILE_NAME = ("root", "path", "path_bytes")
 HASH_VALUES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)

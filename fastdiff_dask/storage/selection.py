@@ -11,6 +11,7 @@ from ..kernels.hashes import find_copies
 from ..kernels.pair_filters import KEY_VALUES, PairFilters, picture_keys
 from ..kernels.transforms import available_transforms
 from ..text import printable
+from .derived.vectors import Vectors
 from .pending import hashing_of
 from .store import Store
 
@@ -116,6 +117,8 @@ def images_to_plan(
     # a function of the user's may tell equal thumbnails apart from themselves, so each image is compared
     if not settings.by_signatures:
         kept = np.flatnonzero(digests.any(axis=(1, 2)))
+        if settings.vectors:
+            kept = kept[Vectors(store, settings.vectors).there(numbers[kept])]
     else:
         kinds = None if keys is None else PairFilters.of(settings).kinds(keys[numbers])
         kept = find_copies(digests, turns_of(settings, store.thumbnail_settings), kinds).representatives

@@ -48,6 +48,7 @@ from .schema import (
     SHOWN,
     SIGNATURES,
     THUMBNAILS,
+    VECTORS,
     VERDICTS,
 )
 from .validation import MOST_BLOCKS, check_generations, check_roots, group_attributes
@@ -323,7 +324,7 @@ class Store:
         """
         if CLEANED in self.files.names():
             for name in self.arrays.names():
-                if name not in _ARRAYS_OF_IMAGES:
+                if name not in (*_ARRAYS_OF_IMAGES, VECTORS):
                     self.files.remove(f"{ARRAYS}/{name}")
             self.files.remove(CLEANED)
 
