@@ -28,7 +28,7 @@ _ROUNDED = 0.003
 
 def frames_of(image: Image.Image, pages: list[Page]) -> int:
     """Count frames of an animation or pages of a document, without previews and masks; 0 if that cannot be told."""
-    if pages:
+    if pages and image.format == "TIFF":  # else the picture in a raw file
         return max(sum(page.number >= 0 and not page.reduced for page in pages), 1)
     if image.format in _ONE_PICTURE:
         return 1
@@ -62,7 +62,7 @@ def extras_of(image: Image.Image, source: BinaryIO, pages: list[Page]) -> str:
         found[_DEEP] = _is_deep(image, source)
         found[_PROFILE] = _has_profile(image.info.get("icc_profile"))
         found[_LAYERS] = _has_layers(image)
-        found |= _behind(image, source)
+        found |= {} if found[RAW] else _behind(image, source)  # what is behind the preview are the data
     except Exception as error:  # any type, as for broken pictures; the picture itself is there
         warnings.warn(f"parts of the file cannot be read: {one_line(error)}", stacklevel=2)
     words = (RAW, _TRANSPARENCY, _DEEP, _PROFILE, _MOTION, _SOUND, _DEPTH, _LAYERS)

@@ -215,7 +215,7 @@ def failed_record(error: Exception) -> ImageRecord:
     if isinstance(error, MissingDecoderError):
         return ImageRecord(error=str(error), retry=True)
     if isinstance(error, RawFileError):
-        return ImageRecord(error=str(error), extras=RAW)
+        return ImageRecord(error=str(error), retry=error.missing, extras=RAW)
     # the file could not be read, or memory was short: the content is not to blame
     retry = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
     return ImageRecord(error=_reason(error), retry=retry)

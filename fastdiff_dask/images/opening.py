@@ -7,6 +7,7 @@ from typing import BinaryIO, Literal
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from .formats.raw_preview import RAW_ENDINGS, has_raw_decoder, raw_picture
 from .formats.tiff_pages import Page, is_raw, main_page
 
 __all__ = ["MissingDecoderError", "RawFileError", "image_extensions", "open_main"]
@@ -17,7 +18,7 @@ _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # Bytes of a text or profile of a PNG file, once it is decompressed; larger ones are left out.
 _TEXT_BYTES = 1 << 24
 # Extras to install, by the endings of files.
-_EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",)}
+_EXTRAS = {"heif": (".heic", ".heif", ".hif"), "jxl": (".jxl",), "raw": RAW_ENDINGS}
 # The first bytes of JPEG XL (ISO/IEC 18181-2), and the brands of HEIF (ISO/IEC 23008-12) after the size and "ftyp".
 _JXL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -64,7 +65,19 @@ class MissingDecoderError(Exception):
 
 
 class RawFileError(Exception):
-    """A raw file of a camera has no picture that Pillow can read."""
+    """A raw file of a camera has no picture that can be read here.
+
+    Attributes
+    ----------
+    missing
+        True if LibRaw may read it, and is not installed.
+    """
+
+    def __init__(self, missing: bool) -> None:
+        without = "a raw file of a camera, without a picture that can be read here"
+        install = "a raw file of a camera cannot be read here: pip install 'fastdiff_dask[raw]'"
+        super().__init__(install if missing else without)
+        self.missing = missing
 
 
 def _open(source: BinaryIO) -> Image.Image:
@@ -90,19 +103,25 @@ def _open(source: BinaryIO) -> Image.Image:
 def open_main(source: BinaryIO, pages: list[Page]) -> Image.Image:
     """Open the main picture: the first one, but of a TIFF file none that is a preview or a mask of another one.
 
+    Of a raw file of a camera, it is what `raw_preview.raw_picture` gives, where LibRaw is installed.
+
     Raises
     ------
     RawFileError, MissingDecoderError, UnidentifiedImageError
         If it cannot be read.
     """
+    raw = is_raw(source, pages)
+    if raw and (shown := raw_picture(source, Image.MAX_IMAGE_PIXELS)) is not None:
+        return shown
+    source.seek(0)
     try:
         main = main_page(pages) if pages else None
         if main is None or main.number == 0:
             return _open(source)
         return _open_page(source, main) if main.number < 0 else _open_later(source, main, pages)
     except UnidentifiedImageError:
-        if is_raw(source, pages):
-            raise RawFileError("a raw file of a camera, without a picture that can be read here") from None
+        if raw:
+            raise RawFileError(missing=not has_raw_decoder()) from None
         raise
 
 
