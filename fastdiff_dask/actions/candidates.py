@@ -1,11 +1,12 @@
 """Candidates for removal: the images of a result, and for each the reasons why it must stay."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..results.keep_order import real_pixels
 from ..results.keep_rules import KeepRules
@@ -58,10 +59,10 @@ class Candidates:
         self.rows = list(images.itertuples(index=False))
         self.numbers: list[int] = images.image.tolist()
         self.pixels = _pixels(result, self.rows)
-        self.keys = [rules.key(row, pixels) for row, pixels in zip(self.rows, self.pixels, strict=True)]
         self.protected = [rules.is_protected(row.place) for row in self.rows]
         self.aside = [history.is_aside(row.place) for row in self.rows]
         self.went = [history.went(row.place) for row in self.rows]
+        self.keys = rules.keys(images, self.pixels, lambda: self._there_of(result.connected()))
         self.has_reference = store.two_sides and not rules.both_sides
         self.why_stays = [
             ("it is in a protected folder" if closed else None)
@@ -76,8 +77,15 @@ class Candidates:
 
     def best_first(self) -> list[int]:
         """Rows of the images that are there, and were neither moved nor trashed."""
-        there = [row for row in range(len(self.rows)) if not self.aside[row] and not self.went[row]]
-        return sorted(there, key=self.keys.__getitem__)
+        return sorted(filter(self._is_there, range(len(self.rows))), key=self.keys.__getitem__)
+
+    def _is_there(self, row: int) -> bool:
+        return not self.aside[row] and not self.went[row]
+
+    def _there_of(self, groups: Iterable[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Rows of the images of each group that are there, if these are more than one."""
+        found = [np.array([row for row in group.tolist() if self._is_there(row)], np.int64) for group in groups]
+        return [group for group in found if len(group) > 1]
 
     def lacks(self, row: int, other: int, give_up: frozenset[str]) -> frozenset[str]:
         """Parts of an image that the other one lacks, or may have otherwise, but for those that may be given up."""

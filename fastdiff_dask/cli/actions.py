@@ -38,8 +38,9 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
     "rules",
     metavar="RULE",
     multiple=True,
-    help="Keep most-pixels, largest, oldest, newest or shortest-path; of several, the first counts most.  "
-    "[default: with a date, most real pixels, least processed]",
+    help="Keep most-pixels, fewest-pixels, largest, smallest, oldest, newest, oldest-taken, newest-taken, "
+    "shortest-path, format=png,jpg, path=PATTERN, not-path=PATTERN, regex=REGEX or not-regex=REGEX; of several, the "
+    "first counts most.  [default: with a date, most real pixels, least processed]",
 )
 @click.option("--prefer", metavar="DIR", multiple=True, help="Keep what is in this folder; of several, in this order.")
 @click.option("--protect", metavar="DIR", multiple=True, help="Touch nothing in this folder.")

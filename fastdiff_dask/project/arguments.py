@@ -15,6 +15,7 @@ from .options import ClientOptions, Settings, declarations, excluded_by, renamed
 
 __all__ = [
     "Directories",
+    "Keep",
     "hash_settings",
     "merge_arguments",
     "merge_comparison",
@@ -25,6 +26,8 @@ __all__ = [
     "split_arguments",
 ]
 
+# Rules by which an image is kept: names, and functions of the rows of a group.
+Keep = str | Callable[[Any], Any] | Sequence[str | Callable[[Any], Any]]
 Directories = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _CLIENT = declarations(ClientOptions)
 _ARGUMENTS = {name: option.argument for name, (_, option) in declarations(Settings).items() if option.argument}

@@ -16,7 +16,7 @@ from ..storage.files import Files
 from ..storage.pending import check_read
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
-from .arguments import Directories, name_of, names_of, one_threshold
+from .arguments import Directories, Keep, name_of, names_of, one_threshold
 from .job import Job
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class Project(Job):
         similarity: float | None = None,
         threshold: float | None = None,
         verdict: str | Sequence[str] = (),
-        keep: Sequence[str] = (),
+        keep: Keep = (),
         prefer: Directories = (),
         protect: Directories = (),
     ) -> int:
@@ -303,7 +303,7 @@ class Project(Job):
 
     def plan(
         self,
-        keep: Sequence[str] = (),
+        keep: Keep = (),
         *,
         prefer: Directories = (),
         protect: Directories = (),
@@ -321,8 +321,11 @@ class Project(Job):
         Parameters
         ----------
         keep
-            Rules, the first one counts most: "most-pixels", "largest", "oldest", "newest", "shortest-path"; by default
-            the order of `keep_order`: a date, more real pixels, signs of an original, less compression.
+            Rules, the first one counts most: "most-pixels", "fewest-pixels", "largest", "smallest", "oldest", "newest",
+            "oldest-taken", "newest-taken", "shortest-path"; with a value "format=png,jpg", "path=PATTERN",
+            "not-path=PATTERN", "regex=REGEX", "not-regex=REGEX"; or a function that is given the rows of a group, a
+            DataFrame with the path as index, and gives the path of the image to keep, or None. By default the order of
+            `keep_order`: a date, more real pixels, signs of an original, less compression.
         prefer, protect
             Folders whose images are kept rather than others, in this order; folders in which nothing goes.
         decisions
@@ -634,9 +637,9 @@ def _verdicts(verdict: str | Sequence[str]) -> tuple[str, ...]:
     return check_verdicts(names_of(verdict, "verdict", "verdict"))
 
 
-def _keep_rules(keep: Sequence[str], prefer: Directories, protect: Directories) -> "KeepRules":
+def _keep_rules(keep: Keep, prefer: Directories, protect: Directories) -> "KeepRules":
     from ..results.keep_rules import KeepRules
 
-    return KeepRules(
-        rules=names_of(keep, "keep", "rule"), prefer=names_of(prefer, "prefer"), protect=names_of(protect, "protect")
-    )
+    several = [keep] if isinstance(keep, str) or not isinstance(keep, Sequence) else list(keep)
+    names_of([rule for rule in several if not callable(rule)], "keep", "rule")
+    return KeepRules(rules=tuple(several), prefer=names_of(prefer, "prefer"), protect=names_of(protect, "protect"))

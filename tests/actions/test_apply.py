@@ -91,7 +91,6 @@ def test_each_rule_keeps_its_own(tmp_path, client, rule, kept):
     plan = db.plan([rule])
     assert {Path(one.kept).stem for one in plan.chosen} == {kept}
     assert len(plan.chosen) == 4
-    assert set(RULES) == {"most-pixels", "largest", "oldest", "newest", "shortest-path"}
     # composed, the first one counts most
     assert {Path(one.kept).stem for one in db.plan([rule, "oldest", "newest"]).chosen} == {kept}
 
@@ -103,8 +102,12 @@ def test_rules_decide_one_after_the_other(tmp_path, client):
     assert set(removed(db.plan(["most-pixels", "oldest"])).values()) == {"c.png"}
     assert set(removed(db.plan(["most-pixels", "newest"])).values()) == {"b.png"}
     assert set(removed(db.plan("newest")).values()) == {"a.png"}
-    with pytest.raises(fd.UsageError, match="no rule 'best'; use most-pixels, largest"):
+    with pytest.raises(fd.UsageError, match="no rule 'best'; use most-pixels, fewest-pixels, largest"):
         db.plan(["best"])
+    assert set(removed(db.plan("path=[ab].png")).values()) == {"b.png"}
+    # functions and names in one list, in Python
+    assert set(removed(db.plan(["path=[ab].png", lambda rows: rows["size"].idxmin()])).values()) == {"a.png"}
+    assert set(removed(db.plan(lambda rows: rows["size"].idxmin())).values()) == {"a.png"}
 
 
 def test_preferred_and_protected_folders(tmp_path, client, monkeypatch):

@@ -1,0 +1,1 @@
+"""Rules by which people say which image of a group is kept."""
