@@ -257,14 +257,22 @@ class IndexSettings:
         Patterns (`fnmatch`) of file and folder names that are skipped.
     ignore_paths
         Files and folders that are skipped, with all below them.
+    frames_every
+        Seconds from one frame of a film or an animation to the next one; each of them is an image. 0: films are no
+        images, and of an animation the first frame alone is one.
     """
 
     recursive: bool = True
     extensions: tuple[str, ...] = ()
     ignore_names: tuple[str, ...] = ()
     ignore_paths: tuple[str, ...] = ()
+    frames_every: float = 0.0
 
     def __post_init__(self) -> None:
+        every = self.frames_every
+        if isinstance(every, bool) or not isinstance(every, int | float) or not (every == 0 or 0.04 <= every < 1e9):
+            raise UsageError(f"frames_every={every!r} cannot be used; use seconds from 0.04, 0 for no frames of films")
+        object.__setattr__(self, "frames_every", round(float(every), 3))
         for name in ("extensions", "ignore_names", "ignore_paths"):
             _strings(name, getattr(self, name))
         endings = tuple(one if one.startswith(".") else f".{one}" for one in self.extensions)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..images.films import FILM_FRAME
 from ..results.keep_order import real_pixels
 from ..results.keep_rules import KeepRules
 from ..results.result import Result
@@ -21,6 +22,7 @@ from .history import History
 __all__ = ["MORE_PIXELS", "RAW", "Candidates"]
 
 RAW, _DEVELOPED, MORE_PIXELS = "raw data", "a developed picture", "more pixels"
+_OWN_FILE = "a file of its own"
 # Parts that are not compared: both images may have another one.
 _NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
 
@@ -65,7 +67,8 @@ class Candidates:
         self.keys = rules.keys(images, self.pixels, lambda: self._there_of(result.connected()))
         self.has_reference = store.two_sides and not rules.both_sides
         self.why_stays = [
-            ("it is in a protected folder" if closed else None)
+            ("it is a frame of a film, which is never removed" if row.extras == FILM_FRAME else None)
+            or ("it is in a protected folder" if closed else None)
             or ("it is in A, the reference" if self.has_reference and row.side == "a" else None)
             or links.get(row.place)
             or history.is_target(row.place)
@@ -93,6 +96,8 @@ class Candidates:
         same_file = self.rows[row].content_hash == self.rows[other].content_hash != ""
         if same_file:
             return frozenset()
+        if FILM_FRAME in theirs:
+            return frozenset((_OWN_FILE,))
         if RAW in theirs - mine:  # of which only a preview was compared
             return frozenset((_DEVELOPED,))
         if self._is_larger_than_reference(row, other):

@@ -74,7 +74,7 @@ class FastDifPy(Project):
     time_limit, pixel_limit
         Seconds that reading a file may take (0: any), and pixels that a picture may have. A file beyond a limit is
         listed as an error. A later run with a higher limit reads it again.
-    recursive, extensions, ignore_names, ignore_paths
+    recursive, extensions, ignore_names, ignore_paths, frames_every
         Rules for the files that are images, see `IndexSettings`.
     performance_report
         File for Dask's performance report of what is computed, written when this is closed, also after a failure.
@@ -140,6 +140,7 @@ class FastDifPy(Project):
         extensions: Sequence[str] = (),
         ignore_names: Sequence[str] = (),
         ignore_paths: Sequence[str] = (),
+        frames_every: float = 0.0,
         performance_report: str | os.PathLike[str] | None = None,
         in_memory: bool = False,
         update_timeout: float = 30.0,
@@ -178,6 +179,7 @@ class FastDifPy(Project):
         extensions: Sequence[str] = (),
         ignore_names: Sequence[str] = (),
         ignore_paths: Sequence[str] = (),
+        frames_every: float = 0.0,
         performance_report: str | os.PathLike[str] | None = None,
         in_memory: bool = False,
         update_timeout: float = 30.0,
@@ -197,7 +199,7 @@ class FastDifPy(Project):
             As for the class.
         thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
             As for the class.
-        time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths
+        time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths, frames_every
             As for the class.
         performance_report, in_memory, update_timeout, cfg_path, retain_config, verbose
             As for the class.

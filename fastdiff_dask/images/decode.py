@@ -30,6 +30,7 @@ __all__ = [
     "changed_record",
     "failed_record",
     "open_file",
+    "oversized_record",
     "read_content",
     "read_exif",
     "read_image",
@@ -198,8 +199,7 @@ def read_opened(
                     size = (width, height)
                     found = decode_repaired(source, lambda one: _decode(one, size, exact_decode, pixel_limit))
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-                error = f"more than {pixel_limit} pixels; a higher pixel limit reads it"
-                return ImageRecord(error=error, pixel_limit=pixel_limit, content_hash=content_hash), None
+                return oversized_record(pixel_limit)._replace(content_hash=content_hash), None
             finally:
                 complaints = "; ".join(dict.fromkeys(printable(str(item.message)) for item in caught))[:_TEXT]
         if listed is not None and state_of(file) != listed:
@@ -224,6 +224,11 @@ def failed_record(error: Exception) -> ImageRecord:
 def unopened_record(error: OSError | str) -> ImageRecord:
     """Make the record of a file that cannot be opened; `error` may be the reason in words."""
     return ImageRecord(error=printable(error)[:_TEXT] if isinstance(error, str) else _reason(error), retry=True)
+
+
+def oversized_record(pixel_limit: int) -> ImageRecord:
+    """Make the record of a picture of more pixels than the limit."""
+    return ImageRecord(error=f"more than {pixel_limit} pixels; a higher pixel limit reads it", pixel_limit=pixel_limit)
 
 
 def changed_record() -> ImageRecord:

@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import signal
+import struct
 import sys
 import threading
 import time
@@ -19,15 +20,29 @@ from contextlib import nullcontext, suppress
 from functools import cache
 from typing import Any, BinaryIO, NamedTuple
 
-from PIL import EpsImagePlugin, ImageFile
+from PIL import EpsImagePlugin, Image, ImageFile
 
 from ..config import PIXEL_LIMIT
+from ..errors import FastDiffError
+from ..text import printable
 from ..urls import ChangedError, describe, fetch, is_url
-from .decode import ImageRecord, changed_record, open_file, read_opened, unopened_record
+from .decode import (
+    ImageRecord,
+    changed_record,
+    failed_record,
+    open_file,
+    oversized_record,
+    read_opened,
+    state_of,
+    unopened_record,
+)
+from .films import FILM_FRAME, frame_content, frame_hash, length_of, split_frame
 
-__all__ = ["READY", "Answer", "ListedFile", "Request", "answers", "fetched", "main"]
+__all__ = ["LENGTH", "READY", "Answer", "ListedFile", "Request", "answers", "fetched", "main"]
 
 READY = "ready"
+# Stands for a size of a second look: the length of a film in seconds, and no picture.
+LENGTH = (0, 2)
 # Files from afar that are fetched while earlier ones are read, and their bytes (one may be larger): a request takes
 # some ten times as long as decoding a small picture.
 _FETCHED, _FETCHED_BYTES = 32, 1 << 26
@@ -44,13 +59,13 @@ class ListedFile(NamedTuple):
     Attributes
     ----------
     path
-        Path, or URL.
+        Path, or URL; or the name of a frame of a film, see `films.frame_name`.
     size, mtime_ns
-        As they were listed.
+        As they were listed; of a frame, those of the film.
     content
         Its content, or the record of a failure, if it was read already.
     look
-        Width and height of its frames for a second look, see `frames.look_at`; None for a thumbnail.
+        Width and height of its frames for a second look, see `frames.look_at`; `LENGTH`; or None for a thumbnail.
     """
 
     path: bytes
@@ -150,6 +165,13 @@ def _open(listed: ListedFile) -> _Opened:
         return listed.content
     try:
         return open_file(listed.path)
+    except FileNotFoundError as error:
+        film, seconds = split_frame(os.fsdecode(listed.path))
+        if seconds is None:
+            return unopened_record(error)
+        with suppress(OSError):
+            return open_file(os.fsencode(film))
+        return unopened_record(error)
     except OSError as error:
         return unopened_record(error)
 
@@ -184,6 +206,8 @@ def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRec
         return file, b""
     state = None if isinstance(file, bytes) else (listed.size, listed.mtime_ns)
     with nullcontext() if isinstance(file, bytes) else file:
+        if not isinstance(file, bytes) and _is_of_film(listed):
+            return _read_film(file, state, listed, request)
         if listed.look is not None:
             from .frames import look_at
 
@@ -197,6 +221,35 @@ def _read(file: _Opened, listed: ListedFile, request: Request) -> tuple[ImageRec
             pixel_limit=request.pixel_limit,
         )
     return record, b"" if thumbnail is None else thumbnail.tobytes()
+
+
+def _is_of_film(listed: ListedFile) -> bool:
+    """Tell if a frame or the length of a film is asked for; a file that has the name of a frame is a file."""
+    return listed.look == LENGTH or (b"#t=" in listed.path and not os.path.lexists(listed.path))
+
+
+def _read_film(
+    file: io.FileIO, state: tuple[int, int] | None, listed: ListedFile, request: Request
+) -> tuple[ImageRecord, bytes]:
+    """Read a frame of a film as if it were a file, or the length of a film, 8 bytes."""
+    if state_of(file) != state:
+        return changed_record(), b""
+    try:
+        if listed.look == LENGTH:
+            return ImageRecord(), struct.pack("<d", length_of(file))
+        _, seconds = split_frame(os.fsdecode(listed.path))
+        content = frame_content(file, seconds or 0.0, request.pixel_limit)
+    except Image.DecompressionBombError:
+        return oversized_record(request.pixel_limit), b""
+    except FastDiffError as error:
+        return ImageRecord(error=printable(str(error))), b""
+    except Exception as error:  # as in `decode.read_opened`: a broken film costs its rows
+        return failed_record(error), b""
+    record, pixels = _read(content, listed._replace(content=content), request)
+    if record.error:
+        return record, pixels
+    made = frame_hash(listed.path, state, content)
+    return record._replace(format="FILM", extras=FILM_FRAME, content_hash=made), pixels
 
 
 def main() -> None:

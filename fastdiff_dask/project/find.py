@@ -68,6 +68,7 @@ def find_duplicates(
     extensions: Sequence[str] = (),
     ignore_names: Sequence[str] = (),
     ignore_paths: Sequence[str] = (),
+    frames_every: float = 0.0,
     performance_report: str | os.PathLike[str] | None = None,
     in_memory: bool = False,
     update_timeout: float = 30.0,
@@ -97,7 +98,7 @@ def find_duplicates(
         As for `FastDifPy`.
     thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
         As for `FastDifPy`.
-    time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths
+    time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths, frames_every
         As for `FastDifPy`.
     performance_report, in_memory, update_timeout, cfg_path, retain_config, verbose
         As for `FastDifPy`.

@@ -202,6 +202,14 @@ class Settings:
     ignore_paths: tuple[str, ...] = _option(
         (), "Skip this file or folder.", theirs=True, flag="ignore-path", metavar="PATH", group=LOOK, place=True
     )
+    frames_every: float = _option(
+        0.0,
+        "Compare frames of films and animations as images, one each so many seconds.",
+        flag="frames-every",
+        metavar="SECONDS",
+        group=LOOK,
+        shown_default="films are left out",
+    )
     verbose: bool | None = _option(
         None, "Show progress bars.", theirs=True, shown_default="on a terminal and in notebooks"
     )
@@ -399,6 +407,7 @@ class Settings:
             extensions=self.supported_file_types,
             ignore_names=self.ignore_names,
             ignore_paths=self.ignore_paths,
+            frames_every=self.frames_every,
         )
 
     @cached_property

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ..config import PIXEL_LIMIT, TIME_LIMIT, IndexSettings
+from ..images.films import split_frame
 from ..kernels.grid import Generation
 from ..storage.schema import FILE_NAME, UNREAD
 from ..storage.store import Store
 from ..urls import full_path, is_url
+from .listing.film_frames import list_frames
 from .listing.roots import Root
 from .listing.walk_local import Link, ListedImage, Walk
 from .listing.walk_remote import RemoteWalk, can_read
@@ -109,6 +111,7 @@ def _readable(rows: Iterable[Any]) -> list[int]:
 
 
 def _can_open(path: str) -> bool:
+    path = path if os.path.lexists(path) else split_frame(path)[0]
     if not os.path.isfile(path):  # noqa: PTH113 - opening a named pipe would block
         return False
     try:
@@ -160,7 +163,12 @@ def index_images(
     """
     own = store.files.root if store.files.local else None
     found = _walk(roots, settings, own, advance)
-    listed = pd.DataFrame(found.rows, columns=ListedImage._fields)
+    rows = found.rows
+    if settings.frames_every:
+        known = store.read_images([*FILE_NAME, "size", "mtime_ns"])
+        known = known[known.path.str.contains("#t=", regex=False)]
+        rows = list_frames(rows, known.itertuples(), settings.frames_every, advance, time_limit)
+    listed = pd.DataFrame(rows, columns=ListedImage._fields)
     limits: Any = {"time_limit": time_limit, "pixel_limit": pixel_limit}
     with writing_alone(store, advance):
         counts = record_listing(store, listed, found.ignored, found.links, advance, **limits)

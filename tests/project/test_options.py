@@ -32,6 +32,7 @@ OTHER = {
     "supported_file_types": (".png", ".jpg"),
     "ignore_names": ("copy_*",),
     "ignore_paths": ("a/x",),
+    "frames_every": 2.5,
     "verbose": False,
     "fl_compute_thumbnails": False,
     "fl_compute_hash": True,

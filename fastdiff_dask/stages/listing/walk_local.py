@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...config import IndexSettings
+from ...images.films import FILMS
 from ...images.opening import image_extensions
 from ...urls import clamped, is_within
 from .named_folders import NamedFolder
@@ -99,6 +100,8 @@ class Walk:
         self._advance = advance
         self._recursive = settings.recursive
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
+        if settings.frames_every and not settings.extensions:
+            self._extensions = self._extensions | set(FILMS)
         self._names = ignored_names(settings)
         given = {path: Path(os.path.expanduser(path)) for path in settings.ignore_paths}  # noqa: PTH111
         self.unused = set(given)
