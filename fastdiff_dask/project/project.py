@@ -17,7 +17,7 @@ from ..storage.pending import check_read
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from .arguments import Directories, Keep, name_of, names_of, one_threshold
-from .job import Job
+from .encodings import EncodedProject
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 
-class Project(Job):
+class Project(EncodedProject):
     """Find the duplicates of one collection, or of one against another, and act on the result.
 
     See `Job` for its parameters.
