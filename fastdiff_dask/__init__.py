@@ -9,6 +9,7 @@ The map of the house. Each folder is a layer, a *wing*, and imports go down this
 - `outputs`: terminal, progress bars, report, plots, tables, JSON, SQL.
 - `actions`: the images that may go; removal and undo.
   `evaluation`, beside it: scores against known copies, and calibration.
+  `lookup`, beside it: one picture against a store.
 - `results`: similar pairs, groups of equal thumbnails, clusters, the image to keep.
 - `stages`: index, thumbnails, comparison, as a client submits them; its docstring tells the journey of an image.
   `dashboard`, beside it: the live page of a store.
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from .runtime.workers import upload_package
     from .stages.estimate import Estimate
     from .stages.pairwise import pairwise_mse
-    from .vectors.onnx_encoder import onnx_encoder
 
 __all__ = [
     "Cluster",
@@ -55,7 +55,6 @@ __all__ = [
     "__version__",
     "evaluate",
     "find_duplicates",
-    "onnx_encoder",
     "pairwise_mse",
     "upload_package",
 ]
@@ -69,7 +68,6 @@ _HOMES = {
     "Result": "results.result",
     "evaluate": "evaluation.scores",
     "find_duplicates": "project.find",
-    "onnx_encoder": "vectors.onnx_encoder",
     "pairwise_mse": "stages.pairwise",
     "upload_package": "runtime.workers",
 }

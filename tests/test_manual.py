@@ -134,6 +134,7 @@ class Place:
             Path(name).touch()
         Path("truth.csv").write_text("a,b\nPictures/copy_00000.jpg,Pictures/picture_00000.jpg\n")
         Path("truth.json").write_text(json.dumps([["Pictures/copy_00000.jpg", "Pictures/picture_00000.jpg"]]))
+        shutil.copy(self.folder / "Pictures" / "picture_00000.jpg", "new.jpg")
         # what the report exports if nothing is marked
         Path("decisions.json").write_text(json.dumps({"format": FORMAT, "marks": [], "not_duplicates": []}))
 

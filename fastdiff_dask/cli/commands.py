@@ -19,6 +19,7 @@ from .actions import apply, decisions, undo
 from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import completion, guide
+from .lookup import lookup
 from .review import review
 from .store import calibrate, dashboard, evaluate, export, report, status, thresholds
 from .stores import stores
@@ -77,6 +78,7 @@ def commands() -> None:
 for command in (
     find,
     compare,
+    lookup,
     estimate,
     status,
     dashboard,

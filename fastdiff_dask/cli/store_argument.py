@@ -4,7 +4,13 @@ from typing import Any
 
 import click
 
-__all__ = ["complete_folders", "optional_store_argument", "store_argument", "stores_argument"]
+__all__ = [
+    "complete_folders",
+    "optional_store_argument",
+    "single_store_argument",
+    "store_argument",
+    "stores_argument",
+]
 
 
 def _one_store(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
@@ -13,6 +19,10 @@ def _one_store(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
     from ..project.locations import store_of
 
     return store_of(given)
+
+
+def _named_store(ctx: click.Context, param: click.Parameter, given: str) -> Any:
+    return _one_store(ctx, param, (given,))
 
 
 def _store_if_named(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> Any:
@@ -39,5 +49,7 @@ def _argument(name: str, metavar: str, callback: Any, required: bool = False) ->
 # The function gets the address as ``store``.
 store_argument = _argument("store", "[STORE | DIR...]", _one_store)
 optional_store_argument = _argument("store", "[STORE | DIR...]", _store_if_named)
+# The same for commands whose further arguments are something else.
+single_store_argument = click.argument("store", metavar="STORE", callback=_named_store, shell_complete=complete_folders)
 # The function gets the addresses as ``stores``.
 stores_argument = _argument("stores", "STORE...", _each_store, required=True)

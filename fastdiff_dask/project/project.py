@@ -17,7 +17,7 @@ from ..storage.pending import check_read
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from .arguments import Directories, Keep, name_of, names_of, one_threshold
-from .encodings import EncodedProject
+from .job import Job
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
     from ..evaluation.calibration import Calibration
+    from ..lookup.found import Lookup
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
     from ..results.clusters import Gallery
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 
-class Project(EncodedProject):
+class Project(Job):
     """Find the duplicates of one collection, or of one against another, and act on the result.
 
     See `Job` for its parameters.
@@ -129,6 +130,34 @@ class Project(EncodedProject):
         store = self.store
         check_read(store)
         return look_at_pair(store, self.roots, name_of("a", a), name_of("b", b), self.settings.comparison)
+
+    def lookup(self, pictures: Any, k: int | None = None, *, threshold: float | None = None) -> "Lookup":
+        """Tell of each picture whether the archive has it already, and which images are most like it.
+
+        Nothing is compared but these pictures with the images that were read; their files need not be compared yet.
+
+        Parameters
+        ----------
+        pictures
+            A path, an array (h, w, 3) uint8, or several of them.
+        k
+            Images to give for a picture, at most; 10 by default.
+        threshold
+            Largest MSE of an image that is given; 200 by default.
+
+        Returns
+        -------
+        An answer for each picture, which a notebook shows; ``frame`` is a table of all.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet, or an argument cannot be used. A file that cannot be read is an answer.
+        """
+        from .look_up import project_lookup
+
+        self._session.open()  # says what to do first
+        return project_lookup(self._session.newest_url, self.settings, self.roots, pictures, k, threshold)
 
     @property
     def errors(self) -> "pd.DataFrame":
@@ -408,8 +437,6 @@ class Project(EncodedProject):
         *,
         keep_metadata: bool = False,
         sidecars: str = "leave",
-        keep_tree: bool = False,
-        command: str | Sequence[str] | None = None,
         yes_really: bool = False,
     ) -> "list[Outcome]":
         """Remove the images of a plan. Each is read and compared again right before, and nothing is overwritten.
@@ -420,9 +447,9 @@ class Project(EncodedProject):
             A plan, made by `plan`.
         action
             "move" (to `folder`), "trash", "delete" (without a way back), "hardlink" or "symlink" (to the image that is
-            kept), "copy" (to `folder`; the images stay), or "exec" (runs `command` for each).
+            kept).
         folder
-            Where to move or copy to.
+            Where to move to.
         keep_metadata
             Copy capture date and GPS position of a JPEG file that goes into the file that is kept, where it has none;
             the picture stays as it is. `undo` does not take that back. Needs piexif
@@ -430,12 +457,6 @@ class Project(EncodedProject):
         sidecars
             "leave" files like ``IMG_1.xmp`` and ``IMG_1.jpg.json`` beside an image that goes, or "move" them with it:
             to the same place; to the trash where a link takes the place of the image; deleted with it.
-        keep_tree
-            Images lie in `folder` as they lie below the folders that were searched; else all lie in it side by side.
-        command
-            Program and arguments, a list or a text that is split as a shell does; no shell runs it. ``{}`` stands for
-            the path of the image, ``{keep}`` for that of the kept one. An image stays if its command ends with another
-            exit code than 0. Whatever a command does, `undo` does not take it back.
         yes_really
             Carry the plan out even if it takes more than half of the images found, or all images of a folder with five
             or more.
@@ -456,13 +477,12 @@ class Project(EncodedProject):
             raise UsageError(f"plan={plan!r} is no removal plan; plan() makes one")
         check_flag("yes_really", yes_really)
         self._compared()
-        if action != "copy" and not yes_really and (passed := limits_passed(self.store, plan)):
+        if not yes_really and (passed := limits_passed(self.store, plan)):
             raise UsageError(f"nothing was done: {'; '.join(passed)}; look at the plan, yes_really=True carries it out")
         target = None if folder is None else name_of("folder", folder)
         if plan.apart:
             self._remember_apart(plan.apart)
         options: Any = {"keep_metadata": keep_metadata, "sidecars": sidecars}
-        options |= {"keep_tree": keep_tree, "command": command}
         return list(apply_plan(Store(self.saved_url), plan, plan.value.settings, action, target, **options))
 
     def undo(self) -> "list[Outcome]":

@@ -20,6 +20,7 @@
       shown.json                              the result that was shown last, see `records`
       cleaned                                 thumbnails were removed after they were compared, see `cleanup`
       calibration/                            copies that were made to calibrate thresholds, see `calibrations`
+      lookup/                                 leading values of the signatures, see `leading_files`
       edited/                                 contents, candidates and looks of edited copies, see `edited`
       plots/                                  pictures of pairs, if no other folder was named, see `plots`
       writer.lock, writer.json                locked by the process that is writing; see `locks`
@@ -76,6 +77,7 @@ __all__ = [
     "KEEP_COLUMNS",
     "LEASE",
     "LOCK",
+    "LOOKUP",
     "MARKS",
     "PARTITIONS",
     "PLOTS",
@@ -94,6 +96,7 @@ __all__ = [
 ARRAYS, PARTITIONS, INDEX = "arrays.zarr", "images.parquet", "index.json"
 CALIBRATION = "calibration"
 EDITED = "edited"
+LOOKUP = "lookup"
 SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, MARKS, PLOTS, VERDICTS = "activity", "marks", "plots", "verdicts.parquet"

@@ -39,6 +39,7 @@ from .schema import (
     INDEX,
     LEASE,
     LOCK,
+    LOOKUP,
     MARKS,
     PARTITIONS,
     PLOTS,
@@ -68,6 +69,7 @@ _OWN_NAMES = {
     INDEX,
     LEASE,
     LOCK,
+    LOOKUP,
     MARKS,
     PARTITIONS,
     PLOTS,
@@ -222,7 +224,7 @@ class Store:
                 # of a process that was killed while it wrote
                 folder = Path(files.root)
                 leftovers = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
-                for name in (ARRAYS, PARTITIONS, VERDICTS):
+                for name in (ARRAYS, PARTITIONS, VERDICTS, LOOKUP):
                     leftovers += (folder / name).rglob("*.partial")
                 for leftover in leftovers:
                     leftover.unlink(missing_ok=True)
@@ -326,6 +328,7 @@ class Store:
             for name in self.arrays.names():
                 if name not in (*_ARRAYS_OF_IMAGES, VECTORS):
                     self.files.remove(f"{ARRAYS}/{name}")
+            self.files.remove(LOOKUP)
             self.files.remove(CLEANED)
 
 

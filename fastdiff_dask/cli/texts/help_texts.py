@@ -14,6 +14,7 @@ SECTIONS = {
     "Find copies": {
         "find": "find copies and similar images below folders",
         "compare": "compare two collections that were searched",
+        "lookup": "tell whether the archive has a file already",
         "estimate": "tell what a first run takes: time, disk",
     },
     "Look at what was found": {
@@ -54,6 +55,10 @@ _EXAMPLES = {
         ("fastdiff-dask find ~/Pictures --similarity strict --csv -", "the surest pairs, for a program"),
     ),
     "compare": (("fastdiff-dask compare STORE_A STORE_B", "two collections, by what was read of them"),),
+    "lookup": (
+        ("fastdiff-dask lookup ~/Pictures new.jpg", "is it there already, and where"),
+        ("fastdiff-dask lookup STORE *.jpg --json -", "a line of JSON for each file"),
+    ),
     "estimate": (("fastdiff-dask estimate ~/Pictures", "what a first run takes"),),
     "review": (("fastdiff-dask review", "the result that was found last, in the browser"),),
     "report": (

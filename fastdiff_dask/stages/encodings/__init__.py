@@ -1,1 +1,0 @@
-"""Vectors of images: made by a function, or added as arrays that exist."""
