@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .runtime.workers import upload_package
     from .stages.estimate import Estimate
     from .stages.pairwise import pairwise_mse
+    from .vectors.onnx_encoder import onnx_encoder
 
 __all__ = [
     "Cluster",
@@ -55,6 +56,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "find_duplicates",
+    "onnx_encoder",
     "pairwise_mse",
     "upload_package",
 ]
@@ -68,6 +70,7 @@ _HOMES = {
     "Result": "results.result",
     "evaluate": "evaluation.scores",
     "find_duplicates": "project.find",
+    "onnx_encoder": "vectors.onnx_encoder",
     "pairwise_mse": "stages.pairwise",
     "upload_package": "runtime.workers",
 }

@@ -27,6 +27,7 @@ __all__ = [
     "SIMILAR",
     "SIMILARITIES",
     "TIME_LIMIT",
+    "VECTOR_TYPES",
     "VERDICT_NAMES",
     "VERIFY_SIZE",
     "CompareSettings",
@@ -72,6 +73,8 @@ _METRIC_TITLES = {
     "euclidean": "Euclidean distance",
     "hamming": "different bits",
 }
+# Types of vectors that are stored.
+VECTOR_TYPES = ("float16", "float32", "float64", "uint8", "int8")
 # A folder in the store; its last character keeps the names of comparisons apart.
 _VECTORS_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).

@@ -2,8 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,11 +13,15 @@ from ..images.exif_merge import check_merging
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..urls import full_path, is_url
+from .action import Action, check_action
 from .choice import Chosen
 from .disk import remove_leftovers
+from .files.commands import run_for_files
+from .files.copies import Copier, copy_files
 from .files.file_moves import delete_files, move_files
 from .files.links import link_files
-from .files.sidecars import CHOICES, Companions
+from .files.sidecars import Companions
+from .files.targets import Target
 from .files.trash import trash_files
 from .files.two_files import clear_leftovers
 from .history import History
@@ -27,9 +30,7 @@ from .removal_plan import RemovalPlan
 from .removals import Outcome, Removal, Seen
 from .verify import Verifier
 
-__all__ = ["ACTIONS", "apply_plan"]
-
-ACTIONS = ("move", "trash", "delete", "hardlink", "symlink")
+__all__ = ["apply_plan"]
 
 
 def apply_plan(
@@ -41,6 +42,8 @@ def apply_plan(
     *,
     keep_metadata: bool = False,
     sidecars: str = "leave",
+    keep_tree: bool = False,
+    command: str | Sequence[str] | None = None,
 ) -> Iterator[Outcome]:
     """Carry out a removal plan, a file at a time; a file that cannot go has the reason in its outcome.
 
@@ -60,12 +63,16 @@ def apply_plan(
     action
         One of `ACTIONS`.
     folder
-        The folder to move to; made if it is not there.
+        The folder to move or copy to; made if it is not there.
     keep_metadata
         Before a JPEG file goes, copy its capture date and GPS position into the image that is kept, if this is a JPEG
         file without them, see `exif_merge.merged`. Its thumbnail must stay the same. `undo` does not take it back.
     sidecars
         "leave" the sidecars of a file that goes, or "move" them with it, see `sidecars.Companions`.
+    keep_tree
+        Files lie in the folder as they lie below their roots; else all lie in the folder itself.
+    command
+        The command to run for each file by "exec", see `commands.parse_command`.
 
     Returns
     -------
@@ -74,33 +81,24 @@ def apply_plan(
     Raises
     ------
     UsageError
-        If the action, or the folder, cannot be used.
+        If the action, the folder or the command cannot be used.
     FastDiffError
         If another process is at work.
     """
-    if action not in ACTIONS:
-        raise UsageError(f"no action {action!r}; use {', '.join(ACTIONS)}")
-    if sidecars not in CHOICES:
-        raise UsageError(f"sidecars={sidecars!r} is not known; use {' or '.join(CHOICES)}")
-    if (folder is None) == (action == "move"):
-        raise UsageError("name a folder to move to" if folder is None else f"{action} needs no folder; leave it out")
     for one in plan.chosen:
         if is_url(one.path) or is_url(one.kept):
             raise UsageError(f"{one.path} is no file of this machine; images behind addresses are left alone")
-    if folder is not None and not os.fspath(folder):
-        raise UsageError("the folder to move to has no name; name one")
-    if folder is not None:
-        folder = os.path.abspath(folder)  # noqa: PTH100 - a journal is undone from anywhere
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{folder} is no folder and cannot be one: {error.strerror}; name another one") from None
+    checked = check_action(
+        action, folder, keep_tree=keep_tree, command=command, keep_metadata=keep_metadata, sidecars=sidecars
+    )
+    checked.make_folder()
     if keep_metadata:
         check_merging()
-    removals = _removals(store, plan)
+    removals, below = _removals(store, plan)
+    target = None if checked.folder is None else Target(checked.folder, below if keep_tree else None)
     names = {removal.file.path: one.path for removal, one in removals.items()}
     verifier = Verifier(store, removals, settings, keep_metadata, plan.give_up)
-    return _apply(store, removals, names, verifier, action, folder, keep_metadata, sidecars == "move")
+    return _apply(store, removals, names, verifier, checked, target, keep_metadata)
 
 
 def _apply(
@@ -108,26 +106,23 @@ def _apply(
     removals: "dict[Removal, Chosen]",
     names: dict[str, str],
     verifier: Verifier,
-    action: str,
-    folder: str | os.PathLike[str] | None,
+    action: Action,
+    target: Target | None,
     keep_metadata: bool,
-    with_sidecars: bool,
 ) -> Iterator[Outcome]:
     if not removals:
         return
     with acting():
         clear_leftovers()
-        verifier.history = History(folder=folder)
+        verifier.history = History(folder=action.folder)
         record = Record(new_journal(store.url), verifier.digests, _other_names(store), verifier.why)
         verifier.record = record
         places = [seen.path for removal in removals for seen in removal]
-        remove_leftovers([os.path.dirname(path) for path in places] + ([] if folder is None else [folder]))  # noqa: PTH120
+        folders = {os.path.dirname(path) for path in places}  # noqa: PTH120
+        remove_leftovers(folders | (set() if target is None else target.places))
         with Store.lock(store.url) if keep_metadata else contextlib.nullcontext():
             try:
-                companions = (
-                    Companions(action, None if folder is None else str(folder), record) if with_sidecars else None
-                )
-                for outcome in _act(store, removals, verifier, record, action, folder, companions):
+                for outcome in _act(store, removals, verifier, record, action, target):
                     # users know the names as they gave them
                     yield outcome._replace(path=names.get(outcome.path, outcome.path))
             finally:
@@ -140,23 +135,31 @@ def _act(
     removals: "dict[Removal, Chosen]",
     verifier: "Verifier",
     record: Record,
-    action: str,
-    folder: str | os.PathLike[str] | None,
-    companions: Companions | None,
+    action: Action,
+    target: Target | None,
 ) -> Iterator[Outcome]:
     by_path = {removal.file.path: removal for removal in removals}
+    copier = None if target is None else Copier(target, record)
+    companions = Companions(action.name, record, copier) if action.with_sidecars else None
     try:
-        record.add("begin", store.url, command=action)
-        if action == "move":
-            outcomes = move_files(removals, str(folder), record, verifier.verify)
-        elif action == "trash":
-            outcomes = trash_files(removals, record, verifier.verify)
-        elif action == "delete":
-            outcomes = delete_files(removals, record, verifier.verify)
-        else:
+        record.add("begin", store.url, command=action.name)
+        if action.name in ("hardlink", "symlink"):
             # a link has the content that its file has at that moment
             verifier.merge_all()
-            outcomes = link_files(removals, action, record, verifier.verify, verifier.digests)
+            outcomes = link_files(removals, action.name, record, verifier.verify, verifier.digests)
+        elif action.name == "trash":
+            outcomes = trash_files(removals, record, verifier.verify)
+        elif action.name == "delete":
+            outcomes = delete_files(removals, record, verifier.verify)
+        elif action.name == "exec":
+            outcomes = run_for_files(removals, action.command, record, verifier.verify)
+        else:
+            assert target is not None
+            assert copier is not None
+            if action.name == "move":
+                outcomes = move_files(removals, target, record, verifier.verify)
+            else:
+                outcomes = copy_files(removals, copier, record, verifier.verify)
         for outcome in outcomes:
             yield outcome
             if companions is not None and outcome.reason is None:
@@ -178,11 +181,20 @@ def _other_names(store: Store) -> Callable[[str], list[str]]:
     return lambda path: sorted(names.get(path, set()) - {path})
 
 
-def _removals(store: Store, plan: RemovalPlan) -> "dict[Removal, Chosen]":
-    """Describe the files that may go by the last metadata of the store, with absolute paths."""
+def _removals(store: Store, plan: RemovalPlan) -> "tuple[dict[Removal, Chosen], dict[str, str]]":
+    """Describe the files that may go by the last metadata of the store, with absolute paths.
+
+    Returns
+    -------
+    The removals, and for each path of a file its folder below its root.
+    """
     numbers = np.array(sorted({number for one in plan.chosen for number in (one.image, one.kept_image)}), np.int64)
     seen: dict[int, Seen] = {}
+    below: dict[str, str] = {}
     for row in store.image_rows(numbers, ["image", *FILE_NAME, "size", "mtime_ns"]).itertuples():
-        path = os.path.abspath(full_path(row.root, row.path, row.path_bytes))  # noqa: PTH100
+        name = full_path(row.root, row.path, row.path_bytes)
+        path = os.path.abspath(name)  # noqa: PTH100
         seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
-    return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}
+        if not is_url(name):
+            below[path] = os.path.relpath(os.path.dirname(path), row.root)  # noqa: PTH120
+    return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}, below

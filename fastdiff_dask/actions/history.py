@@ -45,14 +45,16 @@ class History:
                 if line["action"] == "metadata":
                     changed.append((line["before"], line["sha256"]))
                     continue
-                if "sidecar_of" in line:
+                if line["action"] == "copy":  # a later call has nothing to do with it, as with what was moved
+                    self._moved.add(place_of(line["to"]))
+                if "sidecar_of" in line or line["action"] == "copy" or line.get("left"):
                     continue
                 self._went[place_of(line["path"])] = line["kept"]
                 if line["action"] in ("move", "trash"):
                     self._moved.add(place_of(line["to"]))
                 if line["action"] == "link" and "sha256" in line:
                     self._linked.add(place_of(line["kept"]))
-                back = "" if line["action"] == "delete" else " (undo brings that back)"
+                back = "" if line["action"] in ("delete", "exec") else " (undo brings that back)"
                 reason = f"{printable(line['path'])} went for it before{back}"
                 if line.get("kind") == "symlink":
                     self._targets[place_of(line["kept"])] = reason

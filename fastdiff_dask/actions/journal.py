@@ -43,7 +43,11 @@ DONE = {
     "delete": "deleted",
     "link": "replaced by links",
     "metadata": "got date or place of another one",
+    "copy": "copied",
+    "exec": "given to a command",
 }
+# Actions that are not undone.
+_FOR_GOOD = ("delete", "metadata", "copy", "exec")
 # Fields of a line by its action, besides its path.
 _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "move": (("to", str), ("size", int), ("mtime_ns", int), ("kept", str)),
@@ -52,6 +56,8 @@ _NEEDED: dict[str, tuple[tuple[str, type], ...]] = {
     "delete": (("kept", str),),
     "metadata": (("before", str), ("sha256", str)),
     "aside": (("to", str),),
+    "copy": (("to", str), ("size", int), ("mtime_ns", int), ("kept", str)),
+    "exec": (("kept", str), ("command", list)),
 }
 
 
@@ -64,8 +70,11 @@ class Record:
       ``info``, the description in the trash; ``before``, the file had its second name already; ``equal``, it equals
       the kept file byte by byte; ``kept_sha256``; ``to_mtime_ns``, the time of modification if it changed; ``was``,
       owner, mode, exact time and attributes that a copy lacks; ``names``, other names of the file (hard links);
-      ``sidecar_of``, the picture with which a sidecar goes; ``why`` it goes.
+      ``sidecar_of``, the picture with which a sidecar goes; ``why`` it goes; ``made``, folders that were made for it.
     - "delete": the same without ``to``.
+    - "copy": the same as "move"; the file stays, and ``to`` is its copy.
+    - "exec": the same as "delete", and ``command``, the program and its arguments, which may do anything.
+    - "left": after the command of the line before, there is a file at its path.
     - "link": ``kept`` and ``kind``. For a file that was in the trash before, ``trashed``, its path there. For a file
       that was equal to the kept file, its ``sha256``, ``size``, ``mtime_ns``, ``mode``, ``uid``, ``gid``, ``names``,
       and ``exact_ns``, its time of modification even where that is not between 1677 and 2262.
@@ -182,7 +191,7 @@ class Journal(NamedTuple):
     @property
     def actions(self) -> list[dict[str, Any]]:
         """Lines of actions that can be undone in principle."""
-        return [line for line in self.lines if line["action"] not in ("delete", "metadata")]
+        return [line for line in self.lines if line["action"] not in _FOR_GOOD]
 
     @property
     def begun(self) -> datetime:
@@ -336,7 +345,10 @@ def read_journal(path: Path) -> Journal:
                     lines.pop()
             case "undone":
                 lines = [one for one in lines if one["path"] != name]
-            case "move" | "trash" | "link" | "delete" | "metadata":
+            case "left":
+                if lines and lines[-1]["path"] == name:
+                    lines[-1]["left"] = True
+            case "move" | "trash" | "link" | "delete" | "metadata" | "copy" | "exec":
                 lines.append(line)
                 if unfinished and unfinished[-1]["path"] == line.get("to"):
                     unfinished.pop()

@@ -23,6 +23,7 @@ from .disk import (
     sync_folder,
     temporary_path,
 )
+from .files.targets import remove_empty
 from .files.two_files import clear_leftovers
 from .journal import Journal, Record, acting, read_journal
 from .removals import Outcome, Seen, StaysError
@@ -190,6 +191,7 @@ def _return(line: dict[str, Any], record: Record) -> str:
         # a second name that the file had before it was moved stays
         if not line.get("before") and not is_one_name(to, path):
             to.unlink()
+            remove_empty([str(folder) for folder in line.get("made", ())])
     elif not _is_as_was(path, line):
         raise StaysError(f"{to} is not there any more")
     if described:

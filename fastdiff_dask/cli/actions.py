@@ -1,5 +1,7 @@
 """The commands ``apply`` and ``undo``: a table of what would happen, which ``--yes`` does; and ``decisions``."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from .sidecars import say_sidecars
 from .store_argument import optional_store_argument, store_argument
 
 if TYPE_CHECKING:
+    from ..actions.action import Action
     from ..actions.decisions import Decisions
     from ..actions.journal import Journal
     from ..actions.removal_plan import RemovalPlan
@@ -22,17 +25,25 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "decisions", "undo"]
 
-_ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
+_ACTIONS = "--move DIR, --copy DIR, --trash, --delete, --hardlink, --symlink or --exec COMMAND"
 
 
 @click.command()
 @store_argument
 @click.option("--decisions", metavar="FILE", help="Do what was marked in the report, and nothing else.")
 @click.option("--move", metavar="DIR", help="Move what may go to this folder.")
+@click.option("--copy", metavar="DIR", help="Copy it to this folder; the images stay.")
+@click.option("--keep-tree", is_flag=True, help="In that folder, keep the folders in which the images are.")
 @click.option("--trash", is_flag=True, help="Move it to the trash.")
 @click.option("--delete", is_flag=True, help="Delete it; there is no way back.")
 @click.option("--hardlink", is_flag=True, help="Put a hard link to the image that is kept in its place.")
 @click.option("--symlink", is_flag=True, help="Put a symbolic link to the image that is kept in its place.")
+@click.option(
+    "--exec",
+    "command",
+    metavar="COMMAND",
+    help="Run this for each image; {} is its path, {keep} that of the kept one. No shell, and no way back.",
+)
 @click.option(
     "--keep",
     "rules",
@@ -93,7 +104,6 @@ _ACTIONS = "--move DIR, --trash, --delete, --hardlink or --symlink"
 def apply(
     store: str,
     decisions: str | None,
-    move: str | None,
     rules: tuple[str, ...],
     prefer: tuple[str, ...],
     protect: tuple[str, ...],
@@ -107,7 +117,7 @@ def apply(
     give_up: tuple[str, ...],
     yes: bool,
     yes_really: bool,
-    **flags: bool,
+    **named: Any,
 ) -> None:
     """Remove the duplicates that were found in STORE. For each, an image that is similar to it is kept.
 
@@ -121,9 +131,9 @@ def apply(
     from ..results.stored import choose_stored
     from ..storage.store import Store
 
-    action = _named_action(flags, move)
+    asked = _asked_action(named, {"keep_metadata": keep_metadata, "sidecars": sidecars})
     yes = yes or yes_really
-    if yes and action is None and decisions is None:
+    if yes and asked is None and decisions is None:
         raise UsageError(f"nothing is said to be done; use {_ACTIONS}")
     keep = KeepRules(rules=rules, prefer=prefer, protect=protect, both_sides=both_sides)
     opened = Store(store)
@@ -138,29 +148,30 @@ def apply(
         chosen,
         keep,
         decided,
-        folder=move,
+        asked,
         only_identical=only_identical,
         include_similar="similar" in include,
         include_edited="edited" in include,
         give_up=give_up,
     )
-    say_sidecars([one.path for one in plan.chosen], action, sidecars)
-    if yes and action is not None and passed and not yes_really:
+    say_sidecars([one.path for one in plan.chosen], None if asked is None else asked.name, sidecars)
+    if yes and asked is not None and passed and not yes_really:
         _ask_again(len(plan.chosen))
     if decided.not_duplicates and yes:
         with Store.lock(opened.url):
             new = remember_not_duplicates(opened, decided.not_duplicates)
         click.echo(f"{new} pairs are remembered as no duplicates")
-    if action is None or not yes:
-        _say_what_would_happen(action, yes, keep_metadata, bool(passed))
+    if asked is None or not yes:
+        _say_command(asked, plan)
+        _say_what_would_happen(asked, yes, keep_metadata, bool(passed))
         return
-    if action == "delete":
+    if asked.name == "delete":
         click.echo("What is deleted cannot be brought back.")
-    done = _carry_out(opened, plan, action, move, {"keep_metadata": keep_metadata, "sidecars": sidecars})
+    done = _carry_out(opened, plan, asked, {"keep_metadata": keep_metadata, "sidecars": sidecars})
     if keep_metadata:
         for one in journals(opened.url)[-1:]:
             print_merged(one)
-    print_outcomes(done, action)
+    print_outcomes(done, asked.name)
 
 
 def _print_plan(
@@ -168,8 +179,7 @@ def _print_plan(
     chosen: "StoredChoice",
     keep: "KeepRules",
     decided: "Decisions",
-    *,
-    folder: str | None,
+    action: "Action | None",
     **options: Any,
 ) -> "tuple[RemovalPlan, list[str]]":
     """Make the removal plan and print it; gives it with the limits that it passes."""
@@ -187,7 +197,7 @@ def _print_plan(
         result,
         keep,
         decided,
-        history=History(folder=folder),
+        history=History(folder=None if action is None else action.folder),
         look=lambda result, ends: look_again(store, result, ends, VERIFY_SIZE),
         **options,
     )
@@ -198,23 +208,22 @@ def _print_plan(
         click.echo("A is the reference, and nothing in it goes: --both-sides takes from it as well.")
     if keep.both_sides and not store.two_sides:
         click.echo("--both-sides changes nothing: the images were not found as A against B.")
-    passed = limits_passed(store, plan)
+    passed = [] if action is not None and action.name == "copy" else limits_passed(store, plan)
     for limit in passed:
         click.echo(f"Look again: {limit}.")
     remember_shown(store.url, result.with_verdicts(read_verdicts(store)))
     return plan, passed
 
 
-def _carry_out(
-    store: "Store", plan: "RemovalPlan", action: str, folder: str | None, options: dict[str, Any]
-) -> "list[Outcome]":
+def _carry_out(store: "Store", plan: "RemovalPlan", action: "Action", options: dict[str, Any]) -> "list[Outcome]":
     """Carry a plan out under a progress bar."""
     from ..actions.apply import apply_plan
     from ..outputs.progress_bar import stage_bar
 
     done = []
+    options |= {"keep_tree": action.keep_tree, "command": action.command or None}
     with stage_bar("apply", len(plan.chosen), "files") as advance:
-        for outcome in apply_plan(store, plan, plan.value.settings, action, folder, **options):
+        for outcome in apply_plan(store, plan, plan.value.settings, action.name, action.folder, **options):
             done.append(outcome)
             advance(outcome.sidecar_of is None)
     return done
@@ -234,14 +243,26 @@ def _on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _named_action(flags: dict[str, bool], move: str | None) -> str | None:
-    """Give the one action that the options name, None if they name none."""
-    named = [name for name, given in flags.items() if given] + (["move"] if move is not None else [])
-    if len(named) > 1:
-        raise UsageError(f"--{named[0]} and --{named[1]} exclude each other; use one of them")
-    if move == "":
-        raise UsageError("--move has no name of a folder; name one")
-    return named[0] if named else None
+def _asked_action(named: dict[str, Any], options: dict[str, Any]) -> "Action | None":
+    """Check the one action that the options name; None if they name none."""
+    from ..actions.action import check_action
+
+    keep_tree, command = named.pop("keep_tree"), named.pop("command")
+    given = {name: value for name, value in named.items() if value not in (None, False)}
+    if command is not None:
+        given["exec"] = command
+    if len(given) > 1:
+        one, other, *_ = given
+        raise UsageError(f"--{one} and --{other} exclude each other; use one of them")
+    if not given:
+        if keep_tree:
+            raise UsageError("--keep-tree is for --move and --copy; name a folder by one of them")
+        return None
+    ((name, value),) = given.items()
+    if value == "":
+        raise UsageError(f"--{name} has no {'command' if name == 'exec' else 'name of a folder'}; name one")
+    folder = value if name in ("move", "copy") else None
+    return check_action(name, folder, keep_tree=keep_tree, command=command, **options)
 
 
 def _included(names: tuple[str, ...]) -> frozenset[str]:
@@ -262,17 +283,29 @@ def _say_of_similar(similar: int, edited: int) -> None:
         )
 
 
-def _say_what_would_happen(action: str | None, yes: bool, keep_metadata: bool, beyond: bool) -> None:
+def _say_command(action: "Action | None", plan: "RemovalPlan") -> None:
+    """Show what would be run for the first image."""
+    if action is not None and action.command and plan.chosen:
+        from ..actions.files.commands import command_of
+
+        first = plan.chosen[0]
+        shown = shlex.join(command_of(action.command, os.path.abspath(first.path), os.path.abspath(first.kept)))  # noqa: PTH100
+        click.echo(f"For the first of them: {printable(shown)}")
+
+
+def _say_what_would_happen(action: "Action | None", yes: bool, keep_metadata: bool, beyond: bool) -> None:
     if keep_metadata:
         click.echo(
             "Before, date and GPS of a JPEG that goes are copied into the one that is kept, where it has none. "
             "undo does not take that back; where it cannot be done, both stay."
         )
     did = "No file was touched" if yes else "Nothing was done"
-    what = _ACTIONS if action is None else f"--{action}"
+    what = _ACTIONS if action is None else f"--{action.name}"
     click.echo(f"{did}: this is what would happen. {what} and {'--yes-really' if beyond else '--yes'} does it.")
-    if action == "delete":
+    if action is not None and action.name == "delete":
         click.echo("What is deleted cannot be brought back; --trash or --move can be undone.")
+    if action is not None and action.name == "exec":
+        click.echo("Nothing that the command does can be brought back by undo.")
 
 
 @click.command()

@@ -28,6 +28,7 @@ _STAGES = {
     "plan": "planning the comparison",
     "compare": "comparing",
     "verify": "looking at similar pairs once more",
+    "encode": "encoding images",
     "contents": "looking for edited copies: images within their borders",
     "views": "looking for edited copies: views of all images with all images",
     "align": "looking for edited copies: aligning candidates",

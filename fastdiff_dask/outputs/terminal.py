@@ -56,7 +56,11 @@ _BECAME = {
     "hardlink": "replaced by hard links",
     "symlink": "replaced by symbolic links",
     "undo": "brought back",
+    "copy": "copied",
+    "exec": "given to the command",
 }
+# Actions after which there is nothing to undo.
+_FOR_GOOD = ("delete", "undo", "copy", "exec")
 # Thresholds of MSE between which pairs are counted; images from which on most of them are many.
 _BANDS, _FEW_IMAGES = (0.0, 10.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0), 10
 
@@ -445,7 +449,7 @@ def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
     print(f"{counted(done, 'file')} {'was' if done == 1 else 'were'} {_BECAME[action]}")
     if sidecars:
         print(f"{counted(went, 'sidecar')} went with them")
-    if done and action not in ("delete", "undo"):
+    if done and action not in _FOR_GOOD:
         print("fastdiff-dask undo brings them back.")
     if stays:
         raise FastDiffError(f"{len(stays):,} of {counted(len(outcomes), 'file')} stay as they are")

@@ -17,7 +17,7 @@ from ..storage.pending import check_read
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from .arguments import Directories, Keep, name_of, names_of, one_threshold
-from .job import Job
+from .encodings import EncodedProject
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 
-class Project(Job):
+class Project(EncodedProject):
     """Find the duplicates of one collection, or of one against another, and act on the result.
 
     See `Job` for its parameters.
@@ -437,6 +437,8 @@ class Project(Job):
         *,
         keep_metadata: bool = False,
         sidecars: str = "leave",
+        keep_tree: bool = False,
+        command: str | Sequence[str] | None = None,
         yes_really: bool = False,
     ) -> "list[Outcome]":
         """Remove the images of a plan. Each is read and compared again right before, and nothing is overwritten.
@@ -447,9 +449,9 @@ class Project(Job):
             A plan, made by `plan`.
         action
             "move" (to `folder`), "trash", "delete" (without a way back), "hardlink" or "symlink" (to the image that is
-            kept).
+            kept), "copy" (to `folder`; the images stay), or "exec" (runs `command` for each).
         folder
-            Where to move to.
+            Where to move or copy to.
         keep_metadata
             Copy capture date and GPS position of a JPEG file that goes into the file that is kept, where it has none;
             the picture stays as it is. `undo` does not take that back. Needs piexif
@@ -457,6 +459,12 @@ class Project(Job):
         sidecars
             "leave" files like ``IMG_1.xmp`` and ``IMG_1.jpg.json`` beside an image that goes, or "move" them with it:
             to the same place; to the trash where a link takes the place of the image; deleted with it.
+        keep_tree
+            Images lie in `folder` as they lie below the folders that were searched; else all lie in it side by side.
+        command
+            Program and arguments, a list or a text that is split as a shell does; no shell runs it. ``{}`` stands for
+            the path of the image, ``{keep}`` for that of the kept one. An image stays if its command ends with another
+            exit code than 0. Whatever a command does, `undo` does not take it back.
         yes_really
             Carry the plan out even if it takes more than half of the images found, or all images of a folder with five
             or more.
@@ -477,12 +485,13 @@ class Project(Job):
             raise UsageError(f"plan={plan!r} is no removal plan; plan() makes one")
         check_flag("yes_really", yes_really)
         self._compared()
-        if not yes_really and (passed := limits_passed(self.store, plan)):
+        if action != "copy" and not yes_really and (passed := limits_passed(self.store, plan)):
             raise UsageError(f"nothing was done: {'; '.join(passed)}; look at the plan, yes_really=True carries it out")
         target = None if folder is None else name_of("folder", folder)
         if plan.apart:
             self._remember_apart(plan.apart)
         options: Any = {"keep_metadata": keep_metadata, "sidecars": sidecars}
+        options |= {"keep_tree": keep_tree, "command": command}
         return list(apply_plan(Store(self.saved_url), plan, plan.value.settings, action, target, **options))
 
     def undo(self) -> "list[Outcome]":

@@ -21,6 +21,7 @@ from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.pairwise import lazy_matrix, pairwise_mse
 from ..storage.derived.matrix import store_matrix
+from ..storage.derived.vectors import Vectors, vector_rows
 from ..storage.schema import IMAGE_SCHEMA
 from ..storage.store import Store
 from ..tasks.mse_chunk import write_mse_chunk
@@ -28,7 +29,7 @@ from ..tasks.mse_chunk import write_mse_chunk
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["images_dataset", "images_frame", "mse_array", "persist_mse", "thumbnails_array"]
+__all__ = ["images_dataset", "images_frame", "mse_array", "persist_mse", "thumbnails_array", "vectors_array"]
 
 # Columns of the metadata that are of use beside the pictures.
 _DATASET = (
@@ -97,6 +98,26 @@ def thumbnails_array(store: Store, side: str | None = None) -> da.Array:
         task = delayed(_read_rows, pure=True)(store.url, block, rows)
         chunks.append(da.from_delayed(task, (len(rows), *shape), dtype=np.uint8))
     return da.concatenate(chunks) if chunks else da.zeros((0, *shape), dtype=np.uint8)
+
+
+def _read_vectors(url: str, name: str, block: int, rows: NDArray[np.int64]) -> NDArray[Any]:
+    store = Store(url)
+    values, there = vector_rows(store, name, block * store.thumbnail_settings.block_size + rows)
+    if values.dtype.kind == "f":
+        values[~there] = np.nan
+    return values
+
+
+def vectors_array(store: Store, name: str) -> da.Array:
+    """Vectors of the current images (n, d), a chunk a block; NaN where there is none, or 0 of integers."""
+    kind = Vectors(store, name).kind()
+    assert kind is not None
+    chunks = []
+    for block, frame in _current_rows(store, None):
+        rows = np.flatnonzero(frame.current)
+        task = delayed(_read_vectors, pure=True)(store.url, name, block, rows)
+        chunks.append(da.from_delayed(task, (len(rows), *kind.shape), dtype=kind.dtype))
+    return da.concatenate(chunks) if chunks else da.zeros((0, *kind.shape), dtype=kind.dtype)
 
 
 def _read_column(url: str, block: int, rows: NDArray[np.int64], name: str) -> NDArray[Any]:

@@ -18,6 +18,7 @@ __all__ = [
     "EDITED_ROWS",
     "check_compare_memory",
     "check_edited_memory",
+    "check_encode_memory",
     "check_feature_memory",
     "check_memory",
     "check_planned_memory",
@@ -127,6 +128,28 @@ def check_feature_memory(settings: ThumbnailSettings, row_bytes: int, bytes_per_
             f"features of {row_bytes / 1e3:.3g} kB an image need {needed / 1e9:.3g} GB for a block, and a task on the "
             f"workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads, smaller "
             f"features, or a new store= with a smaller block_size"
+        )
+
+
+def check_encode_memory(
+    settings: ThumbnailSettings, size: tuple[int, int] | None, batch_size: int, bytes_per_task: int
+) -> None:
+    """Refuse pictures that cannot be encoded in the memory of a worker for one task (0: unlimited).
+
+    A task holds a block of thumbnails, or two batches of pictures of this height and width; what the function needs is
+    not known.
+
+    Raises
+    ------
+    UsageError
+        If they do not fit.
+    """
+    needed = settings.block_bytes if size is None else 2 * batch_size * 3 * math.prod(size)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"encoding {batch_size if size else settings.block_size} pictures at once needs {needed / 1e9:.3g} GB, and "
+            f"a task on the workers has {bytes_per_task / 1e9:.3g} GB; use a smaller batch_size, or workers with more "
+            f"memory or fewer threads"
         )
 
 

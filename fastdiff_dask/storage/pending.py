@@ -7,13 +7,16 @@ from ..config import CompareSettings
 from ..errors import UsageError
 from ..kernels.grid import pairs_within
 from ..kernels.hashes import HashSettings
+from ..text import counted
 from .comparisons import Comparison
+from .derived.vectors import Vectors, vector_names
 from .schema import HASH_KEY, HASHED_BY, HASHES
 from .store import Store
 
 __all__ = [
     "answering",
     "can_answer",
+    "check_encoded",
     "check_read",
     "choose_comparison",
     "hashing_of",
@@ -41,6 +44,27 @@ def check_read(store: Store) -> None:
     """
     if unread_blocks(store):
         raise UsageError("some images were not read yet; call first_loop_iteration() first")
+
+
+def check_encoded(store: Store, name: str) -> None:
+    """See that all blocks have vectors of a name.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    vectors = Vectors(store, name)
+    if vectors.kind() is None:
+        known = ", ".join(vector_names(store)) or "none"
+        raise UsageError(f"no vectors {name!r} in the store, which has: {known}; call encode() or add_vectors() first")
+    rows = store.rows()
+    left = sum(rows[block] for block in vectors.missing_blocks())
+    if left:
+        raise UsageError(
+            f"{counted(left, 'image')} new since then {'has' if left == 1 else 'have'} no vectors {name!r} yet; call "
+            f"encode() or add_vectors() again first"
+        )
 
 
 def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:

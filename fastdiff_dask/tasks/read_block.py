@@ -24,7 +24,7 @@ from ..storage.store import Store
 from ..text import printable
 from ..urls import describe, file_system, full_path, is_url
 
-__all__ = ["read_block", "read_part", "set_hashes", "write_block"]
+__all__ = ["read_block", "read_part", "see_folders", "set_hashes", "write_block"]
 
 # Pictures that the decoder answers for together: while they are hashed and transformed, it reads the next ones.
 _ANSWERED = 32
@@ -94,16 +94,22 @@ def _read_part(
 ) -> ReadPart:
     with recorded(store.files, store.files.run, "thumbnails", block=block, start=start, stop=stop) as amounts:
         rows = frame.iloc[start:stop]
-        folders = rows.root[rows.current].unique().tolist()
-        _check_folders(folders)
-        for folder in folders:
-            if is_url(folder):
-                _check_reachable(folder, store.files.run)
+        folders = see_folders(rows, store.files.run)
         part = _decode(store.thumbnail_settings, rows, limits, hashing)
         _check_folders(folders)  # of a disk that went away meanwhile
         amounts.images = len(part.records)
         amounts.errors = sum(bool(record.error) for record in part.records)
     return part
+
+
+def see_folders(rows: Any, run: str) -> list[str]:
+    """See that the folders of the present images of some rows are there for this process, and give them."""
+    folders: list[str] = rows.root[rows.current].unique().tolist()
+    _check_folders(folders)
+    for folder in folders:
+        if is_url(folder):
+            _check_reachable(folder, run)
+    return folders
 
 
 def _check_folders(folders: list[str]) -> None:

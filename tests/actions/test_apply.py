@@ -19,7 +19,7 @@ from support.command_line import invoke
 from support.removals import contents, picture, pictures_in, project, removed, save, trash, write_decisions
 
 import fastdiff_dask as fd
-from fastdiff_dask.actions import apply
+from fastdiff_dask.actions.action import ACTIONS
 from fastdiff_dask.actions.decisions import Decisions
 from fastdiff_dask.actions.journal import journals
 from fastdiff_dask.actions.removal_plan import plan_removals
@@ -308,9 +308,9 @@ ENDS = ["a.png", "a best.png"]
 @pytest.mark.parametrize(
     ("action", "end", "fault"),
     [
-        *((action, end, "content") for action in apply.ACTIONS for end in ENDS),
+        *((action, end, "content") for action in ACTIONS for end in ENDS),
         # what is looked at is the same for all of them
-        *zip(itertools.cycle(apply.ACTIONS), ENDS * 7, sorted(FAULTS[1:] * 2), strict=False),
+        *zip(itertools.cycle(ACTIONS), ENDS * 7, sorted(FAULTS[1:] * 2), strict=False),
     ],
 )
 def test_what_changed_meanwhile_stays(tmp_path, photos, client, action, end, fault):
@@ -340,7 +340,8 @@ def test_what_changed_meanwhile_stays(tmp_path, photos, client, action, end, fau
             status = path.stat()
             path.write_bytes(b"x" * status.st_size)
             os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    found = reasons(db.apply(plan, action, tmp_path / "gone" if action == "move" else None))
+    folder, command = tmp_path / "gone" if action in ("move", "copy") else None, "rm {}" if action == "exec" else None
+    found = reasons(db.apply(plan, action, folder, command=command))
     # as a second name of the other one, what is kept is as it was for the rest
     stays = {"a.png"} if end == "a.png" or fault == "hardlink" else {"a.png", "a small.png", "a 2.png"}
     assert {name for name, reason in found.items() if reason is not None} == stays
@@ -359,7 +360,7 @@ def test_what_changed_meanwhile_stays(tmp_path, photos, client, action, end, fau
     else:
         assert all(re.search(words[fault], str(found[name])) for name in stays)
     # nothing is lost: each content is there, but for what was deleted or replaced by an equal file
-    if action not in ("delete",):
+    if action not in ("delete", "exec"):
         lost = {digest for digest, _ in before.values()} - pictures_in(photos, tmp_path / "gone", trash(tmp_path))
         changed = {before[str(path)][0]} if fault in ("content", "size", "unreadable", "gone", "folder") else set()
         assert lost <= changed
@@ -631,7 +632,7 @@ def test_the_commands(tmp_path, photos, client):
     store = tmp_path / "store"
     code, output = invoke("apply", store)
     assert code == 0
-    assert "Nothing was done: this is what would happen. --move DIR, --trash" in output
+    assert "Nothing was done: this is what would happen. --move DIR, --copy DIR, --trash" in output
     assert "4 images could be removed" in output
     code, output = invoke("apply", store, "--delete")
     assert (code, contents(photos)) == (0, before)

@@ -24,7 +24,7 @@ from support.command_line import invoke
 from fastdiff_dask.project.options import ClientOptions, Settings
 from fastdiff_dask.project.project import Project
 
-ACTIONS = ("trash", "move", "elsewhere", "delete", "hardlink", "symlink")
+ACTIONS = ("trash", "move", "tree", "copy", "elsewhere", "delete", "hardlink", "symlink")
 # How a picture is written; the last three are other pictures than the first ones.
 FORMS = ("png", "jpeg", "worse", "dated", "half", "turned", "bmp", "marked", "animated", "clear")
 NAMES = [
@@ -230,7 +230,10 @@ class World:
     def apply(self, action: str, options: list[str], *, protect: str | None = None) -> bool:
         """Apply; gives whether anything was done."""
         how = ["--move", self.target if action == "move" else self.elsewhere]
-        how = how if action in ("move", "elsewhere") else [f"--{action}"]
+        if action in ("tree", "copy"):
+            how = ["--move", self.target, "--keep-tree"] if action == "tree" else ["--copy", self.target]
+        elif action not in ("move", "elsewhere"):
+            how = [f"--{action}"]
         if protect is not None:
             options = [*options, "--protect", protect]
         before = self.snapshot()
@@ -397,7 +400,7 @@ def live(world: World, files: list[FileSpec], steps: list[tuple[Any, ...]]) -> N
                 before = world.snapshot()
                 there = protect is not None and (world.base / protect).is_dir()
                 done = world.apply(action, list(options), protect=str(world.base / protect) if there else None)
-                if back and done and action != "delete" and "--keep-metadata" not in options:
+                if back and done and action not in ("delete", "copy") and "--keep-metadata" not in options:
                     after, code = world.undo()
                     world._want(code == 0, f"undo: exit code {code}")
                     world.check_equal(before, after, f"undo of {action}")
@@ -424,6 +427,7 @@ OPTIONS = st.lists(
         [
             *(("--include", "similar"), ("--only-identical",), ("--both-sides",), ("--sidecars", "move")),
             *(("--keep", "oldest"), ("--keep", "newest"), ("--keep", "largest"), ("--keep", "shortest-path")),
+            *(("--keep", "smallest"), ("--keep", "not-regex=[0-4]"), ("--keep", "format=png")),
             *(("--give-up", "transparency"), ("--keep-metadata",), ("--keep", "most-pixels")),
         ]
     ),

@@ -30,6 +30,7 @@ from ..disk import (
 )
 from ..journal import Record
 from ..removals import Outcome, Removal, StaysError, Verify
+from .targets import Target
 from .two_files import prove_two_files
 
 __all__ = [
@@ -78,9 +79,12 @@ def check_unchanged(removal: Removal) -> Removal:
 
 
 def move_files(
-    removals: Iterable[Removal], folder: str | os.PathLike[str], record: Record, verify: Verify = check_unchanged
+    removals: Iterable[Removal],
+    folder: str | os.PathLike[str] | Target,
+    record: Record,
+    verify: Verify = check_unchanged,
 ) -> Iterator[Outcome]:
-    """Move files into a folder, one at a time; a file keeps its name, or gets a number if the name is taken.
+    """Move files into folders, one at a time; a file keeps its name, or gets a number if the name is taken.
 
     - Nothing is overwritten.
     - Within a file system, a file gets its new name before it loses the old one.
@@ -93,7 +97,7 @@ def move_files(
     removals
         Files that may go; those that are `refused` stay.
     folder
-        An existing folder.
+        An existing folder, or the folders for the files.
     record
         Record that gets a line for each file before the file goes.
     verify
@@ -103,7 +107,14 @@ def move_files(
     -------
     Outcome of each file, one after the other.
     """
-    return act_on_each(removals, record, verify, lambda removal: str(move_file(removal, Path(folder), record)))
+    target = folder if isinstance(folder, Target) else Target(folder)
+
+    def move(removal: Removal) -> str:
+        with target.of(removal.file.path) as (place, made):
+            more: dict[str, Any] = {"made": lambda _: made} if made else {}
+            return str(move_file(removal, place, record, **more))
+
+    return act_on_each(removals, record, verify, move)
 
 
 def delete_files(removals: Iterable[Removal], record: Record, verify: Verify = check_unchanged) -> Iterator[Outcome]:
@@ -189,7 +200,7 @@ def move_file(
     names: Callable[[str], Iterator[str]] | None = None,
     action: str = "move",
     leave: Callable[[Path], None] | None = None,
-    **more: Callable[[Path], str],
+    **more: Callable[[Path], Any],
 ) -> Path:
     """Move a file into a folder under the first free one of some names; give the new path.
 

@@ -10,6 +10,7 @@ from ...urls import clamped
 from ..disk import free_names
 from ..journal import Record
 from ..removals import Outcome, Removal, Seen
+from .copies import Copier
 from .file_moves import attempt, delete_file, move_file
 from .trash import trash_file
 
@@ -106,20 +107,20 @@ def sidecars_of(pictures: Iterable[str]) -> list[FoundSidecar]:
 class Companions:
     """Takes the sidecars along with each picture that has gone.
 
-    They are moved with it, deleted with it, or go to the trash where a link takes its place.
+    They are moved or copied with it, deleted with it, or go to the trash where a link takes its place.
 
     Parameters
     ----------
     action
         What becomes of the pictures.
-    folder
-        The folder to move to.
     record
         The record of the pictures: undo brings both back.
+    copier
+        The copier of the pictures, if they are copied.
     """
 
-    def __init__(self, action: str, folder: str | os.PathLike[str] | None, record: Record) -> None:
-        self._action, self._folder, self._record = action, folder, record
+    def __init__(self, action: str, record: Record, copier: Copier | None = None) -> None:
+        self._action, self._record, self._copier = action, record, copier
         self._sidecars, self._gone = Sidecars(), set[str]()
 
     def follow(self, removal: Removal, to: str | None) -> Iterator[Outcome]:
@@ -147,9 +148,11 @@ class Companions:
         if self._action == "delete":
             delete_file(sidecar, self._record, sidecar_of=picture)
             return None
-        if self._action == "move":
-            names = _names_after(sidecar.file.path, picture, str(to))
-            return str(move_file(sidecar, Path(str(self._folder)), self._record, names, sidecar_of=belongs))
+        if self._action in ("move", "copy"):
+            names, folder = _names_after(sidecar.file.path, picture, str(to)), Path(str(to)).parent
+            if self._action == "copy" and self._copier is not None:
+                return str(self._copier.copy(sidecar, folder, names, sidecar_of=picture))
+            return str(move_file(sidecar, folder, self._record, names, sidecar_of=belongs))
         return str(trash_file(sidecar, self._record, sidecar_of=belongs))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import check_vectors_name
+from ...config import VECTOR_TYPES, check_vectors_name
 from ...errors import FastDiffError, StoreMismatchError
 from ...text import printable
 from ..arrays import RowKind
@@ -23,10 +23,8 @@ from ..schema import ARRAYS, VECTORS
 from ..store import Store
 from ..validation import check_printable
 
-__all__ = ["VECTOR_TYPES", "Vectors", "finite_rows", "vector_names", "vector_rows"]
+__all__ = ["Vectors", "finite_rows", "vector_names", "vector_rows"]
 
-# Types of vectors. Others become the next larger of these where they come in.
-VECTOR_TYPES = ("float16", "float32", "float64", "uint8", "int8")
 _THERE = RowKind((), "bool")
 _PLAIN = RowKind((), "uint8")
 
@@ -122,7 +120,7 @@ class Vectors:
         block
             Its number.
         values
-            (n, d) of one of `VECTOR_TYPES`, n the number of its images; rows that are not there are stored as 0.
+            (n, d) of one of `config.VECTOR_TYPES`, n the number of its images; rows that are not there are stored as 0.
         there
             (n,) images that have a vector; rows that are not finite are not there.
         """

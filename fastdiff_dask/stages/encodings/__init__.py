@@ -1,0 +1,1 @@
+"""Vectors of images: made by a function, or added as arrays that exist."""
