@@ -34,6 +34,7 @@ __all__ = [
     "IndexSettings",
     "ReadSettings",
     "ThumbnailSettings",
+    "amount_of",
     "aspect_factor",
     "check_flag",
     "check_shift",
@@ -77,6 +78,8 @@ _METRIC_TITLES = {
 VECTOR_TYPES = ("float16", "float32", "float64", "uint8", "int8")
 # A folder in the store; its last character keeps the names of comparisons apart.
 _VECTORS_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
+# A number, its power of 1,000 or 1,024, and its unit.
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i)?)?\s*(?:b|p|px)?\s*", re.I)
 # Seconds for a file, and pixels of a picture (the number at which Pillow refuses one).
 TIME_LIMIT = 60.0
 PIXEL_LIMIT = 178_956_970
@@ -122,6 +125,30 @@ def check_whole(name: str, value: object, lowest: int = 1, highest: int | None =
 def check_shift(amount: object, name: str = "amount") -> None:
     """Refuse a shift, in bits, that leaves nothing of a byte."""
     check_whole(name, amount, -7, 7, " of bits")
+
+
+def amount_of(name: str, value: object) -> int | None:
+    """Whole number that is written as a number or a text: bytes as "100KB" or "2 GiB", pixels as "0.5MP".
+
+    K, M, G and T are powers of 1,000, Ki, Mi, Gi and Ti of 1,024. None stays None.
+
+    Raises
+    ------
+    UsageError
+        With the name and the value.
+
+    Examples
+    --------
+    >>> amount_of("min_size", "1.5 MB"), amount_of("min_size", "2KiB"), amount_of("min_pixels", "0.5MP")
+    (1500000, 2048, 500000)
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    found = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise UsageError(f"{name}={value!r} cannot be used; use a number, as 5000, 100KB, 2MiB or 0.5MP")
+    base = 1024 if found[3] else 1000
+    return round(float(found[1]) * base ** " kmgt".index((found[2] or " ").lower()))
 
 
 def check_flag(name: str, value: object) -> None:
@@ -260,6 +287,11 @@ class IndexSettings:
         Patterns (`fnmatch`) of file and folder names that are skipped.
     ignore_paths
         Files and folders that are skipped, with all below them.
+    min_size, max_size
+        Bytes that a file has at least, and at most; numbers, or texts as `amount_of` reads them.
+    min_pixels, max_pixels, min_width, min_height
+        Pixels, width × height, width and height that an image has at least, or at most, as a person sees it. An image
+        is read before it is left out for that.
     frames_every
         Seconds from one frame of a film or an animation to the next one; each of them is an image. 0: films are no
         images, and of an animation the first frame alone is one.
@@ -270,6 +302,12 @@ class IndexSettings:
     ignore_names: tuple[str, ...] = ()
     ignore_paths: tuple[str, ...] = ()
     frames_every: float = 0.0
+    min_size: int | str | None = None
+    max_size: int | str | None = None
+    min_pixels: int | str | None = None
+    max_pixels: int | str | None = None
+    min_width: int | None = None
+    min_height: int | None = None
 
     def __post_init__(self) -> None:
         every = self.frames_every
@@ -283,6 +321,30 @@ class IndexSettings:
         for ending in endings:
             if len(ending) < 2 or "/" in ending:
                 raise UsageError(f"extensions={ending!r} is no ending of a file; write it as '.jpg'")
+        for name in ("min_size", "max_size", "min_pixels", "max_pixels", "min_width", "min_height"):
+            object.__setattr__(self, name, amount_of(name, getattr(self, name)))
+        for least, most in (("min_size", "max_size"), ("min_pixels", "max_pixels")):
+            low, high = getattr(self, least), getattr(self, most)
+            if low is not None and high is not None and low > high:
+                raise UsageError(f"{least}={low} is more than {most}={high}, so that no image is left; exchange them")
+
+    def has_size(self, size: int) -> bool:
+        """Tell whether a file has a size, in bytes, that is asked for."""
+        return _is_between(self.min_size, size, self.max_size)
+
+    @property
+    def by_resolution(self) -> bool:
+        """True if images are left out by their pixels."""
+        return any(one is not None for one in (self.min_pixels, self.max_pixels, self.min_width, self.min_height))
+
+    def has_resolution(self, width: int, height: int) -> bool:
+        """Tell whether an image has pixels that are asked for."""
+        wide, high = (_is_between(least, n, None) for least, n in ((self.min_width, width), (self.min_height, height)))
+        return wide and high and _is_between(self.min_pixels, width * height, self.max_pixels)
+
+
+def _is_between(least: Any, value: int, most: Any) -> bool:
+    return (least is None or least <= value) and (most is None or value <= most)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,8 @@ _CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", 
 _DATA = ("json_path", "csv_path", "jsonl_path")
 _FIND = (
     *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
-    *("frames_every", "time_limit", "pixel_limit", *_COMPARISON, "thumbnail_size", "exact_decode", *_DATA, "store"),
+    *("frames_every", "min_size", "max_size", "min_pixels", "max_pixels", "min_width", "min_height"),
+    *("time_limit", "pixel_limit", *_COMPARISON, "thumbnail_size", "exact_decode", *_DATA, "store"),
     *("diff_plots", "sl_plot_limit", "save_config", "performance_report", "quiet"),
     *("gpu", "gpu_tasks", *_CLUSTER, "dashboard_address", "in_memory", "block_size"),
 )

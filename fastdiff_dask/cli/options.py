@@ -68,7 +68,8 @@ def _declared(name: str, kind: Any, default: Any, option: Option) -> Callable[[]
     elif option.choices:
         known["type"] = click.Choice(option.choices)
     else:
-        known["type"] = next((one for one in (float, int) if kind is one or one in get_args(kind)), str)
+        kinds = get_args(kind) or (kind,)
+        known["type"] = next((one for one in (str, float, int) if one in kinds), str)
     text = (option.flag_help or option.help) + (f"  [default: {option.shown_default}]" if option.shown_default else "")
     if name in _SETTINGS:
         known["fills"] = (name,)

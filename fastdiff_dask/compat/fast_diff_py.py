@@ -76,6 +76,8 @@ class FastDifPy(Project):
         listed as an error. A later run with a higher limit reads it again.
     recursive, extensions, ignore_names, ignore_paths, frames_every
         Rules for the files that are images, see `IndexSettings`.
+    min_size, max_size, min_pixels, max_pixels, min_width, min_height
+        Rules for the files that are images, see `IndexSettings`.
     performance_report
         File for Dask's performance report of what is computed, written when this is closed, also after a failure.
     in_memory, update_timeout
@@ -141,6 +143,12 @@ class FastDifPy(Project):
         ignore_names: Sequence[str] = (),
         ignore_paths: Sequence[str] = (),
         frames_every: float = 0.0,
+        min_size: int | str | None = None,
+        max_size: int | str | None = None,
+        min_pixels: int | str | None = None,
+        max_pixels: int | str | None = None,
+        min_width: int | None = None,
+        min_height: int | None = None,
         performance_report: str | os.PathLike[str] | None = None,
         in_memory: bool = False,
         update_timeout: float = 30.0,
@@ -180,6 +188,12 @@ class FastDifPy(Project):
         ignore_names: Sequence[str] = (),
         ignore_paths: Sequence[str] = (),
         frames_every: float = 0.0,
+        min_size: int | str | None = None,
+        max_size: int | str | None = None,
+        min_pixels: int | str | None = None,
+        max_pixels: int | str | None = None,
+        min_width: int | None = None,
+        min_height: int | None = None,
         performance_report: str | os.PathLike[str] | None = None,
         in_memory: bool = False,
         update_timeout: float = 30.0,
@@ -200,6 +214,8 @@ class FastDifPy(Project):
         thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
             As for the class.
         time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths, frames_every
+            As for the class.
+        min_size, max_size, min_pixels, max_pixels, min_width, min_height
             As for the class.
         performance_report, in_memory, update_timeout, cfg_path, retain_config, verbose
             As for the class.

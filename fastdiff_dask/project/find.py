@@ -69,6 +69,12 @@ def find_duplicates(
     ignore_names: Sequence[str] = (),
     ignore_paths: Sequence[str] = (),
     frames_every: float = 0.0,
+    min_size: int | str | None = None,
+    max_size: int | str | None = None,
+    min_pixels: int | str | None = None,
+    max_pixels: int | str | None = None,
+    min_width: int | None = None,
+    min_height: int | None = None,
     performance_report: str | os.PathLike[str] | None = None,
     in_memory: bool = False,
     update_timeout: float = 30.0,
@@ -99,6 +105,8 @@ def find_duplicates(
     thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
         As for `FastDifPy`.
     time_limit, pixel_limit, recursive, extensions, ignore_names, ignore_paths, frames_every
+        As for `FastDifPy`.
+    min_size, max_size, min_pixels, max_pixels, min_width, min_height
         As for `FastDifPy`.
     performance_report, in_memory, update_timeout, cfg_path, retain_config, verbose
         As for `FastDifPy`.

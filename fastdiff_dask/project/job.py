@@ -27,7 +27,7 @@ from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
 from ..runtime.lost_workers import lost_workers_told
 from ..runtime.signals import check
-from ..stages.index import IndexCounts
+from ..stages.index import IndexCounts, leave_out_by_resolution
 from ..storage.comparisons import Comparison
 from ..storage.derived.verdicts import read_verdicts
 from ..storage.pending import (
@@ -39,7 +39,7 @@ from ..storage.pending import (
     unread_blocks,
 )
 from ..storage.store import Store
-from ..text import printable
+from ..text import counted, printable
 from .arguments import hash_settings, merge_arguments, merge_comparison, named_threshold, one_threshold
 from .client import ProjectClient
 from .known_stores import remember_store
@@ -312,6 +312,9 @@ class Job:
             with self._bar("hash", len(unhashed), "blocks") as advance:
                 for _ in hash_blocks(store, self.client, unhashed, wanted, most):
                     advance(1)
+        left_out = 0 if self._origin.stores else leave_out_by_resolution(store, self.settings.index)
+        if left_out and self.verbose is not False:
+            show_line(f"{counted(left_out, 'image')} more left out by the resolution.")
 
     def compare(
         self,

@@ -210,6 +210,32 @@ class Settings:
         group=LOOK,
         shown_default="films are left out",
     )
+    min_size: int | str | None = _option(
+        None, "Leave out smaller files: bytes, or 100KB, 2MiB.", flag="min-size", metavar="SIZE", group=LOOK
+    )
+    max_size: int | str | None = _option(
+        None, "Leave out larger files: bytes, or 100KB, 2MiB.", flag="max-size", metavar="SIZE", group=LOOK
+    )
+    min_pixels: int | str | None = _option(
+        None,
+        "Leave out images with fewer pixels, width × height: a number, or 0.5MP.",
+        flag="min-pixels",
+        metavar="PIXELS",
+        group=LOOK,
+    )
+    max_pixels: int | str | None = _option(
+        None,
+        "Leave out images with more pixels: a number, or 0.5MP.",
+        flag="max-pixels",
+        metavar="PIXELS",
+        group=LOOK,
+    )
+    min_width: int | None = _option(
+        None, "Leave out images that are less wide.", flag="min-width", metavar="PIXELS", group=LOOK, lowest=1
+    )
+    min_height: int | None = _option(
+        None, "Leave out images that are less high.", flag="min-height", metavar="PIXELS", group=LOOK, lowest=1
+    )
     verbose: bool | None = _option(
         None, "Show progress bars.", theirs=True, shown_default="on a terminal and in notebooks"
     )
@@ -408,6 +434,12 @@ class Settings:
             ignore_names=self.ignore_names,
             ignore_paths=self.ignore_paths,
             frames_every=self.frames_every,
+            min_size=self.min_size,
+            max_size=self.max_size,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+            min_width=self.min_width,
+            min_height=self.min_height,
         )
 
     @cached_property

@@ -21,16 +21,25 @@ from ..storage.store import Store
 from ..urls import full_path, is_url
 from .listing.film_frames import list_frames
 from .listing.roots import Root
-from .listing.walk_local import Link, ListedImage, Walk
+from .listing.walk_local import RESOLUTION, Link, ListedImage, Walk
 from .listing.walk_remote import RemoteWalk, can_read
 from .same_content import STATUS, replaced_images
 
-__all__ = ["IndexCounts", "index_images", "list_images", "record_listing", "unread_rows", "writing_alone"]
+__all__ = [
+    "IndexCounts",
+    "index_images",
+    "leave_out_by_resolution",
+    "list_images",
+    "record_listing",
+    "unread_rows",
+    "writing_alone",
+]
 
 # Columns of the metadata: the name of an image, all columns that the index compares, and further columns for images of
 # other stores.
 _KEY = ["side", *FILE_NAME]
 _KNOWN = ["image", *_KEY, "size", "mtime_ns", *STATUS, "current", "retry", "time_limit", "pixel_limit", "error"]
+_SIDES = ["width", "height"]
 _COPIED = ["source", "content_hash"]
 
 
@@ -169,7 +178,7 @@ def index_images(
         known = known[known.path.str.contains("#t=", regex=False)]
         rows = list_frames(rows, known.itertuples(), settings.frames_every, advance, time_limit)
     listed = pd.DataFrame(rows, columns=ListedImage._fields)
-    limits: Any = {"time_limit": time_limit, "pixel_limit": pixel_limit}
+    limits: Any = {"time_limit": time_limit, "pixel_limit": pixel_limit, "settings": settings}
     with writing_alone(store, advance):
         counts = record_listing(store, listed, found.ignored, found.links, advance, **limits)
     return replace(counts, unused=found.unused)
@@ -204,6 +213,7 @@ def record_listing(
     advance: Callable[[int], None],
     *,
     copied: bool = False,
+    settings: IndexSettings | None = None,
     time_limit: float = TIME_LIMIT,
     pixel_limit: int = PIXEL_LIMIT,
 ) -> IndexCounts:
@@ -224,6 +234,8 @@ def record_listing(
         Function called with 0 from time to time; it raises if this process does not hold the store any more.
     copied
         True if the images are those of other stores, see `transfer`: their files are never opened.
+    settings
+        The rules for images; those of the resolution count for images that were read before.
     time_limit, pixel_limit
         Limits of reading a file in this run.
 
@@ -231,7 +243,7 @@ def record_listing(
     -------
     Numbers of images, listed and ignored.
     """
-    known = store.read_images([*_KNOWN, *(_COPIED if copied else [])])
+    known = store.read_images([*_KNOWN, *_SIDES, *(_COPIED if copied else [])])
     identity = [*_KEY, "size", "mtime_ns", "failure", *(_COPIED if copied else [])]
     for frame in (listed, known):
         _add_failure(frame, copied)
@@ -243,6 +255,13 @@ def record_listing(
     )
     if not copied:
         present = present[~present.image.isin(replaced_images(store, present, advance))]
+    outside = known.image[_is_outside(known, settings)]
+    left_out = dict(left_out)
+    is_left_out = present.image.isin(outside)
+    if is_left_out.any():
+        listed = listed.drop(index=present.row[is_left_out])
+        present = present[~is_left_out]
+        left_out[RESOLUTION] = int(is_left_out.sum())
     new = listed.drop(index=present.row).drop(columns="failure")
 
     _mark_current(store, known, set(present.image))
@@ -250,7 +269,7 @@ def record_listing(
     ignored = dict(sorted(left_out.items()))
     store.records.write_index({"ignored": ignored, "links": [list(link) for link in sorted(links)]})
 
-    current = known[known.current]
+    current = known[known.current & ~known.image.isin(outside)]
     changed = sum((_keys(new) & _keys(current[current.path.isin(new.path)])).values())
     # what was there and is there counts on neither side
     stayed = present[present.image.isin(current.image)]
@@ -262,6 +281,32 @@ def record_listing(
         vanished=sum((gone - _keys(listed.drop(index=stayed.row))).values()) if gone else 0,
         ignored=ignored,
     )
+
+
+def _is_outside(images: pd.DataFrame, settings: IndexSettings | None) -> pd.Series:
+    """Tell of each image that was read whether it has other pixels than are asked for."""
+    if settings is None or not settings.by_resolution:
+        return pd.Series(False, images.index)
+    sides = zip(images.width, images.height, strict=True)
+    return pd.Series([w > 0 and not settings.has_resolution(int(w), int(h)) for w, h in sides], images.index, bool)
+
+
+def leave_out_by_resolution(store: Store, settings: IndexSettings) -> int:
+    """Leave out images that were read since they were listed, and have other pixels than are asked for; count them."""
+    if not settings.by_resolution:
+        return 0
+    images = store.read_images(["image", "current", *_SIDES])
+    images = images[images.current]
+    outside = images[_is_outside(images, settings)].image
+    for block in sorted(set(outside // store.thumbnail_settings.block_size)):
+        partition = store.read_partition(block)
+        partition["current"] &= ~partition.image.isin(outside)
+        store.write_partition(block, partition)
+    if len(outside):
+        index = store.records.read_index()
+        number = index["ignored"].get(RESOLUTION, 0) + len(outside)
+        store.records.write_index({**index, "ignored": dict(sorted({**index["ignored"], RESOLUTION: number}.items()))})
+    return len(outside)
 
 
 def _add_failure(frame: pd.DataFrame, copied: bool) -> None:

@@ -309,6 +309,7 @@ def test_the_rules_are_the_same_as_on_a_disk(bucket, tmp_path):
         {"ignore_names": ("thumbs", "x.*")},
         {"ignore_paths": ("skip", "sub/deep/e.jpg")},
         {"ignore_names": ("sub",), "ignore_paths": ("sub/deep",)},
+        {"min_size": 6, "max_size": 11},
     ):
         counts = []
         for root in (str(tmp_path / "p"), f"{bucket.url}/p"):

@@ -16,10 +16,22 @@ from ...urls import clamped, is_within
 from .named_folders import NamedFolder
 from .roots import Root
 
-__all__ = ["IGNORED_NAME", "IGNORED_PATH", "NO_IMAGE", "Link", "ListedImage", "Walk", "has_extension", "ignored_names"]
+__all__ = [
+    "IGNORED_NAME",
+    "IGNORED_PATH",
+    "NO_IMAGE",
+    "RESOLUTION",
+    "SIZE",
+    "Link",
+    "ListedImage",
+    "Walk",
+    "has_extension",
+    "ignored_names",
+]
 
 # Names of the rules by which a file is not listed.
 NO_IMAGE, _NO_FILE = "no image by its extension", "no regular file"
+SIZE, RESOLUTION = "file size out of range", "resolution out of range"
 IGNORED_NAME, IGNORED_PATH, _STORE = "ignored name", "ignored path", "the store itself"
 _SAME_FILE, _LINK = "another name of a listed file", "symbolic link to a listed file"
 _FOLDER_LINK = "another name of a searched folder"
@@ -98,7 +110,7 @@ class Walk:
         self.ignored: Counter[str] = Counter()
         self.links: list[Link] = []
         self._advance = advance
-        self._recursive = settings.recursive
+        self._recursive, self._has_size = settings.recursive, settings.has_size
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
         if settings.frames_every and not settings.extensions:
             self._extensions = self._extensions | set(FILMS)
@@ -224,6 +236,9 @@ class Walk:
         """
         if not stat.S_ISREG(status.st_mode):
             self.ignored[_NO_FILE] += 1  # a pipe or a device: reading it may never end
+            return
+        if not self._has_size(status.st_size):
+            self.ignored[SIZE] += 1
             return
         row = self._row(root, path, status.st_size, clamped(status.st_mtime_ns), None, status)
         for side in ("ab" if row.side == "a" else "ba") if row.inode else ():

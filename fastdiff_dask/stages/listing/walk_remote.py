@@ -13,7 +13,7 @@ from ...errors import FastDiffError
 from ...images.opening import image_extensions
 from ...urls import describe, file_system, is_within, modified_ns
 from .roots import Root
-from .walk_local import IGNORED_NAME, IGNORED_PATH, NO_IMAGE, ListedImage, has_extension, ignored_names
+from .walk_local import IGNORED_NAME, IGNORED_PATH, NO_IMAGE, SIZE, ListedImage, has_extension, ignored_names
 
 __all__ = ["RemoteWalk", "can_read"]
 
@@ -38,7 +38,7 @@ class RemoteWalk:
         self.rows: list[ListedImage] = []
         self.ignored: Counter[str] = Counter()
         self._roots = roots
-        self._recursive = settings.recursive
+        self._recursive, self._has_size = settings.recursive, settings.has_size
         self._advance = advance
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
         self._names = ignored_names(settings)
@@ -116,6 +116,9 @@ class RemoteWalk:
             self.ignored[NO_IMAGE] += 1
         else:
             size = info.get("size")
+            if isinstance(size, int) and not self._has_size(size):
+                self.ignored[SIZE] += 1
+                return
             if isinstance(size, int):
                 row = ListedImage(root.side, root.absolute, path, b"", size, modified_ns(info), 0, 0, 0, None)
             else:
