@@ -20,6 +20,7 @@ __all__ = [
     "candidate_pairs",
     "correlation_radius",
     "listed_limit",
+    "near_images",
     "near_sub_blocks",
     "product_limit",
     "search_radius",
@@ -87,10 +88,12 @@ class SearchCounts:
 class SearchSide:
     """Signatures of one side of a tile, with the norms and boxes that the stages use."""
 
-    def __init__(self, values: Any, sub_blocks: list[range], xp: Any) -> None:
+    def __init__(
+        self, values: Any, sub_blocks: list[range], xp: Any, first_values: tuple[int, ...] = _FIRST_VALUES
+    ) -> None:
         self.values = values
         self.sub_blocks = sub_blocks
-        self._counts = tuple(count for count in _FIRST_VALUES if count < values.shape[1])
+        self._counts = tuple(count for count in first_values if count < values.shape[1])
         energies = segment_energies(values, tuple(count - 1 for count in self._counts))
         heads, tails = energies[:, 0], energies[:, -1]
         # by count: the last of the `leading_values`, which is a norm, and the squared norm of all of them
@@ -251,7 +254,7 @@ def listed_limit(radius: float, values: int) -> float:
     return radius * radius * (1 + 2 * (values + 8) * _UNIT)
 
 
-def _near_images(a: SearchSide, b: SearchSide, near: Any, radius: float, xp: Any) -> list[Any]:
+def near_images(a: SearchSide, b: SearchSide, near: Any, radius: float, xp: Any) -> list[Any]:
     """Find the images of `b` that are at most a radius from the box of each sub-block of `a`.
 
     The distance of a point and a box is a lower bound of that of the point and any point in the box. It is a sum of
@@ -389,7 +392,7 @@ def candidate_pairs(
     near = near_sub_blocks(a, b, radius, xp)
     if allowed is not None:
         near &= allowed.near(a.sub_blocks, b.sub_blocks)
-    places = _near_images(a, b, xp.triu(near) if triangular else near, radius, xp)
+    places = near_images(a, b, xp.triu(near) if triangular else near, radius, xp)
     waiting: list[tuple[Any, Any]] = []
     survivors = 0
     for i, j in _left_by_products(a, b, places, radius, counts, triangular, allowed, xp):

@@ -402,7 +402,7 @@ def test_images_near_a_box_are_kept(seed, values, scale, quantile, axes):
     near = rng.random((5, 5)) < 0.7
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fastdiff_dask.kernels.bounds._AXES", axes)
-        found = bounds._near_images(a, b, near, radius, np)
+        found = bounds.near_images(a, b, near, radius, np)
     for row, places in enumerate(found):
         assert places.tolist() == sorted(set(places.tolist()))
         looked_at = {place for column in np.flatnonzero(near[row]) for place in b.sub_blocks[column]}
@@ -513,7 +513,7 @@ def test_the_first_values_are_more_where_less_can_be_told_apart(photo_like, rng)
         side = bounds.SearchSide(values, cuts_of(len(values), 128), np)
         radius = radius_of(threshold)
         near = np.triu(bounds.near_sub_blocks(side, side, radius, np))
-        return bounds._choose_count(side, side, bounds._near_images(side, side, near, radius, np), radius, np)
+        return bounds._choose_count(side, side, bounds.near_images(side, side, near, radius, np), radius, np)
 
     varied = chosen(values, 200)
     alike = np.rint(signatures(np.full((1, 64, 64, 3), 128, np.uint8)) + rng.normal(0, 60, (1024, 144)))
