@@ -62,6 +62,11 @@ DEFAULT_THRESHOLDS = {"mse": 200.0, "correlation": 0.1, "ssim": 0.1, "hamming": 
     for side in (8, 16, 32)
     for kind, bits in HASH_KINDS.items()
 }
+DEFAULT_THRESHOLDS["pdq"] = 31.0  # of 256 bits: that of its authors
+# Measures that count the different bits of hashes.
+_HASH_MEASURES = frozenset(
+    name for name in DEFAULT_THRESHOLDS if name.partition("-")[0] in {*HASH_KINDS, "hamming", "pdq"}
+)
 # Words for a threshold of MSE: equal thumbnails, small edits, the usual one, loosely alike.
 SIMILARITIES = {"identical": 0.0, "strict": 50.0, "normal": DEFAULT_THRESHOLDS["mse"], "loose": 1000.0}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
@@ -505,6 +510,11 @@ class CompareSettings:
     def by_signatures(self) -> bool:
         """Signatures bound the measure from below, and equal thumbnails are 0 apart."""
         return self.measure in _BY_SIGNATURES
+
+    @property
+    def by_hashes(self) -> bool:
+        """The measure counts different bits, of hashes of thumbnails or of vectors."""
+        return self.measure == "hamming" if self.vectors else self.measure in _HASH_MEASURES
 
     def sse_limit(self, height: int, width: int) -> int:
         """Largest sum of squared errors that gives an MSE at or below the threshold.

@@ -1,5 +1,6 @@
 """Hashes of a thumbnail and its turns; digests, and the images whose thumbnails are equal by these."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ __all__ = [
     "HashSettings",
     "find_copies",
     "hash_bits",
+    "pdq_bits",
     "thumbnail_digests",
     "thumbnail_hashes",
 ]
@@ -36,6 +38,8 @@ HASH_KEY = "hash_key"
 HASHED_BY = ("hash_function", "hash_shift")
 IMAGE_HASH_COLUMNS = ("average_hash", "difference_hash", "perceptual_hash", "wavelet_hash")
 DIGEST_BYTES = 16
+# Pixels and frequencies along a side of a PDQ hash, and its bits.
+_PDQ_SIZE, _PDQ_SIDE, _PDQ_BITS = 64, 16, 256
 _AT_ONCE = 64  # thumbnails that are turned at once: calls cost little beside it, and it stays in the cache
 
 
@@ -245,13 +249,66 @@ def hash_bits(kind: str, side: int, images: NDArray[np.uint8], /) -> NDArray[np.
     """
     from PIL import Image
 
+    function = _image_hash(kind)
+    bits = [function(Image.fromarray(image), side).hash for image in _grey(images)]
+    return np.packbits(np.array(bits, bool).reshape(len(images), side * side), axis=1).view(np.uint64)
+
+
+def _grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luminance of images (n, h, w, c) by Pillow: (n, h, w) uint8."""
+    from PIL import Image
+
     count, height, width, channels = images.shape
     # all at once: grey is a value of one pixel, and Pillow takes longer for a call than for a thumbnail
     tall = np.ascontiguousarray(images).reshape(count * height, width, channels)
     grey = np.asarray(Image.fromarray(tall[..., 0] if channels == 1 else tall).convert("L"))
-    function = _image_hash(kind)
-    bits = [function(Image.fromarray(image), side).hash for image in grey.reshape(count, height, width)]
-    return np.packbits(np.array(bits, bool).reshape(count, side * side), axis=1).view(np.uint64)
+    return grey.reshape(count, height, width)
+
+
+def pdq_bits(images: NDArray[np.uint8], /) -> NDArray[np.uint64]:
+    """Compute hashes of 256 bits as PDQ does: which low frequencies of the luminance are above their median.
+
+    PDQ is described in Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm" (2019,
+    github.com/facebook/ThreatExchange): the 16 × 16 frequencies 1 to 16 of the cosine transform of 64 × 64 pixels.
+    Here these are thumbnails, which are scaled by other means, so that a hash differs from PDQ's in some bits.
+
+    The transform is in whole numbers, and so the same on every machine; turns and mirror images of a picture have the
+    same frequencies, in another order and with other signs.
+
+    Parameters
+    ----------
+    images
+        (n, h, w, c) uint8 with 1, 3 or 4 channels.
+
+    Returns
+    -------
+    (n, 4) uint64.
+    """
+    grey = _grey(images)
+    if grey.shape[1:] != (_PDQ_SIZE, _PDQ_SIZE):
+        from PIL import Image
+
+        size = _PDQ_SIZE, _PDQ_SIZE
+        scaled = [np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in grey]
+        grey = np.array(scaled, np.uint8).reshape(-1, *size)
+    waves = _pdq_waves()
+    # sums below 2⁵³ in any order
+    frequencies = (waves @ grey.astype(np.float64) @ waves.T).reshape(len(grey), _PDQ_BITS)
+    median = np.partition(frequencies, _PDQ_BITS // 2 - 1, axis=1)[:, _PDQ_BITS // 2 - 1]
+    return np.packbits(frequencies > median[:, None], axis=1).view(np.uint64)
+
+
+@functools.cache
+def _pdq_waves() -> NDArray[np.float64]:
+    """Cosines of the frequencies 1 to 16, in whole numbers: (16, 64)."""
+    half = _PDQ_SIZE // 2
+    frequency, place = np.arange(1, _PDQ_SIDE + 1)[:, None], 2 * np.arange(half) + 1
+    waves = np.rint(1024 * np.cos(np.pi / (2 * _PDQ_SIZE) * frequency * place))
+    # the other half by symmetry; a picture of one colour has none of these frequencies
+    even = np.arange(1, _PDQ_SIDE, 2)
+    waves[even, 0] -= waves[even].sum(axis=1)
+    signs = np.where(frequency % 2 == 1, -1, 1)
+    return np.concatenate([waves, signs * waves[:, ::-1]], axis=1)
 
 
 def thumbnail_digests(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint8]:

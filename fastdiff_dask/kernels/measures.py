@@ -13,7 +13,7 @@ from ..errors import FastDiffError, UsageError
 from ..extras import need
 from ..text import one_line
 from ..user_functions import check_sendable, function_name, shown_name
-from .hashes import hash_bits
+from .hashes import hash_bits, pdq_bits
 from .transforms import Transform, apply_transform, best_transforms
 
 __all__ = [
@@ -63,7 +63,7 @@ class Measure(NamedTuple):
 
 
 _CHOICES = (
-    "use 'mse', 'correlation', 'ssim', 'hamming' or a function of two chunks of images; or a hash: "
+    "use 'mse', 'correlation', 'ssim', 'hamming' or a function of two chunks of images; or a hash: 'pdq', "
     f"{', '.join(map(repr, HASH_KINDS))}, with more bits as 'phash-16' or 'phash-32'"
 )
 
@@ -107,6 +107,8 @@ def resolve_measure(
     if compare == "ssim":
         need("skimage", "scikit-image", "ssim")
         return Measure("ssim", ssim_dissimilarity)
+    if compare == "pdq":
+        return Measure("pdq", hamming_distance, pdq_bits, "pdq")
     if compare in DEFAULT_THRESHOLDS:
         need("imagehash", "ImageHash", "hashes")
         kind, _, side = compare.replace("hamming", "dhash").partition("-")

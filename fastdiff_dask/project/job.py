@@ -356,6 +356,7 @@ class Job:
             - "ssim": 1 − SSIM, 0 for equal images.
             - "hamming" or "dhash", "phash", "ahash", "whash": different bits of perceptual hashes, of 64; "phash-16" is
               of 16 × 16 bits, and "phash-32" of 32 × 32.
+            - "pdq": different bits of hashes as Meta's PDQ makes them, of 256.
             - A function of two chunks of thumbnails, (m, h, w, 3) and (n, h, w, 3) uint8, with (m, n) numbers as
               result, the smaller the more similar. It must not depend on the images that share a
               chunk, nor on the order of two images. It gets all pairs, of which MSE needs few. The workers must be

@@ -275,7 +275,7 @@ class Settings:
     sl_compare: str = _option(
         "mse",
         "Measure of the threshold: MSE, 1 − correlation, 1 − SSIM, or different bits of perceptual hashes: hamming or "
-        "dhash, phash, ahash, whash; phash-16 has 16 × 16 bits, phash-32 more.",
+        "dhash, phash, ahash, whash; phash-16 has 16 × 16 bits, phash-32 more; pdq has 256.",
         argument="compare",
         flag="compare",
         metavar="mse|correlation|ssim|hamming|phash|...",

@@ -32,7 +32,8 @@ The journey of a pair:
    signatures (`kernels.bounds.candidate_pairs`), then low frequencies under each transform
    (`kernels.low_frequencies.near_transforms`).
    For a measure without bounds, `tasks.measured_pairs.measured_pairs` calls its function for all pairs; what it gets
-   may be features, which `stages.prepare.prepare_blocks` had computed once an image.
+   may be features, which `stages.prepare.prepare_blocks` had computed once an image. For hashes,
+   `tasks.hash_pairs.hash_pairs` compares those that are near in a piece (`vectors.hamming.near_hashes`).
 3. `kernels.similarity.listed_pairs` compares the thumbnails of a pair that is left, in integers.
 4. A similar pair is committed with its tile (`storage.pairs.PairWriter.commit`).
 5. `results.values.FoundPairs` reads the pairs of all tiles, `results.components.Components` joins what is

@@ -25,6 +25,7 @@ from ..storage.comparisons import Comparison
 from ..storage.pairs import PairWriter
 from ..storage.plans import Part
 from ..storage.store import Store
+from .hash_pairs import hash_pairs
 from .measured_pairs import measured_pairs
 from .tile_side import StoredTileSide
 
@@ -98,7 +99,9 @@ def _compare_tile(
 
     def compare(device: Device) -> tuple[PairWriter, SearchCounts]:
         writer, counts = PairWriter(comparison, parts[-1], task.number), SearchCounts()
-        if measure is None:
+        if settings.by_hashes:
+            found = hash_pairs(store, settings, measure, rows, columns, counts, allowed)
+        elif measure is None:
             found = _bounded_pairs(store, settings, rows, columns, counts, device, allowed)
         else:
             found = measured_pairs(store, settings, measure, rows, columns, counts, allowed)

@@ -12,6 +12,7 @@ from ..config import CompareSettings, ThumbnailSettings
 from ..kernels.bounds import BOX_VALUES
 from ..kernels.grid import (
     LARGEST_SIDE,
+    LARGEST_SUB_BLOCK,
     PREPARED_TILES,
     SLOW_TILES,
     SUB_BLOCK,
@@ -42,6 +43,9 @@ _ORDERED_BYTES, _ORDERED_SHARE = 1 << 27, 64
 _NORMALISED = 1 << 14
 # Bytes of the features of a sub-block.
 _FEATURES_AT_ONCE = 64_000_000
+# Images along a tile whose hashes are compared: an index of the hashes pays the more, the more they are, and a tile in
+# which all bits are counted takes a minute or two. Bytes that a tile holds for each byte of a hash, and for an image.
+_HASHES_ALONG, _HASH_COPIES, _HASH_BYTES = 1 << 17, 4, 200
 
 
 @retried
@@ -97,7 +101,12 @@ def plan_part(
     largest = max(map(len, images.values()))
     size = sub_block or _sub_block(settings, store.thumbnail_settings, feature_bytes)
     least = _least_tiles(settings, feature_bytes)
-    side = tile_side or _tile_side(comparison, parts, size, largest, threads, bytes_per_task, largest_side, least)
+    fitting = _fitting(comparison, size, feature_bytes, bytes_per_task) or largest + 1
+    if settings.by_hashes:
+        largest_side = max(1, _HASHES_ALONG // size)
+    # with the former parts: a few new images meet all old ones, in tiles that are long then
+    along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
+    side = tile_side or min(choose_tile_side(along, threads, fitting, largest_side), max(1, along // least))
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
     for name, numbers in images.items():
@@ -115,29 +124,21 @@ def _usual_sub_block(settings: CompareSettings) -> int:
     return SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
 
 
-def _tile_side(
-    comparison: Comparison,
-    parts: list[Part],
-    size: int,
-    largest: int,
-    threads: int,
-    bytes_per_task: int,
-    largest_side: int,
-    least: int,
-) -> int:
-    """Sub-blocks of so many images along the side of a tile, for a part with so many images on its larger side."""
+def _fitting(comparison: Comparison, size: int, feature_bytes: int, bytes_per_task: int) -> int:
+    """Sub-blocks of so many images along the side of a tile that fit into a worker's memory; 0 for no limit."""
+    if not bytes_per_task:
+        return 0
     thumbnails = comparison.store.thumbnail_settings
-    fitting = largest + 1
-    if bytes_per_task:
-        fitting = max(1, (bytes_per_task - verify_bytes(thumbnails)) // sub_block_bytes(thumbnails, size))
-    # with the former parts: a few new images meet all old ones, in tiles that are long then
-    along = sum(-(-max(part.images_a, part.images_b) // part.sub_block) for part in parts) + -(-largest // size)
-    side = choose_tile_side(along, threads, fitting, largest_side)
-    return min(side, max(1, along // least))
+    needed = sub_block_bytes(thumbnails, size)
+    if comparison.settings.by_hashes:
+        needed = max(needed, size * (_HASH_COPIES * feature_bytes + _HASH_BYTES))
+    return max(1, (bytes_per_task - verify_bytes(thumbnails)) // needed)
 
 
 def _least_tiles(settings: CompareSettings, feature_bytes: int) -> int:
     """Least tiles along the matrix, if there are so many sub-blocks."""
+    if settings.by_hashes:
+        return 1
     if feature_bytes:
         return PREPARED_TILES
     return 1 if _usual_sub_block(settings) >= SUB_BLOCK else SLOW_TILES
@@ -145,6 +146,8 @@ def _least_tiles(settings: CompareSettings, feature_bytes: int) -> int:
 
 def _sub_block(settings: CompareSettings, thumbnails: ThumbnailSettings, feature_bytes: int) -> int:
     """Images in a sub-block."""
+    if settings.by_hashes:
+        return LARGEST_SUB_BLOCK
     if feature_bytes:
         return max(1, min(SUB_BLOCK, _FEATURES_AT_ONCE // feature_bytes))
     return min(_usual_sub_block(settings), _direct_rows(settings, thumbnails))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..kernels.transforms import Transform, best_transforms, lower_image_first
 
-__all__ = ["HammingPairs", "Pieces", "choose_pieces", "near_hashes"]
+__all__ = ["HammingPairs", "Pieces", "as_words", "choose_pieces", "near_hashes"]
 
 _Words = NDArray[np.uint64]
 _Places = NDArray[np.int64]
@@ -86,6 +86,21 @@ class Pieces(NamedTuple):
             value = (words[bit // 64] >> np.uint64(bit % 64)).astype(np.uint16)
             keys |= (value & np.uint16(1)) << np.uint16(place)
         return keys
+
+
+def as_words(rows: NDArray[Any]) -> _Words:
+    """Give the bits of rows as words: (n, d) integers or bool → (n, words) uint64, filled up with zeros.
+
+    Examples
+    --------
+    >>> as_words(np.array([[255, 1]], np.uint8)).tolist()
+    [[511]]
+    """
+    octets = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
+    missing = -octets.shape[1] % 8
+    if missing:
+        octets = np.pad(octets, ((0, 0), (0, missing)))
+    return np.ascontiguousarray(octets).view(np.uint64)
 
 
 def near_hashes(

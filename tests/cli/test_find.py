@@ -328,7 +328,16 @@ def test_compare(run, tmp_path, simulated, measure, threshold):
 
 @pytest.mark.parametrize(
     ("measure", "threshold"),
-    [("hamming", 6), ("dhash", 6), ("phash", 10), ("ahash", 2), ("whash", 2), ("phash-16", 40), ("dhash-32", 96)],
+    [
+        ("hamming", 6),
+        ("dhash", 6),
+        ("phash", 10),
+        ("ahash", 2),
+        ("whash", 2),
+        ("phash-16", 40),
+        ("dhash-32", 96),
+        ("pdq", 31),
+    ],
 )
 def test_each_hash_has_a_threshold_of_its_own(run, tmp_path, simulated, measure, threshold):
     pytest.importorskip("imagehash")

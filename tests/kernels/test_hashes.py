@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from fastdiff_dask.errors import FastDiffError, UsageError
-from fastdiff_dask.kernels.hashes import DIGEST_BYTES, HashSettings, thumbnail_digests, thumbnail_hashes
+from fastdiff_dask.kernels.hashes import DIGEST_BYTES, HashSettings, pdq_bits, thumbnail_digests, thumbnail_hashes
+from fastdiff_dask.kernels.transforms import apply_transform
 from fastdiff_dask.testing import simulate_photo
 
 
@@ -260,3 +261,80 @@ def test_a_hash_function_that_wants_to_end_the_process_is_an_error(rng):
 
     with pytest.raises(FastDiffError, match="leave failed"):
         HashSettings(function=leave).columns(rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8))
+
+
+# -- PDQ -------------------------------------------------------------------------------------------------------------
+
+
+def bits_of(hashes):
+    return np.unpackbits(hashes.view(np.uint8), axis=1).reshape(-1, 16, 16)
+
+
+def photos_as_thumbnails(images, size=64, seed=0):
+    return np.stack(
+        [np.asarray(simulate_photo(np.random.default_rng(seed + number), size, size)) for number in range(images)]
+    )
+
+
+def frequencies_of(images):
+    """Frequencies 1 to 16 by SciPy, which has the constant one first: (n, 16, 16)."""
+    scipy_fft = pytest.importorskip("scipy.fft")
+    grey = np.stack([np.asarray(Image.fromarray(image).convert("L"), float) for image in images])
+    return scipy_fft.dctn(grey, axes=(1, 2), norm="ortho")[:, 1:17, 1:17]
+
+
+def test_pdq_bits_are_the_frequencies_above_their_median():
+    images = photos_as_thumbnails(12)
+    values = frequencies_of(images)
+    median = np.median(values, axis=(1, 2), keepdims=True)
+    clear = np.abs(values - median) > 1  # of frequencies up to some thousand: the waves are whole numbers
+    assert clear.mean() > 0.7
+    assert (bits_of(pdq_bits(images)) == (values > median))[clear].all()
+
+
+def test_half_of_the_pdq_bits_are_set():
+    assert (np.bitwise_count(pdq_bits(photos_as_thumbnails(12))).sum(axis=1) == 128).all()
+
+
+@pytest.mark.parametrize("transform", range(8))
+def test_pdq_of_a_turned_picture_has_the_same_frequencies_with_other_signs(transform):
+    images = photos_as_thumbnails(6)
+    numbers = np.arange(1, 17)
+    sign = np.where(numbers % 2, -1.0, 1.0)  # odd waves are their own negatives when they are mirrored
+    values = frequencies_of(images)
+    if transform >= 4:
+        values = values * sign[None, None, :]
+    for _ in range(transform % 4):
+        values = values.transpose(0, 2, 1) * sign[None, :, None]
+    median = np.median(values, axis=(1, 2), keepdims=True)
+    clear = np.abs(values - median) > 1
+    found = bits_of(pdq_bits(np.ascontiguousarray(apply_transform(images, transform))))
+    assert (found == (values > median))[clear].all()
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (40, 30), (100, 80), (9, 9)])
+def test_pictures_of_one_colour_have_the_same_pdq_hash_in_every_size(shape):
+    images = np.stack([np.full((*shape, 3), colour, np.uint8) for colour in (0, 1, 37, 255)])
+    assert not pdq_bits(images).any()
+
+
+def test_pdq_hardly_changes_with_brightness_and_size_and_tells_pictures_apart():
+    images = photos_as_thumbnails(30, 128)
+
+    def scaled(size):
+        return np.stack([np.asarray(Image.fromarray(image).resize((size, size))) for image in images])
+
+    first = pdq_bits(scaled(64))
+    for other in (pdq_bits(scaled(64) // 4 * 3), pdq_bits(scaled(96)), pdq_bits(np.minimum(scaled(64), 250))):
+        assert np.bitwise_count(first ^ other).sum(axis=1).max() <= 31
+    apart = np.bitwise_count(first[:, None] ^ first[None]).sum(axis=2)[np.triu_indices(30, 1)]
+    assert apart.min() > 31
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pdq_does_not_depend_on_the_other_images(channels, rng):
+    images = rng.integers(0, 256, (5, 64, 64, channels), dtype=np.uint8)
+    found = pdq_bits(images)
+    assert (found.shape, found.dtype) == ((5, 4), np.uint64)
+    assert np.concatenate([pdq_bits(image[None]) for image in images]).tolist() == found.tolist()
+    assert pdq_bits(images[:0]).shape == (0, 4)

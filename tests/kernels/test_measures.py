@@ -24,6 +24,7 @@ from PIL import Image
 import fastdiff_dask as fd
 from fastdiff_dask.cli import commands
 from fastdiff_dask.errors import FastDiffError, UsageError
+from fastdiff_dask.kernels.hashes import pdq_bits
 from fastdiff_dask.kernels.measures import (
     Measure,
     apply_measure,
@@ -647,11 +648,15 @@ def test_whole_numbers_are_compared_with_any_threshold(rng, threshold):
     assert list(zip(first, second, values, strict=True)) == wanted
 
 
-@pytest.mark.parametrize("name", ["ssim", "hamming", "phash", "ahash-16", "whash"])
+def by_pdq(a, b):
+    return hamming_distance(pdq_bits(a), pdq_bits(b))
+
+
+@pytest.mark.parametrize("name", ["ssim", "hamming", "phash", "ahash-16", "whash", "pdq"])
 def test_built_in_measures_run_through_the_same_machine(photos, client, name):
     pytest.importorskip("skimage" if name == "ssim" else "imagehash")
-    function = ssim_dissimilarity
-    if name != "ssim":
+    function = {"ssim": ssim_dissimilarity, "pdq": by_pdq}.get(name)
+    if function is None:
         kind, _, side = name.replace("hamming", "dhash").partition("-")
         function = by_imagehash(kind, int(side or 8))
     with photos.open(client) as db:

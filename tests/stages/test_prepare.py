@@ -478,7 +478,7 @@ def test_hashes_are_made_once_an_image(folder, client, monkeypatch):
 
 
 @pytest.mark.parametrize("block_size", [1, 5, 64])
-@pytest.mark.parametrize("measure", ["hamming", "phash", "whash", "ahash-16"])
+@pytest.mark.parametrize("measure", ["hamming", "phash", "whash", "ahash-16", "pdq"])
 def test_hashes_are_equal_for_every_cut(folder, client, measure, block_size):
     pytest.importorskip("imagehash")
     with opened(folder, client, "first", block_size=11) as db:
@@ -489,7 +489,7 @@ def test_hashes_are_equal_for_every_cut(folder, client, measure, block_size):
     assert (found.value == found.value.astype(int)).all()
 
 
-@pytest.mark.parametrize("measure", ["hamming", "phash", "ahash", "whash", "phash-16"])
+@pytest.mark.parametrize("measure", ["hamming", "phash", "ahash", "whash", "phash-16", "pdq"])
 def test_photos_have_no_wrong_pair_at_the_usual_threshold(photos, tmp_path, client, measure):
     pytest.importorskip("imagehash")
     truth = json.loads((photos / "truth.json").read_text())
