@@ -19,6 +19,7 @@ from .actions import apply, decisions, undo
 from .difpy import difpy
 from .find import compare, estimate, find
 from .guide import completion, guide
+from .inspect import inspect
 from .lookup import lookup
 from .review import review
 from .store import calibrate, dashboard, evaluate, export, report, status, thresholds
@@ -85,6 +86,7 @@ for command in (
     review,
     report,
     thresholds,
+    inspect,
     export,
     evaluate,
     calibrate,

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ..results.result import Result
     from ..results.stored import StoredChoice
 
-__all__ = ["report"]
+__all__ = ["chosen_result", "report"]
 
 
-def _chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
+def chosen_result(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose a result in a store, and pairs of it."""
     for option in (
         click.option(
@@ -109,7 +109,7 @@ def _check_named(target: str) -> None:
     help="Table to write; default: pairs in a file, all in a folder.",
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "json"]), help="For a folder; default: parquet.")
-@_chosen_result
+@chosen_result
 @click.option("--password-file", metavar="FILE", help="First line: the password of the database.")
 @click.option("--ask-password", is_flag=True, help="Ask for the password of the database.")
 @click.option("--force", is_flag=True, help="Replace a file or tables that no export wrote.")
@@ -169,7 +169,7 @@ def export(
 @click.option("--keep", "rules", metavar="RULE", multiple=True, help="What to suggest, as for apply.")
 @click.option("--prefer", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
 @click.option("--protect", metavar="DIR", multiple=True, help="What to suggest, as for apply.")
-@_chosen_result
+@chosen_result
 def report(
     store: str,
     output: str,
@@ -204,7 +204,7 @@ def report(
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write all figures, wrong and missed pairs; - for the screen."
 )
-@_chosen_result
+@chosen_result
 def evaluate(
     store: str,
     truth: str,

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import stat
 import warnings
@@ -17,6 +18,7 @@ from ..config import PIXEL_LIMIT
 from ..text import one_line, printable
 from ..urls import clamped
 from .contents import RAW, extras_of, frames_of
+from .figures import UNKNOWN, PictureFigures, blur_can_be_told, figures_of
 from .formats.png_chunks import decode_repaired, scale_transparency
 from .formats.tiff_pages import read_pages
 from .opening import MissingDecoderError, RawFileError, open_main
@@ -87,6 +89,8 @@ class ImageRecord(NamedTuple):
         Parts that a plain 8-bit copy would lack, joined by ", "; empty if there are none.
     signs
         Signs of an original, see `provenance.signs_of_original`.
+    brightness, shadows, highlights, contrast, value_range, colour, blur
+        Figures of the picture, see `images.figures`; NaN while not known.
     """
 
     width: int = 0
@@ -104,6 +108,13 @@ class ImageRecord(NamedTuple):
     frames: int = 0
     extras: str = ""
     signs: int = 0
+    brightness: float = math.nan
+    shadows: float = math.nan
+    highlights: float = math.nan
+    contrast: float = math.nan
+    value_range: float = math.nan
+    colour: float = math.nan
+    blur: float = math.nan
 
 
 def _reason(error: Exception) -> str:
@@ -306,9 +317,19 @@ def _decode(
         extras = extras_of(image, source, pages)
         frames = frames_of(image, pages)
         signs = signs_of_original(image)
+        figures = _figures(thumbnail, image, drafted)
     if orientation in UPRIGHT:
         thumbnail = thumbnail.transpose(UPRIGHT[orientation])
     width, height = shown[::-1] if sideways else shown
     record = ImageRecord(width, height, image_format, mode, camera=camera, captured=captured)
     record = record._replace(frames=frames, extras=extras, signs=signs)
-    return record, np.asarray(thumbnail)
+    return record._replace(**figures._asdict()), np.asarray(thumbnail)
+
+
+def _figures(thumbnail: Image.Image, image: Image.Image, drafted: bool) -> PictureFigures:
+    """Measure a picture; the blur is not known of one that was decoded too small for that."""
+    try:
+        return figures_of(thumbnail, image if not drafted or blur_can_be_told(image.size) else None)
+    except Exception as error:  # any type, as for broken pictures; the picture itself is there
+        warnings.warn(f"the picture cannot be measured: {_reason(error)}", stacklevel=2)
+        return UNKNOWN

@@ -51,6 +51,8 @@ from .session import StoreSession
 if TYPE_CHECKING:
     from distributed import Client
 
+    from ..inspection.inspection import Inspection
+
 __all__ = ["Job"]
 
 # Decoders that are started before it is known how many pictures there are.
@@ -110,6 +112,7 @@ class Job:
         self.images_read = 0
         self._is_writing = self._has_decoders = False
         self._verified: tuple[Any, Result] | None = None
+        self._inspection: Inspection | None = None
 
     # -- resources ---------------------------------------------------------------------------------------------------
 
@@ -171,7 +174,7 @@ class Job:
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
-        self._verified = None
+        self._verified = self._inspection = None
         own = self._client.own
         watched = None if self.verbose is False else own
         with self._session.stage(own, first=name == "index"), lost_workers_told(watched, show_line):

@@ -29,6 +29,7 @@ __all__ = [
     "checked_store",
     "default_store",
     "default_store_of_two",
+    "is_searched",
     "open_folders",
     "open_two_stores",
     "plot_folder",
@@ -164,6 +165,12 @@ def _last_store() -> str:
             touch_store(one.url)
             return one.url
     raise UsageError("no store was used yet; name a folder that find has searched, or the address of a store")
+
+
+def is_searched(folders: Sequence[str]) -> bool:
+    """Tell whether folders, or an address, lead to a store that `store_of` would find."""
+    url = absolute_store(folders[0]) if len(folders) == 1 else ""
+    return bool(url and _is_store(url)) or _store_of_folders(folders) is not None
 
 
 def _store_of_folders(given: Sequence[str]) -> str | None:

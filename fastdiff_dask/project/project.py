@@ -1,7 +1,8 @@
 """One project: the stages of its job, and all that people do with the result."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..results.collect import collect_errors
 from ..storage.cleanup import clean_store, print_left
 from ..storage.comparisons import Comparison
 from ..storage.files import Files
-from ..storage.pending import check_read
+from ..storage.pending import check_measured, check_read
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from .arguments import Directories, Keep, name_of, names_of, one_threshold
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
     import xarray as xr
+    from distributed import Client
 
     from ..actions.removal_plan import RemovalPlan
     from ..actions.removals import Outcome
     from ..evaluation.calibration import Calibration
+    from ..inspection.inspection import Inspection
     from ..lookup.found import Lookup
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
@@ -328,6 +331,70 @@ class Project(EncodedProject):
         with self._stage("calibrate"):
             return calibrate(self.store, self.client, sample, wanted, self._bar)
 
+    def inspect(
+        self,
+        *,
+        splits: str | Sequence[str] = (),
+        similarity: float | None = None,
+        threshold: float | None = None,
+        verdict: str | Sequence[str] = (),
+        read: bool = True,
+        **limits: float,
+    ) -> "Inspection":
+        """Look for blank, dark, bright, blurred, odd, grey, equal and leaked images; see `inspection.definitions`.
+
+        What was read for the thumbnails is enough. Images that an earlier version has read get their figures now:
+        from the thumbnails, and the blur by reading the files again. Equal files are known of what was read; similar
+        images, once images were compared. After this call, `images` has the columns as well.
+
+        Parameters
+        ----------
+        splits
+            Folders that are parts of the data set, several or a text with commas; by default those at the top that are
+            named train, test, val and so on, see `inspection.splits.Splits`.
+        similarity, threshold
+            Largest MSE of a pair; by default that of the comparison, and not more. Both names mean the same.
+        verdict
+            Verdicts of the pairs, see `Result.with_verdict`; by default all.
+        read
+            Read files again whose blur is not known. If False, it stays unknown.
+        **limits
+            Limits other than the usual ones: blank, dark, bright, low_contrast, blurred, odd_size, odd_aspect,
+            odd_mode, grey; see `inspection.definitions.Limits`.
+
+        Returns
+        -------
+        The inspection: ``table``, ``to_dask()``, ``summary``, ``leaks``; a notebook shows it with pictures.
+
+        Raises
+        ------
+        UsageError
+            If images were not read yet, or an argument cannot be used.
+        """
+        from .inspect import check_limits, complete_figures, inspect_store
+
+        check_flag("read", read)
+        wanted, verdicts = check_limits(limits), _verdicts(verdict)
+        one_threshold(threshold, similarity=similarity)
+        store = self.store
+        check_measured(store)
+
+        def collect() -> "Result":
+            return self.result(similarity, threshold=threshold).with_verdict(verdicts)
+
+        with contextlib.ExitStack() as stack:
+            complete_figures(
+                store, read, self.settings.reading, lambda: stack.enter_context(self._measuring()), self._bar
+            )
+        is_asked = similarity is not None or threshold is not None or bool(verdicts)
+        self._inspection = inspect_store(self.store, self.roots, wanted, splits, collect, is_asked)
+        return self._inspection
+
+    @contextlib.contextmanager
+    def _measuring(self) -> "Iterator[Client]":
+        with self._stage("inspect"), self._decoding():
+            yield self.client
+
     # -- what may go -------------------------------------------------------------------------------------------------
 
     def plan(
@@ -572,10 +639,14 @@ class Project(EncodedProject):
 
     @property
     def images(self) -> "dd.DataFrame":
-        """Metadata of the images, errors included, as a Dask DataFrame: one partition a block, indexed by number."""
+        """Metadata of the images, errors included, as a Dask DataFrame: one partition a block, indexed by number.
+
+        After `inspect` it has the columns of its table as well.
+        """
         from ..results.dask_collections import images_frame
 
-        return images_frame(self.store)
+        frame = images_frame(self.store)
+        return frame if self._inspection is None else self._inspection.joined(frame)
 
     @property
     def thumbnails(self) -> "da.Array":

@@ -10,13 +10,14 @@ from ..kernels.hashes import HashSettings
 from ..text import counted
 from .comparisons import Comparison
 from .derived.vectors import Vectors, vector_names
-from .schema import HASH_KEY, HASHED_BY, HASHES
+from .schema import CLEANED, HASH_KEY, HASHED_BY, HASHES
 from .store import Store
 
 __all__ = [
     "answering",
     "can_answer",
     "check_encoded",
+    "check_measured",
     "check_read",
     "choose_comparison",
     "hashing_of",
@@ -44,6 +45,18 @@ def check_read(store: Store) -> None:
     """
     if unread_blocks(store):
         raise UsageError("some images were not read yet; call first_loop_iteration() first")
+
+
+def check_measured(store: Store) -> None:
+    """See that all images were read, whether or not their thumbnails were removed by `cleanup` since.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    if CLEANED not in store.files.names():
+        check_read(store)
 
 
 def check_encoded(store: Store, name: str) -> None:

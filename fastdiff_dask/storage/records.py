@@ -30,8 +30,12 @@ __all__ = [
 
 # A larger file has no settings.
 _LARGEST_SETTINGS = 1 << 22
-# Metadata of stores of format 5.
-_FORMER_SCHEMA = pa.schema([field for field in IMAGE_SCHEMA if field.name not in ADDED])
+# Metadata of stores of earlier formats, the last one first, and the values that stand for the columns that they lack.
+_LACKING = [
+    {name: value for version, added in ADDED.items() if version >= first for name, value in added.items()}
+    for first in sorted(ADDED, reverse=True)
+]
+_FORMER = [(pa.schema([field for field in IMAGE_SCHEMA if field.name not in lacking]), lacking) for lacking in _LACKING]
 
 
 def _is_digest(value: object) -> bool:
@@ -223,8 +227,9 @@ def decode_partition(content: bytes, expected: BlockImages | None, columns: Sequ
     """
     file = pq.ParquetFile(io.BytesIO(content))
     # before any of it is read: types of its own, or more rows than there can be, are not even made
-    former = is_plain(file.schema_arrow, _FORMER_SCHEMA)
-    if not former and not is_plain(file.schema_arrow, IMAGE_SCHEMA):
+    schemas = [(IMAGE_SCHEMA, {}), *_FORMER]
+    lacking = next((lacking for schema, lacking in schemas if is_plain(file.schema_arrow, schema)), None)
+    if lacking is None:
         raise ValueError("its columns are others")
     if expected is not None and file.metadata.num_rows != expected.images:
         raise ValueError(f"it has {file.metadata.num_rows} images, not {expected.images}")
@@ -235,8 +240,8 @@ def decode_partition(content: bytes, expected: BlockImages | None, columns: Sequ
     table.validate(full=True)
     if expected is not None:
         check_rows(table, expected.first, expected.side, expected.roots)
-    for name in ADDED if former else ():
+    for name, value in lacking.items():
         if name in wanted:
             field = IMAGE_SCHEMA.field(name)
-            table = table.append_column(field, pa.array([ADDED[name]] * file.metadata.num_rows, field.type))
+            table = table.append_column(field, pa.array([value] * file.metadata.num_rows, field.type))
     return table.select(wanted).to_pandas(ignore_metadata=True)

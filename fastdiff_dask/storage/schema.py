@@ -44,6 +44,7 @@ Each chunk of them is a shard of Zarr's sharding codec: its rows one after the o
 last image are left out, up to the next 16, so that a day's five new pictures take 0.2 MB and not a block's 13.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -64,6 +65,7 @@ __all__ = [
     "DIGESTS",
     "EDITED",
     "FEATURES",
+    "FIGURES",
     "FILE_NAME",
     "FLAT_KEYS",
     "FORMAT",
@@ -110,11 +112,13 @@ VECTORS = "vectors"
 FILE_NAME = ("root", "path", "path_bytes")
 HASH_VALUES = (*HASH_COLUMNS, HASH_KEY, *IMAGE_HASH_COLUMNS)
 HASHES = (*HASH_VALUES, *HASHED_BY)
+# Columns with figures of the picture, see `images.figures`.
+FIGURES = ("brightness", "shadows", "highlights", "contrast", "value_range", "colour", "blur")
 # Columns by which the image to keep is chosen, see `results.keep_rules`.
 KEEP_COLUMNS = ("side", "width", "height", "size", "mtime_ns", "format", "camera", "captured", "signs")
-FORMAT_VERSION = 6
-# Earlier formats that are read: their images lack the columns `ADDED`.
-READABLE_VERSIONS = (5, 6)
+FORMAT_VERSION = 7
+# Earlier formats that are read: their images lack the columns that were `ADDED` later.
+READABLE_VERSIONS = (5, 6, 7)
 FORMAT = "fastdiff_dask"
 # c.5.0.0.0 rather than c/5/0/0/0: one directory to list, not one for each chunk
 FLAT_KEYS: "ChunkKeyEncodingParams" = {"name": "default", "separator": "."}
@@ -148,19 +152,26 @@ IMAGE_SCHEMA = pa.schema(
         ("signs", pa.int8()),  # signs of an original, see `images.provenance`; -1 for a lossless copy of a JPEG
         # its number in the store that it was copied from; -1 if its file is read, see `transfer`
         ("source", pa.int64()),
+        # figures of the picture, see `images.figures`; null while not known
+        *((name, pa.float32()) for name in FIGURES),
         ("hash_function", pa.string()),  # what made the hashes; null if nothing
         ("hash_shift", pa.int8()),  # bits by which values were shifted for the hashes
         *((name, pa.string()) for name in HASH_VALUES),
     ]
 )
-# Columns that stores of `READABLE_VERSIONS` may lack, and the value that stands for them.
-ADDED: dict[str, Any] = {"changed_ns": 0, "frames": 0, "extras": None, "signs": 0}
+# Columns that stores of `READABLE_VERSIONS` may lack, by the format that has them first, and the values that stand for
+# them.
+ADDED: dict[int, dict[str, Any]] = {
+    6: {"changed_ns": 0, "frames": 0, "extras": None, "signs": 0},
+    7: dict.fromkeys(FIGURES),
+}
 # What is known of an image before it is read.
 UNREAD: dict[str, Any] = {
     **{"width": 0, "height": 0, "format": "", "mode": "", "retry": False, "time_limit": 0.0, "pixel_limit": 0},
     "frames": 0,
     "signs": 0,
     **dict.fromkeys(("warnings", "content_hash", "camera", "captured", "extras", *HASHES)),
+    **dict.fromkeys(FIGURES, math.nan),
     "hash_shift": 0,
     "source": -1,
 }

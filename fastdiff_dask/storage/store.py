@@ -319,6 +319,15 @@ class Store:
         # partitions of this format are written now: programs of before must not read a store of theirs any more
         group.update_attributes({"generations": recorded, "format_version": FORMAT_VERSION})
 
+    def use_this_format(self) -> None:
+        """Record this format, before partitions of an earlier one get its columns."""
+        import zarr
+
+        self.files.check_run()
+        group = zarr.open_group(self.arrays.zarr(), mode="r+", zarr_format=3, use_consolidated=False)
+        if group.attrs.get("format_version") != FORMAT_VERSION:
+            group.update_attributes({"format_version": FORMAT_VERSION})
+
     def forget_stale(self) -> None:
         """Remove the comparisons of thumbnails that were cleaned up, before pictures are read again.
 
@@ -371,7 +380,7 @@ def _other_format(url: str, name: object, version: object) -> str:
         return f"the Zarr group at {url} is none of {FORMAT}; name another store="
     is_newer = version > FORMAT_VERSION
     remedy = "update fastdiff_dask to go on" if is_newer else "name another store=, or delete it and start again"
-    age, readable = "newer" if is_newer else "former", " and ".join(map(str, sorted(READABLE_VERSIONS)))
+    age, readable = "newer" if is_newer else "former", f"{min(READABLE_VERSIONS)} to {max(READABLE_VERSIONS)}"
     return f"the store at {url} has format {version} of a {age} fastdiff_dask, this one reads {readable}; {remedy}"
 
 

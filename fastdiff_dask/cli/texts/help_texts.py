@@ -23,6 +23,7 @@ SECTIONS = {
         "status": "show what is done and what is left",
         "dashboard": "watch a run of another process live",
         "thresholds": "count pairs between thresholds, with samples",
+        "inspect": "find blank, dark, blurred, odd and leaked images",
         "export": "write tables to a file or a database",
         "evaluate": "compare what was found with known copies",
         "calibrate": "measure which threshold finds which edits",
@@ -68,6 +69,10 @@ _EXAMPLES = {
     "status": (("fastdiff-dask status", "how far the last find is"),),
     "dashboard": (("fastdiff-dask dashboard ~/Pictures", "watch a find that another process runs"),),
     "thresholds": (("fastdiff-dask thresholds ~/Pictures", "pairs between each two thresholds, with a sample"),),
+    "inspect": (
+        ("fastdiff-dask inspect ~/Pictures", "dark, blurred, odd, equal images"),
+        ("fastdiff-dask inspect data --splits train,test --csv issues.csv", "copies in both parts, and a table"),
+    ),
     "export": (
         ("fastdiff-dask export ~/Pictures pairs.csv", "the pairs as a table"),
         ("fastdiff-dask export ~/Pictures sqlite:///diff.db", "all tables into a database"),
