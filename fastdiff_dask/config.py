@@ -19,6 +19,7 @@ __all__ = [
     "EDITED_SIZE",
     "HASH_KINDS",
     "METRICS",
+    "METRIC_THRESHOLDS",
     "NOT_LOOKED_AT",
     "PIXEL_LIMIT",
     "SAME_FILE",
@@ -73,6 +74,8 @@ SIMILARITIES = {"identical": 0.0, "strict": 50.0, "normal": DEFAULT_THRESHOLDS["
 _BY_SIGNATURES = ("mse", "correlation")
 # Metrics of vectors, and their names for people. The value of a pair is a distance, see `vectors.metrics`.
 METRICS = ("cosine", "inner", "euclidean", "hamming")
+# What people give as a threshold if they give none: the least cosine. Other numbers depend on the vectors.
+METRIC_THRESHOLDS = {"cosine": 0.95}
 _METRIC_TITLES = {
     "cosine": "cosine distance",
     "inner": "negative inner product",
@@ -505,6 +508,13 @@ class CompareSettings:
         name = "difference (MSE)" if self.measure == "mse" else self.measure_title
         name += f" of {self.vectors}" if self.vectors else ""
         return f"{name} ≤ {self.similarity_threshold:g}"
+
+    @property
+    def transforms_shown(self) -> str:
+        """Transforms that count, in words; empty for vectors, which have none."""
+        if self.vectors:
+            return ""
+        return ("with" if self.rotations else "without") + " rotations" + (", mirrored" if self.mirror else "")
 
     @property
     def by_signatures(self) -> bool:

@@ -108,7 +108,7 @@ def read_decisions(store: Store, path: str | os.PathLike[str]) -> Decisions:
             marks[number] = mark
             named.append((number, str(one["path"])))
         threshold = values.get("threshold")
-        if threshold is not None and (isinstance(threshold, bool) or not 0 <= float(threshold) < math.inf):
+        if threshold is not None and (isinstance(threshold, bool) or not math.isfinite(float(threshold))):
             raise ValueError(f"{threshold!r} is no threshold")
         pairs = []
         for one in values["not_duplicates"]:

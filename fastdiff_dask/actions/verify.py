@@ -207,11 +207,12 @@ class Verifier:
         if self._settings.by_signatures:
             limit = similarity_limit(self._settings, height, width)
             return bool(len(similar_pairs(a, b, limit=limit, transforms=transforms)))
-        measure = resolve_measure(self._settings.measure) if self._settings.measure in DEFAULT_THRESHOLDS else None
+        known = self._settings.measure in DEFAULT_THRESHOLDS and not self._settings.vectors
+        measure = resolve_measure(self._settings.measure) if known else None
         if measure is not None:
             values, _ = apply_measure(measure, a, b, transforms)
             stored = values.view(np.int64)
         else:
-            # the function is not available here; both contents are as compared, so that the pair is still similar
+            # neither functions nor vectors are at hand; both contents are as compared, so the pair is similar still
             return True
         return bool(value.similar(stored)[0, 0])

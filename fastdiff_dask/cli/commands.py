@@ -17,6 +17,7 @@ from ..errors import FastDiffError, UsageError
 from ..text import printable
 from .actions import apply, decisions, undo
 from .difpy import difpy
+from .encode import encode
 from .find import compare, estimate, find
 from .guide import completion, guide
 from .inspect import inspect
@@ -81,6 +82,7 @@ for command in (
     compare,
     lookup,
     estimate,
+    encode,
     status,
     dashboard,
     review,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..project.project import Project
     from ..results.result import Result
 
-__all__ = ["compare", "estimate", "find"]
+__all__ = ["CLUSTER", "client_options", "compare", "estimate", "find"]
 
 # Options by their names in `options`, the most used ones first.
 _COMPARISON = (
@@ -38,18 +38,19 @@ _COMPARISON = (
     "fl_shift_amount",
     *("edited", "verify", "verify_limit", "verify_size"),
 )
-_CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
+CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
 _DATA = ("json_path", "csv_path", "jsonl_path")
 _FIND = (
     *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
     *("frames_every", "min_size", "max_size", "min_pixels", "max_pixels", "min_width", "min_height"),
-    *("time_limit", "pixel_limit", *_COMPARISON, "thumbnail_size", "exact_decode", *_DATA, "store"),
+    *("time_limit", "pixel_limit", *_COMPARISON, "sl_vectors", "sl_metric"),
+    *("thumbnail_size", "exact_decode", *_DATA, "store"),
     *("diff_plots", "sl_plot_limit", "save_config", "performance_report", "quiet"),
-    *("gpu", "gpu_tasks", *_CLUSTER, "dashboard_address", "in_memory", "block_size"),
+    *("gpu", "gpu_tasks", *CLUSTER, "dashboard_address", "in_memory", "block_size"),
 )
 _COMPARE = (
     *(*_COMPARISON, *_DATA, "store", "performance_report", "quiet"),
-    *(*_CLUSTER, "dashboard_address", "block_size"),
+    *(*CLUSTER, "dashboard_address", "block_size"),
 )
 
 
@@ -76,7 +77,7 @@ def find(directories: tuple[str, ...], config: str | None, quiet: bool, **option
         check_plots(settings.sl_plot_output_dir)
     from ..project.project import Project
 
-    client = _client_options(**options)
+    client = client_options(**options)
     with Project(settings, client) as project:
         _tell_of_cluster(project, client, quiet)
         _run(project, written, quiet)
@@ -98,13 +99,13 @@ def compare(store_a: str, store_b: str, quiet: bool, **options: Any) -> None:
     settings = asked_settings()
     written = _data_to_write(options)
     stores = {"a": store_of(store_a), "b": store_of(store_b)}
-    client = _client_options(**options)
+    client = client_options(**options)
     with Project(settings, client, stores) as project:
         _tell_of_cluster(project, client, quiet)
         _run(project, written, quiet)
 
 
-@click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *_CLUSTER))
+@click.command(cls=GroupedCommand, options=("p_root_dir_b", "sample", "thumbnail_size", *CLUSTER))
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, shell_complete=complete_folders)
 def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
     """Estimate a first run over DIR: images, bytes of the store, comparisons, time.
@@ -118,11 +119,11 @@ def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
 
     check_sample(sample)
     settings = asked_settings(p_root_dir_a=directories, verbose=False)
-    with Project(settings, _client_options(**options)) as project:
+    with Project(settings, client_options(**options)) as project:
         click.echo(describe_estimate(project.estimate(sample)))
 
 
-def _client_options(
+def client_options(
     *,
     scheduler: str | None,
     scheduler_file: str | None,

@@ -20,9 +20,11 @@ from ..project.options import (
     excluded_by,
 )
 
-__all__ = ["arguments_of", "asked_settings", "make_options"]
+__all__ = ["arguments_of", "asked_settings", "make_options", "parse_size"]
 
 _SETTINGS = declarations(Settings)
+# Settings that say what a threshold is one of.
+_MEASURES = ("sl_compare", "sl_vectors", "sl_metric")
 
 
 class _GroupedOption(click.Option):
@@ -80,7 +82,7 @@ def _declared(name: str, kind: Any, default: Any, option: Option) -> Callable[[]
     )
 
 
-def _parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """Width and height of a thumbnail, from ``64x64`` or ``64``."""
     try:
         width, _, height = (text if "x" in text.lower() else f"{text}x{text}").lower().partition("x")
@@ -107,7 +109,7 @@ _OTHERS = {
         show_default=True,
         group=COMPARE,
         fills=("thumbnail_size_x", "thumbnail_size_y"),
-        values_of=_parse_size,
+        values_of=parse_size,
         help="Pixels that are compared.",
     ),
     "similarity": _option(
@@ -248,11 +250,23 @@ def asked_settings(config: str | None = None, **more: Any) -> Settings:
     if config is None and "sl_plot_limit" in given and "sl_make_diff_plots" not in given:
         raise UsageError("--plot-limit is for --diff-plots; name a folder by that, too")
     settings = Settings() if config is None else read_settings(config)
-    if given.get("sl_compare", settings.sl_compare) != settings.sl_compare:
+    _check_vectors(given, settings)
+    if any(given.get(name, getattr(settings, name)) != getattr(settings, name) for name in _MEASURES):
         given.setdefault("similarity_threshold", None)  # that of a measure is its own
     settings = replace(settings, **excluded_by(given), **given)
     resolve_measure(settings.sl_compare)  # its package may be missing
     return settings
+
+
+def _check_vectors(given: dict[str, Any], settings: Settings) -> None:
+    """Refuse options of vectors without a name of vectors, and measures of thumbnails with one."""
+    on = given.get("sl_vectors", settings.sl_vectors)
+    if "sl_metric" in given and not on:
+        raise UsageError("--metric is for vectors; name them by --on")
+    if on and "sl_compare" in given:
+        raise UsageError("--compare is for thumbnails, and --on for vectors; compare those by --metric")
+    if on and click.get_current_context().params.get("similarity") is not None:
+        raise UsageError("--similarity is for thumbnails; give vectors a --threshold")
 
 
 def _check_similarity(given: dict[str, Any]) -> None:

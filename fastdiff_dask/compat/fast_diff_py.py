@@ -506,6 +506,8 @@ class FastDifPy(Project):
         threshold: float | None = None,
         compare: str | Callable[[Any, Any], Any] | None = None,
         prepare: Callable[[Any], Any] | None = None,
+        on: str | None = None,
+        metric: str | None = None,
         rotations: bool | None = None,
         mirror: bool | None = None,
         only_matching_aspect: bool | None = None,

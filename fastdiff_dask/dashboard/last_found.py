@@ -34,6 +34,8 @@ class LastFound:
         about = ""
         if comparison.settings.measure == "mse":
             about = f"difference {value / (store.thumbnail_settings.height * store.thumbnail_settings.width):.3g}"
+        elif comparison.settings.vectors:
+            about = f"{comparison.settings.measure_title} {np.int64(value).view(np.float64):.3g}"
         self._read(store, np.array([a, b]), about)
 
     def by_second_look(self, store: Store, pair: tuple[int, int, str] | None) -> None:

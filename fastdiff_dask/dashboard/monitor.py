@@ -272,7 +272,7 @@ class Monitor:
             ]
             cells = Tiles.cells(compared.tiles, places)
             settings = comparison.settings
-            kind = "" if settings.rotations else ", without rotations"
+            kind = "" if settings.rotations or settings.vectors else ", without rotations"
             kind += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
             progress = ComparisonProgress(
                 comparison.name,

@@ -14,6 +14,7 @@ from ..errors import FastDiffError
 from ..results.values import PairValue
 from ..storage.comparisons import Comparison
 from ..storage.derived.edited import EditedFiles
+from ..storage.derived.vectors import Vectors, vector_names
 from ..storage.derived.verdicts import read_verdicts
 from ..storage.files import Files
 from ..storage.pending import answering, is_finished, unplanned, unread_blocks
@@ -21,6 +22,7 @@ from ..storage.plans import WAYS, Plan
 from ..storage.store import Store
 from ..text import counted, file_size, how_long_ago, one_line, printable
 from ..urls import is_url
+from ..user_functions import shown_name
 from .terminal import describe_ignored, describe_shown
 
 __all__ = ["describe_known", "describe_store", "known_state", "store_state"]
@@ -39,6 +41,7 @@ def store_state(url: str) -> dict[str, Any]:
 
     - store, folders (by side), images, errors, ignored (by rule), decisions (pairs that are no duplicates);
     - thumbnails: blocks, blocks_done, block_size, images_left, width, height;
+    - vectors: of each name, made (how), values and dtype (null before the first one), blocks_done, images_left;
     - comparisons: of each name, described, tiles, tiles_done, ways (finished tiles by the dearest step that some of
       their pairs took: signatures, candidates, low frequencies, thumbnails), pairs_compared, similar, planned (no image
       is new), and answered_up_to (the threshold of a finished comparison that has all its pairs, else null);
@@ -72,6 +75,7 @@ def store_state(url: str) -> dict[str, Any]:
             "width": settings.width,
             "height": settings.height,
         },
+        "vectors": _vectors(store),
         "comparisons": _comparisons(store),
         "edited": _edited(store),
         "verify": _looked_at(store, current.image.to_numpy(np.int64)),
@@ -85,6 +89,35 @@ def store_state(url: str) -> dict[str, Any]:
             "verdicts": shown.verdicts,
         },
     }
+
+
+def _vectors(store: Store) -> list[dict[str, Any]]:
+    """Give the figures of the vectors of each name."""
+    found, counts = [], store.rows()
+    for name in vector_names(store):
+        vectors = Vectors(store, name)
+        kind, missing = vectors.kind(), vectors.missing_blocks()
+        found.append(
+            {
+                "name": name,
+                "made": vectors.made(),
+                "values": None if kind is None else kind.shape[0],
+                "dtype": None if kind is None else kind.dtype,
+                "blocks_done": store.blocks - len(missing),
+                "images_left": sum(counts[block] for block in missing),
+            }
+        )
+    return found
+
+
+def _vectors_line(vectors: dict[str, Any], blocks: int) -> str:
+    kind = "" if vectors["values"] is None else f", {vectors['values']:,} values of {vectors['dtype']}"
+    function = shown_name(str((vectors["made"] or {}).get("function", "")))
+    left = f"; {counted(vectors['images_left'], 'image')} left" if vectors["images_left"] else ""
+    return (
+        f"Vectors:    {vectors['name']} by {printable(function)}{kind}: {vectors['blocks_done']:,} of {blocks:,} "
+        f"blocks are done{left}"
+    )
 
 
 def _edited(store: Store) -> dict[str, int] | None:
@@ -143,7 +176,9 @@ def _comparisons(store: Store) -> list[dict[str, Any]]:
                 "pairs_compared": int(finished[:, 1].sum()),
                 "similar": int(finished[:, 0].sum()),
                 "planned": bool(len(one.plans())) and not unplanned(one),
-                "answered_up_to": other.settings.similarity_threshold if other is not None and answered else None,
+                "answered_up_to": PairValue(other.settings, store.thumbnail_settings).threshold
+                if other is not None and answered
+                else None,
             }
         )
     return found
@@ -179,6 +214,7 @@ def describe_store(url: str, width: int | None = None) -> str:
         f"Thumbnails: {read['blocks_done']:,} of {read['blocks']:,} blocks of {read['block_size']} are done, "
         f"{read['images_left']:,} images are left ({read['width']}×{read['height']} pixels)",
     ]
+    lines += [_vectors_line(one, read["blocks"]) for one in state["vectors"]]
     known = {one.name: one for one in Comparison.all_in(Store(url))}
     for comparison in state["comparisons"]:
         lines += _comparison_lines(comparison, known.get(comparison["name"]))

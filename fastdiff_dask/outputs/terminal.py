@@ -264,7 +264,7 @@ def describe_most(result: Result) -> str | None:
 def print_bands(result: Result) -> None:
     """Print how many pairs lie between each two thresholds, with a pair of each."""
     console, limit = open_console(), result.value.settings.similarity_threshold
-    steps = _BANDS if result.value.is_mse else tuple(limit * part / 4 for part in range(1, 4))
+    steps = _BANDS if result.value.is_mse else tuple(limit * part / 4 for part in range(1, 4) if limit > 0)
     bounds = np.array([*(step for step in steps if step < limit), limit])
     counts, samples = np.zeros(len(bounds), np.int64), dict[int, tuple[str, str, str]]()
     for part in result.iter_pairs():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..config import aspect_factor, default_threshold
+from ..config import METRIC_THRESHOLDS, aspect_factor, default_threshold
 from ..errors import UsageError
 from ..kernels.hashes import HashSettings
 from ..kernels.measures import Measure, resolve_measure
@@ -218,13 +218,26 @@ def merge_comparison(
     UsageError
         If one cannot be used.
     """
+    on, metric = (
+        getattr(defaults, key) if arguments.get(key) is None else arguments[key] for key in ("sl_vectors", "sl_metric")
+    )
+    if on and (compare is not None or prepare is not None):
+        raise UsageError("compare= is for thumbnails, and on= for vectors; compare those by metric=")
+    if not on and arguments.get("sl_metric") is not None:
+        raise UsageError("metric= is for vectors; name them by on=")
     compare = defaults.sl_compare if compare is None else compare
-    measure = resolve_measure(compare, prepare)
+    measure = None if on else resolve_measure(compare, prepare)
     name = str(compare) if measure is None else measure.name
     if arguments["similarity_threshold"] is None:
         # a threshold is one of its measure
-        usual = defaults.similarity_threshold if name == defaults.sl_compare else None
-        arguments["similarity_threshold"] = default_threshold(compare) if usual is None else usual
+        same = (on, metric if on else name) == (defaults.sl_vectors, defaults.sl_metric if on else defaults.sl_compare)
+        usual = defaults.similarity_threshold if same else None
+        if usual is None:
+            usual = METRIC_THRESHOLDS.get(metric) if on else default_threshold(compare)
+        arguments["similarity_threshold"] = usual
+    if on:  # what is not given is not that of thumbnails
+        arguments |= {"sl_vectors": on, "sl_metric": metric}
+        defaults = replace(defaults, sl_vectors="", similarity_threshold=None)
     given = {name: value for name, value in arguments.items() if value is not None}
     aspect_factor(given.get("sl_matching_aspect", False), None)  # a mistake is named by the argument
     defaults = replace(defaults, **excluded_by(given))

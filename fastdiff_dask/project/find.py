@@ -34,7 +34,7 @@ _STAGES = (
         "only_matching_aspect",
         "match_aspect_by",
     ),
-    *("only_matching_hash", "skip_matching_hash", "verify", "edited"),
+    *("only_matching_hash", "skip_matching_hash", "verify", "edited", "on", "metric"),
 )
 
 
@@ -53,6 +53,8 @@ def find_duplicates(
     skip_matching_hash: bool = False,
     verify: bool = False,
     edited: bool = False,
+    on: str = "",
+    metric: str = "cosine",
     store: str | os.PathLike[str] | None = None,
     client: "Client | None" = None,
     workers: int | None = None,
@@ -100,6 +102,9 @@ def find_duplicates(
         Look at similar pairs once more, see `Project.verify`.
     edited
         Look for edited copies as well, see `Project.find_edited`.
+    on, metric
+        Name of vectors to compare in place of thumbnails, and how, see `FastDifPy.second_loop_iteration`; `encode` or
+        `add_vectors` of a project with the same store has made them.
     store, client, workers, threads, dashboard_address
         As for `FastDifPy`.
     thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
@@ -127,15 +132,18 @@ def find_duplicates(
             raise UsageError("threshold= and similarity= are two ways to say one thing; give one of them")
         asked = threshold_of(similarity)
     comparison: dict[str, Any] = {
-        "similarity_threshold": default_threshold("mse") if asked is None else asked,
+        "similarity_threshold": default_threshold("mse") if asked is None and not on else asked,
         "rotations": rotations,
         "mirror": mirror,
         "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
         "only_matching_hash": only_matching_hash,
         "skip_matching_hash": skip_matching_hash,
     }
-    with named_threshold(threshold):
-        CompareSettings(**comparison)
+    if on:
+        comparison |= {"on": on, "metric": metric}
+    else:
+        with named_threshold(threshold):
+            CompareSettings(**comparison)
     with Project(*split_arguments(arguments)) as project, project.writing():
         project.index()
         project.make_thumbnails(compute_hash=only_matching_hash or skip_matching_hash)

@@ -23,14 +23,17 @@ from ..outputs.progress_bar import show_line
 from ..results.collect import collect_result
 from ..results.result import Result
 from ..results.stored import choose_stored, remember_shown
+from ..results.values import PairValue, with_threshold
 from ..results.verdicts import pairs_to_look_at
 from ..runtime.faults import connected
 from ..runtime.lost_workers import lost_workers_told
 from ..runtime.signals import check
 from ..stages.index import IndexCounts, leave_out_by_resolution
 from ..storage.comparisons import Comparison
+from ..storage.derived.vectors import Vectors
 from ..storage.derived.verdicts import read_verdicts
 from ..storage.pending import (
+    check_encoded,
     check_read,
     choose_comparison,
     is_finished,
@@ -40,6 +43,7 @@ from ..storage.pending import (
 )
 from ..storage.store import Store
 from ..text import counted, printable
+from ..vectors.metrics import check_vectors
 from .arguments import hash_settings, merge_arguments, merge_comparison, named_threshold, one_threshold
 from .client import ProjectClient
 from .known_stores import remember_store
@@ -326,6 +330,8 @@ class Job:
         threshold: float | None = None,
         compare: str | Callable[[Any, Any], Any] | None = None,
         prepare: Callable[[Any], Any] | None = None,
+        on: str | None = None,
+        metric: str | None = None,
         rotations: bool | None = None,
         mirror: bool | None = None,
         only_matching_aspect: bool | None = None,
@@ -349,7 +355,7 @@ class Job:
         ----------
         similarity_threshold, threshold
             Largest MSE, or other value, of a similar pair, inclusive; by default 200, for "ssim" 0.1 and for "hamming"
-            6. A finished comparison answers every lower one. Both names mean the same.
+            6. A finished comparison answers every lower one. Both names mean the same. Of vectors, see `metric`.
         compare
             One of:
 
@@ -370,6 +376,19 @@ class Job:
             features of an image must not depend on the other images. They are computed once an image, for each
             transform that counts from the thumbnail so turned, and are kept in the store until `prepare` changes. Some
             at a time are in memory: 256 thumbnails, the features of a block or 64 MB of either side.
+        on
+            Name of vectors that are compared in place of thumbnails, see `encode` and `add_vectors`. Images without a
+            vector are in no pair.
+        metric
+            How vectors are compared, "cosine" by default. A pair is similar if
+
+            - "cosine": the cosine of both is at least the threshold, 0.95 by default;
+            - "inner": their inner product is at least the threshold;
+            - "euclidean": their distance is at most the threshold;
+            - "hamming": at most so many of their bits differ.
+
+            The value of a pair is a distance, the smaller the more similar: 1 − cosine, or minus the inner product. It
+            is exact for the stored vectors, and the same for every size of blocks and tiles.
         rotations, mirror
             Transforms of an image that count, see `CompareSettings`. A function is called for each of them, of either
             image.
@@ -414,6 +433,8 @@ class Job:
                 compare,
                 prepare,
                 similarity_threshold=limit,
+                sl_vectors=on,
+                sl_metric=metric,
                 sl_rotations=rotations,
                 sl_mirror=mirror,
                 sl_matching_aspect=only_matching_aspect,
@@ -465,7 +486,7 @@ class Job:
         """Tasks at once, by the address of each worker with a GPU; empty if processors compare."""
         if not asked.sl_gpu_proc:
             return {}
-        if asked.sl_compare != "mse":
+        if asked.sl_compare != "mse" or asked.sl_vectors:
             raise UsageError("a GPU compares by MSE alone; leave out gpu_proc=, or compare=")
         from ..runtime.workers import gpu_workers
 
@@ -481,6 +502,10 @@ class Job:
         if unread_blocks(store) and not asked.fl_compute_thumbnails:
             self._read(None, asked.fl_cpu_proc)
         check_read(store)
+        if asked.sl_vectors:
+            check_encoded(store, asked.sl_vectors)
+            kind = Vectors(store, asked.sl_vectors).kind()
+            check_vectors(asked.sl_metric, "" if kind is None else kind.dtype)
         return choose_comparison(store, asked.comparison)
 
     def _prepare(self, comparison: Comparison, measure: Measure | None) -> int:
@@ -687,14 +712,18 @@ class Job:
         asked = one_threshold(threshold, similarity=similarity)
         comparison, highest = self._compared()
         compared = comparison.settings
+        wanted = highest
         if asked is not None:
-            highest = check_threshold("similarity" if threshold is None else "threshold", asked, compared.measure)
-        wanted = replace(compared, similarity_threshold=highest).similarity_threshold
+            measure = "" if compared.vectors else compared.measure
+            number = check_threshold("similarity" if threshold is None else "threshold", asked, measure)
+            wanted = with_threshold(compared, number).similarity_threshold
         if wanted > compared.similarity_threshold:
+            what = "a difference (MSE)" if compared.measure == "mse" else "a value"
+            limits = (compared, replace(compared, similarity_threshold=wanted))
+            has, lacks = (PairValue(one, self.store.thumbnail_settings).threshold for one in limits)
             raise UsageError(
-                f"images were compared up to {'a difference (MSE)' if compared.measure == 'mse' else 'a value'} of "
-                f"{compared.similarity_threshold}, not {wanted}; "
-                f"call second_loop_iteration(similarity_threshold={wanted}) first"
+                f"images were compared up to {what} of {has}, not {lacks}; "
+                f"call second_loop_iteration(similarity_threshold={lacks}) first"
             )
         start = time.monotonic()
         (known, verified), self._verified = self._verified or (None, None), None

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ..config import (
     DEFAULT_BLOCK_SIZE,
     DEFAULT_THRESHOLDS,
+    METRIC_THRESHOLDS,
+    METRICS,
     PIXEL_LIMIT,
     TIME_LIMIT,
     VERIFY_SIZE,
@@ -29,6 +31,7 @@ from ..config import (
     aspect_factor,
     check_flag,
     check_shift,
+    check_vectors_name,
     check_whole,
     default_threshold,
 )
@@ -134,6 +137,16 @@ def _check_measure(name: str, value: object) -> None:
         raise UsageError(f"{name}={value!r} cannot be used; use {', '.join(map(repr, DEFAULT_THRESHOLDS))}")
 
 
+def _check_vectors(name: str, value: object) -> None:
+    if value != "":
+        check_vectors_name(value)
+
+
+def _check_metric(name: str, value: object) -> None:
+    if value not in METRICS:
+        raise UsageError(f"{name}={value!r} cannot be used; use {', '.join(map(repr, METRICS))}")
+
+
 def _check_seconds(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UsageError(f"{name}={value!r} cannot be used; use seconds, more than 0")
@@ -143,6 +156,22 @@ def _check_folders(name: str, value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, str) for one in value):
         shown = list(value) if isinstance(value, tuple) else value
         raise UsageError(f"{name}={shown!r} cannot be used; use a folder or a list of folders")
+
+
+def _limit_of_vectors(metric: str, threshold: object) -> float:
+    """Largest distance of a similar pair of vectors, for the threshold that people give."""
+    from ..vectors.metrics import limit_of
+
+    if threshold is None:
+        threshold = METRIC_THRESHOLDS.get(metric)
+    if threshold is None:
+        raise UsageError(f"metric={metric!r} has no usual threshold; give one by threshold=")
+    number = isinstance(threshold, int | float) and not isinstance(threshold, bool) and math.isfinite(threshold)
+    low, high = {"cosine": (-1.0, 1.0), "inner": (-math.inf, math.inf)}.get(metric, (0.0, math.inf))
+    if not number or not low <= threshold <= high:  # type: ignore[operator]
+        allowed = "from -1 to 1" if metric == "cosine" else "from 0" if low == 0 else "that is finite"
+        raise UsageError(f"threshold={threshold!r} cannot be used with metric={metric!r}; use a number {allowed}")
+    return limit_of(metric, float(threshold))  # type: ignore[arg-type]
 
 
 # as "200; 0.1 for ssim, 6 for hamming"
@@ -282,6 +311,25 @@ class Settings:
         group=COMPARE,
         choices=tuple(DEFAULT_THRESHOLDS),
         check=_check_measure,
+    )
+    sl_vectors: str = _option(
+        "",
+        "Compare vectors of this name, which encode has made, in place of thumbnails.",
+        argument="on",
+        flag="on",
+        metavar="NAME",
+        group=COMPARE,
+        shown_default="thumbnails",
+        check=_check_vectors,
+    )
+    sl_metric: str = _option(
+        "cosine",
+        "Metric of vectors. Of cosine and inner, the threshold is the least similarity, else the largest distance.",
+        argument="metric",
+        flag="metric",
+        group=COMPARE,
+        choices=METRICS,
+        check=_check_metric,
     )
     sl_rotations: bool = _option(
         True,
@@ -446,10 +494,15 @@ class Settings:
     def comparison(self) -> CompareSettings:
         """Rules for a similar pair; the kind of hashes is left open."""
         threshold = self.similarity_threshold
+        if self.sl_vectors:
+            limit = _limit_of_vectors(self.sl_metric, threshold)
+        else:
+            limit = default_threshold(self.sl_compare) if threshold is None else threshold
         return CompareSettings(
-            similarity_threshold=default_threshold(self.sl_compare) if threshold is None else threshold,
-            measure=self.sl_compare,
-            rotations=self.sl_rotations,
+            similarity_threshold=limit,
+            measure=self.sl_metric if self.sl_vectors else self.sl_compare,
+            vectors=self.sl_vectors,
+            rotations=self.sl_rotations and not self.sl_vectors,
             mirror=self.sl_mirror,
             match_aspect_by=aspect_factor(self.sl_matching_aspect, self.sl_match_aspect_by),
             only_matching_hash=self.sl_matching_hash,

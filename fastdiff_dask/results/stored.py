@@ -14,6 +14,7 @@ from ..storage.pending import answering, is_finished
 from ..storage.store import Store
 from .collect import collect_result
 from .result import Result
+from .values import PairValue, with_threshold
 
 __all__ = ["StoredChoice", "choose_stored", "remember_shown", "roots_of_store", "stored_result"]
 
@@ -93,7 +94,7 @@ def choose_stored(store: Store, name: str | None = None, threshold: float | None
     shown = store.records.read_shown() if name is None else None
     asked = _only_settings(finished, threshold) if shown is None else shown.settings
     if threshold is not None:
-        asked = replace(asked, similarity_threshold=threshold)
+        asked = with_threshold(asked, threshold)
     chosen = answering(finished, asked)
     if chosen is None:
         raise _no_answer(finished, asked, threshold)
@@ -126,9 +127,12 @@ def _names(comparisons: Sequence[Comparison]) -> str:
 
 
 def _no_answer(finished: Sequence[Comparison], asked: CompareSettings, threshold: float | None) -> UsageError:
-    limits = [one.settings.similarity_threshold for one in finished if _kind(one.settings) == _kind(asked)]
-    if threshold is not None and limits:
-        return UsageError(f"images were compared up to {max(limits):g}, not {threshold:g}; name a lower threshold")
+    alike = [one for one in finished if _kind(one.settings) == _kind(asked)]
+    if threshold is not None and alike:
+        highest = max(alike, key=lambda one: one.settings.similarity_threshold)
+        limit = PairValue(highest.settings, highest.store.thumbnail_settings).threshold
+        nearer = "higher" if limit > threshold else "lower"
+        return UsageError(f"images were compared up to {limit:g}, not {threshold:g}; name a {nearer} threshold")
     return UsageError(
         f"the result that was shown last is not of all images any more; run find again, or name another comparison "
         f"by comparison=: {_names(finished)}"

@@ -1,7 +1,7 @@
 """The value of a pair, its MSE or the number of another measure, and the pairs of a finished comparison by it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from ..config import CompareSettings, ThumbnailSettings
 from ..kernels.pair_filters import PairFilters
 from ..storage.comparisons import Comparison
 from ..storage.pairs import read_pairs
+from ..vectors.metrics import limit_of, shown_of
 
-__all__ = ["FoundPairs", "PairValue"]
+__all__ = ["FoundPairs", "PairValue", "with_threshold"]
 
 # Pairs that are held in memory, 32 bytes each. Reading more again takes a second for some 10 million.
 _HELD_PAIRS = 1 << 20
@@ -76,9 +77,15 @@ class PairValue:
     def described(self) -> str:
         """Measure, threshold and options in words."""
         settings = self.settings
-        options = ("with" if settings.rotations else "without") + " rotations"
-        options += (", mirrored" if settings.mirror else "") + PairFilters.of(settings).shown
-        return f"{settings.question} {options}"
+        options = settings.transforms_shown
+        return f"{settings.question}{options and f' {options}'}{PairFilters.of(settings).shown}"
+
+    @property
+    def threshold(self) -> float:
+        """The threshold as people give it: for vectors, a cosine or an inner product is a similarity."""
+        settings = self.settings
+        limit = settings.similarity_threshold
+        return float(shown_of(settings.measure, limit)) if settings.vectors else limit
 
     def numbers(self, stored: NDArray[np.int64]) -> NDArray[np.float64]:
         """Convert stored values: MSE is the correctly rounded quotient of the sum of squared errors and the pixels."""
@@ -94,6 +101,19 @@ class PairValue:
     def shown(self, number: float) -> str:
         """Format a number for people."""
         return f"{number:.2f}" if self.is_mse else f"{number:.4g}"
+
+
+def with_threshold(settings: CompareSettings, threshold: float) -> CompareSettings:
+    """Give the same settings for another threshold, as people give it; see `PairValue.threshold`.
+
+    Examples
+    --------
+    >>> settings = CompareSettings(measure="cosine", vectors="clip", rotations=False, similarity_threshold=0.1)
+    >>> with_threshold(settings, 0.75).similarity_threshold
+    0.25
+    """
+    limit = limit_of(settings.measure, threshold) if settings.vectors else threshold
+    return replace(settings, similarity_threshold=limit)
 
 
 class FoundPairs:

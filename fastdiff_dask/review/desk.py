@@ -217,7 +217,7 @@ class Desk:
             "problem": self.problem,
             "measure": "" if value is None else value.title,
             "question": "" if value is None else value.described,
-            "threshold": None if value is None else value.settings.similarity_threshold,
+            "threshold": None if value is None else value.threshold,
             "marks": {"keep": 0, "remove": 0, "bytes": 0} if view is None else view.summary(),
             "apart": len(self._apart),
             **(empty if view is None else view.about),

@@ -28,6 +28,7 @@ from ..storage.store import Store
 from .hash_pairs import hash_pairs
 from .measured_pairs import measured_pairs
 from .tile_side import StoredTileSide
+from .vector_pairs import vector_pairs
 
 __all__ = ["Compared", "TileTask", "compare_tile"]
 
@@ -101,6 +102,8 @@ def _compare_tile(
         writer, counts = PairWriter(comparison, parts[-1], task.number), SearchCounts()
         if settings.by_hashes:
             found = hash_pairs(store, settings, measure, rows, columns, counts, allowed)
+        elif settings.vectors:
+            found = vector_pairs(store, settings, rows, columns, counts, allowed)
         elif measure is None:
             found = _bounded_pairs(store, settings, rows, columns, counts, device, allowed)
         else:

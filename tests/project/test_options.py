@@ -46,6 +46,8 @@ OTHER = {
     "fl_cpu_proc": 3,
     "similarity_threshold": 12.5,
     "sl_compare": "hamming",
+    "sl_vectors": "clip",
+    "sl_metric": "inner",
     "sl_rotations": False,
     "sl_mirror": True,
     "sl_matching_aspect": True,

@@ -15,6 +15,7 @@ SECTIONS = {
         "find": "find copies and similar images below folders",
         "compare": "compare two collections that were searched",
         "lookup": "tell whether the archive has a file already",
+        "encode": "make or add vectors of images, to compare those",
         "estimate": "tell what a first run takes: time, disk",
     },
     "Look at what was found": {
@@ -54,6 +55,11 @@ _EXAMPLES = {
         ("fastdiff-dask find ~/Pictures", "all copies below a folder"),
         ("fastdiff-dask find ~/Pictures --against /mnt/camera", "pictures of the camera that are there already"),
         ("fastdiff-dask find ~/Pictures --similarity strict --csv -", "the surest pairs, for a program"),
+        ("fastdiff-dask find ~/Pictures --on clip --threshold 0.95", "vectors that encode has made, by cosine"),
+    ),
+    "encode": (
+        ("fastdiff-dask encode ~/Pictures --model clip.onnx --preset clip --name clip", "vectors by a model"),
+        ("fastdiff-dask encode ~/Pictures --from vectors.parquet --name mine", "vectors that exist, by path"),
     ),
     "compare": (("fastdiff-dask compare STORE_A STORE_B", "two collections, by what was read of them"),),
     "lookup": (
