@@ -50,11 +50,15 @@ class Example(NamedTuple):
         Its path, the folder as the user gave it.
     figure
         The figure that the issue rests on.
+    width, height
+        Its pixels; 0 if it could not be read.
     """
 
     image: int
     path: str
     figure: float
+    width: int
+    height: int
 
 
 class Inspection:
@@ -306,7 +310,7 @@ class Inspection:
 
 def _first(issue: str, known: list[Example], some: pd.DataFrame) -> list[Example]:
     """Choose the most remarkable images."""
-    columns = (some.index.tolist(), some.path.tolist(), some[FIGURE_OF[issue]].tolist())
+    columns = [some.index.tolist(), *(some[name].tolist() for name in ("path", FIGURE_OF[issue], "width", "height"))]
     sign = -1 if issue in _HIGHEST_FIRST else 1
     found = [*known, *(Example(*row) for row in zip(*columns, strict=True))]
     return sorted(found, key=lambda one: (sign * one.figure, one.image))[:_EXAMPLES]

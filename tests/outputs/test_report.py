@@ -511,3 +511,40 @@ def test_edited_copies_are_shown_with_their_box(tmp_path, client, page):
     invoke("report", tmp_path / "store", "-o", tmp_path / "report.html", "--verdict", "same-picture")
     page.goto((tmp_path / "report.html").as_uri())
     assert page.locator("#edited").count() == 0
+
+
+def test_the_data_set_is_a_section_that_unfolds(tmp_path, client, page):
+    """Each issue with its number, its rule and five pictures at most, and the pairs across parts."""
+    for part in ("train", "test"):
+        simulate_images(tmp_path / "photos" / part, images=3, duplicates=0)
+    for number in range(7):
+        Image.new("RGB", (200 + number, 100), "black").save(tmp_path / "photos" / "train" / f"<b>{number}.png")
+    compared(tmp_path, client).report(tmp_path / "report.html")
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.wrong == []
+    section = page.locator("#issues")
+    assert "7 blank, 7 dark" in section.locator("summary").inner_text()
+    assert not section.locator("img").first.is_visible()
+    section.locator("summary").click()
+    dark = section.locator(".kind").nth(1)
+    assert dark.locator("img").count() == 5
+    assert dark.locator("img").first.evaluate("one => one.naturalWidth") == 64
+    box = dark.locator("img").first.bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(2, abs=0.1)
+    assert dark.locator(".name").first.inner_text() == "train/<b>0.png"
+    assert "99 % of the pixels are darker than 0.32" in section.inner_text()
+    assert section.locator("li").count() == 3
+    assert re.match(r"test: test/.*, train: train/.* \(same file\)", section.locator("li").first.inner_text())
+
+
+def test_a_report_of_an_older_store_says_that_figures_are_missing(tmp_path, client):
+    simulate_images(tmp_path / "photos", images=3, duplicates=1)
+    db = compared(tmp_path, client)
+    frame = db.store.read_partition(0)
+    db.store.write_partition(0, frame.assign(blur=float("nan")))
+    db.report(tmp_path / "report.html")
+    told = "Not all figures of 4 images are known; fastdiff-dask inspect completes them."
+    assert told in (tmp_path / "report.html").read_text()
+    db.inspect()
+    db.report(tmp_path / "report.html")
+    assert told not in (tmp_path / "report.html").read_text()

@@ -23,6 +23,7 @@ from ...text import file_size, printable
 from ...urls import common_folder
 from .report_edited import edited_section
 from .report_groups import ReportGroup, group_pictures, report_groups
+from .report_issues import issues_section
 
 __all__ = ["LIMIT", "write_report"]
 
@@ -86,6 +87,7 @@ def write_report(
         script=_script(),
         sheets=group_pictures(store, shown),
         edited=edited_section(store, result, limit),
+        issues=issues_section(store, result),
     )
     try:
         _check_target(Path(path))
