@@ -526,6 +526,11 @@ class CompareSettings:
         """The measure counts different bits, of hashes of thumbnails or of vectors."""
         return self.measure == "hamming" if self.vectors else self.measure in _HASH_MEASURES
 
+    @property
+    def by_directions(self) -> bool:
+        """Signatures along directions of vectors bound the measure."""
+        return bool(self.vectors) and not self.by_hashes
+
     def sse_limit(self, height: int, width: int) -> int:
         """Largest sum of squared errors that gives an MSE at or below the threshold.
 

@@ -11,6 +11,7 @@ from ..kernels.low_frequencies import frequency_counts
 from ..kernels.signatures import signature_length
 from ..kernels.similarity import chunk_rows
 from ..storage.plans import Plan
+from ..vectors.directions import SIGNATURE_VALUES as VECTOR_SIGNATURE
 
 __all__ = [
     "EDITED_BYTES",
@@ -26,6 +27,7 @@ __all__ = [
     "compare_task_bytes",
     "sub_block_bytes",
     "thumbnail_task_bytes",
+    "vector_sub_block_bytes",
     "verify_bytes",
 ]
 
@@ -73,6 +75,25 @@ def sub_block_bytes(settings: ThumbnailSettings, sub_block: int) -> int:
     signatures = 3 * (signature_length(*settings.shape) + 8) + BOX_VALUES
     frequencies = max(frequency_counts(*settings.shape), default=0) + 4
     return sub_block * (2 * 4 * (signatures + frequencies) + 64)
+
+
+def vector_sub_block_bytes(width: int, row_bytes: int, sub_block: int) -> int:
+    """Compute the bytes for each sub-block along the sides of a tile of vectors.
+
+    Signatures, two copies for products, boxes; vectors as they are stored and in float32; numbers.
+
+    Parameters
+    ----------
+    width, row_bytes
+        Numbers of a vector, and its bytes.
+    sub_block
+        Images in a sub-block.
+
+    Returns
+    -------
+    Bytes, for both sides.
+    """
+    return sub_block * 2 * (3 * 4 * (VECTOR_SIGNATURE + 8) + 4 * BOX_VALUES + row_bytes + 4 * width + 64)
 
 
 def compare_task_bytes(settings: ThumbnailSettings) -> int:

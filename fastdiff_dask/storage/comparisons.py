@@ -273,9 +273,9 @@ class Comparison:
                 raise ValueError("it has images that are not there")
         return images
 
-    def read_signatures(self, part: Part, side: str, places: range) -> NDArray[np.float32]:
-        """Signatures of these images: (n, values) float32."""
-        shape = (signature_length(*self.store.thumbnail_settings.shape),)
+    def read_signatures(self, part: Part, side: str, places: range, values: int = 0) -> NDArray[np.float32]:
+        """Signatures of these images: (n, values) float32; so many values as those of thumbnails have by default."""
+        shape = (values or signature_length(*self.store.thumbnail_settings.shape),)
         return self._read_ordered(part, f"signatures-{side}", places, shape, "float32")
 
     def read_keys(self, part: Part, side: str, places: range) -> NDArray[np.int64]:

@@ -21,17 +21,20 @@ from ..kernels.grid import (
     binned_order,
     choose_tile_side,
     kd_order,
+    split,
 )
 from ..kernels.pair_filters import PairFilters
 from ..kernels.signatures import as_mirrored, leading_values, normalised_signatures, signature_length
 from ..kernels.similarity import chunk_rows
 from ..runtime.faults import retried
-from ..runtime.memory import sub_block_bytes, verify_bytes
+from ..runtime.memory import sub_block_bytes, vector_sub_block_bytes, verify_bytes
 from ..storage.comparisons import Comparison
+from ..storage.derived.vectors import Vectors
 from ..storage.pending import unplanned
 from ..storage.plans import Part
 from ..storage.selection import images_to_plan, read_keys
 from ..storage.store import Store
+from .vector_signatures import make_projection, read_projection, usable_images, vector_signatures
 
 __all__ = ["plan_part"]
 
@@ -41,6 +44,8 @@ __all__ = ["plan_part"]
 _ORDERED_BYTES, _ORDERED_SHARE = 1 << 27, 64
 # Images whose signatures are normalised at a time.
 _NORMALISED = 1 << 14
+# Images whose signatures of vectors are held while they are put in order: 512 MB; of more, they are computed again.
+_HELD = 1 << 20
 # Bytes of the features of a sub-block.
 _FEATURES_AT_ONCE = 64_000_000
 # Images along a tile whose hashes are compared: an index of the hashes pays the more, the more they are, and a tile in
@@ -68,7 +73,8 @@ def plan_part(
     With pair filters, partners are neighbours in that order first, and only images with equal keys are copies.
 
     Memory: 64 bytes an image of the store for the digests and about 150 to find copies; 240 an image of the part for
-    the order, and 128 an image, or 256 MB, to write it; with pair filters 32 an image of the store.
+    the order, and 128 an image, or 256 MB, to write it; with pair filters 32 an image of the store. For vectors 512 an
+    image, up to a million of them, twice.
 
     Parameters
     ----------
@@ -98,6 +104,8 @@ def plan_part(
         return parts[-1]  # by a worker that died before it could say so
     keys = read_keys(store, settings) if PairFilters.of(settings) else None
     images = {side: images_to_plan(store, settings, generations, side, keys) for side in ("a", "b")}
+    if settings.by_directions:
+        images = {side: usable_images(store, settings, numbers) for side, numbers in images.items()}
     largest = max(map(len, images.values()))
     size = sub_block or _sub_block(settings, store.thumbnail_settings, feature_bytes)
     least = _least_tiles(settings, feature_bytes)
@@ -109,19 +117,18 @@ def plan_part(
     side = tile_side or min(choose_tile_side(along, threads, fitting, largest_side), max(1, along // least))
     part = Part(generations, len(images["a"]), len(images["b"]), size, side)
     comparison.begin(part)
+    if settings.by_directions and largest:
+        make_projection(store, settings.vectors, settings.measure, max(images.values(), key=len))
     for name, numbers in images.items():
         some = None if keys is None else keys[numbers]
-        places = _order(store, settings, numbers, size, some)
-        order, signatures = numbers[places], iter(())
-        if settings.by_signatures:
-            signatures = _signatures(store, settings, order)
-        comparison.write_order(part, name, order, signatures, None if some is None else some[places])
+        places, signatures = _ordered(store, settings, numbers, size, some)
+        comparison.write_order(part, name, numbers[places], signatures, None if some is None else some[places])
     comparison.record_part(part)
     return part
 
 
 def _usual_sub_block(settings: CompareSettings) -> int:
-    return SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
+    return SUB_BLOCK if settings.by_directions else SUB_BLOCKS.get(settings.measure, UNKNOWN_SUB_BLOCK)
 
 
 def _fitting(comparison: Comparison, size: int, feature_bytes: int, bytes_per_task: int) -> int:
@@ -132,12 +139,15 @@ def _fitting(comparison: Comparison, size: int, feature_bytes: int, bytes_per_ta
     needed = sub_block_bytes(thumbnails, size)
     if comparison.settings.by_hashes:
         needed = max(needed, size * (_HASH_COPIES * feature_bytes + _HASH_BYTES))
+    kind = Vectors(comparison.store, comparison.settings.vectors).kind() if comparison.settings.by_directions else None
+    if kind is not None:
+        needed = vector_sub_block_bytes(kind.shape[0], kind.bytes, size)
     return max(1, (bytes_per_task - verify_bytes(thumbnails)) // needed)
 
 
 def _least_tiles(settings: CompareSettings, feature_bytes: int) -> int:
     """Least tiles along the matrix, if there are so many sub-blocks."""
-    if settings.by_hashes:
+    if settings.by_hashes or settings.by_directions:
         return 1
     if feature_bytes:
         return PREPARED_TILES
@@ -148,31 +158,47 @@ def _sub_block(settings: CompareSettings, thumbnails: ThumbnailSettings, feature
     """Images in a sub-block."""
     if settings.by_hashes:
         return LARGEST_SUB_BLOCK
+    if settings.by_directions:
+        return SUB_BLOCK
     if feature_bytes:
         return max(1, min(SUB_BLOCK, _FEATURES_AT_ONCE // feature_bytes))
     return min(_usual_sub_block(settings), _direct_rows(settings, thumbnails))
 
 
-def _order(
+def _ordered(
     store: Store, settings: CompareSettings, images: NDArray[np.int64], size: int, keys: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """Order of some images in which neighbours are alike, as places among them; images with like keys stay together."""
+) -> tuple[NDArray[np.int64], Iterator[Any]]:
+    """Order of some images in which neighbours are alike, and their signatures in this order, some at a time.
+
+    The order is one of places among the images; images with like keys stay together.
+    """
     bins = None if keys is None else PairFilters.of(settings).bins(keys)
-    if not settings.by_signatures:
-        return np.arange(len(images)) if bins is None else np.argsort(bins, kind="stable")
-    some = [np.zeros((0, BOX_VALUES), np.float32)]
-    some += [leading_values(rows, BOX_VALUES) for rows in _signatures(store, settings, images)]
-    leading = np.concatenate(some)
-    return kd_order(leading, size) if bins is None else binned_order(leading, size, bins)
+    if not settings.by_signatures and not settings.by_directions:
+        return np.arange(len(images)) if bins is None else np.argsort(bins, kind="stable"), iter(())
+    # vectors are larger than their signatures, and more is computed for these
+    held = list(_signatures(store, settings, images)) if settings.by_directions and len(images) <= _HELD else None
+    some = [leading_values(rows, BOX_VALUES) for rows in held or _signatures(store, settings, images)]
+    leading = np.concatenate(some or [np.zeros((0, BOX_VALUES), np.float32)])
+    leading = np.minimum(leading, np.float32(2**60))  # of vectors, some may be infinite
+    places = kd_order(leading, size) if bins is None else binned_order(leading, size, bins)
+    if not held:
+        return places, _signatures(store, settings, images[places])
+    signatures = np.concatenate(held)
+    return places, (signatures[places[cut.start : cut.stop]] for cut in split(range(len(places)), _NORMALISED))
 
 
 def _direct_rows(settings: CompareSettings, thumbnails: ThumbnailSettings) -> int:
     """Images in a sub-block that a function of the user's gets at once."""
-    return SUB_BLOCK if settings.by_signatures else chunk_rows(math.prod(thumbnails.shape))
+    return SUB_BLOCK if settings.by_signatures or settings.by_directions else chunk_rows(math.prod(thumbnails.shape))
 
 
 def _signatures(store: Store, settings: CompareSettings, images: NDArray[np.int64]) -> Iterator[Any]:
     """Signatures of some images, in their order, as they are compared, some at a time."""
+    if settings.by_directions:
+        if len(images):
+            projection = read_projection(store, settings.vectors, settings.measure)
+            yield from vector_signatures(store, settings, projection, images)
+        return
     shape = store.thumbnail_settings.shape
     normalised = settings.measure == "correlation"
     ordered = max(_ORDERED_BYTES, _ORDERED_SHARE * len(images)) // (4 * signature_length(*shape))

@@ -44,10 +44,10 @@ class StoredTileSide:
         cuts = [range(places[cut.start], places[cut.stop]) for cut in self.cuts]
         self.cuts = [cut for cut in cuts if cut]
 
-    def signatures(self) -> NDArray[np.float32]:
-        """Signatures of the images as they are compared, (n, values) float32."""
+    def signatures(self, values: int = 0) -> NDArray[np.float32]:
+        """Signatures of the images as they are compared, (n, values) float32; as of thumbnails by default."""
         signatures = np.concatenate(
-            [self._comparison.read_signatures(part, self._side, places) for part, places in self._pieces]
+            [self._comparison.read_signatures(part, self._side, places, values) for part, places in self._pieces]
         )
         return signatures if self._kept is None else signatures[self._kept]
 
