@@ -21,7 +21,7 @@ from .encode import encode
 from .find import compare, estimate, find
 from .guide import completion, guide
 from .inspect import inspect
-from .lookup import lookup
+from .lookup import lookup, neighbours
 from .review import review
 from .store import calibrate, dashboard, evaluate, export, report, status, thresholds
 from .stores import stores
@@ -81,6 +81,7 @@ for command in (
     find,
     compare,
     lookup,
+    neighbours,
     estimate,
     encode,
     status,

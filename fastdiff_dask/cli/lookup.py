@@ -1,20 +1,22 @@
-"""The command ``lookup``: does the archive have this picture already."""
+"""The commands ``lookup``, which tells of a file if the archive has it, and ``neighbours``."""
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from ..errors import FastDiffError, UsageError
 from ..text import printable
-from .store_argument import single_store_argument
+from .find import CLUSTER, client_options
+from .store_argument import single_store_argument, store_argument
+from .texts.grouped import GroupedCommand
 
 if TYPE_CHECKING:
     from ..lookup.found import Found
 
-__all__ = ["lookup"]
+__all__ = ["lookup", "neighbours"]
 
 # Exit code beside those of all commands.
 NOT_FOUND = 3
@@ -92,3 +94,39 @@ def lookup(store: str, files: tuple[str, ...], k: int | None, threshold: float |
         raise FastDiffError("some files could not be read, see above")
     if NOT_FOUND in codes:
         sys.exit(NOT_FOUND)
+
+
+@click.command(cls=GroupedCommand, options=("quiet", *CLUSTER, "dashboard_address", "performance_report"))
+@store_argument
+@click.option("-k", "k", type=int, default=10, show_default=True, help="Images to find for each image.")
+@click.option("--csv", "csv_path", metavar="FILE", help="Write a row for each neighbour; - is standard output.")
+@click.option("--json", "json_path", metavar="FILE", help="Write a line of JSON for each; - is standard output.")
+def neighbours(store: str, k: int, csv_path: str | None, json_path: str | None, quiet: bool, **options: Any) -> None:
+    """Find the images nearest to each image in STORE, however far they are, exactly.
+
+    Images are compared as thumbnails, by their difference (MSE). Of A against B, the neighbours of an image of A are in
+    B. After a stop at any moment, the same command goes on. With nothing new, nothing is computed.
+    """
+    from ..compat.fast_diff_py import FastDifPy
+    from ..outputs.neighbours import describe_neighbours, write_neighbours
+
+    if csv_path is not None and csv_path == json_path:
+        raise UsageError("--csv and --json name the same place; standard output can have one of them")
+    client = client_options(**options)
+    with FastDifPy.from_store(
+        store,
+        client=client.client,
+        workers=client.workers,
+        threads=client.threads,
+        dashboard_address=client.dashboard_address,
+        performance_report=client.performance_report,
+        verbose=False if quiet else None,
+    ) as db:
+        frame = db.neighbours(k)
+        for path, form in ((csv_path, "csv"), (json_path, "jsonl")):
+            if path is not None:
+                write_neighbours(frame, path, form)
+        if not quiet and "-" not in (csv_path, json_path):
+            click.echo(describe_neighbours(frame, k))
+            if csv_path is None and json_path is None:
+                click.echo("--csv FILE or --json FILE writes them.")

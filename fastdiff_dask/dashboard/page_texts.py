@@ -29,6 +29,7 @@ _STAGES = {
     "compare": "comparing",
     "verify": "looking at similar pairs once more",
     "encode": "encoding images",
+    "neighbours": "finding the nearest images of each image",
     "contents": "looking for edited copies: images within their borders",
     "views": "looking for edited copies: views of all images with all images",
     "align": "looking for edited copies: aligning candidates",

@@ -244,12 +244,12 @@ def product_limit(radius: float, values: int, norms: float) -> float:
     return float(np.nextafter(np.float32(limit), np.float32(np.inf)))
 
 
-def listed_limit(radius: float, values: int) -> float:
+def listed_limit(radius: Any, values: int) -> Any:
     """Largest sum of squared float32 differences for signatures at most a radius apart.
 
     Each difference is right up to 1 ± u, each square and sum of k non-negative terms up to 1 ± γ_(k+1), so the sum is
     at most r² (1 + u)² (1 + γ_(k+1)) < r² (1 + 2 (k + 4) u); the rest of 2 (k + 8) u covers the rounding of this limit
-    to float32, in comparisons with float32 sums.
+    to float32, in comparisons with float32 sums. The radius may be an array.
     """
     return radius * radius * (1 + 2 * (values + 8) * _UNIT)
 

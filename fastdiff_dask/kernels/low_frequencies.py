@@ -264,7 +264,7 @@ def _slack(key: tuple[int, int, int, tuple[int, ...], int]) -> float:
     return error + error**2 / 2 + 1.6 * (len(_layout(*key).first) + 12) * _UNIT
 
 
-def _limit(radius: float) -> np.float32:
+def _limit(radius: Any) -> Any:
     """Smallest value of the bound for images at most a radius apart, see `_doubled`; rounded down."""
     return np.nextafter(np.float32(-radius * radius / 2), np.float32(-np.inf))
 
@@ -384,7 +384,7 @@ def _turns(transforms: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def listed_transforms(
-    a: LowFrequencies, b: LowFrequencies, i: Any, j: Any, /, *, radius: float, transforms: tuple[int, ...]
+    a: LowFrequencies, b: LowFrequencies, i: Any, j: Any, /, *, radius: Any, transforms: tuple[int, ...]
 ) -> Any:
     """Find the transforms under which some pairs may be at most a radius apart.
 
@@ -395,17 +395,18 @@ def listed_transforms(
     i, j
         (k,) int64: places in `a` and in `b`.
     radius, transforms
-        As for `near_transforms`.
+        As for `near_transforms`; the radius may be one of each pair, (k,) float64.
 
     Returns
     -------
     (k,) uint8: bit masks of the transforms, 0 for pairs that are farther apart.
     """
     xp = array_namespace(a.values)
-    turns, limit = _turns(transforms), _limit(radius)
+    turns, limits = _turns(transforms), _limit(radius)
     masks = [xp.zeros(0, dtype=xp.uint8)]
     for start in range(0, i.shape[0], _LISTED):
         pairs = slice(start, start + _LISTED)
         left, right = left_operands(a.at(i[pairs]), transforms), right_operand(b.at(j[pairs]))
+        limit = limits[pairs] if limits.ndim else limits
         masks.append(_masks(_bounds(left, right, turns, xp.vecdot), transforms, ..., limit, xp))
     return xp.concat(masks)

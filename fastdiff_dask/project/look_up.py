@@ -1,4 +1,4 @@
-"""Lookups by the settings of a project or of a store."""
+"""Questions to a project: pictures that are looked up, and the nearest images of each image."""
 
 import os
 from collections.abc import Sequence
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 from ..config import check_threshold, check_whole
 from ..errors import UsageError
 from ..stages.listing.roots import Root
+from ..storage.pending import check_read
 from ..storage.store import Store
+from .encodings import EncodedProject
 from .options import Settings
 from .saved_settings import recorded_settings
 
 if TYPE_CHECKING:
+    import dask.dataframe as dd
+
     from ..lookup.archive import Archive
     from ..lookup.found import Lookup
 
-__all__ = ["open_archive", "pictures_of", "project_lookup"]
+__all__ = ["AskedProject", "open_archive", "pictures_of"]
 
 
 def open_archive(url: str, k: int | None, threshold: float | None) -> "Archive":
@@ -34,20 +38,6 @@ def open_archive(url: str, k: int | None, threshold: float | None) -> "Archive":
     """
     settings, _ = recorded_settings(Store(url))
     return _archive(url, settings, (), k, threshold)
-
-
-def project_lookup(
-    url: str, settings: Settings, roots: Sequence[Root], pictures: Any, k: int | None, threshold: float | None
-) -> "Lookup":
-    """Look pictures up in the store of a project; arguments as of `Project.lookup`."""
-    from ..images.decoder_pool import close_readers
-    from ..lookup.found import Lookup
-
-    several = pictures_of(pictures)
-    try:
-        return Lookup(list(_archive(url, settings, roots, k, threshold).look_up(several)))
-    finally:
-        close_readers()
 
 
 def _archive(url: str, settings: Settings, roots: Sequence[Root], k: int | None, threshold: float | None) -> "Archive":
@@ -85,3 +75,83 @@ def pictures_of(pictures: Any) -> list[Any]:
         if not isinstance(one, str | bytes | os.PathLike) and not hasattr(one, "__array__"):
             raise UsageError(f"pictures={one!r} is no picture; use a path, an array (h, w, 3) uint8, or a list of them")
     return found
+
+
+class AskedProject(EncodedProject):
+    """A project that answers questions about single images; see `Job`."""
+
+    def lookup(self, pictures: Any, k: int | None = None, *, threshold: float | None = None) -> "Lookup":
+        """Tell of each picture whether the archive has it already, and which images are most like it.
+
+        Nothing is compared but these pictures with the images that were read; their files need not be compared yet.
+
+        Parameters
+        ----------
+        pictures
+            A path, an array (h, w, 3) uint8, or several of them.
+        k
+            Images to give for a picture, at most; 10 by default.
+        threshold
+            Largest MSE of an image that is given; 200 by default.
+
+        Returns
+        -------
+        An answer for each picture, which a notebook shows; ``frame`` is a table of all.
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet, or an argument cannot be used. A file that cannot be read is an answer.
+        """
+        from ..images.decoder_pool import close_readers
+        from ..lookup.found import Lookup
+
+        self._session.open()  # says what to do first
+        several = pictures_of(pictures)
+        try:
+            archive = _archive(self._session.newest_url, self.settings, self.roots, k, threshold)
+            return Lookup(list(archive.look_up(several)))
+        finally:
+            close_readers()
+
+    def neighbours(self, k: int = 10, *, cpu_proc: int | None = None) -> "dd.DataFrame":
+        """Find the k nearest images of each image by MSE, exactly: however far they are.
+
+        A task finds those of a block of images, and commits them. Called again, it computes what is left, and nothing
+        if no image was added or has vanished. Of A against B, the neighbours of an image of A are in B.
+
+        Parameters
+        ----------
+        k
+            Images to find for each.
+        cpu_proc
+            Tasks that run at once, at most; by default as many as the workers have threads.
+
+        Returns
+        -------
+        A Dask DataFrame, a row a neighbour: a, b (paths), rank (from 1), mse, rotation, mirrored (by which a is turned
+        to be like b), image_a, image_b (numbers, as `images` has them). Of equally near ones, that of the lower number
+        comes first. An image is not its own neighbour. Images that could not be read are left out.
+
+        Raises
+        ------
+        UsageError
+            If images were not read yet, or an argument cannot be used.
+        """
+        from ..results.dask_frames.neighbours import neighbours_frame
+        from ..runtime.workers import check_visible
+        from ..stages.neighbours import find_neighbours
+        from ..storage.derived.neighbour_files import NeighbourFiles, NeighbourSettings, current_numbers
+
+        check_whole("k", k, 1, 10_000)
+        settings = NeighbourSettings(k, self.settings.sl_rotations, self.settings.sl_mirror)
+        store = self.store
+        check_read(store)
+        images = current_numbers(store)
+        files = NeighbourFiles(store, settings, NeighbourFiles.digest_of(images))
+        if not files.is_finished():
+            with self._stage("neighbours"), self._bar("neighbours", len(images["a"]), "images") as advance:
+                check_visible(self.client, store.url, [])
+                for some in find_neighbours(files, self.client, cpu_proc):
+                    advance(some)
+        return neighbours_frame(NeighbourFiles(self.store, settings, files.digest), self.roots)

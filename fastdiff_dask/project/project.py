@@ -18,7 +18,7 @@ from ..storage.pending import check_measured, check_read
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from .arguments import Directories, Keep, name_of, names_of, one_threshold
-from .encodings import EncodedProject
+from .look_up import AskedProject
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..actions.removals import Outcome
     from ..evaluation.calibration import Calibration
     from ..inspection.inspection import Inspection
-    from ..lookup.found import Lookup
     from ..outputs.pair import Pair
     from ..outputs.tables import Tables
     from ..results.clusters import Gallery
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 
-class Project(EncodedProject):
+class Project(AskedProject):
     """Find the duplicates of one collection, or of one against another, and act on the result.
 
     See `Job` for its parameters.
@@ -133,34 +132,6 @@ class Project(EncodedProject):
         store = self.store
         check_read(store)
         return look_at_pair(store, self.roots, name_of("a", a), name_of("b", b), self.settings.comparison)
-
-    def lookup(self, pictures: Any, k: int | None = None, *, threshold: float | None = None) -> "Lookup":
-        """Tell of each picture whether the archive has it already, and which images are most like it.
-
-        Nothing is compared but these pictures with the images that were read; their files need not be compared yet.
-
-        Parameters
-        ----------
-        pictures
-            A path, an array (h, w, 3) uint8, or several of them.
-        k
-            Images to give for a picture, at most; 10 by default.
-        threshold
-            Largest MSE of an image that is given; 200 by default.
-
-        Returns
-        -------
-        An answer for each picture, which a notebook shows; ``frame`` is a table of all.
-
-        Raises
-        ------
-        UsageError
-            If nothing was indexed yet, or an argument cannot be used. A file that cannot be read is an answer.
-        """
-        from .look_up import project_lookup
-
-        self._session.open()  # says what to do first
-        return project_lookup(self._session.newest_url, self.settings, self.roots, pictures, k, threshold)
 
     @property
     def errors(self) -> "pd.DataFrame":

@@ -23,7 +23,7 @@ _THUMBNAILS, _DIGESTS, _COMPARED, _MARK, _REST, _SETTINGS = (
         rf"|arrays\.zarr/features/([\w.-]+/)*(zarr\.json|{_CHUNK})",
         rf"arrays\.zarr/digests/{_CHUNK}|arrays\.zarr/vectors/([\w.-]+/)*(zarr\.json|{_CHUNK})",
         rf"arrays\.zarr/(comparisons|mse[a-z-]*)/([\w.+-]+/)*(zarr\.json|{_CHUNK})|shown\.json"
-        r"|verdicts\.parquet/[0-9a-f]+\.parquet",
+        r"|verdicts\.parquet/[0-9a-f]+\.parquet|neighbours/[\w./-]+\.npy",
         r"arrays\.zarr/zarr\.json",
         r"arrays\.zarr/(thumbnails|signatures|digests)/zarr\.json|images\.parquet/block-\d+\.parquet|activity/[\w.-]+\.json"
         r"|index\.json|run|cleaned",
@@ -34,7 +34,7 @@ _OTHERS = re.compile(r"writer\.(json|lock).*|plots/.*")
 
 # All files of a store, of whatever format. Pictures of pairs have names that plots alone have.
 _ANY = re.compile(
-    rf"(arrays\.zarr|images\.parquet|verdicts\.parquet|activity|calibration|edited|marks|lookup)/([\w.+-]+/)*"
+    rf"(arrays\.zarr|images\.parquet|verdicts\.parquet|activity|calibration|edited|marks|lookup|neighbours)/([\w.+-]+/)*"
     rf"(zarr\.json|{_CHUNK}|contents-\d+|[\w.+-]+\.(parquet|npy|npz|json)){_PARTIAL}"
     rf"|(index|settings|decisions|shown|marks)\.json{_PARTIAL}|(run|cleaned){_PARTIAL}|writer\.(json|lock).*"
     rf"|plots/[\w.-]+_[0-9a-f]{{16}}\.png"

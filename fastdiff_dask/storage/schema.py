@@ -21,6 +21,7 @@
       cleaned                                 thumbnails were removed after they were compared, see `cleanup`
       calibration/                            copies that were made to calibrate thresholds, see `calibrations`
       lookup/                                 leading values of the signatures, see `leading_files`
+      neighbours/                             the nearest images of each image, see `neighbour_files`
       edited/                                 contents, candidates and looks of edited copies, see `edited`
       plots/                                  pictures of pairs, if no other folder was named, see `plots`
       writer.lock, writer.json                locked by the process that is writing; see `locks`
@@ -81,6 +82,7 @@ __all__ = [
     "LOCK",
     "LOOKUP",
     "MARKS",
+    "NEIGHBOURS",
     "PARTITIONS",
     "PLOTS",
     "READABLE_VERSIONS",
@@ -98,7 +100,7 @@ __all__ = [
 ARRAYS, PARTITIONS, INDEX = "arrays.zarr", "images.parquet", "index.json"
 CALIBRATION = "calibration"
 EDITED = "edited"
-LOOKUP = "lookup"
+LOOKUP, NEIGHBOURS = "lookup", "neighbours"
 SETTINGS, DECISIONS, SHOWN, CLEANED = "settings.json", "decisions.json", "shown.json", "cleaned"
 LOCK, LEASE, RUN = "writer.lock", "writer.json", "run"
 ACTIVITY, MARKS, PLOTS, VERDICTS = "activity", "marks", "plots", "verdicts.parquet"

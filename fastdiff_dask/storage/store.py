@@ -41,6 +41,7 @@ from .schema import (
     LOCK,
     LOOKUP,
     MARKS,
+    NEIGHBOURS,
     PARTITIONS,
     PLOTS,
     READABLE_VERSIONS,
@@ -71,6 +72,7 @@ _OWN_NAMES = {
     LOCK,
     LOOKUP,
     MARKS,
+    NEIGHBOURS,
     PARTITIONS,
     PLOTS,
     RUN,
@@ -224,7 +226,7 @@ class Store:
                 # of a process that was killed while it wrote
                 folder = Path(files.root)
                 leftovers = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
-                for name in (ARRAYS, PARTITIONS, VERDICTS, LOOKUP):
+                for name in (ARRAYS, PARTITIONS, VERDICTS, LOOKUP, NEIGHBOURS):
                     leftovers += (folder / name).rglob("*.partial")
                 for leftover in leftovers:
                     leftover.unlink(missing_ok=True)
@@ -338,6 +340,7 @@ class Store:
                 if name not in (*_ARRAYS_OF_IMAGES, VECTORS):
                     self.files.remove(f"{ARRAYS}/{name}")
             self.files.remove(LOOKUP)
+            self.files.remove(NEIGHBOURS)
             self.files.remove(CLEANED)
 
 

@@ -14,6 +14,9 @@ from fastdiff_dask.kernels.signatures import signatures
 from fastdiff_dask.storage.schema import UNREAD
 from fastdiff_dask.storage.store import Store
 
+# Folders of both sides.
+ROOTS = {"/made": "/made", "/other": "/other"}
+
 
 def array_store(
     folder: Path,
@@ -26,11 +29,12 @@ def array_store(
 ) -> Store:
     """Make a store of thumbnails (n, h, w, 3): some vanished, some not read, the last ones on side b."""
     height, width, _ = thumbnails.shape[1:]
-    roots = {"a": ["/made"], "b": ["/other"] if of_b else []}
+    roots = {"a": [ROOTS["/made"]], "b": [ROOTS["/other"]] if of_b else []}
     store = Store.open_or_create(
         str(folder), roots, ThumbnailSettings(width=width, height=height, block_size=block_size)
     )
-    add_arrays(store, thumbnails, gone=gone, unread=unread, of_b=of_b)
+    if len(thumbnails):
+        add_arrays(store, thumbnails, gone=gone, unread=unread, of_b=of_b)
     return store
 
 

@@ -16,6 +16,7 @@ SECTIONS = {
         "compare": "compare two collections that were searched",
         "lookup": "tell whether the archive has a file already",
         "encode": "make or add vectors of images, to compare those",
+        "neighbours": "find the nearest images of each image",
         "estimate": "tell what a first run takes: time, disk",
     },
     "Look at what was found": {
@@ -66,6 +67,7 @@ _EXAMPLES = {
         ("fastdiff-dask lookup ~/Pictures new.jpg", "is it there already, and where"),
         ("fastdiff-dask lookup STORE *.jpg --json -", "a line of JSON for each file"),
     ),
+    "neighbours": (("fastdiff-dask neighbours ~/Pictures -k 5 --csv near.csv", "five images for each, as a table"),),
     "estimate": (("fastdiff-dask estimate ~/Pictures", "what a first run takes"),),
     "review": (("fastdiff-dask review", "the result that was found last, in the browser"),),
     "report": (

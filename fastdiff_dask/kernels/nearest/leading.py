@@ -1,5 +1,7 @@
 """Leading values of signatures, from which most images are known to be far from another one. NumPy only."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,10 +72,25 @@ def bounds_of(rows: NDArray[np.float32], images: NDArray[np.float32], /) -> NDAr
     return products
 
 
-def bounds_reach(radius: float, shape: tuple[int, int, int], /) -> float:
+def bounds_reach(radius: Any, shape: tuple[int, int, int], values: int = 0, /) -> Any:
     """Largest value of `bounds_of` for images at most a radius apart.
 
     The sums are those of `bounds.product_limit`. No norm is above that of the largest image, but for its error, which
     the factor covers: it is below a thousandth.
+
+    Parameters
+    ----------
+    radius
+        The radius, or (n,) float64.
+    shape
+        (h, w, c) of a thumbnail.
+    values
+        Values that are compared; by default the leading ones.
+
+    Returns
+    -------
+    float32, as many.
     """
-    return product_limit(radius, leading_length(shape) - 1, 2.01 * largest_norm(*shape) ** 2)
+    values = values or leading_length(shape) - 1
+    limit = radius * radius + product_limit(0, values, 2.01 * largest_norm(*shape) ** 2)
+    return np.nextafter(np.asarray(limit, np.float32), np.float32(np.inf))

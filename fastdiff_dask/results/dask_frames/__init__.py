@@ -1,0 +1,1 @@
+"""Results that are found apart from the pairs, as Dask DataFrames."""

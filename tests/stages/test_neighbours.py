@@ -1,0 +1,197 @@
+"""Neighbours in a store: resumed after a kill, the same on any cluster, of the images that are there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import LocalCluster
+from support.array_stores import add_arrays, array_store
+
+import fastdiff_dask as fd
+from fastdiff_dask.errors import UsageError
+from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
+from fastdiff_dask.kernels.transforms import Transform, available_transforms
+from fastdiff_dask.storage.derived import neighbour_files
+from fastdiff_dask.testing import simulate_images
+
+DRIVER = Path(__file__).parents[1] / "support" / "neighbours_kill_driver.py"
+
+
+@pytest.fixture
+def thumbnails(rng):
+    base = rng.integers(0, 256, (30, 8, 8, 3), np.uint8)
+    near = np.clip(base.astype(int) + rng.integers(-20, 21, base.shape), 0, 255).astype(np.uint8)
+    return np.concatenate([base, np.rot90(near, axes=(1, 2)), base[:5]])
+
+
+def opened(store, **options):
+    return fd.FastDifPy.from_store(store.url, verbose=False, **options)
+
+
+def expected(thumbnails, queries, others, k, pixels=64):
+    """Rows (image_a, image_b, rank, mse, rotation, mirrored) by brute force."""
+    errors, masks = transformed_squared_errors(thumbnails, thumbnails, available_transforms(8, 8))
+    rows = []
+    for query in queries:
+        order = [other for other in np.lexsort((np.arange(len(thumbnails)), errors[query])) if other in others]
+        order = [other for other in order if other != query][:k]
+        for rank, other in enumerate(order, 1):
+            turn = Transform.lowest(int(masks[query, other]))
+            rows.append((query, other, rank, errors[query, other] / pixels, turn.degrees, turn.mirrored))
+    return rows
+
+
+def rows_of(frame):
+    frame = frame.compute().sort_values(["image_a", "rank"])
+    return list(frame[["image_a", "image_b", "rank", "mse", "rotation", "mirrored"]].itertuples(index=False, name=None))
+
+
+@pytest.fixture
+def made_roots(monkeypatch, tmp_path):
+    """Folders of stores of arrays, which must be there to open a project."""
+    real = {"/made": tmp_path / "made", "/other": tmp_path / "other"}
+    for folder in real.values():
+        folder.mkdir()
+    return real
+
+
+@pytest.fixture
+def store_of(tmp_path, monkeypatch, made_roots):
+    def make(thumbnails, **options):
+        monkeypatch.setattr("support.array_stores.ROOTS", {name: str(path) for name, path in made_roots.items()})
+        return array_store(tmp_path / "store", thumbnails, **options)
+
+    return make
+
+
+def test_neighbours_are_exact_and_named_by_paths(store_of, thumbnails, client, made_roots):
+    store = store_of(thumbnails, gone=[2, 33], unread=[4])
+    left = [number for number in range(65) if number not in (2, 33, 4)]
+    frame = opened(store, client=client).neighbours(4)
+    assert rows_of(frame) == expected(thumbnails, left, left, 4)
+    computed = frame.compute()
+    assert computed.columns.tolist() == ["a", "b", "rank", "mse", "rotation", "mirrored", "image_a", "image_b"]
+    assert computed.a.tolist() == [f"{made_roots['/made']}/{number:05d}.png" for number in computed.image_a]
+    assert frame.dtypes.drop(["a", "b"]).to_dict() == computed.dtypes.drop(["a", "b"]).to_dict()
+
+
+def test_of_two_sides_neighbours_are_on_side_b(store_of, thumbnails, client):
+    store = store_of(thumbnails[:48], of_b=16)
+    frame = opened(store, client=client).neighbours(3)
+    assert rows_of(frame) == expected(thumbnails[:48], range(32), range(32, 48), 3)
+
+
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_few_images_have_few_neighbours(store_of, thumbnails, client, images):
+    store = store_of(thumbnails[:images])
+    assert rows_of(opened(store, client=client).neighbours(3)) == expected(
+        thumbnails[:images], range(images), range(images), 3
+    )
+
+
+def files_of(store):
+    folder = Path(store.url, "neighbours")
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_any_cluster_writes_the_same_bytes(store_of, thumbnails, client, monkeypatch):
+    monkeypatch.setattr(neighbour_files, "BLOCK_IMAGES", 16)
+    store = store_of(thumbnails)
+    rows = rows_of(opened(store, client=client).neighbours(3))
+    written = files_of(store)
+    assert len(written) == 7
+    for name in written:
+        Path(store.url, "neighbours", name).unlink()
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with cluster, cluster.get_client() as other:
+        assert rows_of(opened(store, client=other).neighbours(3)) == rows
+    assert files_of(store) == written
+
+
+def test_workers_in_other_processes_find_the_same(store_of, thumbnails, client):
+    store = store_of(thumbnails)
+    rows = rows_of(opened(store, client=client).neighbours(3))
+    written = files_of(store)
+    for name in written:
+        Path(store.url, "neighbours", name).unlink()
+    with opened(store, workers=2, threads=1) as db:
+        assert rows_of(db.neighbours(3)) == rows
+    assert files_of(store) == written
+
+
+def test_after_a_kill_only_what_is_left_is_computed(store_of, thumbnails, client, monkeypatch):
+    store = store_of(thumbnails)
+    command = [sys.executable, str(DRIVER), store.url, "3", "2"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+    before = {name: content for name, content in files_of(store).items() if "block" in name.name}
+    assert len(before) == 2
+    monkeypatch.setattr(neighbour_files, "BLOCK_IMAGES", 16)
+    written = []
+    known = neighbour_files.NeighbourFiles.write_block
+    monkeypatch.setattr(
+        neighbour_files.NeighbourFiles,
+        "write_block",
+        lambda self, number, found: written.append(number) or known(self, number, found),
+    )
+    frame = opened(store, client=client).neighbours(3)
+    assert len(written) == 3
+    assert rows_of(frame) == expected(thumbnails, range(65), range(65), 3)
+    assert {name: content for name, content in files_of(store).items() if name in before} == before
+
+
+def test_nothing_is_computed_again_until_an_image_is_new(store_of, thumbnails, client):
+    store = store_of(thumbnails[:40])
+    rows = rows_of(opened(store, client=client).neighbours(3))
+    before = {path: path.stat().st_mtime_ns for path in Path(store.url, "neighbours").rglob("*.npy")}
+    assert rows_of(opened(store).neighbours(3)) == rows  # without a client
+    assert {path: path.stat().st_mtime_ns for path in Path(store.url, "neighbours").rglob("*.npy")} == before
+    add_arrays(store, thumbnails[40:48])
+    numbers = [*range(40), *range(48, 56)]
+    every = np.concatenate([thumbnails[:40], np.zeros((8, 8, 8, 3), np.uint8), thumbnails[40:48]])
+    assert rows_of(opened(store, client=client).neighbours(3)) == expected(every, numbers, numbers, 3)
+    assert not any(path.exists() for path in before)  # of the images that there were before
+
+
+def test_questions_have_answers_of_their_own(store_of, thumbnails, client):
+    store = store_of(thumbnails)
+    db = opened(store, client=client)
+    three, one = rows_of(db.neighbours(3)), rows_of(db.neighbours(1))
+    assert one == [row for row in three if row[2] == 1]
+    assert len(list(Path(store.url, "neighbours", "1").iterdir())) == 2
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", True])
+def test_k_is_a_whole_number(store_of, thumbnails, k):
+    with pytest.raises(UsageError, match=r"k=.* cannot be used"):
+        opened(store_of(thumbnails)).neighbours(k)
+
+
+def test_images_must_be_read_before(tmp_path, client):
+    simulate_images(tmp_path / "photos", images=3, duplicates=0)
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    with pytest.raises(UsageError, match="index_the_dirs"):
+        db.neighbours()
+    db.index_the_dirs()
+    with pytest.raises(UsageError, match="first_loop_iteration"):
+        db.neighbours()
+
+
+def test_neighbours_of_files_are_mirrored_if_the_settings_say_so(tmp_path, client):
+    simulate_images(tmp_path / "photos", images=4, duplicates=0)
+    from PIL import Image
+
+    first = sorted((tmp_path / "photos").iterdir())[0]
+    with Image.open(first) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "photos" / "a_mirrored.png")
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    db.second_loop_iteration(mirror=True)
+    frame = db.neighbours(1).compute()
+    row = frame[frame.a == str(first)].iloc[0]
+    assert row.b.endswith("a_mirrored.png")
+    assert row.mirrored
+    assert row.mse < 50
