@@ -23,6 +23,7 @@ __all__ = [
     "NOT_LOOKED_AT",
     "PIXEL_LIMIT",
     "SAME_FILE",
+    "SAME_FILES",
     "SAME_PICTURE",
     "SAME_PIXELS",
     "SIMILAR",
@@ -72,6 +73,8 @@ _HASH_MEASURES = frozenset(
 SIMILARITIES = {"identical": 0.0, "strict": 50.0, "normal": DEFAULT_THRESHOLDS["mse"], "loose": 1000.0}
 # Measures whose values signatures bound from below, and by which equal thumbnails are 0 apart.
 _BY_SIGNATURES = ("mse", "correlation")
+# The measure of files that are equal byte for byte, which is 0 for all pairs; no picture was decoded for it.
+SAME_FILES = "same-file"
 # Metrics of vectors, and their names for people. The value of a pair is a distance, see `vectors.metrics`.
 METRICS = ("cosine", "inner", "euclidean", "hamming")
 # What people give as a threshold if they give none: the least cosine. Other numbers depend on the vectors.
@@ -300,6 +303,8 @@ class IndexSettings:
     min_pixels, max_pixels, min_width, min_height
         Pixels, width × height, width and height that an image has at least, or at most, as a person sees it. An image
         is read before it is left out for that.
+    films
+        Without `extensions`, list films as well.
     frames_every
         Seconds from one frame of a film or an animation to the next one; each of them is an image. 0: films are no
         images, and of an animation the first frame alone is one.
@@ -316,6 +321,7 @@ class IndexSettings:
     max_pixels: int | str | None = None
     min_width: int | None = None
     min_height: int | None = None
+    films: bool = False
 
     def __post_init__(self) -> None:
         every = self.frames_every
@@ -494,7 +500,9 @@ class CompareSettings:
         """Name of the measure for people."""
         if self.vectors:
             return _METRIC_TITLES[self.measure]
-        return {"mse": "MSE", "correlation": "correlation distance"}.get(self.measure, self.measure)
+        return {"mse": "MSE", "correlation": "correlation distance", SAME_FILES: "bytes that differ"}.get(
+            self.measure, self.measure
+        )
 
     @property
     def question(self) -> str:
@@ -505,6 +513,8 @@ class CompareSettings:
         >>> CompareSettings().question
         'difference (MSE) ≤ 200'
         """
+        if self.of_files:
+            return "equal byte for byte"
         name = "difference (MSE)" if self.measure == "mse" else self.measure_title
         name += f" of {self.vectors}" if self.vectors else ""
         return f"{name} ≤ {self.similarity_threshold:g}"
@@ -515,6 +525,11 @@ class CompareSettings:
         if self.vectors:
             return ""
         return ("with" if self.rotations else "without") + " rotations" + (", mirrored" if self.mirror else "")
+
+    @property
+    def of_files(self) -> bool:
+        """Files are compared, and not pictures."""
+        return self.measure == SAME_FILES
 
     @property
     def by_signatures(self) -> bool:

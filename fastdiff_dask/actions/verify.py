@@ -1,6 +1,7 @@
 """Verification of a removal: both images are read and compared once more, right before one of them goes."""
 
 import contextlib
+import filecmp
 import hashlib
 import os
 from pathlib import Path
@@ -104,6 +105,9 @@ class Verifier:
             reason = self.history.why_needed(place, mine)
         if reason is not None:
             raise StaysError(reason)
+        if self._settings.of_files:
+            self._check_equal(removal, one)
+            return removal
         thumbnails, parts = [], []
         for seen, number in zip(removal, (one.image, one.kept_image), strict=True):
             name = "it" if number == one.image else f"the file to keep, {one.kept},"
@@ -120,6 +124,18 @@ class Verifier:
         if one.verdict != EDITED_COPY and not self._is_similar(*thumbnails):
             raise StaysError(f"it is not similar to {one.kept} when both are read now")
         return self._merge(removal, one, thumbnails[1]) if self._keep_metadata else removal
+
+    def _check_equal(self, removal: Removal, one: Chosen) -> None:
+        """Compare two files byte for byte, and their content with the one that was compared; none is decoded."""
+        digests = []
+        for seen, number in zip(removal, (one.image, one.kept_image), strict=True):
+            with Path(seen.path).open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+            if digests[-1] != self._hashes[number]:
+                name = "it" if number == one.image else f"the file to keep, {one.kept},"
+                raise StaysError(f"{name} has changed since it was compared")
+        if digests[0] != digests[1] or not filecmp.cmp(removal.file.path, removal.kept.path, shallow=False):
+            raise StaysError(f"it is not equal to {one.kept}")
 
     def merge_all(self) -> None:
         """Copy all dates and places before the first link is made: a link keeps the content that its file has then."""

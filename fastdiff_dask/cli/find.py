@@ -36,7 +36,7 @@ _COMPARISON = (
     "sl_matching_hash",
     "sl_skip_matching_hash",
     "fl_shift_amount",
-    *("edited", "verify", "verify_limit", "verify_size"),
+    *("edited", "identical", "verify", "verify_limit", "verify_size"),
 )
 CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
 _DATA = ("json_path", "csv_path", "jsonl_path")
@@ -248,6 +248,9 @@ def _work(project: "Project", quiet: bool) -> int:
         f"Index: {counted(listed, 'image')} ({counts.new:,} new, {counts.changed:,} changed), {counts.vanished:,} "
         f"vanished, {describe_ignored(counts.ignored)}",
     )
+    if settings.identical:
+        project.find_identical()
+        return 0
     by_hash = settings.sl_matching_hash or settings.sl_skip_matching_hash
     project.make_thumbnails(compute_hash=settings.fl_compute_hash or by_hash)
     project.compare()

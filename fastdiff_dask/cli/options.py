@@ -97,6 +97,26 @@ def _file_to_write(path: str) -> tuple[str, bool]:
     return path, True
 
 
+# Options that are of no use where no picture is decoded.
+_OF_PICTURES = frozenset(
+    (
+        *("similarity_threshold", "similarity", "sl_compare", "sl_rotations", "sl_mirror", "sl_matching_aspect"),
+        *("sl_match_aspect_by", "sl_matching_hash", "sl_skip_matching_hash", "fl_shift_amount", "edited", "verify"),
+        *(
+            "sl_on",
+            "sl_metric",
+            "verify_limit",
+            "verify_size",
+            "exact_decode",
+            "diff_plots",
+            "sl_plot_limit",
+            "gpu",
+            "gpu_tasks",
+        ),
+        *("frames_every", "min_pixels", "max_pixels", "min_width", "min_height"),
+        *("workers", "scheduler", "scheduler_file", "performance_report"),
+    )
+)
 # Options that are no setting, or that fill several.
 _OTHERS = {
     "config": _option(
@@ -250,6 +270,8 @@ def asked_settings(config: str | None = None, **more: Any) -> Settings:
     if config is None and "sl_plot_limit" in given and "sl_make_diff_plots" not in given:
         raise UsageError("--plot-limit is for --diff-plots; name a folder by that, too")
     settings = Settings() if config is None else read_settings(config)
+    if given.get("identical", settings.identical):
+        _check_identical()
     _check_vectors(given, settings)
     if any(given.get(name, getattr(settings, name)) != getattr(settings, name) for name in _MEASURES):
         given.setdefault("similarity_threshold", None)  # that of a measure is its own
@@ -277,6 +299,16 @@ def _check_similarity(given: dict[str, Any]) -> None:
         raise UsageError("--similarity and --threshold are two ways to say one thing; use one of them")
     if "similarity" in asked and given.get("sl_compare", "mse") != "mse":
         raise UsageError(f"--similarity is for MSE; give {given['sl_compare']} a --threshold")
+
+
+def _check_identical() -> None:
+    """Refuse options that are of no use where no picture is decoded."""
+    ctx = click.get_current_context()
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(str(option.name))
+        if source is click.core.ParameterSource.COMMANDLINE and option.name in _OF_PICTURES:
+            name = max(option.opts, key=len)
+            raise UsageError(f"{name} is of no use with --identical, which decodes no picture; leave one of them out")
 
 
 def _given_settings() -> dict[str, Any]:

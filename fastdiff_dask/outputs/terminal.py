@@ -131,6 +131,9 @@ def _compared(result: Result, seconds: float, comparing: float | None) -> str:
     """Describe the comparison; its time is not that of the whole run."""
     pairs = f"{counted(result.files['compared'], 'image')}, {counted(result.stats['pairs_compared'], 'pair')} compared"
     stats = result.stats
+    if result.value.settings.of_files:
+        files = counted(result.files["compared"], "file")
+        return f"{files}, those of equal size compared by SHA-256; the whole run took {_duration(seconds)}"
     if stats.get("tiles") and stats.get("tiles_resumed") == stats["tiles"]:
         return f"{pairs} by an earlier run; this one took {_duration(seconds)}"
     if comparing is None:
@@ -140,7 +143,8 @@ def _compared(result: Result, seconds: float, comparing: float | None) -> str:
 
 def _found(result: Result) -> str:
     """Describe the similar pairs, and the images that could be removed."""
-    found = f"{counted(result.pair_count, 'similar pair')} in {counted(len(result.clusters), 'group')}"
+    kind = "pair" if result.value.settings.of_files else "similar pair"
+    found = f"{counted(result.pair_count, kind)} in {counted(len(result.clusters), 'group')}"
     others = len(result.low_quality)
     if others:
         size = file_size(sum(map(_sizes(result).__getitem__, result.low_quality)))
@@ -227,7 +231,7 @@ def _rows(result: Result, cluster: Cluster, folder: str) -> list[tuple[str, ...]
         if image.ndim == 2:  # two stores may know the same path
             image = image[image.side == (side or "a")].iloc[0]
         verdict, *numbers = ("keep", "", "") if place == 0 else similar.get(path, by_chain)
-        pixels = f"{image['width']}×{image['height']}"
+        pixels = f"{image['width']}×{image['height']}" if image["width"] else ""
         rows.append((side, shown_below(path, folder), verdict, file_size(int(image["size"])), pixels, *numbers))
     if len(cluster.low_quality) > len(shown):
         rows.append(("", f"… and {len(cluster.low_quality) - len(shown):,} more", *[""] * 5))

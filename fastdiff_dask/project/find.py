@@ -55,6 +55,7 @@ def find_duplicates(
     edited: bool = False,
     on: str = "",
     metric: str = "cosine",
+    identical: bool = False,
     store: str | os.PathLike[str] | None = None,
     client: "Client | None" = None,
     workers: int | None = None,
@@ -105,6 +106,8 @@ def find_duplicates(
     on, metric
         Name of vectors to compare in place of thumbnails, and how, see `FastDifPy.second_loop_iteration`; `encode` or
         `add_vectors` of a project with the same store has made them.
+    identical
+        Look for files that are equal byte for byte, and for nothing else, see `Project.find_identical`.
     store, client, workers, threads, dashboard_address
         As for `FastDifPy`.
     thumbnail_size_x, thumbnail_size_y, block_size, exact_decode
@@ -146,6 +149,8 @@ def find_duplicates(
             CompareSettings(**comparison)
     with Project(*split_arguments(arguments)) as project, project.writing():
         project.index()
+        if identical:
+            return project.find_identical()
         project.make_thumbnails(compute_hash=only_matching_hash or skip_matching_hash)
         project.compare(**comparison)
         if verify:

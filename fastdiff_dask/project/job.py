@@ -20,7 +20,7 @@ from ..kernels.measures import Measure
 from ..kernels.pair_filters import PairFilters
 from ..kernels.transforms import available_transforms
 from ..outputs.progress_bar import show_line
-from ..results.collect import collect_result
+from ..results.collect import collect_result, collect_same_files
 from ..results.result import Result
 from ..results.stored import choose_stored, remember_shown
 from ..results.values import PairValue, with_threshold
@@ -111,6 +111,8 @@ class Job:
         self._comparison: Comparison | None = None
         self._from_store = False
         self._threshold: float | None = None
+        self._of_files: bool | None = None
+        self._files_found: Result | None = None
         self._tiles_resumed = 0
         self.seconds: dict[str, float] = {}
         self.images_read = 0
@@ -146,7 +148,7 @@ class Job:
             with self._session.writing():
                 yield
         finally:
-            self._is_writing, self._verified = False, None
+            self._is_writing, self._verified, self._files_found = False, None, None
             self._end_decoders()
 
     @contextlib.contextmanager
@@ -178,7 +180,7 @@ class Job:
     @contextlib.contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         start = time.monotonic()
-        self._verified = self._inspection = None
+        self._verified = self._inspection = self._files_found = None
         own = self._client.own
         watched = None if self.verbose is False else own
         with self._session.stage(own, first=name == "index"), lost_workers_told(watched, show_line):
@@ -221,7 +223,7 @@ class Job:
                 step(images)
 
             roots = {side: [root.absolute for root in self.roots if root.side == side] for side in ("a", "b")}
-            if not Store.exists(self.store_url):
+            if not Store.exists(self.store_url) and not self.settings.identical:  # which decodes nothing
                 # a store keeps its block size for life, so it must not be made with one that does not fit
                 self._start_decoders()
                 self._check_block_size()
@@ -459,7 +461,7 @@ class Job:
             done = sum(int((plan.counts[:, 0] >= 0).sum()) for plan in comparison.plans())
             if not is_finished(comparison):
                 self._finish(comparison, measure, gpus, tile_side, sub_block)
-        self._tiles_resumed, self._comparison = done, comparison
+        self._tiles_resumed, self._comparison, self._of_files = done, comparison, False
         self._threshold = asked.comparison.similarity_threshold
         if plots is not None:
             self._draw(plots)
@@ -569,8 +571,48 @@ class Job:
         if self._from_store or asked == Settings().comparison:  # nobody asked for another one
             with contextlib.suppress(UsageError):  # of several, none was shown
                 stored = choose_stored(self.store)
+                assert stored.comparison is not None  # `result` has looked for equal files
                 return stored.comparison, stored.settings.similarity_threshold
         raise UsageError("nothing was compared yet; call second_loop_iteration() first")
+
+    def find_identical(self) -> Result:
+        """Find the files that are equal byte for byte, by size, pieces and SHA-256; no picture is decoded.
+
+        It needs `index` alone, and finds files that are no pictures, or damaged, as well. What was read to the end is
+        in the store: called again, it reads what is new. Files of 0 bytes count for nothing.
+
+        Returns
+        -------
+        The result; all its pairs have the verdict "same file".
+
+        Raises
+        ------
+        UsageError
+            If nothing was indexed yet, or files are behind addresses.
+        """
+        from ..stages.identical import hash_files, unhashed_files
+
+        if self._origin.stores:
+            raise UsageError("equal files are looked for in folders; name these, and not two stores")
+        with self._stage("identical"):
+            store = self.store
+            with self._bar("identical", None, "files") as advance:
+                left = unhashed_files(store, advance)
+            if len(left):
+                with self._bar("identical", len(left), "files") as advance:
+                    for number in hash_files(store, left, advance):
+                        advance(number)
+        self._of_files = True
+        self._files_found = self.result()
+        return self._files_found
+
+    def _shows_files(self) -> bool:
+        """Tell whether the result is that of equal files: found here, or shown last where nothing else is asked for."""
+        if self._of_files is not None or self._comparison is not None:
+            return bool(self._of_files)
+        shown = self.store.records.read_shown()
+        nothing_else = self._from_store or self.settings.comparison == Settings().comparison
+        return shown is not None and shown.settings.of_files and nothing_else
 
     def verify(self, *, limit: int | None = None, size: int | None = None, cpu_proc: int | None = None) -> int:
         """Look at the similar pairs that decide something once more, at both files, as far as that is not done yet.
@@ -710,6 +752,10 @@ class Job:
             If nothing was compared yet, or not up to this MSE.
         """
         asked = one_threshold(threshold, similarity=similarity)
+        if self._is_writing and self._files_found is not None:  # nobody else has written since
+            return self._files_found
+        if self._shows_files():
+            return self._shown(collect_same_files(self.store, self.roots, {"seconds": self.seconds}))
         comparison, highest = self._compared()
         compared = comparison.settings
         wanted = highest
@@ -729,9 +775,13 @@ class Job:
         (known, verified), self._verified = self._verified or (None, None), None
         result = verified if known == (comparison.name, wanted) else None
         result = result or self._collect(comparison, wanted)
+        self.seconds["results"] = round(time.monotonic() - start, 3)
+        return self._shown(result)
+
+    def _shown(self, result: Result) -> Result:
+        """Record that a result is shown now."""
         for url in dict.fromkeys((self.store_url, self.saved_url)):  # a store in memory, and its copy
             remember_shown(url, result)
-        self.seconds["results"] = round(time.monotonic() - start, 3)
         return result
 
     def _collect(self, comparison: Comparison, threshold: float) -> Result:

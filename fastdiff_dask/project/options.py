@@ -403,6 +403,12 @@ class Settings:
         flag="edited",
         group=COMPARE,
     )
+    identical: bool = _option(
+        False,
+        "Look for files that are equal byte for byte, and for nothing else: no picture is decoded.",
+        flag="identical",
+        group=COMPARE,
+    )
     verify: bool = _option(
         True,
         "Look at similar pairs once more, at both files.",
@@ -488,6 +494,7 @@ class Settings:
             max_pixels=self.max_pixels,
             min_width=self.min_width,
             min_height=self.min_height,
+            films=self.identical,
         )
 
     @cached_property

@@ -522,7 +522,8 @@ class Project(AskedProject):
         if not isinstance(plan, RemovalPlan):
             raise UsageError(f"plan={plan!r} is no removal plan; plan() makes one")
         check_flag("yes_really", yes_really)
-        self._compared()
+        if not self._shows_files():
+            self._compared()
         if action != "copy" and not yes_really and (passed := limits_passed(self.store, plan)):
             raise UsageError(f"nothing was done: {'; '.join(passed)}; look at the plan, yes_really=True carries it out")
         target = None if folder is None else name_of("folder", folder)

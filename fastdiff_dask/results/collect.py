@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..config import CompareSettings
+from ..config import SAME_FILES, CompareSettings
 from ..kernels.grid import pairs_within
 from ..kernels.pair_filters import PairFilters
 from ..stages.listing.roots import Root
@@ -22,13 +22,17 @@ from ..storage.store import Store
 from ..urls import full_path
 from .edited_pairs import name_edited, read_edited, renumbered, without_pairs_of
 from .equal_thumbnails import equal_thumbnails, make_groups
+from .groups import Groups
 from .keep_order import with_origins
 from .not_duplicates import without_pairs
 from .result import Result, objects
 from .values import FoundPairs, PairValue
 from .verdicts import PairVerdicts, spanning_forest
 
-__all__ = ["collect_errors", "collect_result", "shown_paths"]
+__all__ = ["SAME_FILES_SETTINGS", "collect_errors", "collect_result", "collect_same_files", "shown_paths"]
+
+# Settings of the result of equal files.
+SAME_FILES_SETTINGS = CompareSettings(similarity_threshold=0.0, rotations=False, measure=SAME_FILES)
 
 _COLUMNS = ["image", *FILE_NAME, "current", *KEEP_COLUMNS]
 
@@ -218,6 +222,86 @@ def collect_result(
         same_hash=np.searchsorted(used, hash_pairs),
         edited_pairs=renumbered(edited, used),
         forest=forest,
+    )
+
+
+def collect_same_files(store: Store, roots: list[Root], stats: dict[str, Any] | None = None) -> Result:
+    """Collect the files that are equal byte for byte, by their SHA-256 as far as that is known.
+
+    Parameters
+    ----------
+    store, roots
+        The store, and the folders as the user gives them now.
+    stats
+        Figures of the run, for `Result.stats`.
+
+    Returns
+    -------
+    The result; its pairs have the verdict "same file" and the value 0.
+    """
+    value = PairValue(SAME_FILES_SETTINGS, store.thumbnail_settings)
+    images = store.read_images([*_COLUMNS, "content_hash", "error"])
+    images = images[images.current]
+    failed = images[images.content_hash.isna() & images.error.notna()]
+    errors = sorted(zip(shown_paths(failed, roots), failed.error, strict=True))
+    known = images[images.content_hash.notna() & (images["size"] > 0)]
+    sides = known.side.groupby(known.content_hash)
+    partners = sides.transform("nunique" if store.two_sides else "size")
+    rows = known[partners > 1].reset_index(drop=True)
+    if not_duplicates := store.records.read_not_duplicates():
+        alone = {a for a, b in not_duplicates if a == b}
+        rows = rows[~rows.content_hash.isin(alone)].reset_index(drop=True)
+    names = _name_images(rows, roots)
+    order = names.rows
+    contents = rows.content_hash.iloc[order]
+    counts = {side: int((images.side == side).sum() - (failed.side == side).sum()) for side in ("a", "b")}
+    scan = _Scan(
+        rows,
+        pd.DataFrame({"path": objects([path for path, _ in errors]), "error": objects([text for _, text in errors])}),
+        (counts["a"], counts["b"]),
+    )
+    index = store.records.read_index()
+    images_in_pairs = _image_rows(rows, names, list(range(len(order))))
+    codes = _codes(contents)
+    verdicts = PairVerdicts(read_verdicts(store), images_in_pairs.image.to_numpy(np.int64), codes)
+    groups = _equal_groups(codes, (rows.side.iloc[order] == "b").to_numpy() if store.two_sides else None)
+    figures = {"images": len(images), "pairs_compared": scan.pairs(store.two_sides), **(stats or {})}
+    return Result(
+        groups=groups,
+        images=with_origins(images_in_pairs, {}),
+        verdicts=verdicts,
+        errors=scan.errors,
+        files=scan.file_counts(index["ignored"]),
+        links=_collect_links(index["links"], roots),
+        value=value,
+        settings=_shown_settings(roots, value),
+        stats={**figures, "pairs": groups.count()},
+    )
+
+
+def _equal_groups(codes: NDArray[np.int64], on_b: NDArray[np.bool_] | None) -> Groups:
+    """Make the groups of names with equal codes; of two sides, a group a side, and pairs of those of one code."""
+    side = np.zeros(len(codes), np.int64) if on_b is None else on_b.astype(np.int64)
+    members = np.lexsort((np.arange(len(codes)), codes, side))
+    new = np.ones(len(members), bool)
+    new[1:] = (np.diff(codes[members]) != 0) | (np.diff(side[members]) != 0)
+    first = np.flatnonzero(new)
+    none = np.zeros(0, np.int64)
+    a, b = none, none
+    if on_b is not None:
+        of, on = codes[members[first]], side[members[first]]
+        places_a, places_b = np.flatnonzero(on == 0), np.flatnonzero(on == 1)
+        a, b = places_a, places_b[np.searchsorted(of[places_b], of[places_a])]
+    return Groups(
+        members=members,
+        starts=np.append(first, len(members)),
+        turns=np.zeros(len(members), np.int64),
+        symmetries=np.ones(len(first), np.uint8),
+        first=a,
+        second=b,
+        values=np.zeros(len(a), np.int64),
+        masks=np.ones(len(a), np.uint8),
+        two_sides=on_b is not None,
     )
 
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from ..config import CompareSettings
+from ..config import SAME_FILES, CompareSettings
 from ..errors import FastDiffError, UsageError
 from ..stages.listing.roots import Root
 from ..storage.comparisons import Comparison
 from ..storage.pending import answering, is_finished
 from ..storage.store import Store
-from .collect import collect_result
+from .collect import SAME_FILES_SETTINGS, collect_result, collect_same_files
 from .result import Result
 from .values import PairValue, with_threshold
 
@@ -24,22 +24,27 @@ class StoredChoice(NamedTuple):
 
     Attributes
     ----------
+    store
+        The store.
     comparison
-        The finished comparison.
+        The finished comparison; None for equal files.
     settings
         Its settings with the threshold of the result.
     shown_at
         Time at which the result was shown last, in UTC; None if it was chosen by its name or threshold.
     """
 
-    comparison: Comparison
+    store: Store
+    comparison: Comparison | None
     settings: CompareSettings
     shown_at: datetime | None
 
     def collect(self) -> Result:
         """Collect the result."""
-        store = self.comparison.store
-        return collect_result(store, roots_of_store(store), self.comparison, self.settings.similarity_threshold)
+        roots = roots_of_store(self.store)
+        if self.comparison is None:
+            return collect_same_files(self.store, roots)
+        return collect_result(self.store, roots, self.comparison, self.settings.similarity_threshold)
 
 
 def roots_of_store(store: Store) -> list[Root]:
@@ -64,6 +69,7 @@ def choose_stored(store: Store, name: str | None = None, threshold: float | None
     - A name means the comparison of this name, up to a threshold or up to its own.
     - A threshold alone means the measure and the options of the result that was shown last.
     - Neither means the result that was shown last.
+    - The name "same-file" means the files that are equal byte for byte, as far as they were read.
     - A store without a record of that has one result, or a name or threshold must be given.
 
     Parameters
@@ -84,6 +90,11 @@ def choose_stored(store: Store, name: str | None = None, threshold: float | None
     UsageError
         If no finished comparison answers, or several of them would answer differently.
     """
+    shown = store.records.read_shown() if name is None else None
+    if name == SAME_FILES or (shown is not None and shown.settings.of_files and threshold is None):
+        return StoredChoice(store, None, SAME_FILES_SETTINGS, None if shown is None else shown.at)
+    if shown is not None and shown.settings.of_files:
+        shown = None
     begun = Comparison.all_in(store)
     if name is not None and name not in [one.name for one in begun]:
         known = ", ".join(one.name for one in begun) or "none"
@@ -91,14 +102,13 @@ def choose_stored(store: Store, name: str | None = None, threshold: float | None
     finished = [one for one in begun if name in (None, one.name) and is_finished(one)]
     if not finished:
         raise UsageError(f"no finished comparison in the store {store.url}; the same find, run again, finishes one")
-    shown = store.records.read_shown() if name is None else None
     asked = _only_settings(finished, threshold) if shown is None else shown.settings
     if threshold is not None:
         asked = with_threshold(asked, threshold)
     chosen = answering(finished, asked)
     if chosen is None:
         raise _no_answer(finished, asked, threshold)
-    return StoredChoice(chosen, asked, shown.at if shown is not None and threshold is None else None)
+    return StoredChoice(store, chosen, asked, shown.at if shown is not None and threshold is None else None)
 
 
 def _only_settings(finished: Sequence[Comparison], threshold: float | None) -> CompareSettings:

@@ -77,6 +77,8 @@ class PairValue:
     def described(self) -> str:
         """Measure, threshold and options in words."""
         settings = self.settings
+        if settings.of_files:
+            return settings.question
         options = settings.transforms_shown
         return f"{settings.question}{options and f' {options}'}{PairFilters.of(settings).shown}"
 

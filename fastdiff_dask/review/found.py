@@ -6,7 +6,7 @@ from datetime import datetime
 from ..actions.history import History
 from ..config import CompareSettings
 from ..errors import UsageError
-from ..results.collect import collect_result
+from ..results.collect import collect_result, collect_same_files
 from ..results.result import Result
 from ..results.stored import choose_stored, roots_of_store
 from ..storage.comparisons import Comparison
@@ -78,6 +78,9 @@ def find_groups(url: str, threshold: float | None = None, known: Found | None = 
     progress = _progress(store, comparison, shown_at)
     if known is not None and known.progress == progress and known.finished == finished:
         return known
+    if settings is not None and settings.of_files:
+        result = collect_same_files(store, roots_of_store(store))
+        return Found(store, result, make_index(store, result, History()), finished, shown_at, progress)
     if comparison is None or settings is None or (not finished and unread_blocks(store)):
         return Found(store, None, None, False, None, progress)
     result = collect_result(store, roots_of_store(store), comparison, settings.similarity_threshold)

@@ -51,7 +51,7 @@ def test_type_checkers_find_the_types():
 @pytest.mark.parametrize("name", (declarations(Settings) | declarations(ClientOptions)).keys())
 def test_the_default_of_an_argument_is_that_of_its_option(name):
     field, option = (declarations(Settings) | declarations(ClientOptions))[name]
-    if name in ("verify", "edited"):  # the command line and `find_duplicates` ask for that stage, or not
+    if name in ("verify", "edited", "identical"):  # the command line and `find_duplicates` ask for that stage, or not
         return
     stage = STAGES.get("sl_" if name == "similarity_threshold" else name[:3])
     if name.startswith("verify_"):
@@ -68,7 +68,7 @@ def test_the_defaults_of_find_duplicates_are_those_of_the_settings():
         if parameter.kind is parameter.KEYWORD_ONLY:
             if name in ("similarity_threshold", "threshold", "similarity"):
                 assert parameter.default is None  # that of the measure
-            elif name in ("verify", "edited"):  # stages that the command line asks for
+            elif name in ("verify", "edited", "identical"):  # stages that the command line asks for
                 assert parameter.default is False
             elif name not in declarations(ClientOptions):
                 found = [

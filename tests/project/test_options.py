@@ -60,6 +60,7 @@ OTHER = {
     "sl_plot_output_dir": "plots",
     "sl_plot_limit": 9,
     "edited": True,
+    "identical": True,
     "verify": False,
     "verify_limit": 11,
     "verify_size": 99,

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...results.result import Result
+from ...storage.pending import unread_blocks
 from ...storage.store import Store
 from ...text import printable
 
-__all__ = ["EDITED_LIMIT", "edited_section", "encoded_thumbnail"]
+__all__ = ["EDITED_LIMIT", "edited_section", "encoded_thumbnail", "stored_thumbnails"]
 
 # Edited copies that a report shows at most, 5 kB each.
 EDITED_LIMIT = 2_000
@@ -23,6 +24,13 @@ _PARTS = {
     "original": "the original shows a part only",
     "both": "each has something that the other one lacks",
 }
+
+
+def stored_thumbnails(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Read thumbnails; grey ones where not all are made, as files were compared and not pictures."""
+    if unread_blocks(store):
+        return np.full((len(numbers), *store.thumbnail_settings.shape), 200, np.uint8)
+    return store.arrays.thumbnail_rows(numbers)
 
 
 def encoded_thumbnail(thumbnail: NDArray[np.uint8]) -> str:

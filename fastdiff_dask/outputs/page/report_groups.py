@@ -29,6 +29,7 @@ from ...storage.schema import FILE_NAME
 from ...storage.store import Store
 from ...text import printable
 from ...urls import common_folder, full_path, is_url
+from .report_edited import stored_thumbnails
 
 __all__ = ["ReportGroup", "group_pictures", "report_groups"]
 
@@ -136,7 +137,7 @@ def group_pictures(store: Store, groups: list[ReportGroup]) -> Iterator[Markup]:
             for first in range(0, len(groups), _AT_ONCE):
                 some = groups[first : first + _AT_ONCE]
                 size = sum(len(group["images"]) for group in some)
-                thumbnails = store.arrays.thumbnail_rows(numbers[done : done + size])
+                thumbnails = stored_thumbnails(store, numbers[done : done + size])
                 asked = zip(_repeats(some), rows[done : done + size], thumbnails, strict=True)
                 made = [None if repeats else pool.submit(_picture, row, small, until) for repeats, row, small in asked]
                 done += size
@@ -169,7 +170,9 @@ def _picture(row: pd.Series, thumbnail: NDArray[np.uint8], until: float) -> str:
         pixels, _ = read_listed(os.fsencode(full_path(row.root, row.path, row.path_bytes)), row, _LONGEST)
     image = Image.fromarray(thumbnail if pixels is None else pixels)
     if pixels is None:
-        image = image.resize(fitted(int(row.width), int(row.height), _LONGEST), Image.Resampling.BICUBIC)
+        image = image.resize(
+            fitted(int(row.width) or _LONGEST, int(row.height) or _LONGEST, _LONGEST), Image.Resampling.BICUBIC
+        )
     content = io.BytesIO()
     image.save(content, "WEBP", quality=_QUALITY)
     return base64.b64encode(content.getvalue()).decode()

@@ -11,7 +11,7 @@ from ...results.stored import roots_of_store
 from ...storage.store import Store
 from ...text import counted, printable
 from ...urls import common_folder
-from .report_edited import encoded_thumbnail
+from .report_edited import encoded_thumbnail, stored_thumbnails
 
 __all__ = ["issues_section"]
 
@@ -37,7 +37,7 @@ def issues_section(store: Store, result: Result) -> dict[str, Any]:
     inspection = inspect_images(store, roots_of_store(store), Limits(), (), result)
     counts = inspection.counts
     numbers = np.unique([one.image for issue in ISSUES for one in inspection.examples(issue)]).astype(np.int64)
-    encoded = dict(zip(numbers.tolist(), map(encoded_thumbnail, store.arrays.thumbnail_rows(numbers)), strict=True))
+    encoded = dict(zip(numbers.tolist(), map(encoded_thumbnail, stored_thumbnails(store, numbers)), strict=True))
     paths = [one.path for issue in ISSUES for one in inspection.examples(issue)]
     folder = common_folder([*paths, *inspection.leaks.a, *inspection.leaks.b])
     start = len(folder) + 1 if folder else 0

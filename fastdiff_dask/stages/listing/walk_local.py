@@ -112,7 +112,7 @@ class Walk:
         self._advance = advance
         self._recursive, self._has_size = settings.recursive, settings.has_size
         self._extensions = {extension.lower() for extension in settings.extensions} or image_extensions()
-        if settings.frames_every and not settings.extensions:
+        if (settings.frames_every or settings.films) and not settings.extensions:
             self._extensions = self._extensions | set(FILMS)
         self._names = ignored_names(settings)
         given = {path: Path(os.path.expanduser(path)) for path in settings.ignore_paths}  # noqa: PTH111

@@ -24,7 +24,7 @@ export function bytes(number) {
   return number.toFixed(1) + " " + units[place];
 }
 export const value = number => number === 0 ? "0" : number < 10 ? String(Number(number.toPrecision(2))) : count(Math.round(number));
-export const size = image => image.width + " × " + image.height;
+export const size = image => image.width ? image.width + " × " + image.height : "";
 export const date = text => text ? text.slice(0, 16).replace("T", " ") : "no date";
 // How an image lies against the first one; `turn` leads back to that, and a mirrored turn is its own way back.
 export const turned = image => [...(image.mirror ? ["mirrored"] : []),
