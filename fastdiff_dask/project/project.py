@@ -637,7 +637,7 @@ class Project(AskedProject):
 
         Returns
         -------
-        The Dataset. ``ds.thumbnail.sel(image=path)`` is one picture.
+        The Dataset. ``ds.thumbnail.sel(image=path)`` is one picture. Vectors of a name are ``ds["vectors_NAME"]``.
 
         Raises
         ------

@@ -21,7 +21,7 @@ from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..stages.pairwise import lazy_matrix, pairwise_mse
 from ..storage.derived.matrix import store_matrix
-from ..storage.derived.vectors import Vectors, vector_rows
+from ..storage.derived.vectors import Vectors, vector_names, vector_rows
 from ..storage.schema import IMAGE_SCHEMA
 from ..storage.store import Store
 from ..tasks.mse_chunk import write_mse_chunk
@@ -140,7 +140,7 @@ def images_dataset(store: Store, paths: Sequence[str]) -> "xr.Dataset":
     Returns
     -------
     The Dataset: thumbnail (image, y, x, channel) uint8; and side, width, height and so on (image,), where a text that
-    is not known is empty.
+    is not known is empty; vectors_NAME (image, value_NAME), vectors that all blocks have.
 
     Raises
     ------
@@ -160,6 +160,9 @@ def images_dataset(store: Store, paths: Sequence[str]) -> "xr.Dataset":
             for block, some in rows
         ]
         columns[name] = (("image",), da.concatenate(parts) if parts else da.zeros(0, dtype=dtype))
+    for name in vector_names(store):
+        if not Vectors(store, name).missing_blocks():
+            columns[f"vectors_{name}"] = (("image", f"value_{name}"), vectors_array(store, name))
     labels = {"image": np.array(paths, object), "channel": ["red", "green", "blue"]}
     return xr.Dataset(columns, labels, {"store": store.url})
 

@@ -40,6 +40,14 @@ def test_labels_thumbnails_and_metadata(db, tmp_path):
     assert path not in db.to_xarray().image.values
 
 
+def test_vectors_are_beside_the_thumbnails(db):
+    db.first_loop_iteration()
+    db.encode(lambda images: images.mean(axis=(1, 2)), "means")
+    found = db.to_xarray()
+    assert found.vectors_means.dims == ("image", "value_means")
+    np.testing.assert_array_equal(found.vectors_means.values, db.vectors("means").compute())
+
+
 def test_images_that_were_not_read_yet(db):
     with pytest.raises(fd.UsageError, match="not read yet"):
         db.to_xarray()
