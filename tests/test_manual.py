@@ -38,6 +38,7 @@ NOT_RUN = {
     "mysql+pymysql://": "needs a database and someone who types the password; tests/outputs/test_sql.py has both",
     "fastdiff-dask dashboard ": "serves until Ctrl-C; tests/dashboard/test_page.py does so",
     "fastdiff-dask review ": "serves until Ctrl-C; tests/review has it",
+    "--watch": "watches until Ctrl-C; tests/lookup/test_watch.py does so",
     "dask scheduler ": "serves until Ctrl-C",
     "python -m pip install ": "would change this environment",
     "python -m pytest": "is what runs this",

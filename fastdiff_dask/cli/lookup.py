@@ -1,6 +1,8 @@
 """The commands ``lookup``, which tells of a file if the archive has it, and ``neighbours``."""
 
+import contextlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -8,12 +10,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from ..errors import FastDiffError, UsageError
-from ..text import printable
+from ..text import counted, printable
 from .find import CLUSTER, client_options
 from .store_argument import single_store_argument, store_argument
+from .streams import nobody_reads
 from .texts.grouped import GroupedCommand
 
 if TYPE_CHECKING:
+    from ..lookup.archive import Archive
     from ..lookup.found import Found
 
 __all__ = ["lookup", "neighbours"]
@@ -65,7 +69,17 @@ class _Written:
 @click.option("-k", "k", type=int, help="Images to list for a file, at most.  [default: 10]")
 @click.option("--threshold", type=float, help="Largest difference (MSE) of an image that is listed.  [default: 200]")
 @click.option("--json", "json_path", metavar="FILE", help="Write a line of JSON for each file; - is standard output.")
-def lookup(store: str, files: tuple[str, ...], k: int | None, threshold: float | None, json_path: str | None) -> None:
+@click.option(
+    "--watch", metavar="DIR", multiple=True, help="Look up each new file in this folder and below, until Ctrl-C."
+)
+def lookup(
+    store: str,
+    files: tuple[str, ...],
+    k: int | None,
+    threshold: float | None,
+    json_path: str | None,
+    watch: tuple[str, ...],
+) -> None:
     """Tell of each FILE whether the archive STORE has it already, and which images are most like it.
 
     STORE is the address of a store, or a folder that find has searched. The archive has a file if both were looked at
@@ -73,10 +87,12 @@ def lookup(store: str, files: tuple[str, ...], k: int | None, threshold: float |
 
     Exit code 0: the archive has every FILE. 3: it lacks one. 1: a FILE could not be read.
     """
+    if watch and files:
+        raise UsageError("--watch looks up new files; leave out the names of others")
     if json_path in files:
         raise UsageError("the file for JSON is one of those to look up; name another one")
-    if not files:
-        raise UsageError("no file to look up; name one or more after the store")
+    if not files and not watch:
+        raise UsageError("no file to look up; name one or more after the store, or a folder by --watch")
     from ..images.decoder_pool import close_readers, start_readers
 
     start_readers(1)  # it starts while this process imports the rest
@@ -85,6 +101,9 @@ def lookup(store: str, files: tuple[str, ...], k: int | None, threshold: float |
         from ..project.look_up import open_archive
 
         with _Written(json_path) as written:
+            if watch:
+                _watch(open_archive(store, k, threshold), watch, written)
+                return
             for found in open_archive(store, k, threshold).look_up(files):
                 written.write(found)
                 codes.add(1 if found.error else 0 if found.is_there else NOT_FOUND)
@@ -94,6 +113,23 @@ def lookup(store: str, files: tuple[str, ...], k: int | None, threshold: float |
         raise FastDiffError("some files could not be read, see above")
     if NOT_FOUND in codes:
         sys.exit(NOT_FOUND)
+
+
+def _watch(archive: "Archive", folders: tuple[str, ...], written: _Written) -> None:
+    """Look up what is new in some folders, until a signal, or until nobody reads the answers."""
+    from ..lookup.answers import answers
+    from ..lookup.watch import FolderWatch
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), FolderWatch(folders) as watch:
+        shown = ", ".join(map(printable, folders))
+        click.echo(f"Watching {shown} ({counted(len(watch), 'file')} there already); Ctrl-C ends it.", err=True)
+        for found in answers(archive, watch):
+            if nobody_reads():
+                return
+            if found is not None:
+                written.write(found)
 
 
 @click.command(cls=GroupedCommand, options=("quiet", *CLUSTER, "dashboard_address", "performance_report"))

@@ -1,12 +1,13 @@
 """Standard output and standard error that fail, as a closed pipe or a full log does: the work goes on without them."""
 
 import io
+import select
 import sys
 from typing import Any
 
 from ..errors import FastDiffError
 
-__all__ = ["check_output", "keep_on_writing"]
+__all__ = ["check_output", "keep_on_writing", "nobody_reads"]
 
 
 class _Output(io.FileIO):
@@ -50,6 +51,20 @@ def check_output() -> None:
         if output.error is not None:
             reason = output.error.strerror
             raise FastDiffError(f"the work is done, but some of what was to be said could not be written: {reason}")
+
+
+def nobody_reads() -> bool:
+    """Tell whether what reads standard output has gone, as far as is known: a command that never ends ends then."""
+    if any(output.error is not None for output in _outputs):
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors are told in any case
+        return any(state & (select.POLLERR | select.POLLNVAL) for _, state in poll.poll(0))
+    except (OSError, ValueError, AttributeError):  # it is no file, as in a test or a notebook
+        return False
 
 
 def _safe(stream: io.TextIOWrapper) -> io.TextIOWrapper:

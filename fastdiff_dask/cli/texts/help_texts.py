@@ -66,6 +66,7 @@ _EXAMPLES = {
     "lookup": (
         ("fastdiff-dask lookup ~/Pictures new.jpg", "is it there already, and where"),
         ("fastdiff-dask lookup STORE *.jpg --json -", "a line of JSON for each file"),
+        ("fastdiff-dask lookup ~/Pictures --watch ~/Downloads", "what comes in, as it comes"),
     ),
     "neighbours": (("fastdiff-dask neighbours ~/Pictures -k 5 --csv near.csv", "five images for each, as a table"),),
     "estimate": (("fastdiff-dask estimate ~/Pictures", "what a first run takes"),),
@@ -109,7 +110,14 @@ _EXAMPLES = {
 _VERSIONS = (
     *(("numpy", ""), ("dask", ""), ("distributed", ""), ("zarr", ""), ("Pillow", ""), ("pandas", ""), ("pyarrow", "")),
     *(("pillow-heif", "heif"), ("pillow-jxl-plugin", "jxl"), ("ImageHash", "hashes"), ("scikit-image", "ssim")),
-    *(("matplotlib", "plot"), ("piexif", "metadata"), ("s3fs", "s3"), ("SQLAlchemy", "sql"), ("cupy", "cuda12")),
+    *(
+        ("matplotlib", "plot"),
+        ("piexif", "metadata"),
+        ("s3fs", "s3"),
+        ("SQLAlchemy", "sql"),
+        ("watchdog", "watch"),
+        ("cupy", "cuda12"),
+    ),
 )
 
 
