@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-__all__ = ["SIGNATURE_VALUES", "Projection", "find_directions", "sample_places", "unit_rows"]
+__all__ = ["SIGNATURE_VALUES", "Projection", "find_directions", "plain_projection", "sample_places", "unit_rows"]
 
 # 127 values along directions, and the norm of the rest.
 SIGNATURE_VALUES = 128
@@ -172,6 +172,13 @@ def find_directions(metric: str, sample: NDArray[Any], /, values: int = SIGNATUR
             rows = np.ldexp(rows - mean, -exponent)
             rows = rows[(np.abs(rows) < _LARGEST_NORM).all(axis=1)]
     return Projection(metric, mean, exponent, _principal(rows, min(values - 1, width), metric != "euclidean"))
+
+
+def plain_projection(metric: str, rows: NDArray[Any], /) -> Projection:
+    """Make a projection without directions: signatures are norms, in the scale of some usable rows (n, d)."""
+    width = rows.shape[1]
+    exponent = 0 if metric == "cosine" else _middle_exponent(rows.astype(np.float64))
+    return Projection(metric, np.zeros(width), exponent, np.zeros((0, width)))
 
 
 def _middle_exponent(rows: NDArray[np.float64]) -> int:

@@ -64,7 +64,8 @@ class VectorSide:
 
     def __init__(self, signatures: Any, cuts: list[range], read: Callable[[], Any]) -> None:
         self.signatures, self.cuts, self._read = signatures, cuts, read
-        self._floats: dict[int, Any] = {}
+        self._floats: Any = None
+        self._made: set[range] = set()
 
     @cached_property
     def vectors(self) -> Any:
@@ -88,12 +89,16 @@ class VectorSide:
         cuts = [range(places[cut.start], places[cut.stop]) for cut in self.cuts]
         return VectorSide(self.signatures[kept], [cut for cut in cuts if cut], lambda: self.vectors[kept])
 
-    def floats(self, number: int, projection: Projection) -> Any:
-        """Vectors of a sub-block as they are measured, (m, d) float32; made once."""
-        if number not in self._floats:
-            cut = self.cuts[number]
-            self._floats[number] = float_rows(projection, self.vectors[cut.start : cut.stop, :])
-        return self._floats[number]
+    def floats(self, projection: Projection, cuts: list[range]) -> Any:
+        """Vectors as they are measured, (n, d) float32, of which those of some sub-blocks are made; each once."""
+        if self._floats is None:
+            xp = array_namespace(self.vectors)
+            self._floats = xp.empty(self.vectors.shape, dtype=xp.float32)
+        for cut in cuts:
+            if cut not in self._made:
+                self._floats[cut.start : cut.stop, :] = float_rows(projection, self.vectors[cut.start : cut.stop, :])
+                self._made.add(cut)
+        return self._floats
 
 
 @dataclass(frozen=True)
@@ -404,7 +409,7 @@ class _Search:
         if count:
             left, right = bounds.operands(count, slice(None), slice(None))
             limit = bounds.limit(count)
-        for number, (cut, columns) in enumerate(zip(tile.rows.cuts, places, strict=True)):
+        for cut, columns in zip(tile.rows.cuts, places, strict=True):
             for start, stop in pairwise([*range(0, columns.shape[0], _COLUMNS), columns.shape[0]]):
                 piece = columns[start:stop]
                 pairs = len(cut) * piece.shape[0]
@@ -416,7 +421,7 @@ class _Search:
                     if some.number <= max(share * pairs, _FEW):
                         yield from self._whole(*self._wanted(cut, piece, some))
                         continue
-                yield from self._dense(number, cut, piece)
+                yield from self._dense(cut, piece)
 
     def _wanted(self, cut: range, columns: Any, some: "_Some") -> tuple[Any, Any]:
         i, j = some.places(self._xp)
@@ -436,17 +441,15 @@ class _Search:
             self._counts.candidates += rows.shape[0]
             yield rows, columns
 
-    def _dense(self, number: int, cut: range, columns: Any) -> Iterator[tuple[Any, Any]]:
+    def _dense(self, cut: range, columns: Any) -> Iterator[tuple[Any, Any]]:
         """Leave out pairs of a sub-block and some columns by products of the vectors."""
         tile, xp = self._tile, self._xp
         self._counts.dense += len(cut) * columns.shape[0]
         numbers = xp.searchsorted(self._starts, columns, side="right") - 1
-        rows = tile.rows.floats(number, tile.projection)
-        parts = []
-        for block in sorted(set(numbers.tolist())):
-            inside = columns[numbers == block] - tile.columns.cuts[block].start
-            parts.append(_rows(tile.columns.floats(block, tile.projection), inside, xp))
-        operands = self._bounds.float_operands(rows, parts[0] if len(parts) == 1 else xp.concat(parts))
+        inside = [tile.columns.cuts[block] for block in sorted(set(numbers.tolist()))]
+        rows = tile.rows.floats(tile.projection, [cut])[cut.start : cut.stop, :]
+        others = _rows(tile.columns.floats(tile.projection, inside), columns, xp)
+        operands = self._bounds.float_operands(rows, others)
         some = _near(*operands, self._bounds.float_limit(rows.shape[1]), xp)
         if some is not None:
             i, j = self._wanted(cut, columns, some)
