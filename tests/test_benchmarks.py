@@ -67,6 +67,17 @@ def are_near(sign, others):
     return np.min(distances, axis=0) < 20
 
 
+def test_the_search_for_near_hashes_prints_a_table(tmp_path):
+    named = rows_of(run("hash_search.py", tmp_path, "--hashes", 2000, "--images", 1500, "--rounds", 1, "--peers"))
+    found = {what: int(row[3].split()[0].replace(",", "")) for what, row in named.items() if row[0] != "hashes"}
+    assert found["64 bits, distance 4, ours"] >= 100  # a twentieth are copies
+    assert (
+        found["64 bits, distance 2, ours"] < found["64 bits, distance 4, ours"] <= found["64 bits, distance 20, ours"]
+    )
+    assert found["256 bits, distance 31, ours"] == 100
+    assert found["stage, distance 4, no-rotations"] >= 75
+
+
 @pytest.mark.slow
 def test_memory_and_the_parts_of_the_time_are_measured(tmp_path):
     printed = run("comparison.py", tmp_path, "--images", 300, "--rounds", 1, "--peers", "--only", "memory")

@@ -27,11 +27,14 @@ __all__ = ["HammingPairs", "Pieces", "as_words", "choose_pieces", "near_hashes"]
 _Words = NDArray[np.uint64]
 _Places = NDArray[np.int64]
 # Pairs whose bits are counted at once: they stay in the cache of a core, and calls cost little beside it.
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 17
 # Pairs of two buckets from which they are compared as a matrix: a call costs as much as some thousand single pairs.
 _MATRIX = 1 << 11
 # Columns of such a matrix.
-_WIDE = 1 << 12
+_WIDE = 1 << 13
+# Hashes whose partners are looked up at once, so that what is known of them stays in the cache.
+_ROWS = 1 << 14
+_NOTHING = np.zeros(0, np.int64)
 # Bits of a piece: a table of all its values is small, and NumPy sorts it by radix. Bits in which pieces may differ.
 _MOST_BITS, _MOST_RADIUS = 16, 2
 # Pairs that are drawn to choose pieces by, and hashes among which the choice is not worth its time.
@@ -131,7 +134,7 @@ def near_hashes(
     Yields
     ------
     HammingPairs
-        65,536 pairs at most.
+        131,072 pairs at most.
 
     Examples
     --------
@@ -236,16 +239,18 @@ class _Search:
     def by_pieces(self, pieces: Pieces) -> Iterator[tuple[_Places, _Places]]:
         """Compare hashes that are near in a piece."""
         masks = pieces.masks(self.words)
-        for number, (_, i, j) in enumerate(self.forms):
-            if self.triangular and i == 0 < number:
-                continue  # these are the pairs of another form the other way round
-            same = self.triangular and number == 0
-            for piece in range(len(masks)):
-                sides: tuple[_Index, _Index | None] = _Index(pieces, piece, self.a.words[i]), None
-                if not same:
-                    sides = sides[0], _Index(pieces, piece, self.b.words[j])
-                earlier = list(zip(masks, pieces.radii, strict=True))[:piece]
-                for first, second in _Join(*sides, self.limit, self.leading, pieces.radii[piece]).near(earlier):
+        for piece, radius in enumerate(pieces.radii):
+            earlier = list(zip(masks, pieces.radii, strict=True))[:piece]
+            # as they are: they are compared with all forms of the other side
+            plain = _Index(pieces, piece, self.a.words[0])
+            other = plain if self.triangular else _Index(pieces, piece, self.b.words[0])
+            for _, i, j in self.forms:
+                if self.triangular and j:
+                    continue  # these are the pairs of another form the other way round
+                a = plain if i == 0 else _Index(pieces, piece, self.a.words[i])
+                b = other if j == 0 else _Index(pieces, piece, self.b.words[j])
+                join = _Join(a, None if a is b else b, self.limit, self.leading, radius)
+                for first, second in join.near(earlier):
                     yield from self._first_form(first, second, i, j)
 
     def _first_form(self, first: _Places, second: _Places, i: int, j: int) -> Iterator[tuple[_Places, _Places]]:
@@ -342,16 +347,19 @@ class _Index:
         (words, n) uint64, in this order.
     order
         (n,) places of the hashes.
-    starts
-        (2^bits + 1,): hashes whose piece is v are words[:, starts[v] : starts[v + 1]].
+    keys
+        (n,) uint16, their pieces, ascending.
+    starts, sizes
+        (2^bits + 1,) and (2^bits,): hashes whose piece is v are words[:, starts[v] : starts[v + 1]], sizes[v] of them.
     """
 
     def __init__(self, pieces: Pieces, piece: int, words: _Words) -> None:
         keys = pieces.keys(piece, words)
         self.bits = len(pieces.bits[piece])
         self.order = np.argsort(keys, kind="stable")
-        self.words = words[:, self.order]
-        self.starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=1 << self.bits))])
+        self.words, self.keys = words[:, self.order], keys[self.order]
+        self.sizes = np.bincount(keys, minlength=1 << self.bits)
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
 
 
 class _Join:
@@ -374,34 +382,58 @@ class _Join:
 
     def _near_places(self) -> Iterator[tuple[_Places, _Places]]:
         """Pairs of hashes whose leading words are near, by their places in either index."""
-        a, b = self._a.starts, self._b.starts
-        sizes = np.diff(a), np.diff(b)
-        present, there = np.flatnonzero(sizes[0]), sizes[1] > 0
-        for change in _changes(self._a.bits, self._radius):
+        a, b = self._a, self._b
+        present, there = np.flatnonzero(a.sizes), b.sizes > 0
+        for change in _changes(a.bits, self._radius):
             other = present ^ change
             some = there[other]
             if self._same and change:
                 some &= present < other
-            keys, other = present[some], other[some]
-            large = sizes[0][keys] * sizes[1][other] >= _MATRIX
-            yield from self._few(keys[~large], other[~large])
-            for key, partner in zip(keys[large].tolist(), other[large].tolist(), strict=True):
-                yield from self._many(range(a[key], a[key + 1]), range(b[partner], b[partner + 1]))
+            large = some & (a.sizes[present] * b.sizes[other] >= _MATRIX)
+            if np.count_nonzero(large) < np.count_nonzero(some):
+                yield from self._few(change)
+            for key, partner in zip(present[large].tolist(), other[large].tolist(), strict=True):
+                yield from self._many(
+                    range(a.starts[key], a.starts[key + 1]), range(b.starts[partner], b.starts[partner + 1])
+                )
 
-    def _few(self, keys: _Places, other: _Places) -> Iterator[tuple[_Places, _Places]]:
-        """Compare buckets of few hashes, pair by pair."""
-        a, b = self._a.starts, self._b.starts
-        for place, row in _expanded(a[keys], a[keys + 1] - a[keys]):
-            starts, stops = b[other[place]], b[other[place] + 1]
-            if self._same and len(keys) and keys[0] == other[0]:
-                starts = row + 1
-            for which, column in _expanded(starts, stops - starts):
-                words = zip(self._a.words[: self._leading], self._b.words, strict=False)
-                counts = (np.bitwise_count(x[row][which] ^ y[column]) for x, y in words)
-                count = functools.reduce(np.add, (found.astype(self._counter.dtype, copy=False) for found in counts))
-                near = np.flatnonzero(count <= self._counter.limit)
-                if len(near):
-                    yield row[which[near]], column[near]
+    def _few(self, change: int) -> Iterator[tuple[_Places, _Places]]:
+        """Compare buckets of few hashes, pair by pair, if so many bits of the piece change."""
+        a, b = self._a, self._b
+        other = a.keys ^ np.uint16(change)
+        lengths = b.sizes[other]
+        some = a.sizes[a.keys] * lengths < _MATRIX
+        if self._same and change:
+            some &= a.keys < other
+        rows = np.flatnonzero(some)
+        stops = b.starts[other[rows].astype(np.int64) + 1]
+        starts = rows + 1 if self._same and not change else stops - lengths[rows]
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, start + _ROWS)
+            yield from self._listed(rows[part], starts[part], stops[part])
+
+    def _listed(self, rows: _Places, starts: _Places, stops: _Places) -> Iterator[tuple[_Places, _Places]]:
+        """Compare each of some hashes with those of a range."""
+        while len(rows) > _ROWS // 16:  # the first one of each range, then the second one: faster than a list of all
+            left = starts < stops
+            if not left.all():
+                rows, starts, stops = rows[left], starts[left], stops[left]
+            near = self._near_pairs(rows, starts)
+            if len(near):
+                yield rows[near], starts[near]
+            starts = starts + 1
+        for which, column in _expanded(starts, stops - starts):
+            row = rows[which]
+            near = self._near_pairs(row, column)
+            if len(near):
+                yield row[near], column[near]
+
+    def _near_pairs(self, rows: _Places, columns: _Places) -> _Places:
+        """Find those of some pairs whose leading words are near, by their places in the list."""
+        words = zip(self._a.words[: self._leading], self._b.words, strict=False)
+        counts = (np.bitwise_count(a[rows] ^ b[columns]) for a, b in words)
+        count = functools.reduce(np.add, (found.astype(self._counter.dtype, copy=False) for found in counts))
+        return (count <= self._counter.limit).nonzero()[0]
 
     def _many(self, rows: range, columns: range) -> Iterator[tuple[_Places, _Places]]:
         """Compare two buckets of many hashes, as matrices; or one with itself."""
@@ -438,19 +470,21 @@ class _Counter:
         self._differ = np.empty(_AT_ONCE, np.uint64)
         self._counts = [np.empty(_AT_ONCE, np.uint8), *(np.empty(_AT_ONCE, self.dtype) for _ in range(2))]
         self._near = np.empty(_AT_ONCE, bool)
+        self._often = False
 
     def near(self, forms: list[tuple[_Words, _Words]]) -> tuple[_Places, _Places]:
-        """Find pairs whose leading words are near by any of some forms: (words, m) and (words, n), m n ≤ 65,536."""
+        """Find pairs whose leading words are near by any of some forms: (words, m) and (words, n), m n ≤ 131,072."""
         rows, columns = forms[0][0].shape[1], forms[0][1].shape[1]
         lowest = self._count(*forms[0], 1)
         for a, b in forms[1:]:
             np.minimum(lowest, self._count(a, b, 2), out=lowest)
-        if lowest.min() > self.limit:
-            nothing = np.zeros(0, np.int64)
-            return nothing, nothing
-        near = np.less_equal(lowest, self.limit, out=self._near[: rows * columns])
-        first, second = np.divmod(np.flatnonzero(near), columns)
-        return first, second
+        # where some are near as a rule, it takes longer to look if there are any
+        if not self._often and lowest.min() > self.limit:
+            return _NOTHING, _NOTHING
+        near = np.less_equal(lowest, self.limit, out=self._near[: rows * columns]).nonzero()[0]
+        self._often = len(near) > 0
+        first = near // columns
+        return first, near - first * columns
 
     def _count(self, a: _Words, b: _Words, into: int) -> NDArray[Any]:
         shape, size = (a.shape[1], b.shape[1]), a.shape[1] * b.shape[1]
@@ -464,7 +498,7 @@ class _Counter:
 
 
 def _rectangles(rows: int, columns: int, triangular: bool) -> Iterator[tuple[slice, slice]]:
-    """Cut a matrix into rectangles of some 65,536 pairs; if it is triangular, those with a row before a column."""
+    """Cut a matrix into rectangles of some 131,072 pairs; if it is triangular, those with a row before a column."""
     height = max(1, _AT_ONCE // min(columns, _WIDE))
     for start in range(0, rows, height):
         stop = min(start + height, rows)
@@ -473,7 +507,7 @@ def _rectangles(rows: int, columns: int, triangular: bool) -> Iterator[tuple[sli
 
 
 def _expanded(starts: _Places, lengths: _Places) -> Iterator[tuple[_Places, _Places]]:
-    """List the numbers of ranges, at most 65,536 at a time: the place of the range, and the number."""
+    """List the numbers of ranges, at most 131,072 at a time: the place of the range, and the number."""
     ends = np.cumsum(lengths)
     shift = starts - ends + lengths
     total = int(ends[-1]) if len(ends) else 0
@@ -579,9 +613,9 @@ class Costs(NamedTuple):
     sorted
         To sort a hash by a piece.
     change
-        To look up the partners of all buckets, if some bits of the piece change.
-    bucket
-        To look up the partner of a bucket.
+        To look up the partners of hashes if some bits of the piece change, however few they are.
+    looked_up
+        To look up the partners of a hash.
     """
 
     matrix: float
@@ -589,7 +623,7 @@ class Costs(NamedTuple):
     call: float
     sorted: float
     change: float
-    bucket: float
+    looked_up: float
 
     def of_piece(self, bits: int, radius: int, rows: int, columns: int, triangular: bool, alike: float) -> float:
         """Seconds for a piece.
@@ -610,9 +644,10 @@ class Costs(NamedTuple):
         changes, values = len(_changes(bits, radius)), 2**bits
         alike = max(alike, changes / values)
         buckets, pairs = min(values, rows), rows * columns * alike
-        seconds = (rows + columns) * self.sorted + changes * (self.change + buckets * self.bucket)
+        seconds = (rows + columns) * self.sorted + changes * (self.change + buckets * self.looked_up)
         of_bucket = rows * columns * (alike / changes) ** 2  # two buckets that a hash is likely to be in
         if of_bucket < _MATRIX:
+            seconds += changes * rows * self.looked_up
             pairs *= self.single
         else:
             pairs = pairs * self.matrix + min(pairs / of_bucket, changes * buckets) * self.call
@@ -647,17 +682,18 @@ def _costs(words: int, leading: int) -> Costs:
     pieces = Pieces((tuple(range(12)),), (0,))
     index = _Index(pieces, 0, hashes)
     one, join = _Index(pieces, 0, hashes[:, :1]), _Join(index, index, 0, leading, 0)
-    keys = np.arange(1 << 12)
     matrix = _seconds(lambda: counter.near([(hashes[:, :height], hashes[:, :_WIDE])])) / (height * _WIDE)
     near = [functools.partial(_Join(some, one, 0, leading, 1).near, []) for some in (one, index)]
     changes = [_seconds(lambda: list(near[0]())) / 13, _seconds(lambda: list(near[1]())) / 13]
+    looked_up = max(0.0, changes[1] - changes[0]) / len(index.order)
+    single = _seconds(lambda: list(join._few(4095))) - len(index.order) * looked_up
     return Costs(
-        matrix,
-        _seconds(lambda: list(join._few(keys, keys[::-1]))) / (len(index.order) ** 2 / len(keys)),
-        _seconds(lambda: list(join._many(range(48), range(48)))) - matrix * 48**2,
-        _seconds(lambda: _Index(pieces, 0, hashes)) / len(index.order),
-        changes[0],
-        max(0.0, changes[1] - changes[0]) / len(keys),
+        matrix=matrix,
+        single=max(0.0, single) / (len(index.order) ** 2 / 4096),
+        call=max(0.0, _seconds(lambda: list(join._many(range(48), range(48)))) - matrix * 48**2),
+        sorted=_seconds(lambda: _Index(pieces, 0, hashes)) / len(index.order),
+        change=changes[0],
+        looked_up=looked_up,
     )
 
 

@@ -19,6 +19,8 @@ PACKAGES = {
     "faiss": ["faiss-cpu==1.15.1", "numpy"],
     "sklearn": ["scikit-learn==1.9.1"],
     "difpy": ["difPy==4.2.1"],
+    "faiss_hashes": ["faiss-cpu==1.15.1", "numpy"],
+    "imagededup": ["scikit-learn==1.9.1", "tqdm", "pillow", "matplotlib", "PyWavelets", "imagededup==0.3.3.post2"],
     "fast_diff_py": ["fast_diff_py==0.2.0"],
 }
 

@@ -2,11 +2,13 @@
 
 python ours.py compare STORE --threshold 200     # the compare stage over a store on disk, from its plan on
 python ours.py dense THUMBNAILS.npy              # the dense matrix, four rotations
+python ours.py hashes HASHES.npy --threshold 4   # near hashes, (n, words) uint64
 python ours.py sgemm                             # what the machine's matrix product can do
 """
 
 import argparse
 import json
+import math
 import os
 import resource
 import shutil
@@ -20,24 +22,31 @@ import numpy as np
 from fastdiff_dask import pairwise_mse
 from fastdiff_dask.config import CompareSettings
 from fastdiff_dask.kernels.bounds import SearchCounts
+from fastdiff_dask.kernels.measures import resolve_measure
 from fastdiff_dask.runtime.blas import SINGLE_THREADED_BLAS
 from fastdiff_dask.runtime.connection import embedded_client
 from fastdiff_dask.stages.compare import compare_tiles, plan_comparison
+from fastdiff_dask.stages.prepare import feature_bytes
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
+from fastdiff_dask.vectors.hamming import near_hashes
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Plan and compare all tiles; an earlier comparison at this threshold is removed first."""
-    comparison = Comparison(
-        Store(str(options.where)), CompareSettings(similarity_threshold=options.threshold, measure=options.measure)
+    settings = CompareSettings(
+        similarity_threshold=options.threshold, measure=options.measure, rotations=options.rotations
     )
+    comparison, measure = Comparison(Store(str(options.where)), settings), resolve_measure(options.measure)
+    features = 0
+    if measure is not None:
+        features = feature_bytes(comparison.store, measure.features, (0, 1, 2, 3) if options.rotations else (0,))
     shutil.rmtree(options.where / "arrays.zarr" / "comparisons" / comparison.name, ignore_errors=True)
     client = embedded_client(options.threads, "127.0.0.1:0")
     start, used = time.perf_counter(), time.process_time()
-    plan_comparison(comparison, client)
+    plan_comparison(comparison, client, feature_bytes=features)
     planned = time.perf_counter()
-    for _ in compare_tiles(comparison, client):
+    for _ in compare_tiles(comparison, client, measure):
         pass
     seconds, used = time.perf_counter() - start, time.process_time() - used
     (plan,) = comparison.plans()
@@ -67,6 +76,25 @@ def dense(options: argparse.Namespace) -> dict[str, Any]:
     return {"pairs": matrix.size, "seconds": seconds, "found": found, "operations": operations}
 
 
+def hashes(options: argparse.Namespace) -> dict[str, Any]:
+    """Find near hashes, a tile a task, as workers do."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    words = np.load(options.where)[None]
+    size = -(-words.shape[1] // max(1, math.isqrt(8 * options.threads)))
+    cuts = [words[:, start : start + size] for start in range(0, words.shape[1], size)]
+    tiles = [(a, b if j > i else None) for i, a in enumerate(cuts) for j, b in enumerate(cuts) if j >= i]
+
+    def work(tile: tuple[Any, Any]) -> int:
+        return sum(len(found.first) for found in near_hashes(*tile, options.threshold))
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(options.threads) as pool:
+        found = sum(pool.map(work, tiles))
+    seconds = time.perf_counter() - start
+    return {"pairs": words.shape[1] * (words.shape[1] - 1) // 2, "seconds": seconds, "found": found}
+
+
 def sgemm(options: argparse.Namespace) -> dict[str, Any]:
     """Measure operations a second of matrix products of 1,024 × 3,072 float32, a product a thread."""
     from concurrent.futures import ThreadPoolExecutor
@@ -90,14 +118,15 @@ def sgemm(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure one thing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["compare", "dense", "sgemm"])
+    parser.add_argument("what", choices=["compare", "dense", "hashes", "sgemm"])
     parser.add_argument("where", type=Path, nargs="?")
     parser.add_argument("--threshold", type=float, default=200.0)
-    parser.add_argument("--measure", default="mse", choices=("mse", "correlation"))
+    parser.add_argument("--measure", default="mse", choices=("mse", "correlation", "dhash"))
+    parser.add_argument("--rotations", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    result = {"compare": compare, "dense": dense, "sgemm": sgemm}[options.what](options)
+    result = {"compare": compare, "dense": dense, "hashes": hashes, "sgemm": sgemm}[options.what](options)
     result["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(result))
 

@@ -2,6 +2,7 @@
 
     python peers.py faiss THUMBNAILS.npy --queries 1000 --threshold 200
     python peers.py difpy FOLDER
+    python peers.py imagededup HASHES.npy --queries 200 --threshold 4
 
 What is timed is the search alone: indexing, reading and building are given to the peers for free. A pair counts for
 each image of the queries with each of the collection, so that peers which look at each pair twice are credited twice.
@@ -90,11 +91,59 @@ def fast_diff_py_search(options):
     return images * (images - 1) // 2, seconds, len(clusters)
 
 
+def faiss_hashes(options):
+    """FAISS: exact range search over a flat index of bits."""
+    import faiss
+    import numpy as np
+
+    faiss.omp_set_num_threads(options.threads)
+    hashes = np.load(options.where).view(np.uint8)
+    index = faiss.IndexBinaryFlat(8 * hashes.shape[1])
+    index.add(hashes)
+    queries = hashes[: options.queries]
+    start = time.perf_counter()
+    found = index.range_search(queries, int(options.threshold) + 1)  # the limit is exclusive
+    seconds = time.perf_counter() - start
+    return len(queries) * len(hashes), seconds, (int(found[0][-1]) - len(queries)) // 2
+
+
+def different_bits(a, b):
+    """Count different bits as `Hashing.hamming_distance` does, but faster."""
+    return (int(a, 16) ^ int(b, 16)).bit_count()
+
+
+def imagededup_search(options):
+    """imagededup: the faster one of its searches, by a tree and by brute force in Cython."""
+    import importlib.util
+    import types
+
+    import numpy as np
+
+    # the package imports PyTorch, which its search does not use
+    package = types.ModuleType("imagededup.utils")
+    package.__path__ = [str(Path(importlib.util.find_spec("imagededup").origin).parent / "utils")]
+    sys.modules["imagededup.utils"] = package
+    from imagededup.handlers.search.retrieval import HashEval
+
+    hashes = np.load(options.where)
+    texts = {f"{number}.jpg": row.tobytes().hex() for number, row in enumerate(hashes)}
+    queries = dict(list(texts.items())[: options.queries])
+    best = float("inf")
+    for method in ("brute_force_cython", "bktree"):
+        start = time.perf_counter()
+        found = HashEval(texts, queries, different_bits, False, int(options.threshold), method, options.threads)
+        best = min(best, time.perf_counter() - start)
+    results = found.retrieve_results(scores=True)
+    return len(queries) * len(hashes), best, sum(map(len, results.values()))
+
+
 PEERS = {
     "faiss": faiss_search,
     "sklearn": sklearn_search,
     "difpy": difpy_search,
     "fast_diff_py": fast_diff_py_search,
+    "faiss_hashes": faiss_hashes,
+    "imagededup": imagededup_search,
 }
 
 
@@ -102,7 +151,9 @@ def main():
     """Measure one peer."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("peer", choices=PEERS)
-    parser.add_argument("where", type=Path, help="thumbnails (.npy), or a folder of images for difpy and fast_diff_py")
+    parser.add_argument(
+        "where", type=Path, help="thumbnails or hashes (.npy), or a folder of images for difpy and fast_diff_py"
+    )
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--threshold", type=float, default=200.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
