@@ -456,6 +456,8 @@ class CompareSettings:
         Compare only pictures with equal hashes; only pictures with different ones.
     hashes
         Kind of the hashes: their function and shift.
+    within_folder, across_folders
+        Compare only pictures of one folder; only pictures of two folders.
     """
 
     similarity_threshold: float = DEFAULT_THRESHOLDS["mse"]
@@ -467,6 +469,8 @@ class CompareSettings:
     skip_matching_hash: bool = False
     hashes: str = ""
     vectors: str = ""
+    within_folder: bool = False
+    across_folders: bool = False
 
     def __post_init__(self) -> None:
         if self.vectors:
@@ -483,10 +487,14 @@ class CompareSettings:
                     f"or a larger number for ratios within this factor"
                 )
             object.__setattr__(self, "match_aspect_by", float(factor) + 0.0)
-        for name in ("only_matching_hash", "skip_matching_hash"):
+        for name in ("only_matching_hash", "skip_matching_hash", "within_folder", "across_folders"):
             check_flag(name, getattr(self, name))
         if self.only_matching_hash and self.skip_matching_hash:
             raise UsageError("only_matching_hash= and skip_matching_hash= leave no pairs together; use one of them")
+        if self.within_folder and self.across_folders:
+            raise UsageError("within_folder= and across_folders= leave no pairs together; use one of them")
+        if self.skip_matching_hash and self.across_folders:
+            raise UsageError("skip_matching_hash= and across_folders= cannot be used together; use one of them")
 
     def _check_vectors(self) -> None:
         check_vectors_name(self.vectors)
@@ -567,9 +575,9 @@ class CompareSettings:
         return limit
 
     def to_json(self) -> dict[str, Any]:
-        """Give the settings as they are recorded in a store; earlier versions read those that have no vectors."""
-        values = asdict(self)
-        return values if self.vectors else {name: value for name, value in values.items() if name != "vectors"}
+        """Give the settings as they are recorded in a store; earlier versions read those without newer ones."""
+        newer = ("vectors", "within_folder", "across_folders")
+        return {name: value for name, value in asdict(self).items() if value or name not in newer}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

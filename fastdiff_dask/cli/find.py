@@ -35,6 +35,7 @@ _COMPARISON = (
     "sl_matching_aspect",
     "sl_matching_hash",
     "sl_skip_matching_hash",
+    *("sl_within_folder", "sl_across_folders"),
     "fl_shift_amount",
     *("edited", "identical", "verify", "verify_limit", "verify_size"),
 )

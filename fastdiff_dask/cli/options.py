@@ -102,6 +102,7 @@ _OF_PICTURES = frozenset(
     (
         *("similarity_threshold", "similarity", "sl_compare", "sl_rotations", "sl_mirror", "sl_matching_aspect"),
         *("sl_match_aspect_by", "sl_matching_hash", "sl_skip_matching_hash", "fl_shift_amount", "edited", "verify"),
+        *("sl_within_folder", "sl_across_folders"),
         *(
             "sl_on",
             "sl_metric",

@@ -514,6 +514,8 @@ class FastDifPy(Project):
         match_aspect_by: float | None = None,
         only_matching_hash: bool | None = None,
         skip_matching_hash: bool | None = None,
+        within_folder: bool | None = None,
+        across_folders: bool | None = None,
         make_diff_plots: bool | None = None,
         diff_location: str | os.PathLike[str] | None = None,
         plot_limit: int | None = None,

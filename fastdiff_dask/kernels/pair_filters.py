@@ -1,4 +1,4 @@
-"""Pair filters leave out pairs before they are compared, by the shapes or the hashes of the pictures. NumPy only."""
+"""Pair filters leave out pairs before they are compared, by shapes, hashes or folders of pictures. NumPy only."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..config import CompareSettings
 
-__all__ = ["KEY_VALUES", "Allowed", "PairFilters", "picture_keys"]
+__all__ = ["Allowed", "PairFilters", "picture_keys"]
 
-# Of an image: width, height, and two words of its hash.
-KEY_VALUES = 4
+# Columns of the keys: width and height, two words of the hash, two words of the folder.
+_HASH, _FOLDER = [2, 3], [4, 5]
 # Wider than the rounding of a quotient and a product in float64; ratios nearer than this are compared in whole numbers.
 _DOUBT = 1e-12
 # Pictures whose ratios are within it are put in order together if ratios need not be equal.
@@ -21,11 +21,14 @@ _LEAST_BIN = 1.01
 
 
 def picture_keys(
-    width: NDArray[np.int64], height: NDArray[np.int64], hashes: Iterable[str | None] | None = None
+    width: NDArray[np.int64],
+    height: NDArray[np.int64],
+    hashes: Iterable[str | None] | None = None,
+    folders: Iterable[str] | None = None,
 ) -> NDArray[np.int64]:
-    """Make the keys of pictures, by which `PairFilters` filters: (n, 4) int64.
+    """Make the keys of pictures, by which `PairFilters` filters: (n, 4) int64, with folders (n, 6).
 
-    Hashes are told apart by 128 bits of their BLAKE2b.
+    Hashes and folders are told apart by 128 bits of their BLAKE2b.
 
     Parameters
     ----------
@@ -33,19 +36,31 @@ def picture_keys(
         (n,) size in pixels.
     hashes
         Their hashes, if the filters use them.
+    folders
+        The absolute paths of their folders, if the filters use them.
 
     Returns
     -------
     A row a picture.
     """
-    keys = np.zeros((len(width), KEY_VALUES), np.int64)
+    keys = np.zeros((len(width), 4 if folders is None else 6), np.int64)
     keys[:, 0], keys[:, 1] = width, height
-    if hashes is not None:
-        words = b"".join(
-            hashlib.blake2b(str(key or "").encode(errors="surrogatepass"), digest_size=16).digest() for key in hashes
-        )
-        keys[:, 2:] = np.frombuffer(words, "<i8").reshape(-1, 2)
+    for columns, texts in ((_HASH, hashes), (_FOLDER, folders)):
+        if texts is not None:
+            keys[:, columns] = _words(texts)
     return keys
+
+
+def _words(texts: Iterable[str | None]) -> NDArray[np.int64]:
+    """Two words for each text, (n, 2); equal texts have equal ones."""
+    known: dict[str, bytes] = {}
+    words = []
+    for text in texts:
+        key = str(text or "")
+        if key not in known:
+            known[key] = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
+        words.append(known[key])
+    return np.frombuffer(b"".join(words), "<i8").reshape(-1, 2)
 
 
 class _Numbers(NamedTuple):
@@ -72,26 +87,40 @@ class _Numbers(NamedTuple):
 class Allowed:
     """The pairs of some rows and columns that the pair filters leave; made by `PairFilters.allowed`.
 
-    Pictures are numbered by hash and aspect ratio, so that the partners of a picture have a range of numbers; if equal
-    hashes are left out, a second range is taken out of it. This is exact, in whole numbers, and pairs are counted
-    without being listed: time O((m + n) log(m + n)), memory 24 to 48 bytes a picture.
+    Pictures are numbered by hash, folder and aspect ratio, so that the partners of a picture have a range of numbers.
+    If equal hashes or equal folders are left out, a range of other numbers is taken out of it for each, and what is in
+    both is counted once. This is exact, in whole numbers, and pairs are counted without being listed: time
+    O((m + n) log(m + n)), memory 24 to 96 bytes a picture.
+
+    Attributes
+    ----------
+    triangular
+        The rows are the columns, each pair counts once.
+    without
+        Number of ranges that are taken out; the numbers for them come after the first ones.
     """
 
     _rows: tuple[_Numbers, ...]
     _columns: tuple[_Numbers, ...]
     triangular: bool
+    without: int = 0
 
     def wanted(self, i: Any, j: Any) -> NDArray[np.bool_]:
         """Tell for rows i and columns j, arrays that broadcast, if their pairs are left."""
-        wanted, *left_out = (mine.wants(other, i, j) for mine, other in zip(self._rows, self._columns, strict=True))
-        return wanted & ~left_out[0] if left_out else wanted
+        sides = list(zip(self._rows, self._columns, strict=True))
+        wanted, *left_out = (mine.wants(other, i, j) for mine, other in sides[: 1 + self.without])
+        for one in left_out:
+            wanted = wanted & ~one
+        return wanted
 
     def partners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count the partners of each row (m,) and of each column (n,)."""
         found = []
         for sides in ((self._rows, self._columns), (self._columns, self._rows)):
             count, *left_out = (mine.partners(others) for mine, others in zip(*sides, strict=True))
-            found.append(count - left_out[0] if left_out else count - self.triangular)
+            for place, one in enumerate(left_out):
+                count = count - one if place < self.without else count + one  # what is in both was taken out twice
+            found.append(count if left_out else count - self.triangular)  # a picture is in the ranges of itself
         return found[0], found[1]
 
     def pairs(self) -> int:
@@ -104,6 +133,7 @@ class Allowed:
             tuple(one.take(rows) for one in self._rows),
             tuple(one.take(columns) for one in self._columns),
             self.triangular,
+            self.without,
         )
 
     def near(self, cuts_a: Sequence[range], cuts_b: Sequence[range]) -> NDArray[np.bool_]:
@@ -132,6 +162,8 @@ class PairFilters:
         A quarter turn of a picture makes no difference.
     same_hash, other_hash
         Leave only pairs with equal hashes, or only pairs with different ones.
+    same_folder, other_folder
+        Leave only pairs of one folder, or only pairs of two folders.
 
     Examples
     --------
@@ -145,21 +177,38 @@ class PairFilters:
     turned: bool = True
     same_hash: bool = False
     other_hash: bool = False
+    same_folder: bool = False
+    other_folder: bool = False
 
     @classmethod
     def of(cls, settings: CompareSettings) -> "PairFilters":
         """Make the filters of a comparison from its settings."""
         return cls(
-            settings.match_aspect_by, settings.rotations, settings.only_matching_hash, settings.skip_matching_hash
+            settings.match_aspect_by,
+            settings.rotations,
+            settings.only_matching_hash,
+            settings.skip_matching_hash,
+            settings.within_folder,
+            settings.across_folders,
         )
 
     def __bool__(self) -> bool:
-        return self.aspect is not None or self.hashes
+        return self.aspect is not None or self.hashes or self.folders
 
     @property
     def hashes(self) -> bool:
         """True if the filters use hashes."""
         return self.same_hash or self.other_hash
+
+    @property
+    def folders(self) -> bool:
+        """True if the filters use folders."""
+        return self.same_folder or self.other_folder
+
+    @property
+    def key_values(self) -> int:
+        """Number of values of a key."""
+        return 6 if self.folders else 4
 
     @property
     def shown(self) -> str:
@@ -170,7 +219,8 @@ class PairFilters:
             shape = ", of the same aspect ratio" if self.aspect else ", of the same size"
         else:
             shape = f", aspect ratios within {self.aspect:g}"
-        return shape + (", equal hashes" if self.same_hash else ", different hashes" if self.other_hash else "")
+        shape += ", equal hashes" if self.same_hash else ", different hashes" if self.other_hash else ""
+        return shape + (", within a folder" if self.same_folder else ", across folders" if self.other_folder else "")
 
     @property
     def hash_column(self) -> str:
@@ -190,7 +240,9 @@ class PairFilters:
                 wide, high = wide // divisor, high // divisor
             columns += [wide, high]
         if self.hashes:
-            columns += [keys[:, 2], keys[:, 3]]
+            columns += list(keys[:, _HASH].T)
+        if self.folders:
+            columns += list(keys[:, _FOLDER].T)
         return np.stack(columns, axis=1) if columns else np.zeros((len(keys), 0), np.int64)
 
     def allowed(self, rows: NDArray[np.int64], columns: NDArray[np.int64] | None = None) -> Allowed:
@@ -199,7 +251,7 @@ class PairFilters:
         Parameters
         ----------
         rows, columns
-            (m, 4) and (n, 4) int64 keys; without columns, rows with each other, each pair once.
+            (m, k) and (n, k) int64 keys; without columns, rows with each other, each pair once.
 
         Returns
         -------
@@ -207,14 +259,25 @@ class PairFilters:
         """
         keys = rows if columns is None else np.concatenate([rows, columns])
         shape, start, stop = self._shapes(keys)
-        numbers = [_Numbers(shape, start, stop)]
-        if self.hashes:
-            first = _ranks(keys[:, 2], keys[:, 3])[0] * (int(shape.max(initial=0)) + 1)
-            numbers.append(_Numbers(first + shape, first + start, first + stop))
-        used = numbers[-1:] if self.same_hash else numbers
+        alike = self._same_columns
+        without = [
+            some for some, is_left_out in ((_HASH, self.other_hash), (_FOLDER, self.other_folder)) if is_left_out
+        ]
+        ranges = [alike, *(alike + some for some in without)]
+        if len(without) > 1:
+            ranges.append(alike + _HASH + _FOLDER)
+        used = []
+        for some in ranges:
+            first = _ranks(*keys[:, some].T)[0] * (int(shape.max(initial=0)) + 1) if some else 0
+            used.append(_Numbers(first + shape, first + start, first + stop))
         side_a = tuple(one.take(slice(len(rows))) for one in used)
         side_b = side_a if columns is None else tuple(one.take(slice(len(rows), None)) for one in used)
-        return Allowed(side_a, side_b, columns is None)
+        return Allowed(side_a, side_b, columns is None, len(without))
+
+    @property
+    def _same_columns(self) -> list[int]:
+        """Columns of the keys that partners have in common."""
+        return (_HASH if self.same_hash else []) + (_FOLDER if self.same_folder else [])
 
     def equal_hashes(self, keys: NDArray[np.int64], on_b: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Find a few pairs of equal hashes and allowed shapes that connect the same pictures as all such pairs: (k, 2).
@@ -226,7 +289,7 @@ class PairFilters:
         Parameters
         ----------
         keys
-            (n, 4) int64.
+            (n, k) int64.
         on_b
             True for pictures on side b, if only pairs between two sides count; pictures of side a come first.
 
@@ -234,7 +297,7 @@ class PairFilters:
         -------
         Places of two pictures in each row.
         """
-        either = PairFilters(self.aspect, self.turned, same_hash=True).allowed(keys)
+        either = PairFilters(self.aspect, self.turned, same_hash=True, same_folder=self.same_folder).allowed(keys)
         order = np.argsort(either._rows[0].number, kind="stable")
         if on_b is None:
             pairs = np.stack([order[:-1], order[1:]], axis=1)
@@ -257,8 +320,8 @@ class PairFilters:
 
         Only the order of the pictures, and so the time, depends on them.
         """
-        if self.same_hash:
-            return _ranks(keys[:, 2], keys[:, 3])[0]
+        if alike := self._same_columns:
+            return _ranks(*keys[:, alike].T)[0]
         if self.aspect is None:
             return None
         if self.aspect <= 1:

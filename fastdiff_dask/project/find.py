@@ -34,7 +34,8 @@ _STAGES = (
         "only_matching_aspect",
         "match_aspect_by",
     ),
-    *("only_matching_hash", "skip_matching_hash", "verify", "edited", "on", "metric"),
+    *("only_matching_hash", "skip_matching_hash", "within_folder", "across_folders"),
+    *("verify", "edited", "on", "metric"),
 )
 
 
@@ -51,6 +52,8 @@ def find_duplicates(
     match_aspect_by: float | None = None,
     only_matching_hash: bool = False,
     skip_matching_hash: bool = False,
+    within_folder: bool = False,
+    across_folders: bool = False,
     verify: bool = False,
     edited: bool = False,
     on: str = "",
@@ -97,7 +100,7 @@ def find_duplicates(
         The threshold as a word: "identical", "strict", "normal" or "loose".
     rotations, mirror
         Rules for a similar pair, see `CompareSettings`.
-    only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash
+    only_matching_aspect, match_aspect_by, only_matching_hash, skip_matching_hash, within_folder, across_folders
         Rules for the pairs that are compared, see `FastDifPy.second_loop_iteration`; hashes are computed if needed.
     verify
         Look at similar pairs once more, see `Project.verify`.
@@ -141,6 +144,8 @@ def find_duplicates(
         "match_aspect_by": aspect_factor(only_matching_aspect, match_aspect_by),
         "only_matching_hash": only_matching_hash,
         "skip_matching_hash": skip_matching_hash,
+        "within_folder": within_folder,
+        "across_folders": across_folders,
     }
     if on:
         comparison |= {"on": on, "metric": metric}

@@ -340,6 +340,8 @@ class Job:
         match_aspect_by: float | None = None,
         only_matching_hash: bool | None = None,
         skip_matching_hash: bool | None = None,
+        within_folder: bool | None = None,
+        across_folders: bool | None = None,
         make_diff_plots: bool | None = None,
         diff_location: str | os.PathLike[str] | None = None,
         plot_limit: int | None = None,
@@ -404,6 +406,8 @@ class Job:
         skip_matching_hash
             Do not compare images with equal hashes, which are known duplicates. They are in clusters together and in
             `Result.hash_pairs`, whatever their MSE is, and not in the pairs.
+        within_folder, across_folders
+            Compare only images of one folder, or only those of two folders; sub-folders are folders of their own.
         make_diff_plots, diff_location, plot_limit
             Draw similar pairs, with their differences, into this folder, by default ``plots`` in the store. At most so
             many are drawn, by default 1,000, the most similar ones first. Needs Matplotlib
@@ -443,6 +447,8 @@ class Job:
                 sl_match_aspect_by=match_aspect_by,
                 sl_matching_hash=only_matching_hash,
                 sl_skip_matching_hash=skip_matching_hash,
+                sl_within_folder=within_folder,
+                sl_across_folders=across_folders,
                 sl_make_diff_plots=make_diff_plots,
                 sl_plot_output_dir=None if diff_location is None else os.fspath(diff_location),
                 sl_plot_limit=plot_limit,

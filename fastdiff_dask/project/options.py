@@ -78,6 +78,8 @@ _EXCLUSIVE = (
     ("sl_match_aspect_by", "sl_matching_aspect", False),
     ("sl_matching_hash", "sl_skip_matching_hash", False),
     ("sl_skip_matching_hash", "sl_matching_hash", False),
+    ("sl_within_folder", "sl_across_folders", False),
+    ("sl_across_folders", "sl_within_folder", False),
 )
 
 
@@ -373,6 +375,20 @@ class Settings:
         flag="skip-matching-hash",
         group=COMPARE,
     )
+    sl_within_folder: bool = _option(
+        False,
+        "Compare only pictures of one folder; sub-folders are folders of their own.",
+        argument="within_folder",
+        flag="within-folder",
+        group=COMPARE,
+    )
+    sl_across_folders: bool = _option(
+        False,
+        "Compare only pictures of two folders.",
+        argument="across_folders",
+        flag="across-folders",
+        group=COMPARE,
+    )
     sl_cpu_proc: int | None = _option(
         None,
         "Tasks of the second loop at once, at most.",
@@ -459,6 +475,8 @@ class Settings:
                 value = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
                 object.__setattr__(self, name, value)
             _check(name, value, declared, option)
+        if self.sl_within_folder and self.p_root_dir_b:
+            raise UsageError("within_folder= leaves no pair between two collections; use it with one, or leave it out")
         if self.retain_config and self.cfg_path is None:
             raise UsageError("retain_config writes the settings to a file; name it by cfg_path")
         # each of these checks the rest
@@ -514,6 +532,8 @@ class Settings:
             match_aspect_by=aspect_factor(self.sl_matching_aspect, self.sl_match_aspect_by),
             only_matching_hash=self.sl_matching_hash,
             skip_matching_hash=self.sl_skip_matching_hash,
+            within_folder=self.sl_within_folder,
+            across_folders=self.sl_across_folders,
         )
 
     def to_values(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..storage.selection import Images, count_wanted, current_images, hash_partn
 from ..storage.store import Store
 from ..urls import full_path
 from .edited_pairs import name_edited, read_edited, renumbered, without_pairs_of
-from .equal_thumbnails import equal_thumbnails, make_groups
+from .equal_thumbnails import equal_thumbnails, make_groups, makes_own_pairs
 from .groups import Groups
 from .keep_order import with_origins
 from .not_duplicates import without_pairs
@@ -184,13 +184,13 @@ def collect_result(
     ]
     by_hash = filtered if wanted.skip_matching_hash else None
     same_hash = None if by_hash is None else hash_partners(by_hash, wanted, store.two_sides)
-    looks = read_edited(store)
+    looks = _of_folders(read_edited(store), wanted, keys)
     numbers = [looks.a.to_numpy(np.int64), looks.b.to_numpy(np.int64), *(side.members for side in sides)]
     numbers += [] if same_hash is None else [same_hash.numbers]
     not_duplicates = store.records.read_not_duplicates()
     scan = _scan(store, roots, np.unique(np.concatenate(numbers)), ["content_hash"])
     names = _name_images(scan.images, roots)
-    groups = make_groups(sides, found, names.of_number, store.two_sides, not wanted.skip_matching_hash)
+    groups = make_groups(sides, found, names.of_number, store.two_sides, makes_own_pairs(wanted))
     edited = name_edited(looks, names.of_number)
     if not_duplicates:
         decided = _pairs_of_contents(scan.images, names.of_number.values(), not_duplicates)
@@ -223,6 +223,14 @@ def collect_result(
         edited_pairs=renumbered(edited, used),
         forest=forest,
     )
+
+
+def _of_folders(looks: pd.DataFrame, settings: CompareSettings, keys: NDArray[np.int64] | None) -> pd.DataFrame:
+    """Choose the edited copies that lie in one folder with their picture, or in another one, if that is asked for."""
+    if keys is None or not PairFilters.of(settings).folders:
+        return looks
+    same = (keys[looks.a, 4:] == keys[looks.b, 4:]).all(axis=1)
+    return looks[same == settings.within_folder]
 
 
 def collect_same_files(store: Store, roots: list[Root], stats: dict[str, Any] | None = None) -> Result:

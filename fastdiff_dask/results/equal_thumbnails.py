@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import CompareSettings
 from ..kernels.hashes import find_copies
 from ..kernels.pair_filters import PairFilters
 from ..storage.selection import turns_of
@@ -13,7 +14,7 @@ from ..storage.store import Store
 from .groups import GroupPairs, Groups
 from .values import FoundPairs, PairValue
 
-__all__ = ["EqualThumbnails", "equal_thumbnails", "make_groups"]
+__all__ = ["EqualThumbnails", "equal_thumbnails", "make_groups", "makes_own_pairs"]
 
 
 class EqualThumbnails(NamedTuple):
@@ -71,7 +72,7 @@ def equal_thumbnails(
     copies = find_copies(store.arrays.read_digests()[numbers], turns_of(settings, store.thumbnail_settings), kinds)
     wanted = np.isin(numbers[copies.representatives], found)
     of_copies = np.searchsorted(copies.representatives, copies.originals)
-    if not store.two_sides and not settings.skip_matching_hash:  # copies have equal hashes
+    if not store.two_sides and makes_own_pairs(settings):
         wanted[of_copies] = True
     originals = numbers[copies.representatives[wanted]]
     new = np.cumsum(wanted) - 1
@@ -83,6 +84,11 @@ def equal_thumbnails(
         np.concatenate([np.arange(len(originals)), new[of_copies[chosen]]]),
         np.concatenate([np.zeros(len(originals), np.int64), copies.turns[chosen]]),
     )
+
+
+def makes_own_pairs(settings: CompareSettings) -> bool:
+    """Tell whether images with equal thumbnails are pairs: they have equal hashes, and with filters one folder."""
+    return not settings.skip_matching_hash and not settings.across_folders
 
 
 def make_groups(

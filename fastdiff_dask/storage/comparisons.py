@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..config import CompareSettings
 from ..kernels.bounds import SearchCounts
-from ..kernels.pair_filters import KEY_VALUES
+from ..kernels.pair_filters import PairFilters
 from ..kernels.signatures import signature_length
 from ..text import printable
 from .plans import Part, Plan, axes_and_tiles
@@ -85,7 +85,8 @@ class Comparison:
         hashes = f"-samehash-{made}" if settings.only_matching_hash else ""
         hashes = f"-otherhash-{made}" if settings.skip_matching_hash else hashes
         measure = f"{settings.measure}-of-{settings.vectors}" if settings.vectors else settings.measure
-        self.name = f"{measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}"
+        folders = "-withinfolder" if settings.within_folder else "-acrossfolders" if settings.across_folders else ""
+        self.name = f"{measure}-{settings.similarity_threshold!r}{rotations}{mirror}{aspect}{hashes}{folders}"
         self._group = f"{COMPARISONS}/{self.name}"
         self._known: dict[str, tuple[Part, int]] = {}
         self._plans: list[Plan] = []
@@ -279,8 +280,9 @@ class Comparison:
         return self._read_ordered(part, f"signatures-{side}", places, shape, "float32")
 
     def read_keys(self, part: Part, side: str, places: range) -> NDArray[np.int64]:
-        """Keys of these images, of a comparison with pair filters: (n, 4) int64."""
-        return self._read_ordered(part, f"keys-{side}", places, (KEY_VALUES,), "int64")
+        """Keys of these images, of a comparison with pair filters: (n, k) int64."""
+        shape = (PairFilters.of(self.settings).key_values,)
+        return self._read_ordered(part, f"keys-{side}", places, shape, "int64")
 
     def _read_ordered(self, part: Part, name: str, places: range, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Rows of an array that `write_order` wrote."""

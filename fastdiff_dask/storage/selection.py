@@ -1,25 +1,29 @@
 """Pair filters over a whole collection: the number of pairs that they leave, and the images with equal hashes."""
 
+import os
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..config import CompareSettings, ThumbnailSettings
 from ..errors import UsageError
 from ..kernels.hashes import find_copies
-from ..kernels.pair_filters import KEY_VALUES, PairFilters, picture_keys
+from ..kernels.pair_filters import PairFilters, picture_keys
 from ..kernels.transforms import available_transforms
 from ..text import printable
+from ..urls import full_path
 from .derived.vectors import Vectors
 from .pending import hashing_of
+from .schema import FILE_NAME
 from .store import Store
 
 __all__ = ["Images", "count_wanted", "current_images", "hash_partners", "images_to_plan", "read_keys", "turns_of"]
 
 
 class Images(NamedTuple):
-    """Images: their numbers (n,), whether they are on side b (n,), their keys (n, 4); those of side a first."""
+    """Images: their numbers (n,), whether they are on side b (n,), their keys (n, k); those of side a first."""
 
     numbers: NDArray[np.int64]
     on_b: NDArray[np.bool_]
@@ -91,15 +95,24 @@ def turns_of(settings: CompareSettings, thumbnails: ThumbnailSettings) -> tuple[
 def read_keys(store: Store, settings: CompareSettings) -> NDArray[np.int64]:
     """Make the keys of all images for pair filters, by their number; 0 where a block has no image."""
     size = store.thumbnail_settings.block_size
-    keys = np.zeros((store.blocks * size, KEY_VALUES), np.int64)
     filters = PairFilters.of(settings)
+    keys = np.zeros((store.blocks * size, filters.key_values), np.int64)
     columns = ["width", "height", *([filters.hash_column] if filters.hashes else [])]
+    columns += FILE_NAME if filters.folders else []
     for block in range(store.blocks):
         frame = store.read_partition(block, columns)
         width, height = (frame[name].to_numpy(np.int64) for name in ("width", "height"))
         hashes = frame[filters.hash_column].tolist() if filters.hashes else None
-        keys[block * size : block * size + len(frame)] = picture_keys(width, height, hashes)
+        keys[block * size : block * size + len(frame)] = picture_keys(width, height, hashes, _folders(frame, filters))
     return keys
+
+
+def _folders(images: pd.DataFrame, filters: PairFilters) -> list[str] | None:
+    """Absolute paths of the folders of images, if filters use them."""
+    if not filters.folders:
+        return None
+    names = (full_path(row.root, row.path, row.path_bytes) for row in images.itertuples())
+    return [os.path.dirname(name) for name in names]  # noqa: PTH120 - names may be undecodable
 
 
 def images_to_plan(

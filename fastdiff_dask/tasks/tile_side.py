@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.grid import Axis
-from ..kernels.pair_filters import KEY_VALUES
+from ..kernels.pair_filters import PairFilters
 from ..storage.arrays import RowKind
 from ..storage.comparisons import Comparison
 from ..storage.plans import Part
@@ -33,9 +33,10 @@ class StoredTileSide:
         return (self._run, self._comparison.store.url, self._comparison.name, self._side, *pieces)
 
     def keys(self) -> NDArray[np.int64]:
-        """Keys of the images for pair filters, (n, 4) int64."""
+        """Keys of the images for pair filters, (n, k) int64."""
         keys = [self._comparison.read_keys(part, self._side, places) for part, places in self._pieces]
-        return np.concatenate([np.zeros((0, KEY_VALUES), np.int64), *keys])
+        values = PairFilters.of(self._comparison.settings).key_values
+        return np.concatenate([np.zeros((0, values), np.int64), *keys])
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
         """Leave out all other images, before anything of them is read; sub-blocks shrink or vanish."""

@@ -54,6 +54,8 @@ OTHER = {
     "sl_match_aspect_by": 1.0,
     "sl_matching_hash": True,
     "sl_skip_matching_hash": True,
+    "sl_within_folder": True,
+    "sl_across_folders": True,
     "sl_cpu_proc": 5,
     "sl_gpu_proc": 1,
     "sl_make_diff_plots": True,

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...errors import FastDiffError, UsageError
 from ...results.result import Result
 from ...storage.pending import unread_blocks
 from ...storage.store import Store
@@ -28,9 +29,14 @@ _PARTS = {
 
 def stored_thumbnails(store: Store, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Read thumbnails; grey ones where not all are made, as files were compared and not pictures."""
-    if unread_blocks(store):
+    try:
+        return store.arrays.thumbnail_rows(numbers)
+    except UsageError:  # they were removed
+        raise
+    except FastDiffError:
+        if not unread_blocks(store):
+            raise
         return np.full((len(numbers), *store.thumbnail_settings.shape), 200, np.uint8)
-    return store.arrays.thumbnail_rows(numbers)
 
 
 def encoded_thumbnail(thumbnail: NDArray[np.uint8]) -> str:
