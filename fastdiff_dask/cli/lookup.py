@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from ..config import METRICS
 from ..errors import FastDiffError, UsageError
 from ..text import counted, printable
 from .find import CLUSTER, client_options
@@ -135,12 +136,25 @@ def _watch(archive: "Archive", folders: tuple[str, ...], written: _Written) -> N
 @click.command(cls=GroupedCommand, options=("quiet", *CLUSTER, "dashboard_address", "performance_report"))
 @store_argument
 @click.option("-k", "k", type=int, default=10, show_default=True, help="Images to find for each image.")
+@click.option(
+    "--on", metavar="NAME", help="Compare vectors of this name, which encode has made.  [default: thumbnails]"
+)
+@click.option("--metric", type=click.Choice(METRICS), help="Metric of vectors.  [default: cosine]")
 @click.option("--csv", "csv_path", metavar="FILE", help="Write a row for each neighbour; - is standard output.")
 @click.option("--json", "json_path", metavar="FILE", help="Write a line of JSON for each; - is standard output.")
-def neighbours(store: str, k: int, csv_path: str | None, json_path: str | None, quiet: bool, **options: Any) -> None:
+def neighbours(
+    store: str,
+    k: int,
+    on: str | None,
+    metric: str | None,
+    csv_path: str | None,
+    json_path: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Find the images nearest to each image in STORE, however far they are, exactly.
 
-    Images are compared as thumbnails, by their difference (MSE). Of A against B, the neighbours of an image of A are in
+    Images are compared as thumbnails, by their difference (MSE), or by vectors with --on. Of A against B, the neighbours of an image of A are in
     B. After a stop at any moment, the same command goes on. With nothing new, nothing is computed.
     """
     from ..compat.fast_diff_py import FastDifPy
@@ -158,7 +172,7 @@ def neighbours(store: str, k: int, csv_path: str | None, json_path: str | None, 
         performance_report=client.performance_report,
         verbose=False if quiet else None,
     ) as db:
-        frame = db.neighbours(k)
+        frame = db.neighbours(k, on, metric=metric)
         for path, form in ((csv_path, "csv"), (json_path, "jsonl")):
             if path is not None:
                 write_neighbours(frame, path, form)

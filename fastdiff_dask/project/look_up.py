@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..config import check_threshold, check_whole
 from ..errors import UsageError
 from ..stages.listing.roots import Root
-from ..storage.pending import check_read
+from ..storage.derived.vectors import Vectors
+from ..storage.pending import check_encoded, check_read
 from ..storage.store import Store
+from ..vectors.metrics import check_vectors
 from .encodings import EncodedProject
 from .options import Settings
 from .saved_settings import recorded_settings
@@ -114,8 +116,10 @@ class AskedProject(EncodedProject):
         finally:
             close_readers()
 
-    def neighbours(self, k: int = 10, *, cpu_proc: int | None = None) -> "dd.DataFrame":
-        """Find the k nearest images of each image by MSE, exactly: however far they are.
+    def neighbours(
+        self, k: int = 10, on: str | None = None, *, metric: str | None = None, cpu_proc: int | None = None
+    ) -> "dd.DataFrame":
+        """Find the k nearest images of each image, by MSE or by vectors, exactly: however far they are.
 
         A task finds those of a block of images, and commits them. Called again, it computes what is left, and nothing
         if no image was added or has vanished. Of A against B, the neighbours of an image of A are in B.
@@ -124,31 +128,43 @@ class AskedProject(EncodedProject):
         ----------
         k
             Images to find for each.
+        on, metric
+            Name of the vectors that are compared in place of thumbnails, see `encode`, and their metric: "cosine" (by
+            default), "inner", "euclidean" or "hamming".
         cpu_proc
             Tasks that run at once, at most; by default as many as the workers have threads.
 
         Returns
         -------
         A Dask DataFrame, a row a neighbour: a, b (paths), rank (from 1), mse, rotation, mirrored (by which a is turned
-        to be like b), image_a, image_b (numbers, as `images` has them). Of equally near ones, that of the lower number
-        comes first. An image is not its own neighbour. Images that could not be read are left out.
+        to be like b), image_a, image_b (numbers, as `images` has them). For vectors, value in place of mse and turns: a
+        distance, for "cosine" 1 less the cosine, for "inner" minus the product. Of equally near ones, that of the lower
+        number comes first. An image is not its own neighbour. Images that could not be read, or have no vector, are
+        left out.
 
         Raises
         ------
         UsageError
-            If images were not read yet, or an argument cannot be used.
+            If images were not read yet, or have no vectors of this name; or an argument cannot be used.
         """
         from ..results.dask_frames.neighbours import neighbours_frame
         from ..runtime.workers import check_visible
         from ..stages.neighbours import find_neighbours
-        from ..storage.derived.neighbour_files import NeighbourFiles, NeighbourSettings, current_numbers
+        from ..storage.derived.neighbour_files import NeighbourFiles, NeighbourSettings, images_with_neighbours
 
         check_whole("k", k, 1, 10_000)
-        settings = NeighbourSettings(k, self.settings.sl_rotations, self.settings.sl_mirror)
         store = self.store
         check_read(store)
-        images = current_numbers(store)
-        files = NeighbourFiles(store, settings, NeighbourFiles.digest_of(images))
+        settings = NeighbourSettings(k, self.settings.sl_rotations, self.settings.sl_mirror)
+        if on:
+            check_encoded(store, on)
+            kind = Vectors(store, on).kind()
+            settings = NeighbourSettings(k, rotations=False, vectors=on, metric=metric or "cosine")
+            check_vectors(settings.metric, kind.dtype if kind is not None else "uint8")
+        elif metric is not None:
+            raise UsageError("metric= is for vectors; name them by on=")
+        images = images_with_neighbours(store, settings)
+        files = NeighbourFiles(store, settings, NeighbourFiles.digest_of(images, settings.identity(store)))
         if not files.is_finished():
             with self._stage("neighbours"), self._bar("neighbours", len(images["a"]), "images") as advance:
                 check_visible(self.client, store.url, [])

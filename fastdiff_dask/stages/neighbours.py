@@ -8,7 +8,8 @@ from ..runtime.activity import stage
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..storage.derived.neighbour_files import NeighbourFiles
-from ..tasks.nearest_block import nearest_block, order_images
+from ..tasks.nearest.nearest_block import nearest_block
+from ..tasks.nearest.order_images import order_images
 
 __all__ = ["find_neighbours"]
 

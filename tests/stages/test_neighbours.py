@@ -15,6 +15,7 @@ from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
 from fastdiff_dask.kernels.transforms import Transform, available_transforms
 from fastdiff_dask.storage.derived import neighbour_files
 from fastdiff_dask.testing import simulate_images
+from fastdiff_dask.vectors.metrics import distances
 
 DRIVER = Path(__file__).parents[1] / "support" / "neighbours_kill_driver.py"
 
@@ -195,3 +196,50 @@ def test_neighbours_of_files_are_mirrored_if_the_settings_say_so(tmp_path, clien
     assert row.b.endswith("a_mirrored.png")
     assert row.mirrored
     assert row.mse < 50
+
+
+# -- vectors -----------------------------------------------------------------------------------------------------------
+
+
+def by_vectors(metric, vectors, numbers, k):
+    """Rows (image_a, image_b, rank, value) by brute force."""
+    there = [number for number in numbers if np.isfinite(vectors[number].astype(float)).all()]
+    there = [number for number in there if metric != "cosine" or vectors[number].any()]
+    rows = []
+    for query in there:
+        others = [other for other in there if other != query]
+        values = distances(metric, np.repeat(vectors[[query]], len(others), axis=0), vectors[others])
+        order = np.lexsort((others, values))[:k]
+        rows += [(query, others[place], rank, values[place]) for rank, place in enumerate(order.tolist(), 1)]
+    return rows
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner", "euclidean", "hamming"])
+def test_neighbours_by_vectors_are_exact(store_of, thumbnails, client, rng, metric, monkeypatch):
+    monkeypatch.setattr(neighbour_files, "BLOCK_IMAGES", 16)
+    monkeypatch.setattr(neighbour_files, "_SIGNATURES", 256)
+    vectors = rng.standard_normal((65, 20)).astype(np.float32)
+    vectors[10:20] = vectors[:10] + rng.standard_normal((10, 20)).astype(np.float32) / 50
+    vectors[20:25] = vectors[:5]
+    vectors[30], vectors[31] = 0, np.nan
+    if metric == "hamming":
+        vectors = rng.integers(0, 256, (65, 4), np.uint8)
+    db = opened(store_of(thumbnails, gone=[7]), client=client)
+    db.add_vectors("made", vectors[[number for number in range(65) if number != 7]])
+    frame = db.neighbours(4, "made", metric=metric).compute().sort_values(["image_a", "rank"])
+    found = list(frame[["image_a", "image_b", "rank", "value"]].itertuples(index=False, name=None))
+    assert found == by_vectors(metric, vectors, [number for number in range(65) if number != 7], 4)
+    assert "mse" not in frame
+
+
+def test_mistakes_about_vectors_are_told(store_of, thumbnails, client, rng):
+    db = opened(store_of(thumbnails), client=client)
+    with pytest.raises(UsageError, match="no vectors 'made' in the store"):
+        db.neighbours(4, "made")
+    with pytest.raises(UsageError, match="metric= is for vectors"):
+        db.neighbours(4, metric="cosine")
+    db.add_vectors("made", rng.standard_normal((65, 3)))
+    with pytest.raises(UsageError, match="metric='sine' is not known"):
+        db.neighbours(4, "made", metric="sine")
+    with pytest.raises(UsageError, match="counts bits"):
+        db.neighbours(4, "made", metric="hamming")

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from ..schema import NEIGHBOURS
 from ..store import Store
+from .vectors import Vectors
 
-__all__ = ["BLOCK_IMAGES", "NeighbourFiles", "NeighbourSettings", "current_numbers"]
+__all__ = ["BLOCK_IMAGES", "NeighbourFiles", "NeighbourSettings", "images_with_neighbours"]
 
 # Another way to find neighbours is another version.
 _FOLDER = f"{NEIGHBOURS}/1"
@@ -53,9 +54,13 @@ class NeighbourSettings:
     vectors: str = ""
     metric: str = ""
 
+    def identity(self, store: Store) -> Any:
+        """Give what the answer depends on beside the images: the vectors, as they were made."""
+        return Vectors(store, self.vectors).made() if self.vectors else None
 
-def current_numbers(store: Store) -> dict[str, NDArray[np.int64]]:
-    """Numbers of the images by side, ascending, that are there and were read."""
+
+def images_with_neighbours(store: Store, settings: NeighbourSettings) -> dict[str, NDArray[np.int64]]:
+    """Numbers of the images by side, ascending, that are there, were read, and have a vector if these are compared."""
     size = store.thumbnail_settings.block_size
     found: dict[str, list[NDArray[np.int64]]] = {"a": [np.zeros(0, np.int64)], "b": [np.zeros(0, np.int64)]}
     for generation in store.generations:
@@ -63,7 +68,10 @@ def current_numbers(store: Store) -> dict[str, NDArray[np.int64]]:
             frame = store.read_partition(block, ["current", "error"])
             rows = np.flatnonzero(frame.current & frame.error.isna())
             found["a" if block in generation.a else "b"].append(rows + block * size)
-    return {side: np.concatenate(parts) for side, parts in found.items()}
+    images = {side: np.concatenate(parts) for side, parts in found.items()}
+    if settings.vectors:
+        images = {side: some[Vectors(store, settings.vectors).there(some)] for side, some in images.items()}
+    return images
 
 
 class NeighbourFiles:
