@@ -50,7 +50,7 @@ _FIND = (
     *("gpu", "gpu_tasks", *CLUSTER, "dashboard_address", "in_memory", "block_size"),
 )
 _COMPARE = (
-    *(*_COMPARISON, *_DATA, "store", "performance_report", "quiet"),
+    *(*_COMPARISON, "sl_vectors", "sl_metric", *_DATA, "store", "performance_report", "quiet"),
     *(*CLUSTER, "dashboard_address", "block_size"),
 )
 

@@ -511,10 +511,25 @@ class Job:
             self._read(None, asked.fl_cpu_proc)
         check_read(store)
         if asked.sl_vectors:
+            if self._origin.stores:
+                self._copy_vectors(asked.sl_vectors, asked.sl_cpu_proc)
             check_encoded(store, asked.sl_vectors)
             kind = Vectors(store, asked.sl_vectors).kind()
             check_vectors(asked.sl_metric, "" if kind is None else kind.dtype)
         return choose_comparison(store, asked.comparison)
+
+    def _copy_vectors(self, name: str, most: int | None) -> None:
+        """Copy vectors from the two stores that are compared, as far as that is not done yet."""
+        from ..stages.encodings.copied import copied_vectors, copy_blocks_of_vectors
+        from ..stages.transfer import open_sources
+
+        store, sources = self.store, open_sources(self._origin.stores)
+        vectors = copied_vectors(store, sources, name)
+        if missing := vectors.missing_blocks():
+            self._origin.check_visible(self.client, store)
+            with self._bar("copy vectors", len(missing), "blocks") as advance:
+                for _ in copy_blocks_of_vectors(store, self.client, vectors, sources, most):
+                    advance(1)
 
     def _prepare(self, comparison: Comparison, measure: Measure | None) -> int:
         """Compute the features that are compared, as far as they are not stored; give their bytes for an image."""

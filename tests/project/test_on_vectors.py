@@ -13,6 +13,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.outputs.store_state import describe_store, store_state
+from fastdiff_dask.results.stored import choose_stored
 from fastdiff_dask.storage.comparisons import Comparison
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.vectors.metrics import distances, limit_of
@@ -103,6 +104,38 @@ def test_one_collection_against_another(tmp_path, client, vectors):
     assert found_pairs(db.find_pairs(on="v", threshold=0.9)) == wanted
 
 
+def test_two_stores_are_compared_by_their_vectors(tmp_path, client, vectors):
+    """Copied once, and those of new images later; not if they were made in different ways."""
+    sides = {}
+    for name, first, images in (("a", 0, 10), ("b", 10, IMAGES - 10)):
+        write_noise(tmp_path / name / "photos", images, seed=4, first=first)
+        sides[name] = make(tmp_path / name, client)
+        sides[name].add_vectors("v", vectors[first : first + images])
+    urls = [tmp_path / name / "s" for name in "ab"]
+
+    def compared() -> fd.FastDifPy:
+        db = fd.FastDifPy.from_stores(*urls, store=tmp_path / "both", client=client, block_size=4, verbose=False)
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        return db
+
+    found = found_pairs(compared().find_pairs(on="v", threshold=0.9))
+    wanted = {pair: value for pair, value in expected(vectors, "cosine", 0.9).items() if pair[0] < 10 <= pair[1]}
+    assert found == wanted
+    write_noise(tmp_path / "a" / "photos", 2, seed=4, first=IMAGES)
+    again = make(tmp_path / "a", client)
+    with pytest.raises(UsageError, match=r"in .*/a/s: 2 images new since then have no vectors 'v' yet"):
+        compared().find_pairs(on="v", threshold=0.9)
+    again.add_vectors("v", vectors[[10, 12]], keys=[f"4-{IMAGES:03}.png", f"4-{IMAGES + 1:03}.png"])
+    more = found_pairs(compared().find_pairs(on="v", threshold=0.9))
+    assert found.items() <= more.items()
+    assert len(more) > len(found)
+    again.encode(lambda images: images.mean(axis=(1, 2)), "w")
+    sides["b"].encode(lambda images: images.mean(axis=(1, 2)) + 1, "w")
+    with pytest.raises(UsageError, match=r"vectors 'w' are made with .* and .*; make one of them again as the other"):
+        compared().find_pairs(on="w")
+
+
 def test_images_that_come_later_are_compared_with_all(db, tmp_path, client, vectors):
     first = found_pairs(db.find_pairs(on="v", threshold=0.9))
     write_noise(tmp_path / "photos", 5, seed=4, first=IMAGES)
@@ -138,6 +171,50 @@ def test_vectors_that_come_late_to_images_that_were_compared_are_compared(tmp_pa
     db.add_vectors("v", vectors[10:], keys=names[10:])
     assert Comparison.all_in(db.store) == []
     assert found_pairs(db.find_pairs(on="v", threshold=0.9)) == expected(vectors, "cosine", 0.9)
+
+
+def test_find_duplicates_takes_vectors_of_the_store(db, tmp_path, client, vectors):
+    where = {"store": tmp_path / "s", "client": client, "block_size": 4, "verbose": False}
+    result = fd.find_duplicates(tmp_path / "photos", on="v", threshold=0.9, **where)
+    assert found_pairs(result.pairs) == expected(vectors, "cosine", 0.9)
+    result = fd.find_duplicates(tmp_path / "photos", on="v", metric="euclidean", threshold=0.75, **where)
+    assert found_pairs(result.pairs) == expected(vectors, "euclidean", 0.75)
+    with pytest.raises(UsageError, match="no vectors 'w' in the store"):
+        fd.find_duplicates(tmp_path / "photos", on="w", **where)
+
+
+def test_a_result_whose_comparison_was_removed_is_told_in_one_line(db, tmp_path, vectors):
+    db.add_vectors("few", vectors[:5], keys=np.arange(5))
+    db.find_pairs(on="few", threshold=0.9)
+    db.add_vectors("few", vectors[5:6], keys=[5])
+    with pytest.raises(UsageError, match="no finished comparison in the store") as error:
+        choose_stored(Store(db.store_url))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_store_in_memory_has_vectors_when_it_was_saved(tmp_path, client, vectors):
+    write_noise(tmp_path / "photos", IMAGES, seed=4)
+    db = make(tmp_path, client, in_memory=True)
+    db.add_vectors("v", vectors)
+    db.encode(lambda images: images.mean(axis=(1, 2)), "means")
+    assert found_pairs(db.find_pairs(on="v", threshold=0.9)) == expected(vectors, "cosine", 0.9)
+    saved = fd.FastDifPy.from_store(tmp_path / "s", client=client)
+    assert saved.vector_names == ["means", "v"]
+    np.testing.assert_array_equal(saved.vectors("v").compute(), db.vectors("v").compute())
+
+
+def test_a_store_in_a_bucket_has_vectors(tmp_path, bucket, vectors):
+    write_noise(tmp_path / "photos", IMAGES, seed=4)
+    with fd.FastDifPy(
+        tmp_path / "photos", store=f"{bucket.url}/s", block_size=8, threads=2, verbose=False,
+        dashboard_address="127.0.0.1:0",
+    ) as db:  # fmt: skip
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.add_vectors("v", vectors)
+        db.encode(lambda images: images.mean(axis=(1, 2)), "means", size=8)
+        assert not np.isnan(db.vectors("means").compute()).any()
+        assert found_pairs(db.find_pairs(on="v", threshold=0.9)) == expected(vectors, "cosine", 0.9)
 
 
 def test_thumbnails_are_compared_as_before_beside_vectors(db):
