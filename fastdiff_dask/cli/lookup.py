@@ -154,8 +154,9 @@ def neighbours(
 ) -> None:
     """Find the images nearest to each image in STORE, however far they are, exactly.
 
-    Images are compared as thumbnails, by their difference (MSE), or by vectors with --on. Of A against B, the neighbours of an image of A are in
-    B. After a stop at any moment, the same command goes on. With nothing new, nothing is computed.
+    Images are compared as thumbnails, by their difference (MSE), or by vectors with --on. Of A against B, the
+    neighbours of an image of A are in B. After a stop at any moment, the same command goes on. With nothing new,
+    nothing is computed.
     """
     from ..compat.fast_diff_py import FastDifPy
     from ..outputs.neighbours import describe_neighbours, write_neighbours

@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -41,6 +42,17 @@ def test_without_a_file_it_says_how_far_they_are(run, found):
     code, out, _ = run("neighbours", "photos")
     assert code == 0
     assert out.startswith("10 nearest images of each of 17 images; the nearest one is at a difference (MSE) of ")
+
+
+def test_vectors_are_compared_by_their_metric(run, found):
+    np.save("codes.npy", np.arange(17, dtype=np.float32)[:, None] ** 2)
+    assert run("encode", "photos", "--name", "codes", "--from", "codes.npy")[0] == 0
+    words = ["neighbours", "photos", "-k", "1", "--on", "codes", "--metric", "euclidean"]
+    code, out, _ = run(*words, "--json", "-")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["value"] for row in rows] == [1.0, *(float(2 * number - 1) for number in range(1, 17))]
+    assert "the nearest one is at a distance of 1 to 31, of half of them up to " in run(*words)[1]
 
 
 def test_one_image_has_no_neighbour(run, tmp_path, monkeypatch):
