@@ -105,8 +105,8 @@ def _check_named(target: str) -> None:
 @click.option(
     "--what",
     "table",
-    type=click.Choice(["images", "pairs", "clusters", "errors", "edited_copies"]),
-    help="Table to write; default: pairs in a file, all in a folder.",
+    type=click.Choice(["images", "pairs", "clusters", "errors", "edited_copies", "inspection"]),
+    help="Table to write; default: pairs in a file, all but inspection in a folder.",
 )
 @click.option("--format", "form", type=click.Choice(["parquet", "csv", "json"]), help="For a folder; default: parquet.")
 @chosen_result

@@ -1,10 +1,8 @@
 """Images that are there more than once: equal files, similar images, and both across parts of the data set."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..results.groups import PairChunk
@@ -65,7 +63,7 @@ class Repeats(NamedTuple):
     leak_pairs: int
 
 
-def find_repeats(digests: Sequence[str | None], splits: NDArray[np.int8], result: Result | None) -> Repeats:
+def find_repeats(digests: NDArray[np.uint64], splits: NDArray[np.int8], result: Result | None) -> Repeats:
     """Find the images that are there more than once.
 
     Memory: 100 bytes an image, and what a `Result` takes.
@@ -73,7 +71,8 @@ def find_repeats(digests: Sequence[str | None], splits: NDArray[np.int8], result
     Parameters
     ----------
     digests
-        (n,) SHA-256 of the files, by the number of the image; None for images that are not there, or were not read.
+        (n, 4) uint64: SHA-256 of the files, by the number of the image; 0 for images that are not there, or were not
+        read.
     splits
         (n,) int8: the part of each image, −1 for none.
     result
@@ -106,15 +105,15 @@ def find_repeats(digests: Sequence[str | None], splits: NDArray[np.int8], result
 
 
 def _equal(
-    found: Repeats, digests: Sequence[str | None], splits: NDArray[np.int8], bits: NDArray[np.uint64]
+    found: Repeats, digests: NDArray[np.uint64], splits: NDArray[np.int8], bits: NDArray[np.uint64]
 ) -> list[Leak]:
-    """Note equal files."""
-    contents, _ = pd.factorize(pd.array(digests, dtype="string[pyarrow]"))
-    order = np.argsort(contents, kind="stable")
-    order = order[np.searchsorted(contents[order], 0) :]
-    starts = np.flatnonzero(np.diff(contents[order], prepend=-1))
-    if not len(order):
+    """Note equal files; gives the pairs across parts."""
+    there = np.flatnonzero(digests.any(axis=1))
+    if not len(there):
         return []
+    order = there[np.lexsort(digests[there].T)]  # which is stable: equal ones are ascending
+    differs = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
+    starts = np.concatenate([[0], np.flatnonzero(differs) + 1])
     sizes = np.diff(np.append(starts, len(order)))
     found.equal_files[order] = np.repeat(sizes - 1, sizes)
     parts = np.bitwise_or.reduceat(bits[order], starts)

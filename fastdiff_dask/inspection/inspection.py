@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..config import CompareSettings
@@ -24,7 +25,19 @@ from .splits import Splits
 if TYPE_CHECKING:
     import dask.dataframe as dd
 
-__all__ = ["COLUMNS", "Example", "Inspection", "inspect_images"]
+__all__ = ["COLUMNS", "INSPECTION_SCHEMA", "Example", "Inspection", "inspect_images"]
+
+_TEXTS, _WHOLE = ("path", "split", "mode", "near_path", "leak_to", "error"), ("width", "height", "equal_files")
+
+
+def _kind(column: str) -> pa.DataType:
+    """Type of a column of the table in a file."""
+    if column in ISSUES:
+        return pa.bool_()
+    if column in _TEXTS:
+        return pa.string()
+    return pa.int32() if column in _WHOLE else pa.float64()
+
 
 _READ = ["image", *FILE_NAME, "side", "current", "width", "height", "mode", "error", *FIGURES]
 # Columns of the table, in this order; its index is the number of the image.
@@ -32,6 +45,13 @@ COLUMNS = (
     *("path", "split", "width", "height", "mode"),
     *(name for issue in ISSUES for name in (issue, FIGURE_OF[issue])),
     *("brightness", "near_path", "leak_to", "error"),
+)
+# The same in a file.
+INSPECTION_SCHEMA = pa.schema(
+    [
+        ("image", pa.int64()),
+        *((name, _kind(name)) for name in COLUMNS),
+    ]
 )
 # Images of an issue that are shown.
 _EXAMPLES = 5
@@ -114,6 +134,12 @@ class Inspection:
         for block in range(self._store.blocks):
             yield self._rows(block)
 
+    def numbered_blocks(self) -> Iterator[pd.DataFrame]:
+        """Give the rows for a file, a block at a time: with their numbers, as `INSPECTION_SCHEMA`."""
+        for rows in self.blocks():
+            figures = {name: rows[name].astype(float).round(6) for name in rows.select_dtypes("floating")}
+            yield rows.assign(**figures).reset_index()[INSPECTION_SCHEMA.names]
+
     def _rows(self, block: int) -> pd.DataFrame:
         frame = self._store.read_partition(block, _READ)
         frame = frame[frame.current].set_index("image")
@@ -160,8 +186,8 @@ class Inspection:
     def _meta(self) -> pd.DataFrame:
         empty = np.zeros(0, np.int64)
         kinds: dict[str, Any] = dict.fromkeys(COLUMNS, np.float64) | dict.fromkeys(ISSUES, bool)
-        kinds |= dict.fromkeys(("path", "split", "mode", "near_path", "leak_to", "error"), object)
-        kinds |= dict.fromkeys(("width", "height", "equal_files"), np.int32)
+        kinds |= dict.fromkeys(_TEXTS, object)
+        kinds |= dict.fromkeys(_WHOLE, np.int32)
         kinds |= dict.fromkeys(("near_value", "leak_value", *FIGURES), np.float32)
         index = pd.Index(empty, name="image")
         return pd.DataFrame({name: pd.Series(empty.astype(kinds[name]), index) for name in COLUMNS})
@@ -351,7 +377,7 @@ def inspect_images(
     size = store.thumbnail_settings.block_size
     parts, modes = Splits(splits), dict[str, int]()
     part_of = np.full(store.blocks * size, -1, np.int8)
-    digests: list[str | None] = [None] * len(part_of)
+    digests = np.zeros((len(part_of), 4), np.uint64)
     sizes = []
     for block in range(store.blocks):
         columns = ["image", "root", "path", "current", "width", "height", "mode", "error", "content_hash"]
@@ -359,8 +385,9 @@ def inspect_images(
         frame = frame[frame.current]
         images = frame.image.to_numpy()
         part_of[images] = parts.of(frame)
-        for image, digest in zip(images.tolist(), frame.content_hash, strict=True):
-            digests[image] = digest
+        known = frame.content_hash.notna().to_numpy()
+        content = bytes.fromhex("".join(frame.content_hash[known]))
+        digests[images[known]] = np.frombuffer(content, np.uint64).reshape(-1, 4)
         read = frame[frame.error.isna() & (frame.width > 0) & (frame.height > 0)]
         sizes.append(sizes_of(read))
         for mode, number in read["mode"].value_counts().items():

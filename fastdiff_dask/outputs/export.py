@@ -19,7 +19,7 @@ from ..local_files import first_bytes, is_packed, packed
 from ..text import one_line
 from ..urls import is_url
 from .sql import is_database, write_sql
-from .tables import EDITED_TABLE, TABLES, Tables, decodable
+from .tables import EDITED_TABLE, INSPECTION_TABLE, TABLES, Tables, decodable
 from .text_rows import csv_rows, json_rows
 
 __all__ = ["FORMATS", "check_export", "describe_counts", "write_export"]
@@ -27,6 +27,7 @@ __all__ = ["FORMATS", "check_export", "describe_counts", "write_export"]
 FORMATS = ("parquet", "csv", "json")
 # Formats that may be compressed as a whole; Parquet is compressed in itself.
 _TEXTS = ("csv", "json")
+_ALL = (*TABLES, EDITED_TABLE, INSPECTION_TABLE)
 _MARK = "fastdiff_dask"
 # File in the folder of an export beside its tables; only a folder with it may be replaced.
 _ABOUT = "export.json"
@@ -42,8 +43,8 @@ def check_export(target: str, table: str | None = None, form: str | None = None,
     UsageError
         If the target cannot be written, is no earlier export, or does not fit the other arguments.
     """
-    if table is not None and table not in (*TABLES, EDITED_TABLE):
-        raise UsageError(f"there is no table {table!r}; use {', '.join((*TABLES, EDITED_TABLE))}")
+    if table is not None and table not in _ALL:
+        raise UsageError(f"there is no table {table!r}; use {', '.join(_ALL)}")
     if form is not None and form not in FORMATS:
         raise UsageError(f"there is no format {form!r}; use {', '.join(FORMATS)}")
     if is_database(target):
@@ -257,6 +258,7 @@ def _is_own_file(path: Path) -> bool:
     header = start.partition(b"\n")[0].split(b",")
     kinds = (
         [b"image", b"side"],
+        [b"image", b"path"],
         [b"a", b"b"],
         [b"cluster", b"position"],
         [b"path", b"error", b"image"],
@@ -274,7 +276,7 @@ def _is_own_folder(path: Path) -> bool:
         return True
     if _ABOUT not in names or names - {
         _ABOUT,
-        *(f"{table}.{form}" for table in (*TABLES, EDITED_TABLE) for form in FORMATS),
+        *(f"{table}.{form}" for table in _ALL for form in FORMATS),
     }:
         return False
     try:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import pandas as pd
 from rich.text import Text
 
 from ..inspection.definitions import FIGURE_OF, ISSUES
-from ..inspection.inspection import COLUMNS, Example, Inspection
+from ..inspection.inspection import INSPECTION_SCHEMA, Example, Inspection
 from ..text import counted, printable
 from ..urls import common_folder
 from .console import Column, fitted_table, open_console, shown_below
@@ -92,17 +91,11 @@ def _json_texts(inspection: Inspection) -> Iterator[str]:
     yield from json_rows(inspection.leaks)
     yield '\n ],\n "table": [\n'
     separator = ""
-    for part in inspection.blocks():
-        for texts in json_rows(_rows(part)):
+    for part in inspection.numbered_blocks():
+        for texts in json_rows(part):
             yield separator + texts.removesuffix(",\n")
             separator = ",\n"
     yield "\n ]\n}\n"
-
-
-def _rows(part: pd.DataFrame) -> pd.DataFrame:
-    """Give rows with their numbers; figures with the digits that they have."""
-    figures = {name: part[name].astype(float).round(6) for name in part.select_dtypes("floating")}
-    return part.assign(**figures).reset_index()[["image", *COLUMNS]]
 
 
 def write_inspection_rows(inspection: Inspection, path: str) -> None:
@@ -117,6 +110,6 @@ def write_inspection_rows(inspection: Inspection, path: str) -> None:
 
 
 def _csv_texts(inspection: Inspection) -> Iterator[str]:
-    yield ",".join(["image", *COLUMNS]) + "\n"
-    for part in inspection.blocks():
-        yield from csv_rows(decodable(_rows(part)))
+    yield ",".join(INSPECTION_SCHEMA.names) + "\n"
+    for part in inspection.numbered_blocks():
+        yield from csv_rows(decodable(part))

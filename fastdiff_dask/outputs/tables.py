@@ -9,19 +9,24 @@ import pandas as pd
 import pyarrow as pa
 
 from ..config import EDITED_COPY
+from ..errors import UsageError
+from ..inspection.definitions import Limits
+from ..inspection.inspection import INSPECTION_SCHEMA, inspect_images
 from ..results.collect import shown_paths
 from ..results.keep_order import best_first
 from ..results.result import Result
 from ..results.stored import roots_of_store, stored_result
 from ..stages.listing.roots import Root
-from ..storage.schema import FILE_NAME, HASH_VALUES, HASHED_BY, IMAGE_SCHEMA
+from ..storage.schema import FIGURES, FILE_NAME, HASH_VALUES, HASHED_BY, IMAGE_SCHEMA
 from ..storage.store import Store
 
-__all__ = ["EDITED_TABLE", "TABLES", "Tables", "decodable"]
+__all__ = ["EDITED_TABLE", "INSPECTION_TABLE", "TABLES", "Tables", "decodable"]
 
 TABLES = ("images", "pairs", "clusters", "errors")
 # Edited copies are no pairs of thumbnails; this table is there if there are any.
 EDITED_TABLE = "edited_copies"
+# Blank, dark, equal images and so on, see `inspection`; this table is there if it is asked for by itself.
+INSPECTION_TABLE = "inspection"
 _IMAGE_COLUMNS = [
     "image",
     "side",
@@ -37,6 +42,7 @@ _IMAGE_COLUMNS = [
     "content_hash",
     "warnings",
     "error",
+    *FIGURES,
     *HASHED_BY,
     *HASH_VALUES,
 ]
@@ -101,6 +107,7 @@ class Tables:
         """Names and types of the columns of a table."""
         if table == "images":
             fields = [IMAGE_SCHEMA.field(name) for name in _IMAGE_COLUMNS if name not in ("root", "path_bytes")]
+            fields = [pa.field(one.name, pa.float64()) if one.name in FIGURES else one for one in fields]
             return pa.schema([*fields, ("path_bytes", pa.binary())])
         if table == "pairs":
             value = self.result.value.column
@@ -112,12 +119,15 @@ class Tables:
             return pa.schema(numbers | {"path": pa.string(), "keep": pa.bool_(), "image": pa.int64()})
         if table == EDITED_TABLE:
             return _EDITED_SCHEMA
+        if table == INSPECTION_TABLE:
+            return INSPECTION_SCHEMA
         return pa.schema({"path": pa.string(), "error": pa.string(), "image": pa.int64()})
 
     def parts(self, table: str) -> Iterator[pd.DataFrame]:
         """Give the rows of a table, some at a time, with the columns of `schema`; `path_bytes` is None for UTF-8."""
         kinds = {"images": self._images, "pairs": self._pairs, "clusters": self._clusters, "errors": self._errors}
-        for part in self._edited() if table == EDITED_TABLE else kinds[table]():
+        kinds |= {EDITED_TABLE: self._edited, INSPECTION_TABLE: self._inspection}
+        for part in kinds[table]():
             if len(part):
                 yield part[self.schema(table).names]
 
@@ -128,7 +138,8 @@ class Tables:
             paths = shown_paths(frame, self.roots)
             named = [None if text.isascii() or _is_decodable(text) else os.fsencode(text) for text in paths]
             texts = pd.Series(paths, frame.index, dtype=object)
-            yield frame.assign(path=texts, path_bytes=pd.Series(named, frame.index, dtype=object))
+            figures = {name: frame[name].astype(float).round(6) for name in FIGURES}
+            yield frame.assign(path=texts, path_bytes=pd.Series(named, frame.index, dtype=object), **figures)
 
     def _errors(self) -> Iterator[pd.DataFrame]:
         for part in self._images():
@@ -139,6 +150,15 @@ class Tables:
             yield from self.result.sorted_pairs(numbered=True)
         else:
             yield from self.result.iter_pairs(numbered=True)
+
+    def _inspection(self) -> Iterator[pd.DataFrame]:
+        """Look at the images by the usual limits; similar ones are known if images were compared."""
+        result, reason = None, ""
+        try:
+            result = self.result
+        except UsageError as error:
+            reason = str(error)
+        yield from inspect_images(self.store, self.roots, Limits(), (), result, reason).numbered_blocks()
 
     def _edited(self) -> Iterator[pd.DataFrame]:
         yield self.result.numbered_edited()
@@ -176,9 +196,9 @@ def decodable(frame: pd.DataFrame) -> pd.DataFrame:
     ['é.png', '�.png']
     """
     shown = {}
-    for name in ("path", "a", "b", "original", "copy", "via"):
-        texts = set(frame[name]) if name in frame else set()
+    for name in ("path", "a", "b", "original", "copy", "via", "near_path"):
+        texts = {text for text in frame[name] if text is not None} if name in frame else set()
         if not _is_decodable("".join(texts)):
             known = {text: text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts}
-            shown[name] = pd.Series([known[text] for text in frame[name]], frame.index, dtype=object)
+            shown[name] = pd.Series([known.get(text) for text in frame[name]], frame.index, dtype=object)
     return frame.assign(**shown)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -36,6 +37,24 @@ def rows_of(path: Path) -> list[dict]:
         return pq.read_table(path).to_pylist()
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_table_of_the_inspection(db, tmp_path, form):
+    path = tmp_path / f"inspection.{form}"
+    assert db.export(path, "inspection") == {"inspection": 8}
+    assert db.export(path, "inspection") == {"inspection": 8}  # replaces its own
+    text = shown if form != "json" else str
+    table = db.inspect().table
+    found = rows_of(path)
+    assert list(found[0]) == ["image", *table.columns]
+    assert [row["path"] for row in found] == [text(name) for name in table.path]
+    for name in ("blank", "grey", "near_equal", "byte_equal"):
+        assert [str(row[name]) == "True" for row in found] == table[name].tolist(), name
+    near = [row["near_path"] or None for row in found]
+    assert near == [None if name is None else text(name) for name in table.near_path]
+    figures = [float(row["brightness"]) if row["brightness"] not in (None, "") else None for row in found]
+    assert figures == [None if np.isnan(value) else pytest.approx(value, abs=1e-6) for value in table.brightness]
 
 
 @pytest.mark.parametrize("form", FORMATS)

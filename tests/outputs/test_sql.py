@@ -72,6 +72,11 @@ def test_the_tables_are_what_was_found(db, database):
     counts = db.to_sql(database.url)
     result = db.result()
     assert counts == {"images": 8, "pairs": 4, "clusters": 5, "errors": 2}
+    dark = database.query("SELECT path, brightness FROM images WHERE brightness < 0.5 ORDER BY path")
+    images = db.inspect().table.query("brightness < 0.5").sort_values("path")
+    assert sorted(dark) == sorted(
+        (shown(row.path), pytest.approx(row.brightness, abs=1e-6)) for row in images.itertuples()
+    )
     # the joins that the guide has
     pairs = database.query(
         "SELECT x.path, y.path, mse, rotation, mirrored, verdict FROM pairs"
