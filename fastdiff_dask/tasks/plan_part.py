@@ -135,12 +135,13 @@ def _fitting(comparison: Comparison, size: int, feature_bytes: int, bytes_per_ta
     """Sub-blocks of so many images along the side of a tile that fit into a worker's memory; 0 for no limit."""
     if not bytes_per_task:
         return 0
-    thumbnails = comparison.store.thumbnail_settings
+    settings, thumbnails = comparison.settings, comparison.store.thumbnail_settings
+    kind = Vectors(comparison.store, settings.vectors).kind() if settings.vectors else None
     needed = sub_block_bytes(thumbnails, size)
-    if comparison.settings.by_hashes:
-        needed = max(needed, size * (_HASH_COPIES * feature_bytes + _HASH_BYTES))
-    kind = Vectors(comparison.store, comparison.settings.vectors).kind() if comparison.settings.by_directions else None
-    if kind is not None:
+    if settings.by_hashes:
+        hash_bytes = feature_bytes if kind is None else kind.bytes
+        needed = max(needed, size * (_HASH_COPIES * hash_bytes + _HASH_BYTES))
+    elif kind is not None:
         needed = vector_sub_block_bytes(kind.shape[0], kind.bytes, size)
     return max(1, (bytes_per_task - verify_bytes(thumbnails)) // needed)
 

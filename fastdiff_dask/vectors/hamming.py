@@ -74,12 +74,14 @@ class Pieces(NamedTuple):
     bits: tuple[tuple[int, ...], ...]
     radii: tuple[int, ...]
 
-    def masks(self, words: int) -> list[tuple[tuple[int, np.uint64], ...]]:
+    def masks(self) -> list[tuple[tuple[int, np.uint64], ...]]:
         """List, for each piece, the words that it has bits of, and these bits."""
         result = []
         for bits in self.bits:
-            values = [sum(1 << (bit % 64) for bit in bits if bit // 64 == word) for word in range(words)]
-            result.append(tuple((word, np.uint64(value)) for word, value in enumerate(values) if value))
+            values: dict[int, int] = {}
+            for bit in bits:
+                values[bit // 64] = values.get(bit // 64, 0) | 1 << bit % 64
+            result.append(tuple((word, np.uint64(value)) for word, value in values.items()))
         return result
 
     def keys(self, piece: int, words: _Words) -> NDArray[np.uint16]:
@@ -238,7 +240,7 @@ class _Search:
 
     def by_pieces(self, pieces: Pieces) -> Iterator[tuple[_Places, _Places]]:
         """Compare hashes that are near in a piece."""
-        masks = pieces.masks(self.words)
+        masks = pieces.masks()
         for piece, radius in enumerate(pieces.radii):
             earlier = list(zip(masks, pieces.radii, strict=True))[:piece]
             # as they are: they are compared with all forms of the other side
@@ -464,7 +466,7 @@ class _Counter:
     """Counts of the different bits of the leading words of hashes, all with all."""
 
     def __init__(self, limit: int, leading: int) -> None:
-        self.dtype = np.uint8 if 64 * leading < 256 else np.uint16
+        self.dtype = np.min_scalar_type(64 * leading).type
         self.limit = self.dtype(min(limit, 64 * leading))
         self._leading = leading
         self._differ = np.empty(_AT_ONCE, np.uint64)
@@ -566,7 +568,7 @@ def choose_pieces(drawn: _Words, rows: int, columns: int, limit: int, triangular
     best, least = None, pairs * cost.matrix + near * cost.single
     for pieces in _possible_pieces(drawn, limit):
         seconds = near * cost.single * len(pieces.bits)
-        masks = pieces.masks(words)
+        masks = pieces.masks()
         shown = range(0, len(masks), -(-len(masks) // 8))  # they are much alike
         for piece in shown:
             bits, radius = len(pieces.bits[piece]), pieces.radii[piece]

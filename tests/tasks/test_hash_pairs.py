@@ -139,7 +139,7 @@ def test_tiles_are_large_unless_memory_is_small(opened, monkeypatch):
 
 
 @pytest.mark.parametrize("octets", [8, 5, 32])
-def test_vectors_of_bits_are_compared_where_they_are_there(opened, rng, octets):
+def test_vectors_of_bits_are_compared_where_they_are_there(opened, folder, rng, octets):
     hashes = np.repeat(rng.integers(0, 256, (8, octets), np.uint8), 3, axis=0)
     hashes[::3, 0] ^= 1
     hashes[1::3, -1] ^= 2
@@ -149,6 +149,8 @@ def test_vectors_of_bits_are_compared_where_they_are_there(opened, rng, octets):
         assert len(db.images) == IMAGES
         db.add_vectors("mine", hashes[there], keys=np.flatnonzero(there).tolist())
         url = str(db.store_url)
+        listed = db.find_pairs(2, on="mine", metric="hamming")
+        paths = db.images.compute().path.tolist()
     for limit in (0, 1, 3, 8 * octets):
         settings = CompareSettings(
             similarity_threshold=limit, measure="hamming", vectors="mine", rotations=False
@@ -176,3 +178,8 @@ def test_vectors_of_bits_are_compared_where_they_are_there(opened, rng, octets):
         assert found == wanted
         assert len(rows) == len(found)
         assert (rows[:, 3] == 1).all()
+        if limit == 3:
+            near = [(a, b, value) for a, b, value in sorted(found) if value <= 2]
+            assert len(listed) == len(near) > 4
+            names = {frozenset(pair) for pair in zip(listed.a, listed.b, strict=True)}
+            assert names == {frozenset(str(folder / paths[number]) for number in pair[:2]) for pair in near}
