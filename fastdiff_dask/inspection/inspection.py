@@ -278,7 +278,8 @@ class Inspection:
     def leaks(self) -> pd.DataFrame:
         """Pairs of images in two parts: a, b (paths), split_a, split_b, value, verdict; the most similar ones first.
 
-        Of equal files, the first one of each part is listed; of all pairs at most 10,000, see `leak_pairs`. The value
+        Of equal files, and of equal thumbnails, the first one of each part is listed; of all these pairs at most
+        10,000, see `leak_pairs`. The value
         is the difference (MSE), or that of the measure by which images were compared; 0 for equal files.
         """
         leaks = self._repeats.leaks
