@@ -316,6 +316,9 @@ class Job:
                 for images, _ in self._origin.read(store, self.client, unread, self.settings.reading, wanted, most):
                     self.images_read += 0 if self._origin.stores else images
                     advance(images)
+            from ..stages.leading import make_leading
+
+            make_leading(store, self.client, most)
         unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
         if unhashed and wanted is not None:
             from ..stages.thumbnails import hash_blocks

@@ -260,3 +260,16 @@ def test_both_sides_are_asked(tmp_path, rng):
     archive = Archive(store.url, ArchiveSettings())
     found = list(archive.look_up(list(thumbnails[[3, 17]])))
     assert [match.path for one in found for match in one.matches] == ["/made/00003.png", "/other/00017.png"]
+
+
+def test_leading_values_are_there_after_images_were_read(library, tmp_path, client):
+    simulate_images(tmp_path / "photos", images=3, duplicates=0)
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    assert not (tmp_path / "store" / "lookup").exists()
+    db.first_loop_iteration()
+    (file,) = (tmp_path / "store" / "lookup" / "1").iterdir()
+    before = file.stat().st_mtime_ns
+    db.lookup(library[2])
+    db.first_loop_iteration()
+    assert file.stat().st_mtime_ns == before
