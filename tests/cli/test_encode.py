@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.pictures import write_noise
 
+from fastdiff_dask.actions.decisions import FORMAT
 from fastdiff_dask.testing import simulate_images
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -78,6 +79,33 @@ def test_vectors_come_from_a_file_by_path(searched, run):
     assert run("thresholds", searched / "s")[0] == 0
     code, _, err = run("export", searched / "s", searched / "p.csv", "--threshold", "0.25")
     assert code == 0, err
+
+
+def test_products_below_zero_are_a_threshold_like_any(searched, run):
+    """Distances of inner products are negative: in reports, exports, bands, marks and on the page."""
+    paths = sorted((searched / "photos").rglob("*.*"))
+    values = np.arange(1, 2 * len(paths) + 1, dtype=np.float32).reshape(-1, 2)
+    np.savez(searched / "v.npz", path=np.array(list(map(str, paths))), vectors=values)
+    assert run("encode", searched / "s", "--from", searched / "v.npz", "--name", "v")[0] == 0
+    on = ("find", searched / "photos", "--store", searched / "s", "--on", "v", "--metric", "inner", "--threshold")
+    code, out, err = run(*on, "100", "--json", "-")
+    assert code == 0, err
+    wanted = sorted(-float(values[i] @ values[j]) for i in range(len(values)) for j in range(i))
+    assert sorted(one["value"] for one in json.loads(out)["pairs"]) == [value for value in wanted if value <= -100]
+    code, out, _ = run("thresholds", searched / "s")
+    assert code == 0
+    assert "up to -100" in out
+    assert run("export", searched / "s", searched / "p.csv", "--threshold", "150")[0] == 0
+    assert len((searched / "p.csv").read_text().splitlines()) == 1 + sum(value <= -150 for value in wanted)
+    code, _, err = run("export", searched / "s", searched / "q.csv", "--threshold", "50")
+    assert (code, "compared up to 100, not 50; name a higher threshold" in err) == (2, True)
+    assert run("report", searched / "s", "-o", searched / "r.html")[0] == 0
+    assert "negative inner product of v ≤ -100" in (searched / "r.html").read_text()
+    marks = {"format": FORMAT, "marks": [], "not_duplicates": [], "threshold": 100.0}
+    (searched / "d.json").write_text(json.dumps(marks))
+    code, out, err = run("apply", searched / "s", "--decisions", searched / "d.json", "--trash")
+    assert code in (0, 1), err
+    assert "threshold" not in err
 
 
 @pytest.mark.parametrize(
