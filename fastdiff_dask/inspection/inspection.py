@@ -235,9 +235,11 @@ class Inspection:
             for name, number in rows.split.value_counts().items():
                 parts[str(name)] += int(number)
             for issue in ISSUES:
-                some = rows[rows[issue]]
-                counts[issue] += len(some)
-                examples[issue] = _first(issue, examples[issue], some)
+                number = int(rows[issue].sum())
+                counts[issue] += number
+                if number:
+                    some = rows.loc[rows[issue], ["path", FIGURE_OF[issue], "width", "height"]]
+                    examples[issue] = _first(issue, examples[issue], some)
         return counts, examples, parts
 
     @property
