@@ -108,11 +108,29 @@ def test_products_below_zero_are_a_threshold_like_any(searched, run):
     assert "threshold" not in err
 
 
+def test_vectors_are_removed_and_their_name_is_free(searched, run):
+    model = mean_model(searched / "mean.onnx", ("n", 3, "h", "w"))
+    command = ("encode", searched / "s", "--name", "m")
+    assert run(*command, "--model", model, "--size", "8")[0] == 0
+    assert run("find", searched / "photos", "--store", searched / "s", "--on", "m", "--threshold", "0.9")[0] == 0
+    assert run(*command, "--model", model, "--size", "16")[0] == 2
+    assert run(*command, "--remove") == (0, "Vectors m: removed, with the comparisons by them.\n", "")
+    assert "Vectors:" not in run("status", searched / "s")[1]
+    assert [one["name"] for one in json.loads(run("status", searched / "s", "--json")[1])["comparisons"]] == [
+        "mse-200.0-rotations"
+    ]
+    code, _, err = run(*command, "--remove")
+    assert (code, "no vectors 'm' in the store, which has: none; nothing was removed" in err) == (2, True)
+    assert run(*command, "--model", model, "--size", "16")[0] == 0
+    assert len(list((searched / "photos").rglob("*.*"))) == 8
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--name", "v"), "vectors are made by --model, or come --from a file; give one of them"),
+        (("--name", "v"), "vectors are made by --model, or come --from a file; give one of them, or --remove"),
         (("--name", "v", "--model", "m.onnx", "--from", "v.npy"), "give one of them"),
+        (("--name", "v", "--model", "m.onnx", "--remove"), "give one of them"),
         (("--name", "v", "--model", "none.onnx"), "none.onnx cannot be read: No such file or directory"),
         (("--name", "v", "--from", "v.npy", "--preset", "clip"), "--preset is for a model; leave it out"),
         (("--name", "v", "--model", "m.onnx", "--key", "path"), "--key is for a file; leave it out"),

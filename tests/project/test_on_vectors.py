@@ -300,3 +300,19 @@ def test_the_live_page_names_the_metric(db):
     db.find_pairs(on="v", threshold=0.9)
     (comparison,) = Monitor(db.store_url).snapshot().comparisons
     assert comparison.title == "cosine distance of v ≤ 0.1"
+
+
+def test_with_vectors_go_the_neighbours_and_comparisons_by_them(db, tmp_path, vectors):
+    db.find_pairs(on="v", threshold=0.9)
+    before = db.neighbours(2, on="v").compute()
+    db.neighbours(2).compute()
+    kept = {path.name for path in (tmp_path / "s" / "neighbours").rglob("*") if "-of-v-" not in str(path)}
+    db.remove_vectors("v")
+    assert db.vector_names == []
+    assert Comparison.all_in(db.store) == []
+    left = {path.name for path in (tmp_path / "s" / "neighbours").rglob("*")}
+    assert left == kept
+    with pytest.raises(UsageError, match="nothing was compared yet"):
+        db.result()
+    db.add_vectors("v", -vectors[::-1])
+    assert not db.neighbours(2, on="v").compute().equals(before)

@@ -22,11 +22,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import METRICS
 from ..schema import NEIGHBOURS
 from ..store import Store
 from .vectors import Vectors
 
-__all__ = ["BLOCK_IMAGES", "NEIGHBOUR_PLACES", "NeighbourFiles", "NeighbourSettings", "images_with_neighbours"]
+__all__ = [
+    "BLOCK_IMAGES",
+    "NEIGHBOUR_PLACES",
+    "NeighbourFiles",
+    "NeighbourSettings",
+    "images_with_neighbours",
+    "remove_neighbours",
+]
 
 # Another way to find neighbours is another version.
 _FOLDER = f"{NEIGHBOURS}/1"
@@ -72,6 +80,14 @@ def images_with_neighbours(store: Store, settings: NeighbourSettings) -> dict[st
     if settings.vectors:
         images = {side: some[Vectors(store, settings.vectors).there(some)] for side, some in images.items()}
     return images
+
+
+def remove_neighbours(store: Store, vectors: str) -> None:
+    """Remove the neighbours that were found by vectors of a name; the store is locked for writing."""
+    begun = tuple(f"{metric}-of-{vectors}-k" for metric in METRICS)
+    for name in store.files.names(_FOLDER):
+        if name.startswith(begun):
+            store.files.remove(f"{_FOLDER}/{name}")
 
 
 class NeighbourFiles:
