@@ -24,9 +24,13 @@ def make_leading(store: Store, client: Client, most: int | None = None) -> None:
         Largest number of tasks at once; by default the number of threads.
     """
 
-    def submit(span: range) -> list[Future]:
-        return [client.submit(complete_leading, store.url, span, pure=False)]
-
     missing = LeadingFiles(store).missing()
+    if not missing:
+        return
+    run = store.files.begin_run()
+
+    def submit(span: range) -> list[Future]:
+        return [client.submit(complete_leading, store.url, span, run, key=f"leading-{run}-{span.start}")]
+
     for _ in run_in_waves(client, missing, submit, in_flight=2 * capacity(client).threads, most=most):
         pass

@@ -9,7 +9,7 @@ from ...storage.store import Store
 __all__ = ["complete_leading"]
 
 
-def complete_leading(url: str, span: range) -> None:
+def complete_leading(url: str, span: range, run: str) -> None:
     """Make the file of a span of blocks; if that fails, the first lookup makes it. Memory: 110 MB.
 
     Parameters
@@ -18,6 +18,8 @@ def complete_leading(url: str, span: range) -> None:
         The store.
     span
         Numbers of the blocks, see `LeadingFiles.spans`.
+    run
+        Number of the run.
     """
     with contextlib.suppress(FastDiffError, OSError):
-        LeadingFiles(Store(url)).complete(span)
+        LeadingFiles(Store(url, run)).complete(span)
