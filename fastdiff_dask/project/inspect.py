@@ -16,7 +16,6 @@ from ..results.stored import choose_stored, roots_of_store
 from ..stages.listing.roots import Root
 from ..storage.pending import check_measured
 from ..storage.store import Store
-from ..text import printable
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -125,12 +124,7 @@ def inspect_stored(
     wanted, verdicts = check_limits(limits), check_verdicts(verdict)
     check_splits(splits)
     store = Store(url)
-    try:
-        check_measured(store)
-    except UsageError:
-        raise UsageError(
-            f"not all images of the store {printable(url)} were read yet; the same find, run again, reads them"
-        ) from None
+    check_measured(store)
     with contextlib.ExitStack() as stack:
 
         def client() -> "Client":

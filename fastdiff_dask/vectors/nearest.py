@@ -10,18 +10,21 @@ from ..kernels.grid import SUB_BLOCK, kd_order, split
 from ..kernels.signatures import leading_values
 from .directions import Projection, plain_projection
 from .metrics import check_vectors, listed_distances, row_squares, usable
-from .search import VectorSide, float_rows, product_error
+from .search import Products, VectorSide, float_rows, product_error
 
 __all__ = ["nearest_rows"]
 
 # Queries that are looked at together, and columns of a product of vectors.
 _QUERIES, _COLUMNS = SUB_BLOCK, 2048
-# Values of the signatures in a first product, and the share of pairs it must leave out to be worth its time.
-_LEADING, _WORTH = 48, 0.97
+# Values of the signatures in a first product, the fewest first; and the share of pairs that it may leave to be worth
+# its time: comparing one to the bit takes as long as the products of some hundred.
+_LEADING, _WORTH = (48, 128), 0.005
 # Pieces that are compared by products of vectors alone after one in which a first product was not worth its time.
 _PAUSE = 15
 # Pairs of bits whose differences are counted at once.
 _BIT_PAIRS = 1 << 20
+# Vectors of a query that wait, on average, before its reach is found anew: that takes as long as many products.
+_PATIENCE = 4
 # Pairs that wait to be compared to the bit.
 _POOL = 1 << 18
 _LARGEST = float(np.finfo(np.float64).max)
@@ -35,10 +38,6 @@ class _Best:
         self.numbers = np.full((queries, k), -1, np.int64)
         self.values = np.full((queries, k), np.inf)
         self._own = own
-
-    def clear(self) -> None:
-        """Forget all."""
-        self.numbers[:], self.values[:] = -1, np.inf
 
     def add(self, queries: Any, numbers: Any, values: Any) -> None:
         """Add vectors with their numbers and distances, (n,) each, to some queries, (n,)."""
@@ -156,7 +155,8 @@ class _Group:
         self.floats = float_rows(projection, search.vectors[rows])
         leading = leading_values(self.signatures, BOX_VALUES).astype(np.float64)
         self.low, self.high = leading.min(axis=0), leading.max(axis=0)
-        self.heads = leading_values(self.signatures, _LEADING)
+        self.heads = {count: leading_values(self.signatures, count) for count in _LEADING}
+        self.count = _LEADING[0]
         self.norms = np.sqrt(np.vecdot(leading, leading)) * (1 + 4 * search.error) + _TINY
         self.pause = 0
 
@@ -168,6 +168,7 @@ class _Search:
         self.best, self.places, self.vectors, self.projection = best, places, vectors, projection
         self.error, self.metric = projection.error() + 2e-7, projection.metric
         self.signatures = projection.apply(vectors)
+        self._products: Any = None
         self.squares = row_squares(vectors) if self.metric == "cosine" else None
         tame = np.isfinite(self.signatures).all(axis=1)
         self._wild = np.flatnonzero(~tame)
@@ -189,6 +190,8 @@ class _Search:
         if not len(numbers):
             return
         boxes = _Boxes(side)
+        at_once = max(_COLUMNS, max(map(len, side.cuts)) * max(1, _COLUMNS // SUB_BLOCK))
+        self._products = Products(_QUERIES, at_once, np)
         for group in self._groups:
             self._add_to(group, numbers, side, boxes)
 
@@ -223,38 +226,39 @@ class _Search:
         places = np.concatenate([np.arange(cut.start, cut.stop) for cut in cuts])
         is_run = places[-1] - places[0] == len(places) - 1
         columns: Any = slice(int(places[0]), int(places[-1]) + 1) if is_run else places
-        if group.pause or not np.isfinite(reach).all() or side.signatures.shape[1] <= _LEADING:
+        products = len(group.rows) * len(places)
+        if group.pause or not np.isfinite(reach).all() or side.signatures.shape[1] <= _LEADING[0]:
             group.pause = max(0, group.pause - 1)
         else:
-            limits = self._leading_limits(group, reach, boxes)
-            i, j = _places(boxes.product(self, group, columns) <= limits[:, None])
-            if len(i) <= (1 - _WORTH) * len(group.rows) * len(places):
-                self.decide(numbers, side, group.rows[i], places[j])
-                return
+            for count in _LEADING[_LEADING.index(group.count) :]:
+                group.count = count  # fewer values would not do for the next ones either
+                boxes.multiply(self._products, self.metric, group, columns)
+                if self._products.find(self._leading_limits(group, reach, boxes)) <= _WORTH * products:
+                    i, j = self._products.places()
+                    self.decide(numbers, side, group.rows[i], places[j])
+                    return
             group.pause = _PAUSE
-        products = self._products(group, side.floats(self.projection, cuts)[columns])
+        self._multiply(group, side.floats(self.projection, cuts)[columns])
         if not np.isfinite(reach).all():  # the nearest of these tell how far to look
             k = min(pool.best.values.shape[1], len(places))
-            j = np.argpartition(products, k - 1, axis=1)[:, :k].ravel()
-            i = np.repeat(np.arange(len(products)), k)
-            pool.best.add(i, places[j], products[i, j].astype(np.float64))
-            reach = pool.reach()
-            pool.best.clear()
-        i, j = _places(products <= self.float_limits(group, reach, boxes)[:, None])
-        if len(i):
-            pool.add(i, places[j], products[i, j])
+            j = np.argpartition(self._products.matrix, k - 1, axis=0)[:k].ravel()
+            i = np.tile(np.arange(len(group.rows)), k)
+            reach = np.minimum(reach, pool.reach_of(i, places[j], self._products.matrix[j, i]))
+        if self._products.find(self.float_limits(group, reach, boxes)):
+            i, j = self._products.places()
+            pool.add(i, places[j], self._products.matrix[j, i])
             if pool.size > _POOL:
                 self.decide(numbers, side, *pool.taken())
 
     # -- limits: the largest product of a vector that may count, whatever rounding did; see `search._Bounds` ----------
 
-    def _products(self, group: _Group, floats: Any) -> Any:
+    def _multiply(self, group: _Group, floats: Any) -> None:
         if self.metric != "euclidean":
-            return (-group.floats) @ floats.T
-        result = (-2 * group.floats) @ floats.T
-        result += np.vecdot(group.floats, group.floats)[:, None]
-        result += np.vecdot(floats, floats)[None, :]
-        return result
+            self._products.multiply(-group.floats, floats)
+            return
+        result = self._products.multiply(-2 * group.floats, floats)
+        result += np.vecdot(group.floats, group.floats)[None, :]
+        result += np.vecdot(floats, floats)[:, None]
 
     def _float_slack(self, group: _Group, boxes: "_Boxes") -> Any:
         error = product_error(self.vectors.shape[1])
@@ -268,7 +272,7 @@ class _Search:
         return _rounded_up(self._measured(group, reach, boxes, 0.0) + self._float_slack(group, boxes))
 
     def _leading_limits(self, group: _Group, reach: Any, boxes: "_Boxes") -> Any:
-        count = _LEADING
+        count = group.count
         if self.metric == "euclidean":
             largest = np.maximum(group.norms, boxes.norm)
             slack = (4 * count + 16) * _UNIT * 2 * largest**2
@@ -308,23 +312,39 @@ class _Pool:
         # the query itself may be among them
         self.best = _Best(len(group.rows), search.best.values.shape[1] + 1, None)
         self._found: list[tuple[Any, Any, Any]] = []
+        self._waiting: list[tuple[Any, Any, Any]] = []  # of these, `best` does not know yet
         self.size = 0
 
     def reach(self) -> Any:
         """Largest distance of each query that still counts, (m,) float64."""
+        if sum(len(one[0]) for one in self._waiting) >= _PATIENCE * len(self.group.rows):
+            self._settle()
         known = self._search.best.reach(self.group.queries)
         return np.minimum(known, self._search.value_above(self.group, self.best.values[:, -1], self.boxes))
 
+    def reach_of(self, i: Any, places: Any, products: Any) -> Any:
+        """Largest distance that counts if these were all vectors."""
+        best = _Best(*self.best.values.shape, None)
+        best.add(i, places, products.astype(np.float64))
+        return self._search.value_above(self.group, best.values[:, -1], self.boxes)
+
     def add(self, i: Any, places: Any, products: Any) -> None:
         """Add vectors by their places, with float32 products, to some queries of the group."""
-        self.best.add(i, places, products.astype(np.float64))
+        self._waiting.append((i, places, products))
         self._found.append((i, places, products))
         self.size += len(i)
+
+    def _settle(self) -> None:
+        if self._waiting:
+            i, places, products = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
+            self.best.add(i, places, products.astype(np.float64))
+            self._waiting = []
 
     def taken(self) -> tuple[Any, Any]:
         """Queries and places of those that still may count; the pool is empty then, but knows how far to look."""
         if not self._found:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._settle()
         i, places, products = (np.concatenate(part) for part in zip(*self._found, strict=True))
         near = products <= self._search.float_limits(self.group, self.reach(), self.boxes)[i]
         self._found, self.size = [], 0
@@ -341,8 +361,7 @@ class _Boxes:
         norms = np.sqrt(np.vecdot(leading, leading))
         self.largest = np.maximum.reduceat(norms, starts)
         self.norm = float(norms.max()) * (1 + 1e-4) + _TINY
-        self._heads = leading_values(side.signatures, _LEADING)
-        self._squares = np.vecdot(self._heads, self._heads)
+        self._heads = {count: leading_values(side.signatures, count) for count in _LEADING}
 
     def least_values(self, group: _Group, search: _Search) -> Any:
         """Lower bounds of the distances of a group from any vector of each sub-block, (n,) float64."""
@@ -359,21 +378,15 @@ class _Boxes:
             return near * near / 2 - _EXACT_ERROR
         return np.ldexp(near, projection.exponent) * (1 - 1e-12)
 
-    def product(self, search: _Search, group: _Group, columns: Any) -> Any:
-        """Products of the leading values, (m, n) float32, as `_Search` compares them."""
-        heads = group.heads
-        if search.metric != "euclidean":
-            return (-heads) @ self._heads[columns].T
-        result = (-2 * heads) @ self._heads[columns].T
-        result += np.vecdot(heads, heads)[:, None]
-        result += self._squares[columns][None, :]
-        return result
-
-
-def _places(mask: Any) -> tuple[Any, Any]:
-    # NumPy finds places in one dimension 20 times as fast as in two
-    places = np.flatnonzero(mask)
-    return places // mask.shape[1], places % mask.shape[1]
+    def multiply(self, products: Products, metric: str, group: _Group, columns: Any) -> None:
+        """Make the products of the leading values, as `_Search` compares them."""
+        heads, others = group.heads[group.count], self._heads[group.count]
+        if metric != "euclidean":
+            products.multiply(-heads, others[columns])
+            return
+        result = products.multiply(-2 * heads, others[columns])
+        result += np.vecdot(heads, heads)[None, :]
+        result += np.vecdot(others[columns], others[columns])[:, None]
 
 
 def _rounded_up(values: Any) -> Any:

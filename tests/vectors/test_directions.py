@@ -13,7 +13,7 @@ from fastdiff_dask.vectors.metrics import distances
 from fastdiff_dask.vectors.search import float_rows, product_error
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 2**32 - 1),
     metric=st.sampled_from(["cosine", "inner", "euclidean"]),

@@ -32,7 +32,7 @@ def check(found, wanted):
     assert found[1].tobytes() == (wanted[1] + 0.0).tobytes()
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     metric=st.sampled_from(METRICS),
