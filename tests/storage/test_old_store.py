@@ -74,9 +74,9 @@ def test_its_settings(tmp_path, run):  # noqa: F811
         assert db.config.similarity_threshold == 900.0
     assert run("find", "--config", FOLDER / "photos.toml", "--save-config", tmp_path / "again.toml")[0] == 0
     again = (tmp_path / "again.toml").read_text().splitlines()
-    assert [line for line in again if not line.startswith(("verify", "edited"))] == (
-        FOLDER / "photos.toml"
-    ).read_text().splitlines()
+    before = (FOLDER / "photos.toml").read_text().splitlines()
+    names = {line.partition(" = ")[0] for line in before}  # later versions have more
+    assert [line for line in again if line.partition(" = ")[0] in names] == before
 
 
 def test_its_pictures_get_features_without_being_read(tmp_path):
