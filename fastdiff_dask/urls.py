@@ -72,13 +72,17 @@ def is_url(address: str) -> bool:
 
 
 def join(root: str, path: str) -> str:
-    """Join the folder or URL of a root with the path of a file. Keys of objects may begin with a slash.
+    """Join the folder or URL of a root with the path of a file; an empty path is the root itself, a file.
+
+    Keys of objects may begin with a slash.
 
     Examples
     --------
     >>> join("s3://bucket", "a.jpg"), join("/photos", "a.jpg")
     ('s3://bucket/a.jpg', '/photos/a.jpg')
     """
+    if not path:
+        return root
     return f"{root.rstrip('/')}/{path}" if is_url(root) else os.path.join(root, path)  # noqa: PTH118
 
 

@@ -54,6 +54,12 @@ def test_the_comparison_prints_a_table(tmp_path):
     assert "GFLOP/s" in named["dense, ours"][4]
 
 
+def test_lookups_find_what_is_there(tmp_path):
+    (found,) = json.loads(run("lookup.py", tmp_path, "--images", 3000))
+    assert found["found"] == [["same picture"], ["same picture"], []]
+    assert found["seconds"] > 0
+
+
 def copies_below(folder, threshold):
     thumbnails = np.load(folder / "thumbnails-600.npy")
     signs = thumbnails.reshape(600, 8, 8, 8, 8, 3).mean(axis=(2, 4))  # the reference, for what may be near at all

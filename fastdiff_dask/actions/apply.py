@@ -196,5 +196,6 @@ def _removals(store: Store, plan: RemovalPlan) -> "tuple[dict[Removal, Chosen], 
         path = os.path.abspath(name)  # noqa: PTH100
         seen[row.image] = Seen(path, int(row.size), int(row.mtime_ns))
         if not is_url(name):
-            below[path] = os.path.relpath(os.path.dirname(path), row.root)  # noqa: PTH120
+            is_root = path == row.root  # a file that was named
+            below[path] = "." if is_root else os.path.relpath(os.path.dirname(path), row.root)  # noqa: PTH120
     return {Removal(seen[one.image], seen[one.kept_image]): one for one in plan.chosen}, below

@@ -15,7 +15,7 @@ from ..results.result import Result
 from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import printable
-from ..urls import full_path, is_url
+from ..urls import full_path, is_url, join
 from .disk import place_of
 from .history import History
 
@@ -140,9 +140,9 @@ def _symbolic_links(store: Store) -> dict[str, str]:
     """Find the images to which symbolic links lead: place of the image → reason why it stays."""
     found = {}
     for _, root, path, _, same_root, same in store.records.read_index()["links"]:
-        name = os.path.join(root, path)  # noqa: PTH118 - names may be undecodable
+        name = join(root, path)
         if not is_url(root) and os.path.islink(name):  # noqa: PTH114
-            place = place_of(os.path.join(same_root, same))  # noqa: PTH118
+            place = place_of(join(same_root, same))
             found[place] = f"the symbolic link {printable(name)} leads to it"
     return found
 

@@ -53,6 +53,7 @@ _ACTIONS = "--move DIR, --copy DIR, --trash, --delete, --hardlink, --symlink or 
     "shortest-path, format=png,jpg, path=PATTERN, not-path=PATTERN, regex=REGEX or not-regex=REGEX; of several, the "
     "first counts most.  [default: with a date, most real pixels, least processed]",
 )
+@click.option("--like", metavar="FILE", help="Take only copies of this file, and the file itself.")
 @click.option("--prefer", metavar="DIR", multiple=True, help="Keep what is in this folder; of several, in this order.")
 @click.option("--protect", metavar="DIR", multiple=True, help="Touch nothing in this folder.")
 @click.option(
@@ -105,6 +106,7 @@ def apply(
     store: str,
     decisions: str | None,
     rules: tuple[str, ...],
+    like: str | None,
     prefer: tuple[str, ...],
     protect: tuple[str, ...],
     keep_metadata: bool,
@@ -149,6 +151,7 @@ def apply(
         keep,
         decided,
         asked,
+        like,
         only_identical=only_identical,
         include_similar="similar" in include,
         include_edited="edited" in include,
@@ -180,6 +183,7 @@ def _print_plan(
     keep: "KeepRules",
     decided: "Decisions",
     action: "Action | None",
+    like: str | None,
     **options: Any,
 ) -> "tuple[RemovalPlan, list[str]]":
     """Make the removal plan and print it; gives it with the limits that it passes."""
@@ -191,7 +195,8 @@ def _print_plan(
     from ..results.stored import remember_shown
     from ..storage.derived.verdicts import read_verdicts
 
-    result = chosen.collect()
+    every = chosen.collect()
+    result = every if like is None else every.like(like)
     plan = plan_removals(
         store,
         result,
@@ -211,7 +216,7 @@ def _print_plan(
     passed = [] if action is not None and action.name == "copy" else limits_passed(store, plan)
     for limit in passed:
         click.echo(f"Look again: {limit}.")
-    remember_shown(store.url, result.with_verdicts(read_verdicts(store)))
+    remember_shown(store.url, every.with_verdicts(read_verdicts(store)))
     return plan, passed
 
 

@@ -50,7 +50,10 @@ _OF_FILE = ("key", "column")
 )
 @click.option("--key", metavar="COLUMN", help="Paths of the images, or numbers, in the file.  [default: path]")
 @click.option("--column", metavar="COLUMN", help="Column of lists in the file.  [default: the only one]")
-def encode(store: str, name: str, model: str | None, source: str | None, quiet: bool, **options: Any) -> None:
+@click.option("--remove", is_flag=True, help="Remove the vectors of this name from STORE; pictures stay.")
+def encode(
+    store: str, name: str, model: str | None, source: str | None, remove: bool, quiet: bool, **options: Any
+) -> None:
     """Make or add vectors of the images in STORE, for find --on.
 
     With --model, new images are listed and read first. After a stop at any moment, the same command goes on, and later
@@ -58,8 +61,14 @@ def encode(store: str, name: str, model: str | None, source: str | None, quiet: 
     """
     from ..compat.fast_diff_py import FastDifPy
 
-    if (model is None) == (source is None):
-        raise UsageError("vectors are made by --model, or come --from a file; give one of them")
+    if (model is not None) + (source is not None) + remove != 1:
+        raise UsageError("vectors are made by --model, or come --from a file; give one of them, or --remove")
+    if remove:
+        with FastDifPy.from_store(store, verbose=False) as db:
+            db.remove_vectors(name)
+        if not quiet:
+            click.echo(f"Vectors {name}: removed, with the comparisons by them.")
+        return
     given = {option: value for option, value in options.items() if value not in (None, False)}
     others = [option for option in (_OF_FILE if source is None else _OF_MODEL) if option in given]
     if others:

@@ -42,7 +42,7 @@ _COMPARISON = (
 CLUSTER = ("workers", "threads", "scheduler", "scheduler_file", "tls_ca_file", "tls_cert", "tls_key")
 _DATA = ("json_path", "csv_path", "jsonl_path")
 _FIND = (
-    *("p_root_dir_b", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
+    *("p_root_dir_b", "like", "recursive", "supported_file_types", "ignore_names", "ignore_paths", "config"),
     *("frames_every", "min_size", "max_size", "min_pixels", "max_pixels", "min_width", "min_height"),
     *("time_limit", "pixel_limit", *_COMPARISON, "sl_vectors", "sl_metric"),
     *("thumbnail_size", "exact_decode", *_DATA, "store"),
@@ -232,7 +232,7 @@ def _run(project: "Project", written: dict[str, str], quiet: bool) -> None:
     )
     for line in _afterwards(project, result, written, left_out):
         click.echo(line, err=to_stderr)
-    if not to_stderr:
+    if not to_stderr and project.settings.like is None:
         print_next_steps(lambda: next_steps(project, result))
 
 

@@ -5,13 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results.groups import PairChunk
-from ..results.result import Result, objects
+from ..results.result import Result
 
 __all__ = ["Leak", "Repeats", "find_repeats"]
 
-# Pairs that are looked at together, and pairs across parts that are listed.
-_PART = 1 << 18
+# Pairs across parts that are listed.
 _LISTED = 10_000
 
 
@@ -48,8 +46,8 @@ class Repeats(NamedTuple):
         (n,) float32 and uint64: least value to an equal or similar image in another part, NaN if there is none; and the
         other parts, as bits.
     leaks
-        The pairs across parts, the most similar ones first: of equal files, those of the first image of each part; at
-        most 10,000.
+        The pairs across parts, the most similar ones first: of equal files and of equal thumbnails, those of the first
+        image of each part; at most 10,000.
     leak_pairs
         Number of all of these pairs.
     """
@@ -134,33 +132,140 @@ def _equal(
 def _similar(
     found: Repeats, result: Result, splits: NDArray[np.int8], bits: NDArray[np.uint64]
 ) -> tuple[list[Leak], int]:
-    """Note similar images of other bytes; gives the most similar pairs across parts, and the number of all."""
-    numbers, contents = result.verdicts.numbers, result.verdicts.contents
-    leaks: list[Leak] = []
-    count = 0
-    for every in result.groups.pairs(_PART):
-        chunk = every.at(contents[every.a] != contents[every.b])
-        a, b = numbers[chunk.a], numbers[chunk.b]
-        values = result.value.numbers(chunk.values)
-        for ends, others in ((a, b), (b, a)):
-            order = np.lexsort((others, values, ends))
-            order = order[np.flatnonzero(np.diff(ends[order], prepend=-1))]  # the nearest other one of each
-            order = order[values[order] < found.near_value[ends[order]]]
-            found.near_value[ends[order]], found.near_image[ends[order]] = values[order], others[order]
-        across = (splits[a] >= 0) & (splits[b] >= 0) & (splits[a] != splits[b])
-        for ends, others in ((a[across], b[across]), (b[across], a[across])):
-            np.minimum.at(found.leak_value, ends, values[across].astype(np.float32))
-            np.bitwise_or.at(found.leak_to, ends, bits[others])
-        count += int(across.sum())
-        leaks += _named(result, chunk.at(across))
-        leaks = sorted(leaks, key=lambda leak: leak.value)[:_LISTED]
-    return leaks, count
+    """Note similar images of other bytes; gives the most similar pairs across parts, and the number of all.
+
+    Pairs of images are not made: 20,000 blank pages are 200 million. Images with equal thumbnails, a group, have the
+    same similar images, and the first one of each part stands for the others.
+    """
+    groups, numbers = result.groups, result.verdicts.numbers
+    names, starts = groups.members, groups.starts[:-1]
+    of_image = np.repeat(np.arange(len(starts)), groups.sizes)
+    images, contents = numbers[names], result.verdicts.contents[names]
+    nearest = np.full(len(starts), np.inf), np.full(len(starts), -1, np.int64)
+    firsts = _first_of_parts(of_image, splits[images], len(starts))
+    least = np.full(firsts.shape, np.inf)  # value from each group to a similar one with an image of each part
+    listed = _Listed(result, images, firsts)
+    for first, second, stored, _ in groups.group_pairs():
+        single = (groups.sizes[first] == 1) & (groups.sizes[second] == 1)
+        other = (first != second) & ~(single & (contents[starts[first]] == contents[starts[second]]))
+        values = result.value.numbers(stored)
+        for ends, others in ((first[other], second[other]), (second[other], first[other])):
+            _note_nearest(nearest, ends, values[other], starts[others])
+        for ends, others, some in ((first, second, other | (first == second)), (second, first, other)):
+            _note_parts(least, ends[some], firsts[others[some]] >= 0, values[some])
+        listed.add(first[other], second[other], values[other])
+        own = first == second
+        listed.add(first[own], second[own], values[own])
+    _set_nearest(found, images, contents, of_image, nearest, starts, groups.makes_own_pairs)
+    _set_parts(found, images, of_image, splits, least)
+    return listed.leaks(), listed.count
 
 
-def _named(result: Result, chunk: PairChunk) -> list[Leak]:
-    chunk = chunk.at(np.argsort(chunk.values, kind="stable")[:_LISTED])
-    numbers = result.verdicts.numbers
-    verdicts = objects(result.verdicts.names(chunk.a, chunk.b))
-    values = result.value.numbers(chunk.values)
-    columns = (numbers[chunk.a].tolist(), numbers[chunk.b].tolist(), values.tolist(), list(verdicts))
-    return [Leak(*row) for row in zip(*columns, strict=True)]
+def _first_of_parts(of_image: NDArray[np.int64], parts: NDArray[np.int8], groups: int) -> NDArray[np.int64]:
+    """Place of the first image of each part in each group, (groups, parts); −1 for none."""
+    table = np.full((groups, int(parts.max(initial=-1)) + 1), -1, np.int64)
+    there = np.flatnonzero(parts >= 0)[::-1]
+    table[of_image[there], parts[there]] = there  # of several, the last one counts
+    return table
+
+
+def _note_nearest(
+    nearest: tuple[NDArray[np.float64], NDArray[np.int64]],
+    ends: NDArray[np.int64],
+    values: NDArray[np.float64],
+    others: NDArray[np.int64],
+) -> None:
+    order = np.lexsort((others, values, ends))
+    order = order[np.flatnonzero(np.diff(ends[order], prepend=-1))]  # the nearest other one of each
+    order = order[values[order] < nearest[0][ends[order]]]
+    nearest[0][ends[order]], nearest[1][ends[order]] = values[order], others[order]
+
+
+def _note_parts(
+    least: NDArray[np.float64], ends: NDArray[np.int64], has: NDArray[np.bool_], values: NDArray[np.float64]
+) -> None:
+    for part in range(least.shape[1]):
+        np.minimum.at(least[:, part], ends[has[:, part]], values[has[:, part]])
+
+
+def _set_nearest(
+    found: Repeats,
+    images: NDArray[np.int64],
+    contents: NDArray[np.int64],
+    of_image: NDArray[np.int64],
+    nearest: tuple[NDArray[np.float64], NDArray[np.int64]],
+    starts: NDArray[np.int64],
+    own_pairs: bool,
+) -> None:
+    """Set the nearest image of each: one of its group that has other bytes, else of another group."""
+    value, place = nearest[0][of_image], nearest[1][of_image]
+    if own_pairs:
+        head = starts[of_image]
+        differs = contents != contents[head]
+        other = np.full(len(starts), -1, np.int64)
+        late = np.flatnonzero(differs)[::-1]
+        other[of_image[late]] = late  # the first image whose bytes are not those of the first one
+        own = np.where(differs, head, other[of_image])
+        value, place = np.where(own >= 0, 0.0, value), np.where(own >= 0, own, place)
+    there = place >= 0
+    found.near_value[images[there]], found.near_image[images[there]] = value[there], images[place[there]]
+
+
+def _set_parts(
+    found: Repeats,
+    images: NDArray[np.int64],
+    of_image: NDArray[np.int64],
+    splits: NDArray[np.int8],
+    least: NDArray[np.float64],
+) -> None:
+    """Set for each image that is in a part the other parts that it leaks to."""
+    own = splits[images]
+    for part in range(least.shape[1]):
+        value = least[of_image, part]
+        some = (own >= 0) & (own != part) & np.isfinite(value)
+        ends = images[some]
+        found.leak_value[ends] = np.minimum(found.leak_value[ends], value[some].astype(np.float32))
+        found.leak_to[ends] |= np.uint64(1) << np.uint64(part)
+
+
+class _Listed:
+    """The most similar pairs across parts, of the first image of each part in a group.
+
+    Parameters
+    ----------
+    result
+        The pairs.
+    images
+        Numbers of the images in the order of the groups.
+    firsts
+        See `_first_of_parts`.
+    """
+
+    def __init__(self, result: Result, images: NDArray[np.int64], firsts: NDArray[np.int64]) -> None:
+        self._result, self._images, self._firsts = result, images, firsts
+        self._ends, self._values = np.zeros((0, 2), np.int64), np.zeros(0)
+        self.count = 0
+
+    def add(self, first: NDArray[np.int64], second: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Add the pairs of some pairs of groups."""
+        verdicts, names = self._result.verdicts, self._result.groups.members
+        for part in range(self._firsts.shape[1]):
+            for other in range(self._firsts.shape[1]):
+                ends = np.stack([self._firsts[first, part], self._firsts[second, other]], axis=1)
+                some = (ends >= 0).all(axis=1) & ((first != second) | (part < other)) & (part != other)
+                ends, found = ends[some], values[some]
+                contents = verdicts.contents[names[ends]]
+                new = contents[:, 0] != contents[:, 1]  # equal files are listed already
+                self.count += int(new.sum())
+                self._ends = np.concatenate([self._ends, ends[new]])
+                self._values = np.concatenate([self._values, found[new]])
+        order = np.argsort(self._values, kind="stable")[:_LISTED]
+        self._ends, self._values = self._ends[order], self._values[order]
+
+    def leaks(self) -> list[Leak]:
+        """Give the pairs with their verdicts."""
+        names = self._result.groups.members[self._ends]
+        verdicts = self._result.verdicts.names(names[:, 0], names[:, 1]).tolist()
+        numbers = np.sort(self._images[self._ends], axis=1).tolist()
+        rows = zip(numbers, self._values.tolist(), verdicts, strict=True)
+        return [Leak(a, b, value, verdict) for (a, b), value, verdict in rows]

@@ -235,9 +235,11 @@ class Inspection:
             for name, number in rows.split.value_counts().items():
                 parts[str(name)] += int(number)
             for issue in ISSUES:
-                some = rows[rows[issue]]
-                counts[issue] += len(some)
-                examples[issue] = _first(issue, examples[issue], some)
+                number = int(rows[issue].sum())
+                counts[issue] += number
+                if number:
+                    some = rows.loc[rows[issue], ["path", FIGURE_OF[issue], "width", "height"]]
+                    examples[issue] = _first(issue, examples[issue], some)
         return counts, examples, parts
 
     @property
@@ -278,7 +280,8 @@ class Inspection:
     def leaks(self) -> pd.DataFrame:
         """Pairs of images in two parts: a, b (paths), split_a, split_b, value, verdict; the most similar ones first.
 
-        Of equal files, the first one of each part is listed; of all pairs at most 10,000, see `leak_pairs`. The value
+        Of equal files, and of equal thumbnails, the first one of each part is listed; of all these pairs at most
+        10,000, see `leak_pairs`. The value
         is the difference (MSE), or that of the measure by which images were compared; 0 for equal files.
         """
         leaks = self._repeats.leaks

@@ -66,12 +66,13 @@ class FolderWatch:
         self._known: dict[str, _State] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._observer: Any = None
-        self._looked = 0.0
+        self._next_look = 0.0
 
     def __enter__(self) -> "FolderWatch":
         self._observer = _start_observer(self._folders, self._events)
+        start = time.monotonic()
         self._known = {path: state for folder in self._folders for path, state in _files(folder)}
-        self._looked = time.monotonic()
+        self._plan_look(start)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,18 +103,27 @@ class FolderWatch:
         """
         while True:
             self._take_events()
-            if time.monotonic() - self._looked > (_WITHOUT_EVENTS if self._observer is None else _WHOLE_LOOK):
-                for folder in self._folders:
-                    for path, state in _files(folder):
-                        if self._known.get(path) != state:
-                            self._wait_for(path, "there")
-                self._looked = time.monotonic()
+            if time.monotonic() > self._next_look:
+                self._look_at_all()
             ready = sorted(path for path in list(self._waiting) if self._is_ready(path))
             for start in range(0, len(ready), most):
                 yield ready[start : start + most]
             if not ready:
                 yield []
                 time.sleep(_LOOK)
+
+    def _look_at_all(self) -> None:
+        start = time.monotonic()
+        for folder in self._folders:
+            for path, state in _files(folder):
+                if self._known.get(path) != state:
+                    self._wait_for(path, "there")
+        self._plan_look(start)
+
+    def _plan_look(self, start: float) -> None:
+        """Plan the next look at all files, after one that has begun then: it takes a twentieth of the time at most."""
+        now = time.monotonic()
+        self._next_look = now + max(_WITHOUT_EVENTS if self._observer is None else _WHOLE_LOOK, 20 * (now - start))
 
     def _take_events(self) -> None:
         with contextlib.suppress(queue.Empty):

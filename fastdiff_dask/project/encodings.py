@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UsageError
 from ..outputs.progress_bar import show_line
-from ..storage.derived.vectors import Vectors, vector_names
+from ..storage.derived.neighbour_files import remove_neighbours
+from ..storage.derived.vectors import Vectors, remove_vectors, vector_names
 from ..storage.pending import check_encoded, check_read
 from ..text import counted
 from .job import Job
@@ -178,6 +179,28 @@ class EncodedProject(Job):
         if (added.unknown or added.unusable) and self.verbose is not False:
             show_line(f"Vectors {name}: {added.described}.")
         return added
+
+    def remove_vectors(self, name: str) -> None:
+        """Remove vectors from the store, with the comparisons and neighbours that were made of them; no picture.
+
+        Parameters
+        ----------
+        name
+            Their name, which is free again.
+
+        Raises
+        ------
+        UsageError
+            If there are none of this name.
+        """
+        self._verified = None
+        with self.writing():
+            self._session.open()
+            remove_neighbours(self.store, name)
+            remove_vectors(self.store, name)
+            if self._comparison is not None and self._comparison.settings.vectors == name:
+                self._comparison = None
+            self._session.save()
 
     def vectors(self, name: str) -> "da.Array":
         """Give vectors as a Dask array (n, d), a chunk a block, in the order of `images`.

@@ -59,6 +59,7 @@ def find_duplicates(
     on: str = "",
     metric: str = "cosine",
     identical: bool = False,
+    like: str | os.PathLike[str] | None = None,
     store: str | os.PathLike[str] | None = None,
     client: "Client | None" = None,
     workers: int | None = None,
@@ -93,7 +94,7 @@ def find_duplicates(
     Parameters
     ----------
     directory_a, directory_b
-        Folder or folders to search, and to compare them with.
+        Folder or folders to search; folders or files to compare them with.
     similarity_threshold, threshold
         Largest MSE of a similar pair, 200 by default; both names mean the same.
     similarity
@@ -111,6 +112,8 @@ def find_duplicates(
         `add_vectors` of a project with the same store has made them.
     identical
         Look for files that are equal byte for byte, and for nothing else, see `Project.find_identical`.
+    like
+        Give only the copies of this file. If it lies in none of the folders, these are compared with it alone.
     store, client, workers, threads, dashboard_address
         As for `FastDifPy`.
     thumbnail_size_x, thumbnail_size_y, block_size, exact_decode

@@ -16,6 +16,7 @@ from ..results.stored import choose_stored, roots_of_store
 from ..stages.listing.roots import Root
 from ..storage.pending import check_measured
 from ..storage.store import Store
+from ..text import printable
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -124,7 +125,12 @@ def inspect_stored(
     wanted, verdicts = check_limits(limits), check_verdicts(verdict)
     check_splits(splits)
     store = Store(url)
-    check_measured(store)
+    try:
+        check_measured(store)
+    except UsageError:
+        raise UsageError(
+            f"not all images of the store {printable(url)} were read yet; the same find, run again, reads them"
+        ) from None
     with contextlib.ExitStack() as stack:
 
         def client() -> "Client":

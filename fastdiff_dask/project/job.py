@@ -41,8 +41,10 @@ from ..storage.pending import (
     unhashed_blocks,
     unread_blocks,
 )
+from ..storage.schema import FILE_NAME
 from ..storage.store import Store
 from ..text import counted, printable
+from ..urls import full_path
 from ..vectors.metrics import check_vectors
 from .arguments import hash_settings, merge_arguments, merge_comparison, named_threshold, one_threshold
 from .client import ProjectClient
@@ -314,6 +316,9 @@ class Job:
                 for images, _ in self._origin.read(store, self.client, unread, self.settings.reading, wanted, most):
                     self.images_read += 0 if self._origin.stores else images
                     advance(images)
+            from ..stages.leading import make_leading
+
+            make_leading(store, self.client, most)
         unhashed = [] if wanted is None else unhashed_blocks(store, wanted)
         if unhashed and wanted is not None:
             from ..stages.thumbnails import hash_blocks
@@ -803,7 +808,18 @@ class Job:
         """Record that a result is shown now."""
         for url in dict.fromkeys((self.store_url, self.saved_url)):  # a store in memory, and its copy
             remember_shown(url, result)
-        return result
+        return result if self.settings.like is None else self._like(result, self.settings.like)
+
+    def _like(self, result: Result, path: str) -> Result:
+        """Choose the copies of a file, which must be one of the images."""
+        place = os.path.realpath(path)
+        images = self.store.read_images([*FILE_NAME, "current"])
+        images = images[images.current]
+        if not any(full_path(row.root, row.path, row.path_bytes) == place for row in images.itertuples()):
+            raise UsageError(
+                f"like= names {printable(path)}, which is none of the images that were found; name another"
+            )
+        return result.like(path)
 
     def _collect(self, comparison: Comparison, threshold: float) -> Result:
         stats = {

@@ -282,6 +282,7 @@ def open_folders(settings: Settings) -> Opened:
     settings = replace(settings, ignore_paths=ignored)
     if settings.retain_config:
         check_settings_file(Path(str(settings.cfg_path)))
+    settings = _with_like(settings)
     roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
     if not any(root.side == "a" for root in roots):
         raise UsageError("no folder to search; name at least one")
@@ -291,6 +292,28 @@ def open_folders(settings: Settings) -> Opened:
     if settings.sl_make_diff_plots and settings.sl_plot_output_dir is not None:
         check_outside(settings.sl_plot_output_dir, roots)
     return Opened(settings, Folders(roots), store_url)
+
+
+def _with_like(settings: Settings) -> Settings:
+    """Compare with the file whose copies are asked for, if it lies in none of the folders.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file, or there is a side b already.
+    """
+    if settings.like is None:
+        return settings
+    path = Path(os.path.expanduser(settings.like))  # noqa: PTH111 - Path raises without a home
+    if not path.is_file():
+        raise UsageError(f"like= names {printable(settings.like)}, which is no file; name one")
+    settings = replace(settings, like=str(path.absolute()))
+    roots = resolve_roots({"a": list(settings.p_root_dir_a), "b": list(settings.p_root_dir_b)})
+    if any(is_within(str(path.resolve()), root.absolute) for root in roots):
+        return settings
+    if settings.p_root_dir_b:
+        raise UsageError(f"like= names {printable(str(path))}, which lies in neither collection; name one of theirs")
+    return replace(settings, p_root_dir_b=(str(settings.like),))
 
 
 def open_two_stores(urls: dict[str, str], settings: Settings) -> Opened:

@@ -197,14 +197,22 @@ class Settings:
     )
     p_root_dir_b: tuple[str, ...] = _option(
         (),
-        "Compare with the images of this folder instead.",
+        "Compare with the images of this folder, or with this file, instead.",
         argument="directory_b",
         theirs=True,
         flag="against",
-        metavar="DIR",
+        metavar="DIR|FILE",
         group=LOOK,
         place=True,
         check=_check_folders,
+    )
+    like: str | None = _option(
+        None,
+        "Give only the copies of this file, which may lie in the folders or elsewhere.",
+        flag="like",
+        metavar="FILE",
+        group=LOOK,
+        place=True,
     )
     thumbnail_size_x: int = _option(64, "Width of a thumbnail in pixels.", theirs=True)
     thumbnail_size_y: int = _option(64, "Height of a thumbnail in pixels.", theirs=True)

@@ -1,6 +1,5 @@
 """A `Result` of a finished comparison: tiles, equal thumbnails, metadata and decisions put together."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from ..storage.derived.verdicts import read_verdicts
 from ..storage.schema import FILE_NAME, KEEP_COLUMNS
 from ..storage.selection import Images, count_wanted, current_images, hash_partners, read_keys
 from ..storage.store import Store
-from ..urls import full_path
+from ..urls import full_path, join
 from .edited_pairs import name_edited, read_edited, renumbered, without_pairs_of
 from .equal_thumbnails import equal_thumbnails, make_groups, makes_own_pairs
 from .groups import Groups
@@ -110,7 +109,7 @@ def _collect_links(links: list[list[str]], roots: list[Root]) -> pd.DataFrame:
     """List the other names of listed files, sorted: path, same_file_as."""
     given = {(root.side, root.absolute): root.given for root in roots}
     rows = sorted(
-        (os.path.join(given[side, root], path), os.path.join(given[same_side, same_root], same))  # noqa: PTH118
+        (join(given[side, root], path), join(given[same_side, same_root], same))
         for side, root, path, same_side, same_root, same in (Link(*link) for link in links)
     )
     return pd.DataFrame({"path": objects([row[0] for row in rows]), "same_file_as": objects([row[1] for row in rows])})

@@ -1,5 +1,6 @@
 """The result of a comparison: pairs, clusters and errors under the names that the user gave."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from ..images.display import GroupToShow
 from ..kernels.transforms import lowest_transforms
 from ..storage.derived.verdicts import Verdicts
 from ..text import counted, printable, titled
-from ..urls import common_folder
+from ..urls import common_folder, is_url
 from .by_verdict import choose_pairs, count_verdicts, groups_of_pairs
 from .clusters import KEEP, REMOVE, SHOWN, Cluster, Clusters, Gallery, PairTable, low_quality_of, make_cluster
 from .components import Components
@@ -411,6 +412,10 @@ class Result:
         pairs = choose_pairs(self.groups, self.verdicts, [name for name in chosen if name != EDITED_COPY], self._listed)
         groups, rows = groups_of_pairs(pairs, self.groups.two_sides)
         edited = self.edited_pairs if EDITED_COPY in chosen else no_edited_pairs()
+        return replace(self._of_pairs(groups, edited, rows), chosen_verdicts=chosen)
+
+    def _of_pairs(self, groups: Groups, edited: pd.DataFrame, rows: NDArray[np.int64]) -> "Result":
+        """Give the result of some groups, whose members are places in some rows, and of some edited copies."""
         groups, edited, rows = with_rows_of(groups, edited, rows)
         known = self.verdicts
         verdicts = replace(known, numbers=known.numbers[rows], contents=known.contents[rows])
@@ -421,10 +426,30 @@ class Result:
             verdicts=verdicts,
             stats={**self.stats, "pairs": groups.count()},
             same_hash=self.same_hash[:0],
-            chosen_verdicts=chosen,
             edited_pairs=edited,
             forest=None,
         )
+
+    def like(self, path: str) -> "Result":
+        """Give the pairs of one image alone, and its edited copies.
+
+        Parameters
+        ----------
+        path
+            A path of the image: as in the result, or another name of the same place.
+
+        Returns
+        -------
+        The result; without pairs, if the image has none.
+        """
+        place = _place(path)
+        rows = np.array([row for row, name in enumerate(self.images.index) if _place(name) == place], np.int64)
+        every = PairChunk.none().joined(*self.groups.pairs_of(rows))
+        _, first = np.unique(np.stack([every.a, every.b]), axis=1, return_index=True)
+        groups, used = groups_of_pairs(every.at(np.sort(first)), self.groups.two_sides)
+        edited = self.edited_pairs
+        edited = edited[edited.a.isin(rows) | edited.b.isin(rows)]
+        return self._of_pairs(groups, edited, used)
 
     @cached_property
     def parting(self) -> Parting:
@@ -462,3 +487,8 @@ class Result:
 def objects(values: Sequence[str] | NDArray[np.object_]) -> pd.Series:
     """Make a column of Python strings: pandas' own strings cannot hold the surrogates of undecodable names."""
     return pd.Series(values, dtype=object)
+
+
+def _place(path: str) -> str:
+    """Name a place in one way, whatever links lead to it; a URL as it is."""
+    return path if is_url(path) else os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - may be undecodable

@@ -10,6 +10,7 @@ from ..kernels.grid import LARGEST_SUB_BLOCK, SUB_BLOCK
 from ..kernels.low_frequencies import frequency_counts
 from ..kernels.signatures import signature_length
 from ..kernels.similarity import chunk_rows
+from ..storage.derived.neighbour_files import NEIGHBOUR_PLACES
 from ..storage.plans import Plan
 from ..vectors.directions import SIGNATURE_VALUES as VECTOR_SIGNATURE
 
@@ -22,6 +23,7 @@ __all__ = [
     "check_encode_memory",
     "check_feature_memory",
     "check_memory",
+    "check_neighbours_memory",
     "check_planned_memory",
     "check_tiles",
     "compare_task_bytes",
@@ -130,6 +132,32 @@ def check_edited_memory(bytes_per_task: int) -> None:
         raise UsageError(
             f"looking for edited copies needs {EDITED_BYTES / 1e9:.3g} GB for a task, and a task on the workers has "
             f"{bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads"
+        )
+
+
+def check_neighbours_memory(images: int, vector_values: int, bytes_per_task: int) -> None:
+    """Refuse to find neighbours with less memory for one task than it takes (0: unlimited).
+
+    A task holds the leading values of all images, thumbnails of some pairs, or the vectors of some images twice. Half
+    of the rest speeds it up.
+
+    Parameters
+    ----------
+    images, vector_values
+        Images of the store, and values of a vector; 0 for thumbnails.
+    bytes_per_task
+        Memory of a task.
+
+    Raises
+    ------
+    UsageError
+        If it does not fit.
+    """
+    needed = 200_000_000 + (80 * images if not vector_values else 20 * NEIGHBOUR_PLACES * vector_values)
+    if 0 < bytes_per_task < needed:
+        raise UsageError(
+            f"finding the neighbours of {images} images needs {needed / 1e9:.3g} GB for a task, and a task on the "
+            f"workers has {bytes_per_task / 1e9:.3g} GB; use workers with more memory or fewer threads"
         )
 
 

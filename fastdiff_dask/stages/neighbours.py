@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from distributed import Client, Future
 
 from ..runtime.activity import stage
+from ..runtime.memory import check_neighbours_memory
 from ..runtime.waves import run_in_waves
 from ..runtime.workers import capacity
 from ..storage.derived.neighbour_files import NeighbourFiles
+from ..storage.derived.vectors import Vectors
 from ..tasks.nearest.nearest_block import nearest_block
 from ..tasks.nearest.order_images import order_images
 
@@ -32,9 +34,16 @@ def find_neighbours(files: NeighbourFiles, client: Client, most: int | None = No
     ------
     int
         Images of a block.
+
+    Raises
+    ------
+    UsageError
+        If it does not fit into the memory of a worker.
     """
     store, settings, digest = files.store, files.settings, files.digest
     room = capacity(client)
+    kind = Vectors(store, settings.vectors).kind() if settings.vectors else None
+    check_neighbours_memory(sum(store.rows()), 0 if kind is None else kind.shape[0], room.bytes_per_task)
     with stage(store.files, "neighbours") as run:
 
         def order(_: None) -> list[Future]:

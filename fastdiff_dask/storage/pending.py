@@ -148,8 +148,9 @@ def can_answer(compared: CompareSettings, asked: CompareSettings) -> bool:
     >>> can_answer(high, low), can_answer(low, high)
     (True, False)
     """
-    threshold = asked.similarity_threshold
-    return compared.similarity_threshold >= threshold and replace(compared, similarity_threshold=threshold) == asked
+    highest = compared.similarity_threshold
+    # not the other way round: a distance of vectors below 0 is no threshold of an MSE
+    return highest >= asked.similarity_threshold and replace(asked, similarity_threshold=highest) == compared
 
 
 def answering(comparisons: Iterable[Comparison], asked: CompareSettings) -> Comparison | None:

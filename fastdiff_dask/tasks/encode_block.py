@@ -22,11 +22,11 @@ from ..urls import full_path
 from ..vectors.encoders import Encoder, encode_file, encode_images
 from .read_block import see_folders
 
-__all__ = ["Encoded", "encode_block"]
+__all__ = ["Encoded", "encode_block", "try_out"]
 
 _COLUMNS = [*FILE_NAME, "size", "mtime_ns", "inode", "current", "error", "content_hash"]
-# Pictures that a decoder answers for together.
-_ANSWERED = 32
+# Pictures that a decoder answers for together, and images by which a function is tried out.
+_ANSWERED, _TRIED = 32, 2
 
 
 class Encoded(NamedTuple):
@@ -105,6 +105,33 @@ def encode_block(
                 values = np.zeros((len(frame), *kind.shape), kind.dtype)
             Vectors(store, name).write(block, values, there)
     return Encoded(amounts.images, int(there.sum()), kind, failure)
+
+
+@retried
+def try_out(url: str, encoder: Encoder, block: int, limits: ReadSettings, run: str = "") -> RowKind | None:
+    """Tell of what kind the vectors are, from the first images of a block; None if it cannot be told from these.
+
+    Parameters
+    ----------
+    url, encoder, block, limits, run
+        As for `encode_block`.
+
+    Returns
+    -------
+    The kind.
+
+    Raises
+    ------
+    FastDiffError
+        If the function fails.
+    """
+    store = Store(url, run)
+    frame = store.read_partition(block, _COLUMNS)
+    wanted = np.flatnonzero(frame.current & frame.error.isna())[:_TRIED]
+    for places, rows, _ in _batches(store, block, frame, wanted, encoder, limits):
+        if len(places):
+            return RowKind(rows.shape[1:], rows.dtype.name)
+    return None
 
 
 # Places in the block, their vectors, and why others of the same batch failed.

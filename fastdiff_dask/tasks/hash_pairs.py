@@ -31,7 +31,7 @@ def hash_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """Find the similar pairs of a tile, see `hamming.near_hashes`.
 
-    Memory: the hashes of both sides four times.
+    Memory: the hashes of both sides, over all transforms, two and a half times, and 200 bytes an image.
 
     Parameters
     ----------
@@ -68,7 +68,11 @@ def hash_pairs(
     else:
         counts.pairs += pairs_within(len(x)) if triangular else len(x) * len(y)
     limit = settings.similarity_threshold
-    for found in near_hashes(a[:, x], None if triangular else b[:, y], limit, transforms):
+    if not a_there.all():
+        a = a[:, x]
+    if not b_there.all():
+        b = b[:, y]
+    for found in near_hashes(a, None if triangular else b, limit, transforms):
         first, second = x[found.first], y[found.second]
         bits = found.values.astype(np.float64).view(np.int64)
         pairs = np.stack([rows.images[first], columns.images[second], bits, found.masks.astype(np.int64)], axis=1)
@@ -86,11 +90,14 @@ def _hashes(
     if measure is None:
         vectors, there = vector_rows(store, settings.vectors, side.images)
         return as_words(vectors)[None], there
-    result = []
+    result = np.zeros((0, len(side.images), 0), np.uint64)
     places = np.arange(len(side.images))
-    for transform in transforms:
+    for form, transform in enumerate(transforms):
         kind = store.arrays.feature_kind(measure.features, transform)
         if kind is None:
             raise FastDiffError(f"the features for {measure.shown} were removed meanwhile; run it again")
-        result.append(as_words(side.features(measure.features, transform, kind, places)))
-    return np.stack(result), np.ones(len(places), bool)
+        words = as_words(side.features(measure.features, transform, kind, places))
+        if not form:
+            result = np.empty((len(transforms), *words.shape), np.uint64)
+        result[form] = words
+    return result, np.ones(len(places), bool)

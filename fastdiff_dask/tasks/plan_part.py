@@ -50,7 +50,7 @@ _HELD = 1 << 20
 _FEATURES_AT_ONCE = 64_000_000
 # Images along a tile whose hashes are compared: an index of the hashes pays the more, the more they are, and a tile in
 # which all bits are counted takes a minute or two. Bytes that a tile holds for each byte of a hash, and for an image.
-_HASHES_ALONG, _HASH_COPIES, _HASH_BYTES = 1 << 17, 4, 200
+_HASHES_ALONG, _HASH_COPIES, _HASH_BYTES = 1 << 17, 5, 400
 
 
 @retried

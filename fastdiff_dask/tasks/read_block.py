@@ -140,6 +140,8 @@ def _check_reachable(url: str, run: str) -> None:
 
 
 def _has_entries(folder: str) -> bool:
+    if os.path.isfile(folder):  # noqa: PTH113 - a file that was named
+        return True
     try:
         with os.scandir(folder) as entries:  # the first one alone is read: a folder may have millions
             return next(entries, None) is not None

@@ -39,6 +39,8 @@ _NOTHING = np.zeros(0, np.int64)
 _MOST_BITS, _MOST_RADIUS = 16, 2
 # Pairs that are drawn to choose pieces by, and hashes among which the choice is not worth its time.
 _DRAWN, _FEW = 1 << 16, 1 << 9
+# Bytes of the pairs that are drawn, at most, and words of the hashes by which costs are measured: vectors may be long.
+_DRAWN_BYTES, _MEASURED_WORDS = 1 << 25, 1 << 6
 
 
 class HammingPairs(NamedTuple):
@@ -217,7 +219,8 @@ class _Search:
         if min(len(self.a), len(self.b)) < _FEW:
             return None
         rng = np.random.default_rng(0)
-        some, others = (rng.integers(0, len(side), _DRAWN) for side in (self.a, self.b))
+        drawn_pairs = max(1, min(_DRAWN, _DRAWN_BYTES // (8 * self.words)))
+        some, others = (rng.integers(0, len(side), drawn_pairs) for side in (self.a, self.b))
         drawn = self.a.words[0][:, some] ^ self.b.words[0][:, others]
         if self.triangular:
             drawn = drawn[:, some != others]
@@ -673,8 +676,8 @@ def measured_costs(words: int, leading: int) -> Costs:
     -------
     The costs.
     """
-    with _measuring:
-        return _costs(words, leading)
+    with _measuring:  # all of them grow alike with the words
+        return _costs(min(words, _MEASURED_WORDS), min(leading, _MEASURED_WORDS))
 
 
 @functools.cache

@@ -114,9 +114,8 @@ def stage(bench: Bench) -> None:
             bench.ours("compare", place, "--measure", "dhash", "--threshold", 4, name)
             for _ in range(bench.options.rounds)
         ]
-        notes = (
-            f"{runs[0]['found']:,} found; {runs[0]['tiles']} tiles; {runs[0]['peak_bytes'] / 1e6:.0f} MB at the peak"
-        )
+        notes = f"{runs[0]['found']:,} found; {runs[0]['tiles']} tiles; {runs[0]['peak_bytes'] / 1e6:.0f} MB"
+        notes += f"; {median(runs, 'processor_seconds'):.3g} s of processors"
         bench.table.add_row(f"stage, distance 4, {name[2:]}", f"{images:,}", f"{median(runs):.3g}", "", notes)
 
 

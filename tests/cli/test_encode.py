@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.pictures import write_noise
 
+from fastdiff_dask.actions.decisions import FORMAT
 from fastdiff_dask.testing import simulate_images
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -80,11 +81,56 @@ def test_vectors_come_from_a_file_by_path(searched, run):
     assert code == 0, err
 
 
+def test_products_below_zero_are_a_threshold_like_any(searched, run):
+    """Distances of inner products are negative: in reports, exports, bands, marks and on the page."""
+    paths = sorted((searched / "photos").rglob("*.*"))
+    values = np.arange(1, 2 * len(paths) + 1, dtype=np.float32).reshape(-1, 2)
+    np.savez(searched / "v.npz", path=np.array(list(map(str, paths))), vectors=values)
+    assert run("encode", searched / "s", "--from", searched / "v.npz", "--name", "v")[0] == 0
+    on = ("find", searched / "photos", "--store", searched / "s", "--on", "v", "--metric", "inner", "--threshold")
+    code, out, err = run(*on, "100", "--json", "-")
+    assert code == 0, err
+    wanted = sorted(-float(values[i] @ values[j]) for i in range(len(values)) for j in range(i))
+    assert sorted(one["value"] for one in json.loads(out)["pairs"]) == [value for value in wanted if value <= -100]
+    code, out, _ = run("thresholds", searched / "s")
+    assert code == 0
+    assert "up to -100" in out
+    assert run("export", searched / "s", searched / "p.csv", "--threshold", "150")[0] == 0
+    assert len((searched / "p.csv").read_text().splitlines()) == 1 + sum(value <= -150 for value in wanted)
+    code, _, err = run("export", searched / "s", searched / "q.csv", "--threshold", "50")
+    assert (code, "compared up to 100, not 50; name a higher threshold" in err) == (2, True)
+    assert run("report", searched / "s", "-o", searched / "r.html")[0] == 0
+    assert "negative inner product of v ≤ -100" in (searched / "r.html").read_text()
+    marks = {"format": FORMAT, "marks": [], "not_duplicates": [], "threshold": 100.0}
+    (searched / "d.json").write_text(json.dumps(marks))
+    code, out, err = run("apply", searched / "s", "--decisions", searched / "d.json", "--trash")
+    assert code in (0, 1), err
+    assert "threshold" not in err
+
+
+def test_vectors_are_removed_and_their_name_is_free(searched, run):
+    model = mean_model(searched / "mean.onnx", ("n", 3, "h", "w"))
+    command = ("encode", searched / "s", "--name", "m")
+    assert run(*command, "--model", model, "--size", "8")[0] == 0
+    assert run("find", searched / "photos", "--store", searched / "s", "--on", "m", "--threshold", "0.9")[0] == 0
+    assert run(*command, "--model", model, "--size", "16")[0] == 2
+    assert run(*command, "--remove") == (0, "Vectors m: removed, with the comparisons by them.\n", "")
+    assert "Vectors:" not in run("status", searched / "s")[1]
+    assert [one["name"] for one in json.loads(run("status", searched / "s", "--json")[1])["comparisons"]] == [
+        "mse-200.0-rotations"
+    ]
+    code, _, err = run(*command, "--remove")
+    assert (code, "no vectors 'm' in the store, which has: none; nothing was removed" in err) == (2, True)
+    assert run(*command, "--model", model, "--size", "16")[0] == 0
+    assert len(list((searched / "photos").rglob("*.*"))) == 8
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--name", "v"), "vectors are made by --model, or come --from a file; give one of them"),
+        (("--name", "v"), "vectors are made by --model, or come --from a file; give one of them, or --remove"),
         (("--name", "v", "--model", "m.onnx", "--from", "v.npy"), "give one of them"),
+        (("--name", "v", "--model", "m.onnx", "--remove"), "give one of them"),
         (("--name", "v", "--model", "none.onnx"), "none.onnx cannot be read: No such file or directory"),
         (("--name", "v", "--from", "v.npy", "--preset", "clip"), "--preset is for a model; leave it out"),
         (("--name", "v", "--model", "m.onnx", "--key", "path"), "--key is for a file; leave it out"),

@@ -113,6 +113,13 @@ def test_a_folder_that_is_not_there(run, tmp_path, monkeypatch):
     assert (code, "no store at" in err) == (2, True)
 
 
+def test_a_store_whose_pictures_were_not_read(run, data, tmp_path):
+    assert run("find", data, "--identical", "--store", tmp_path / "store")[0] == 0
+    code, out, err = run("inspect", tmp_path / "store")
+    assert (code, out) == (2, "")
+    assert "were read yet; the same find, run again, reads them" in err
+
+
 def test_next_steps_on_a_terminal(data, tmp_path):
     out = on_terminal("inspect", data, columns=200, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert f"fastdiff-dask find {data}" in out

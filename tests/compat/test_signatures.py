@@ -51,7 +51,8 @@ def test_type_checkers_find_the_types():
 @pytest.mark.parametrize("name", (declarations(Settings) | declarations(ClientOptions)).keys())
 def test_the_default_of_an_argument_is_that_of_its_option(name):
     field, option = (declarations(Settings) | declarations(ClientOptions))[name]
-    if name in ("verify", "edited", "identical"):  # the command line and `find_duplicates` ask for that stage, or not
+    # the command line and `find_duplicates` ask for these, or not
+    if name in ("verify", "edited", "identical", "like"):
         return
     stage = STAGES.get("sl_" if name == "similarity_threshold" else name[:3])
     if name.startswith("verify_"):

@@ -260,3 +260,42 @@ def test_both_sides_are_asked(tmp_path, rng):
     archive = Archive(store.url, ArchiveSettings())
     found = list(archive.look_up(list(thumbnails[[3, 17]])))
     assert [match.path for one in found for match in one.matches] == ["/made/00003.png", "/other/00017.png"]
+
+
+def test_leading_values_are_there_after_images_were_read(library, tmp_path, client):
+    simulate_images(tmp_path / "photos", images=3, duplicates=0)
+    db = fd.FastDifPy(tmp_path / "photos", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    assert not (tmp_path / "store" / "lookup").exists()
+    db.first_loop_iteration()
+    (file,) = (tmp_path / "store" / "lookup" / "1").iterdir()
+    before = file.stat().st_mtime_ns
+    db.lookup(library[2])
+    db.first_loop_iteration()
+    assert file.stat().st_mtime_ns == before
+
+
+CRASH = """
+import os, signal, PIL.Image as pillow
+def opened(source, *arguments, opened=pillow.open, **options):
+    start = source.read(5)
+    source.seek(0)
+    if start == b"crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return opened(source, *arguments, **options)
+pillow.open = opened
+"""
+
+
+def test_a_file_that_crashes_its_decoder_costs_one_answer(library, tmp_path, monkeypatch):
+    db, folder, _ = library
+    (tmp_path / "sitecustomize.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    close_readers()
+    (tmp_path / "hostile.jpg").write_bytes(b"crash" * 100)
+    try:
+        found = db.lookup([folder / "small.jpg", tmp_path / "hostile.jpg", folder / "again.png"])
+    finally:
+        close_readers()
+    assert [one.answer for one in found] == ["in the archive", "not looked up", "in the archive"]
+    assert found[1].error == "the decoder crashed (SIGSEGV)"

@@ -10,6 +10,7 @@ from PIL import Image
 from support.pictures import write_noise
 
 import fastdiff_dask as fd
+from fastdiff_dask.dashboard.monitor import Monitor
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.outputs.json_file import write_json
 from fastdiff_dask.outputs.store_state import describe_store, store_state
@@ -293,3 +294,25 @@ def test_similar_vectors_are_no_copies_until_the_files_were_looked_at(tmp_path, 
     outcomes = db.apply(plan, "move", tmp_path / "moved")
     assert [Path(one.path).name for one in outcomes if one.reason is None] == ["copy.jpg"]
     assert sorted(path.name for path in photos.iterdir()) == ["0.png", "1.png", "2.png"]
+
+
+def test_the_live_page_names_the_metric(db):
+    db.find_pairs(on="v", threshold=0.9)
+    (comparison,) = Monitor(db.store_url).snapshot().comparisons
+    assert comparison.title == "cosine distance of v ≤ 0.1"
+
+
+def test_with_vectors_go_the_neighbours_and_comparisons_by_them(db, tmp_path, vectors):
+    db.find_pairs(on="v", threshold=0.9)
+    before = db.neighbours(2, on="v").compute()
+    db.neighbours(2).compute()
+    kept = {path.name for path in (tmp_path / "s" / "neighbours").rglob("*") if "-of-v-" not in str(path)}
+    db.remove_vectors("v")
+    assert db.vector_names == []
+    assert Comparison.all_in(db.store) == []
+    left = {path.name for path in (tmp_path / "s" / "neighbours").rglob("*")}
+    assert left == kept
+    with pytest.raises(UsageError, match="nothing was compared yet"):
+        db.result()
+    db.add_vectors("v", -vectors[::-1])
+    assert not db.neighbours(2, on="v").compute().equals(before)

@@ -22,6 +22,7 @@ from fastdiff_dask.testing import simulate_images
 OTHER = {
     "p_root_dir_a": ("a",),
     "p_root_dir_b": ("b",),
+    "like": "x.jpg",
     "thumbnail_size_x": 32,
     "thumbnail_size_y": 48,
     "block_size": 7,

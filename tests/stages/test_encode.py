@@ -73,8 +73,8 @@ def test_pictures_are_read_again_at_a_size_upright_and_in_batches(folder, client
     db = opened(folder, client)
     note = folder / "note"
     assert db.encode(noted(note), "v", size=(16, 12), batch_size=3).encoded == 12
-    # a block at a time: 4 are 3 and 1
-    assert sorted(note.read_text().split()) == sorted(["3x16x12", "1x16x12"] * 3)
+    # two to try it out, then a block at a time: 4 are 3 and 1
+    assert sorted(note.read_text().split()) == sorted(["2x16x12", *["3x16x12", "1x16x12"] * 3])
     vectors = db.vectors("v").compute()
     np.testing.assert_allclose(vectors[:11], pixels.mean(axis=(1, 2)), rtol=1e-6)
     upright = (
@@ -220,10 +220,10 @@ def writing(images):
     [
         (raising, r"raising failed \(KeyError: 'weights'\); its block is not stored"),
         (leaving, r"leaving failed \(SystemExit: 3\)"),
-        (flat, r"flat gave an array of shape \(4,\) for 4 images; it must give \(n, d\)"),
-        (fewer, r"fewer gave an array of shape \(3, 3\) for 4 images"),
+        (flat, r"flat gave an array of shape \(2,\) for 2 images; it must give \(n, d\)"),
+        (fewer, r"fewer gave an array of shape \(1, 3\) for 2 images"),
         (words, "words gave <U1 of shape .*; it must give 1 to 65,536 numbers an image"),
-        (changing, "changing gave 5 values for some images and 6 for others"),
+        (changing, "changing gave 6 values for some images and 4 for others"),
         (writing, "writing failed .ValueError: .*read-only"),
     ],
 )
@@ -232,6 +232,16 @@ def test_a_function_that_fails_or_gives_something_else_stops_with_one_line(folde
     with pytest.raises(FastDiffError, match=text) as error:
         db.encode(function, "v")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_name_is_free_again_as_long_as_nothing_was_made(folder, client):
+    db = opened(folder, client)
+    with pytest.raises(FastDiffError, match="raising failed"):
+        db.encode(raising, "v")
+    assert db.encode(means, "v").encoded == 11
+    np.testing.assert_array_equal(
+        db.vectors("v").compute(), db.thumbnails.compute().mean(axis=(1, 2), dtype=np.float32)
+    )
 
 
 def test_whole_numbers_that_do_not_fit_are_refused(folder, client):

@@ -18,6 +18,7 @@ from fastdiff_dask.storage.derived.vectors import Vectors
 from fastdiff_dask.storage.store import Store
 from fastdiff_dask.testing import simulate_images
 
+LOOPBACK = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
 DRIVER = Path(__file__).parents[1] / "support" / "encode_driver.py"
 
 
@@ -46,13 +47,11 @@ def test_a_run_that_was_killed_goes_on_and_does_nothing_twice(tmp_path):
     np.testing.assert_array_equal(found[0][0], found[1][0])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def processes():
     with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
-        ) as cluster,
-        Client(cluster) as client,
+        LocalCluster(n_workers=2, threads_per_worker=1, **LOOPBACK) as local,
+        Client(local, set_as_default=False) as client,
     ):
         yield client
 

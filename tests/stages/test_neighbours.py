@@ -13,6 +13,7 @@ import fastdiff_dask as fd
 from fastdiff_dask.errors import UsageError
 from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
 from fastdiff_dask.kernels.transforms import Transform, available_transforms
+from fastdiff_dask.runtime.memory import check_neighbours_memory
 from fastdiff_dask.storage.derived import neighbour_files
 from fastdiff_dask.testing import simulate_images
 from fastdiff_dask.vectors.metrics import distances
@@ -217,7 +218,7 @@ def by_vectors(metric, vectors, numbers, k):
 @pytest.mark.parametrize("metric", ["cosine", "inner", "euclidean", "hamming"])
 def test_neighbours_by_vectors_are_exact(store_of, thumbnails, client, rng, metric, monkeypatch):
     monkeypatch.setattr(neighbour_files, "BLOCK_IMAGES", 16)
-    monkeypatch.setattr(neighbour_files, "_SIGNATURES", 256)
+    monkeypatch.setattr(neighbour_files, "NEIGHBOUR_PLACES", 256)
     vectors = rng.standard_normal((65, 20)).astype(np.float32)
     vectors[10:20] = vectors[:10] + rng.standard_normal((10, 20)).astype(np.float32) / 50
     vectors[20:25] = vectors[:5]
@@ -230,6 +231,15 @@ def test_neighbours_by_vectors_are_exact(store_of, thumbnails, client, rng, metr
     found = list(frame[["image_a", "image_b", "rank", "value"]].itertuples(index=False, name=None))
     assert found == by_vectors(metric, vectors, [number for number in range(65) if number != 7], 4)
     assert "mse" not in frame
+
+
+def test_workers_with_too_little_memory_are_refused():
+    check_neighbours_memory(10**6, 0, 0)
+    check_neighbours_memory(10**6, 0, 300_000_000)
+    with pytest.raises(UsageError, match=r"neighbours of 10000000 images needs 1 GB .* has 0.3 GB"):
+        check_neighbours_memory(10**7, 0, 300_000_000)
+    with pytest.raises(UsageError, match=r"needs 0.368 GB"):
+        check_neighbours_memory(10**7, 512, 300_000_000)
 
 
 def test_mistakes_about_vectors_are_told(store_of, thumbnails, client, rng):

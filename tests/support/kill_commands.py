@@ -26,8 +26,9 @@ from support.losing import World, files_below
 from fastdiff_dask.cli import commands
 from fastdiff_dask.testing import simulate_images
 
-ACTIONS = ("trash", "move", "elsewhere", "hardlink", "symlink")
-KINDS = [("find", "")] * 4 + [(what, one) for what in ("apply", "undo") for one in ACTIONS] + [("apply", "delete")]
+ACTIONS = ("trash", "move", "tree", "elsewhere", "hardlink", "symlink")
+KINDS = [("find", "")] * 4 + [(what, one) for what in ("apply", "undo") for one in ACTIONS]
+KINDS += [("apply", "delete"), ("apply", "copy")]
 
 
 class Killer:
@@ -45,10 +46,11 @@ class Killer:
         photos = self.base / "photos"
         simulate_images(photos, images=16, duplicates=6, size=(80, 60))
         paths = sorted(path for path in photos.rglob("*") if path.is_file())
+        (photos / "deep" / "er").mkdir(parents=True)
         for number, path in enumerate(paths[:6]):
-            shutil.copyfile(path, photos / f"equal {number}{path.suffix}")
+            shutil.copyfile(path, photos / ("deep/er" if number % 2 else "") / f"equal {number}{path.suffix}")
         os.link(photos / f"equal 0{paths[0].suffix}", photos / f"linked{paths[0].suffix}")
-        for number, path in enumerate(sorted(photos.iterdir())):
+        for number, path in enumerate(sorted(photos.rglob("*"))):
             if path.is_file():
                 if os.geteuid() == 0:
                     os.chown(path, 1000 + number, 1000)
@@ -106,8 +108,10 @@ class Killer:
             arguments = ["find", photos, "--store", store, "--json", str(self.base / "out.json"), "--threads", "2"]
             arguments += ["--dashboard-address", "127.0.0.1:0", "--block-size", "8"]
         elif command == "apply":
-            folder = {"move": self.base / "target", "elsewhere": self.world.elsewhere}.get(action)
-            arguments = ["apply", store, "--yes-really", *(["--move", str(folder)] if folder else [f"--{action}"])]
+            target, elsewhere = str(self.base / "target"), str(self.world.elsewhere)
+            how = {"move": ["--move", target], "elsewhere": ["--move", elsewhere, "--keep-tree"]}
+            how |= {"tree": ["--move", target, "--keep-tree"], "copy": ["--copy", elsewhere, "--keep-tree"]}
+            arguments = ["apply", store, "--yes-really", *how.get(action, [f"--{action}"])]
         sys.argv = ["fastdiff-dask", *arguments]
         try:
             commands.main()
@@ -169,7 +173,7 @@ class Killer:
             wrong.append(f"exit code {code} when it went on: {self.log.read_text()[-1500:]}")
         if self.outcome(command, action) != self.whole[command, action]:
             wrong.append("the outcome is another one")
-        if command != "find" and action != "delete":
+        if command != "find" and action not in ("delete", "copy"):
             rounds = 0
             while self.run("undo") == 0 and rounds < 5:
                 rounds += 1

@@ -250,7 +250,14 @@ class World:
 
     def _refusal(self) -> bool:
         return any(
-            text in self.said for text in ("no finished comparison", "none of the images", "no store", "not of all")
+            text in self.said
+            for text in (
+                "no finished comparison",
+                "none of the images",
+                "no store",
+                "not of all",
+                "is for files that go",
+            )
         )
 
     def undo(self) -> tuple[dict[str, tuple[Any, ...]], int]:

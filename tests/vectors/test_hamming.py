@@ -189,6 +189,25 @@ def test_memory_does_not_grow_with_the_number_of_pairs():
     assert most < 50e6
 
 
+def test_long_vectors_of_bits_are_compared_in_little_memory():
+    rng = np.random.default_rng(0)
+    hashes = random_hashes(rng, 1, 600, 1100)  # 70,400 bits: more than 16 bits can count
+    hashes[0, 1] = ~hashes[0, 0]
+    hashes[0, 3] = hashes[0, 2] ^ np.uint64(1)
+    far = listed(hashes[:, :9], None, 70_400)
+    assert far == by_two_loops(hashes[:, :9], None, 70_400)
+    assert (0, 1, 70_400, 1) in far
+    search = hamming._Search(hashes, None, 3, (0,))
+    tracemalloc.start()
+    try:
+        search.cheapest()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 250e6
+    assert listed(hashes, None, 1100, pieces=None) == {(2, 3, 1100, 1)}
+
+
 def test_a_pair_that_several_pieces_and_transforms_find_is_given_once():
     # near in all pieces, by all turns, either way round
     hashes = np.repeat(random_hashes(np.random.default_rng(0), 1, 1, 1), 4, axis=0).repeat(2, axis=1)

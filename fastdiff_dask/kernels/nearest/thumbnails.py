@@ -133,6 +133,24 @@ class _Signatures(NamedTuple):
         return self.values.nbytes + self.norms.nbytes
 
 
+class _Boxes(NamedTuple):
+    """Boxes of sub-blocks: smallest and largest values by axis, (values, sub-blocks) float64."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, leading: NDArray[np.float32], cuts: list[range]) -> "_Boxes":
+        starts = [cut.start for cut in cuts]
+        low, high = (f.reduceat(leading[:, :-1], starts, axis=0) for f in (np.minimum, np.maximum))
+        return cls(low.T.astype(np.float64, order="C"), high.T.astype(np.float64, order="C"))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.low.nbytes + self.high.nbytes
+
+
 class _Pairs(NamedTuple):
     """Places of pairs, i of the images and j in the order of the others, and squared distances of signatures."""
 
@@ -195,12 +213,12 @@ class _Search:
     def _box_squares(self, cuts: list[range]) -> NDArray[np.float64]:
         """Squared distances of the images from the boxes of all sub-blocks: (images, sub-blocks)."""
         squares = np.zeros((len(self._numbers), len(cuts)))
-        starts = [cut.start for cut in cuts]
-        for axis in range(self._leading.shape[1] - 1 if cuts else 0):
-            values = self._others.leading[:, axis]
-            low, high = (f.reduceat(values, starts).astype(np.float64) for f in (np.minimum, np.maximum))
+        if not cuts:
+            return squares
+        boxes = self._held.cached((self._name, "boxes"), lambda: _Boxes.of(self._others.leading, cuts))
+        for axis in range(self._leading.shape[1] - 1):
             points = self._leading[:, axis, None].astype(np.float64)
-            gaps = np.maximum(low - points, points - high)
+            gaps = np.maximum(boxes.low[axis] - points, points - boxes.high[axis])
             np.maximum(gaps, 0, out=gaps)
             squares += gaps * gaps
         return squares

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import UsageError
 from ...storage.arrays import RowKind
-from ...storage.comparisons import Comparison
-from ...storage.derived.vectors import Vectors, finite_rows
-from ...storage.schema import ARRAYS, COMPARISONS, FILE_NAME
+from ...storage.derived.vectors import Vectors, finite_rows, remove_comparisons
+from ...storage.schema import FILE_NAME
 from ...storage.store import Store
 from ...text import counted, printable
 from ...urls import full_path, is_url
@@ -222,9 +221,7 @@ class _Adding:
     def _remove_comparisons(self) -> None:
         """Remove the comparisons that did without a vector that comes now."""
         if self._has_comparisons:
-            for one in Comparison.all_in(self._store):
-                if one.settings.vectors == self._vectors.name:
-                    self._store.files.remove(f"{ARRAYS}/{COMPARISONS}/{one.name}")
+            remove_comparisons(self._store, self._vectors.name)
         self._has_comparisons = False
 
 

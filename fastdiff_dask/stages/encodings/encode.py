@@ -14,7 +14,7 @@ from ...runtime.workers import capacity
 from ...storage.arrays import RowKind
 from ...storage.derived.vectors import Vectors
 from ...storage.store import Store
-from ...tasks.encode_block import Encoded, encode_block
+from ...tasks.encode_block import Encoded, encode_block, try_out
 from ...vectors.encoders import Encoder
 
 __all__ = ["encode_blocks"]
@@ -65,14 +65,22 @@ def encode_blocks(
     check_encode_memory(store.thumbnail_settings, encoder.size, encoder.batch_size, room.bytes_per_task)
     height, width, _ = store.thumbnail_settings.shape
     vectors.begin(encoder.made((height, width)))
-    kind, blocks = vectors.kind(), iter(vectors.missing_blocks())
+    kind, missing = vectors.kind(), vectors.missing_blocks()
+    blocks = iter(missing)
     with stage(store.files, "encode") as run:
 
         def submit(kind: RowKind | None, block: int) -> list[Future]:
             arguments = (store.url, vectors.name, encoder, block, kind, limits, run)
             return [client.submit(encode_block, *arguments, key=f"encode-{run}-{block}")]
 
-        # the first block tells what the vectors are like
+        if kind is None and missing:  # a block would take one worker a minute, and the others would wait
+            key = f"encode-{run}-first"
+            first = [(store.url, encoder, missing[0], limits, run)]
+            for future in run_in_waves(client, first, lambda one: [client.submit(try_out, *one, key=key)], in_flight=1):
+                kind = future.result()
+            if kind is not None:
+                vectors.record(kind)
+        # else the first block with a vector tells
         unknown: list[int] = []
         while kind is None:
             block = next(blocks, None)

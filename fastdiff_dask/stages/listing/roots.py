@@ -13,14 +13,14 @@ __all__ = ["Root", "resolve_roots"]
 
 
 class Root(NamedTuple):
-    """A folder to search.
+    """A folder to search, or on side b a file.
 
     Attributes
     ----------
     side
         "a" or "b".
     given
-        The folder as the user wrote it; results name files below it.
+        The folder or file as the user wrote it; results name files below it.
     absolute
         The folder as the store records it: symbolic links resolved, a URL without a slash at its end.
     """
@@ -31,7 +31,7 @@ class Root(NamedTuple):
 
 
 def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
-    """Check the folders of both sides: paths, or fsspec URLs.
+    """Check the folders of both sides: paths, or fsspec URLs; on side b files of this machine as well.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
     roots: list[Root] = []
     for side, given_paths in directories.items():
         for given in given_paths:
-            absolute = _checked_folder(given)
+            absolute = (side == "b" and _checked_file(given)) or _checked_folder(given)
             if os.fsdecode(os.fsencode(absolute)).encode("utf-8", "replace") != os.fsencode(absolute):
                 raise UsageError(f"the name of folder {printable(absolute)!r} is not UTF-8; rename it")
             if (side, absolute) not in [(root.side, root.absolute) for root in roots]:
@@ -53,6 +53,24 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
                 f"other, so that files would be compared with themselves; name separate folders"
             )
     return sorted(roots, key=lambda root: (root.side, root.absolute))
+
+
+def _checked_file(given: str) -> str | None:
+    """Give the absolute path of a file that can be read; None for what is no file."""
+    if not given or is_url(given):
+        return None
+    try:
+        path = Path(os.path.expanduser(given)).resolve(strict=True)  # noqa: PTH111
+        if not path.is_file():
+            return None
+        with path.open("rb"):
+            return str(path)
+    except PermissionError as error:
+        raise UsageError(
+            f"file {printable(given)!r} cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    except (OSError, ValueError, RuntimeError):
+        return None  # told as of a folder
 
 
 def _checked_folder(given: str) -> str:

@@ -138,7 +138,10 @@ class Walk:
     def run(self) -> None:
         """Walk through all roots."""
         for root in self._roots:
-            self._folder(root, root.absolute)
+            if os.path.isfile(root.absolute):  # noqa: PTH113
+                self._file(root, root.absolute, os.stat(root.absolute), _SAME_FILE)  # noqa: PTH116
+            else:
+                self._folder(root, root.absolute)
         while self._symbolic:
             self._link(*self._symbolic.popleft())
         for folder, rule in self._left_out:
@@ -297,7 +300,8 @@ class Walk:
     def _row(
         root: Root, path: str, size: int, mtime_ns: int, error: str | None, status: os.stat_result | None = None
     ) -> ListedImage:
-        below = path[len(root.absolute) :].lstrip(os.sep) or "."
+        below = path[len(root.absolute) :].lstrip(os.sep)
+        below = below or ("." if status is None else "")  # a folder that cannot be listed, or a file
         shown, raw = below, b""
         if not below.isascii():
             shown = below.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -22,16 +22,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import METRICS
 from ..schema import NEIGHBOURS
 from ..store import Store
 from .vectors import Vectors
 
-__all__ = ["BLOCK_IMAGES", "NeighbourFiles", "NeighbourSettings", "images_with_neighbours"]
+__all__ = [
+    "BLOCK_IMAGES",
+    "NEIGHBOUR_PLACES",
+    "NeighbourFiles",
+    "NeighbourSettings",
+    "images_with_neighbours",
+    "remove_neighbours",
+]
 
 # Another way to find neighbours is another version.
 _FOLDER = f"{NEIGHBOURS}/1"
 # Images of a block, and places in a file of signatures.
-BLOCK_IMAGES, _SIGNATURES = 1024, 1 << 14
+BLOCK_IMAGES, NEIGHBOUR_PLACES = 1024, 1 << 14
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,14 @@ def images_with_neighbours(store: Store, settings: NeighbourSettings) -> dict[st
     if settings.vectors:
         images = {side: some[Vectors(store, settings.vectors).there(some)] for side, some in images.items()}
     return images
+
+
+def remove_neighbours(store: Store, vectors: str) -> None:
+    """Remove the neighbours that were found by vectors of a name; the store is locked for writing."""
+    begun = tuple(f"{metric}-of-{vectors}-k" for metric in METRICS)
+    for name in store.files.names(_FOLDER):
+        if name.startswith(begun):
+            store.files.remove(f"{_FOLDER}/{name}")
 
 
 class NeighbourFiles:
@@ -143,11 +159,11 @@ class NeighbourFiles:
     @staticmethod
     def signature_parts(images: int) -> Iterator[range]:
         """Places whose signatures are in a file each."""
-        return (range(start, min(start + _SIGNATURES, images)) for start in range(0, images, _SIGNATURES))
+        return (range(start, min(start + NEIGHBOUR_PLACES, images)) for start in range(0, images, NEIGHBOUR_PLACES))
 
     def read_signatures(self, side: str, places: range) -> NDArray[np.float32]:
         """Signatures at consecutive places of the order of a side, within one file: (n, values) float32."""
-        number, first = divmod(places.start, _SIGNATURES)
+        number, first = divmod(places.start, NEIGHBOUR_PLACES)
         name = f"{self._folder}/signatures-{side}-{number}.npy"
         with self._files.reading(name):
             head = io.BytesIO(self._files.read(name, 256))

@@ -16,14 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...config import VECTOR_TYPES, check_vectors_name
-from ...errors import FastDiffError, StoreMismatchError
+from ...errors import FastDiffError, StoreMismatchError, UsageError
 from ...text import printable
 from ..arrays import RowKind
-from ..schema import ARRAYS, VECTORS
+from ..comparisons import Comparison
+from ..schema import ARRAYS, COMPARISONS, VECTORS
 from ..store import Store
 from ..validation import check_printable
 
-__all__ = ["Vectors", "finite_rows", "vector_names", "vector_rows"]
+__all__ = ["Vectors", "finite_rows", "remove_comparisons", "remove_vectors", "vector_names", "vector_rows"]
 
 _THERE = RowKind((), "bool")
 _PLAIN = RowKind((), "uint8")
@@ -96,7 +97,9 @@ class Vectors:
         found = self.made()
         if found == made:
             return
-        if found is not None:
+        if found is not None and not self.finished_blocks():
+            self.store.files.remove(f"{ARRAYS}/{self._group}")  # begun, and nothing was made
+        elif found is not None:
             differing = [name for name in {**found, **made} if found.get(name) != made.get(name)]
             old, new = (", ".join(f"{name} {values.get(name)}" for name in differing) for values in (found, made))
             raise StoreMismatchError(
@@ -178,6 +181,30 @@ def vector_names(store: Store) -> list[str]:
             with store.files.reading(f"vectors {printable(name)}"):
                 found.append(check_vectors_name(name))
     return found
+
+
+def remove_comparisons(store: Store, name: str) -> None:
+    """Remove the comparisons by vectors of a name; the store is locked for writing."""
+    for one in Comparison.all_in(store):
+        if one.settings.vectors == name:
+            store.files.remove(f"{ARRAYS}/{COMPARISONS}/{one.name}")
+
+
+def remove_vectors(store: Store, name: str) -> None:
+    """Remove vectors, and the comparisons by them; the store is locked for writing.
+
+    Raises
+    ------
+    UsageError
+        If there are none of this name.
+    """
+    if Vectors(store, name).made() is None:
+        known = ", ".join(vector_names(store)) or "none"
+        raise UsageError(f"no vectors {name!r} in the store, which has: {known}; nothing was removed")
+    remove_comparisons(store, name)
+    # what marks blocks as finished goes first: no vectors are left that count
+    for part in ("there", "values", ""):
+        store.files.remove(f"{ARRAYS}/{VECTORS}/{name}/{part}".rstrip("/"))
 
 
 def finite_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
