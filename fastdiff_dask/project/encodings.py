@@ -114,10 +114,11 @@ class EncodedProject(Job):
             rows = store.rows()
             left = sum(rows[block] for block in vectors.missing_blocks())
             with self._bar("encode", left, "images") as advance:
-                for one in encode_blocks(store, self.client, vectors, encoder, self.settings.reading, cpu_proc):
-                    encoded, failed = encoded + one.there, failed + one.images - one.there
-                    failure = failure or one.failure
-                    advance(one.images)
+                for step, one in encode_blocks(store, self.client, vectors, encoder, self.settings.reading, cpu_proc):
+                    if one is not None:
+                        encoded, failed = encoded + one.there, failed + one.images - one.there
+                        failure = failure or one.failure
+                    advance(step)
         counts = EncodingCounts(encoded, failed, failure)
         if failed and self.verbose is not False:
             show_line(f"Vectors {name}: {counts.described}.")

@@ -22,7 +22,7 @@ from ..urls import full_path
 from ..vectors.encoders import Encoder, encode_file, encode_images
 from .read_block import see_folders
 
-__all__ = ["Encoded", "encode_block", "try_out"]
+__all__ = ["Encoded", "EncodedPart", "commit_encoded", "encode_block", "encode_part", "try_out"]
 
 _COLUMNS = [*FILE_NAME, "size", "mtime_ns", "inode", "current", "error", "content_hash"]
 # Pictures that a decoder answers for together, and images by which a function is tried out.
@@ -50,25 +50,47 @@ class Encoded(NamedTuple):
     failure: str = ""
 
 
+class EncodedPart(NamedTuple):
+    """Vectors of some images of a block, which are not committed yet.
+
+    Attributes
+    ----------
+    values
+        (rows, d); (rows, 0) if there is none, and the kind is not known.
+    there
+        (rows,) images that have a vector.
+    images
+        Images that could have one.
+    kind, failure
+        As for `Encoded`.
+    """
+
+    values: NDArray[Any]
+    there: NDArray[np.bool_]
+    images: int
+    kind: RowKind | None
+    failure: str
+
+
 @retried
-def encode_block(
-    url: str, name: str, encoder: Encoder, block: int, kind: RowKind | None, limits: ReadSettings, run: str = ""
-) -> Encoded:
-    """Make the vectors of the images of a block, and commit them.
+def encode_part(
+    url: str, encoder: Encoder, block: int, rows: range | None, kind: RowKind | None, limits: ReadSettings, run: str
+) -> EncodedPart:
+    """Make the vectors of some images of a block.
 
     A picture that cannot be read any more, or is another one now, has no vector, and so has one whose vector is not
     finite.
 
-    Memory: a block of thumbnails, or two batches of pictures; the vectors of a block, twice.
+    Memory: thumbnails of these images, or two batches of pictures; the vectors, twice.
 
     Parameters
     ----------
-    url, name
-        The store, whose thumbnails are finished, and the name of the vectors.
+    url
+        The store, whose thumbnails are finished.
     encoder
         The function.
-    block
-        Number of the block.
+    block, rows
+        Number of the block, and places of the images in it; None for all.
     kind
         Kind of the vectors of other blocks; None if there are none yet.
     limits
@@ -78,7 +100,7 @@ def encode_block(
 
     Returns
     -------
-    The outcome. Nothing is stored of a first block without any vector.
+    The vectors.
 
     Raises
     ------
@@ -86,25 +108,43 @@ def encode_block(
         If the function fails, or gives vectors of another kind than before.
     """
     store = Store(url, run)
-    with recorded(store.files, run, "encode", block=block) as amounts:
-        frame = store.read_partition(block, _COLUMNS)
-        wanted = frame.current & frame.error.isna()
-        values, there, failure = np.zeros((len(frame), 0)), np.zeros(len(frame), bool), ""
-        for places, rows, failed in _batches(store, block, frame, np.flatnonzero(wanted), encoder, limits):
+    frame = store.read_partition(block, _COLUMNS)
+    rows = range(len(frame)) if rows is None else rows
+    with recorded(store.files, run, "encode", block=block, start=rows.start, stop=rows.stop) as amounts:
+        wanted = np.flatnonzero(frame.current & frame.error.isna())
+        wanted = wanted[(wanted >= rows.start) & (wanted < rows.stop)]
+        values, there, failure = np.zeros((len(rows), 0)), np.zeros(len(rows), bool), ""
+        for places, found, failed in _batches(store, block, frame, wanted, encoder, limits):
             failure = failure or failed
             if len(places):
-                kind = _same_kind(encoder, kind, RowKind(rows.shape[1:], rows.dtype.name))
+                kind = _same_kind(encoder, kind, RowKind(found.shape[1:], found.dtype.name))
                 if not values.shape[1]:
-                    values = np.zeros((len(frame), *kind.shape), kind.dtype)
-                values[places], there[places] = rows, finite_rows(rows)
-                if not there[places].all():
+                    values = np.zeros((len(rows), *kind.shape), kind.dtype)
+                values[places - rows.start], there[places - rows.start] = found, finite_rows(found)
+                if not there[places - rows.start].all():
                     failure = failure or "a vector is not finite"
-        amounts.images, amounts.errors = int(wanted.sum()), int(wanted.sum() - there.sum())
-        if kind is not None:
-            if not values.shape[1]:
-                values = np.zeros((len(frame), *kind.shape), kind.dtype)
-            Vectors(store, name).write(block, values, there)
-    return Encoded(amounts.images, int(there.sum()), kind, failure)
+        amounts.images, amounts.errors = len(wanted), int(len(wanted) - there.sum())
+    if kind is not None and not values.shape[1]:
+        values = np.zeros((len(rows), *kind.shape), kind.dtype)
+    return EncodedPart(values, there, len(wanted), kind, failure)
+
+
+@retried
+def commit_encoded(url: str, name: str, block: int, parts: list[EncodedPart], run: str = "") -> Encoded:
+    """Commit a block whose parts were encoded; nothing is stored of one without any vector, of no known kind."""
+    kind = next((part.kind for part in parts if part.kind is not None), None)
+    there = np.concatenate([part.there for part in parts])
+    if kind is not None:
+        Vectors(Store(url, run), name).write(block, np.concatenate([part.values for part in parts]), there)
+    failure = next((part.failure for part in parts if part.failure), "")
+    return Encoded(sum(part.images for part in parts), int(there.sum()), kind, failure)
+
+
+def encode_block(
+    url: str, name: str, encoder: Encoder, block: int, kind: RowKind | None, limits: ReadSettings, run: str = ""
+) -> Encoded:
+    """Make the vectors of the images of a block, and commit them; see `encode_part`."""
+    return commit_encoded(url, name, block, [encode_part(url, encoder, block, None, kind, limits, run)], run)
 
 
 @retried
@@ -114,7 +154,7 @@ def try_out(url: str, encoder: Encoder, block: int, limits: ReadSettings, run: s
     Parameters
     ----------
     url, encoder, block, limits, run
-        As for `encode_block`.
+        As for `encode_part`.
 
     Returns
     -------

@@ -65,6 +65,24 @@ def test_thumbnails_are_encoded_in_the_order_of_the_images(folder, client):
     assert db.vector_names == ["means"]
 
 
+@pytest.mark.parametrize("options", [{}, {"size": 8}])
+def test_several_tasks_share_a_block_and_it_is_committed_as_a_whole(folder, client, options):
+    """One block, and two images a task: the same vectors as by one task, and failures are counted over all."""
+    (folder / "photos" / "bad.png").write_text("no picture")
+    db = opened(folder, client, block_size=1024)
+
+    def some(images):
+        found = images.mean(axis=(1, 2))
+        found[found[:, 0] > 127] = np.nan
+        return found
+
+    counts = db.encode(some, "parts", batch_size=1, **options)
+    assert counts == db.encode(some, "whole", batch_size=64, **options)
+    assert 0 < counts.failed < 11
+    np.testing.assert_array_equal(db.vectors("parts").compute(), db.vectors("whole").compute())
+    assert len(db.vectors("parts")) == 12
+
+
 def test_pictures_are_read_again_at_a_size_upright_and_in_batches(folder, client, pixels):
     turned = Image.fromarray(pixels[0])
     exif = Image.Exif()

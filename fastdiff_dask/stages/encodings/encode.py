@@ -14,7 +14,7 @@ from ...runtime.workers import capacity
 from ...storage.arrays import RowKind
 from ...storage.derived.vectors import Vectors
 from ...storage.store import Store
-from ...tasks.encode_block import Encoded, encode_block, try_out
+from ...tasks.encode_block import Encoded, commit_encoded, encode_block, encode_part, try_out
 from ...vectors.encoders import Encoder
 
 __all__ = ["encode_blocks"]
@@ -27,10 +27,11 @@ def encode_blocks(
     encoder: Encoder,
     limits: ReadSettings,
     most: int | None = None,
-) -> Iterator[Encoded]:
+) -> Iterator[tuple[int, Encoded | None]]:
     """Make the vectors of the blocks that have none; a block is committed as soon as it is computed.
 
-    Memory of a thread: see `encode_block.encode_block`; the model of the function once a process.
+    Several tasks make those of a block if there are few blocks. Memory of a thread: see `encode_block.encode_part`; the
+    model of the function once a process.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ def encode_blocks(
 
     Yields
     ------
-    Encoded
-        The outcome of a block.
+    tuple of int and Encoded
+        Images of a task; and the outcome of its block, if it committed one.
 
     Raises
     ------
@@ -65,28 +66,18 @@ def encode_blocks(
     check_encode_memory(store.thumbnail_settings, encoder.size, encoder.batch_size, room.bytes_per_task)
     height, width, _ = store.thumbnail_settings.shape
     vectors.begin(encoder.made((height, width)))
-    kind, missing = vectors.kind(), vectors.missing_blocks()
-    blocks = iter(missing)
+    missing = vectors.missing_blocks()
     with stage(store.files, "encode") as run:
-
-        def submit(kind: RowKind | None, block: int) -> list[Future]:
-            arguments = (store.url, vectors.name, encoder, block, kind, limits, run)
-            return [client.submit(encode_block, *arguments, key=f"encode-{run}-{block}")]
-
-        if kind is None and missing:  # a block would take one worker a minute, and the others would wait
-            key = f"encode-{run}-first"
-            first = [(store.url, encoder, missing[0], limits, run)]
-            for future in run_in_waves(client, first, lambda one: [client.submit(try_out, *one, key=key)], in_flight=1):
-                kind = future.result()
-            if kind is not None:
-                vectors.record(kind)
+        encoding = _Encoding(store, client, vectors.name, encoder, limits, run)
+        kind = vectors.kind() or (encoding.try_out(missing[0]) if missing else None)
+        left = iter(missing)
         # else the first block with a vector tells
         unknown: list[int] = []
         while kind is None:
-            block = next(blocks, None)
+            block = next(left, None)
             if block is None:
                 return
-            for future in run_in_waves(client, [block], partial(submit, None), in_flight=1):
+            for future in run_in_waves(client, [block], partial(encoding.submit_whole, None), in_flight=1):
                 encoded: Encoded = future.result()
                 if encoded.kind is None and encoded.images:
                     raise FastDiffError(f"none of {encoded.images} images has a vector: {encoded.failure}")
@@ -94,14 +85,74 @@ def encode_blocks(
                 if kind is None:
                     unknown.append(block)
                 else:
-                    vectors.record(kind)
-                    yield encoded
+                    yield store.rows()[block], encoded
         vectors.record(kind)  # of more blocks than before
-        waves = run_in_waves(client, _after(unknown, blocks), partial(submit, kind), 2 * room.threads, most)
+        blocks = [*unknown, *left]
+        encoding.part_size = _part_size(sum(store.rows()[block] for block in blocks), room.threads, encoder.batch_size)
+        waves = run_in_waves(client, blocks, partial(encoding.submit, kind), room.threads + 1, most)
         for future in waves:
-            yield future.result()
+            yield encoding.outcome(future)
 
 
-def _after(first: list[int], others: Iterator[int]) -> Iterator[int]:
-    yield from first
-    yield from others
+def _part_size(images: int, threads: int, batch_size: int) -> int:
+    """Images of a task: so few that all threads are busy to the end, in whole batches."""
+    return max(1, images // (4 * threads) // batch_size) * batch_size
+
+
+class _Encoding:
+    """Submits the tasks of blocks, and tells what came of them.
+
+    Attributes
+    ----------
+    part_size
+        Images of a task, at most; those of a block at least.
+    """
+
+    def __init__(
+        self, store: Store, client: Client, name: str, encoder: Encoder, limits: ReadSettings, run: str
+    ) -> None:
+        self._client, self._name, self._run, self._counts = client, name, run, store.rows()
+        self._url, self._encoder, self._limits = store.url, encoder, limits
+        self.part_size = store.thumbnail_settings.block_size
+        self._parts: dict[str, int] = {}  # images by the key of a task that commits nothing
+        self._wholes: dict[str, int] = {}
+
+    def try_out(self, block: int) -> RowKind | None:
+        """Tell the kind of vectors by two images: a block would take one worker a minute, and the others would wait."""
+        arguments, key = (self._url, self._encoder, block, self._limits, self._run), f"encode-{self._run}-first"
+        kind = None
+        for future in run_in_waves(
+            self._client, [arguments], lambda given: [self._client.submit(try_out, *given, key=key)], in_flight=1
+        ):
+            kind = future.result()
+        return kind
+
+    def submit_whole(self, kind: RowKind | None, block: int) -> list[Future]:
+        """Submit a block as one task."""
+        key, arguments = f"encode-{self._run}-{block}", (self._encoder, block, kind, self._limits, self._run)
+        self._wholes[key] = self._counts[block]
+        return [self._client.submit(encode_block, self._url, self._name, *arguments, key=key)]
+
+    def submit(self, kind: RowKind, block: int) -> list[Future]:
+        """Submit a block as one task, or as several and one that commits them."""
+        rows = self._counts[block]
+        if rows <= self.part_size:
+            return self.submit_whole(kind, block)
+        parts = []
+        for start in range(0, rows, self.part_size):
+            some = range(start, min(start + self.part_size, rows))
+            key, arguments = f"encode-{self._run}-{block}-{start}", (block, some, kind, self._limits, self._run)
+            self._parts[key] = len(some)
+            parts.append(self._client.submit(encode_part, self._url, self._encoder, *arguments, key=key))
+        commit = f"commit-{self._run}-{block}"
+        # vectors travel from worker to worker, not through the scheduler
+        return [
+            *parts,
+            self._client.submit(commit_encoded, self._url, self._name, block, parts, self._run, key=commit),
+        ]
+
+    def outcome(self, future: Future) -> tuple[int, Encoded | None]:
+        """Give the images of an ended task, and the outcome of the block that it committed, if it did."""
+        if future.key in self._parts:
+            return self._parts.pop(future.key), None  # its result stays with the worker until its block is committed
+        return self._wholes.pop(future.key, 0), future.result()
