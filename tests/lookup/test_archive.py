@@ -299,3 +299,23 @@ def test_a_file_that_crashes_its_decoder_costs_one_answer(library, tmp_path, mon
         close_readers()
     assert [one.answer for one in found] == ["in the archive", "not looked up", "in the archive"]
     assert found[1].error == "the decoder crashed (SIGSEGV)"
+
+
+def test_every_altered_copy_of_the_real_photos_is_known_and_no_other_picture_is(photos, tmp_path, client):
+    """60 copies: resized, saved again, turned; an archive of half of the library knows those of that half alone."""
+    truth = json.loads((photos / "truth.json").read_text())
+    originals = sorted(path for path in (photos / "library").rglob("*") if path.is_file())
+    half = {path.relative_to(photos).as_posix() for path in originals[::2]}
+    for name in half:
+        (tmp_path / "half" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / name, tmp_path / "half" / name)
+    db = fd.FastDifPy(tmp_path / "half", store=tmp_path / "store", client=client, verbose=False)
+    db.index_the_dirs()
+    db.first_loop_iteration()
+    found = db.lookup([photos / entry["variant"] for entry in truth], threshold=1000)
+    assert len(found) == 60
+    for entry, one in zip(truth, found, strict=True):
+        assert one.is_there == (entry["original"] in half), entry
+        assert [match.path.endswith(entry["original"]) for match in one.matches if match.is_copy] == [
+            True
+        ] * one.is_there
