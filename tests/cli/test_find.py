@@ -571,7 +571,7 @@ def test_scheduler(run, tmp_path, simulated):
         assert "5 similar pairs" in out
         assert f"Dashboard: {cluster.dashboard_link}" in err  # where the work of the cluster is seen
         done = client.run_on_scheduler(lambda dask_scheduler: sorted(dask_scheduler.task_prefixes))
-    assert done == ["commit", "compare", "plan", "thumbnail", "verify"]
+    assert done == ["commit", "compare", "leading", "plan", "thumbnail", "verify"]
 
 
 def test_estimate(run, tmp_path, simulated):
