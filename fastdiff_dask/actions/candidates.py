@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..images.contents import NEVER_GIVEN_UP, RAW, lacking
 from ..images.films import FILM_FRAME
 from ..results.keep_order import real_pixels
 from ..results.keep_rules import KeepRules
@@ -21,10 +22,7 @@ from .history import History
 
 __all__ = ["MORE_PIXELS", "RAW", "Candidates"]
 
-RAW, _DEVELOPED, MORE_PIXELS = "raw data", "a developed picture", "more pixels"
-_OWN_FILE = "a file of its own"
-# Parts that are not compared: both images may have another one.
-_NOT_COMPARED = frozenset(("motion picture", "sound", "depth map", "layers"))
+MORE_PIXELS = "more pixels"
 
 
 class Candidates:
@@ -96,13 +94,13 @@ class Candidates:
         same_file = self.rows[row].content_hash == self.rows[other].content_hash != ""
         if same_file:
             return frozenset()
-        if FILM_FRAME in theirs:
-            return frozenset((_OWN_FILE,))
-        if RAW in theirs - mine:  # of which only a preview was compared
-            return frozenset((_DEVELOPED,))
         if self._is_larger_than_reference(row, other):
             mine |= {MORE_PIXELS}
-        return mine - (theirs - _NOT_COMPARED) - give_up | mine & {RAW}
+        return lacking(mine, theirs) - (give_up - NEVER_GIVEN_UP)
+
+    def stands_alone(self, row: int) -> bool:
+        """Tell whether an image is a raw file or a frame of a film: for no other file, and no other one for it."""
+        return not self.extras[row].isdisjoint((RAW, FILM_FRAME))
 
     def _is_larger_than_reference(self, row: int, other: int) -> bool:
         """Tell whether an image of B has more pixels than one of A, which is kept as the reference, not as the best."""

@@ -146,6 +146,7 @@ class Choice:
         self._cluster = _clusters(result.groups.connected() if demands.any_verdict else result.connected(), result)
         self._same = {} if demands.any_verdict else _same_pictures(result)
         self._ranks: dict[int, int] = {}
+        self._any_alone = False
         # cluster → group of equal thumbnails → (rank, row) of its best kept images
         self._kept: dict[int, dict[int, list[tuple[int, int]]]] = {}
         # content hash → row of the first kept image
@@ -186,14 +187,13 @@ class Choice:
             if marked[row] == "remove" and why_not is None:
                 going.append(row)
                 continue
-            self._keep(row, rank if marked[row] == "keep" else rank + len(order))
+            self._keep(row, rank if marked[row] == "keep" else rank + len(order), candidates.stands_alone(row))
             if marked[row] == "remove" and why_not is not None:
                 self._skip(row, why_not)
         for row in going:
-            other = self._best_kept(row)
+            other = self._twin(row) if candidates.stands_alone(row) else self._best_kept(row)
             if other is None:
-                same = self._demands.same_file
-                self._skip(row, f"no image that is kept {'has the same bytes' if same else 'is similar to it'}")
+                self._skip(row, self._why_none(row))
             elif candidates.why_needed[row] is not None:
                 self._remove(row, self._equal[candidates.rows[row].content_hash], "as decided")
             else:
@@ -213,11 +213,20 @@ class Choice:
             kept = printable(self._candidates.rows[other].path)
             self._skip(row, f"it was marked before anybody looked twice, and is another picture than {kept}")
 
-    def _keep(self, row: int, rank: int) -> None:
+    def _why_none(self, row: int) -> str:
+        if self._candidates.stands_alone(row):
+            return "it is a raw file, which nothing replaces"
+        none = f"no image that is kept {'has the same bytes' if self._demands.same_file else 'is similar to it'}"
+        return f"{none}; raw files and frames of films do not count" if self._any_alone else none
+
+    def _keep(self, row: int, rank: int, alone: bool = False) -> None:
         content = self._candidates.rows[row].content_hash
         if content:
             self._equal.setdefault(content, row)
         self._ranks[row] = rank
+        if alone:
+            self._any_alone = True
+            return
         kept = self._kept.setdefault(int(self._cluster[row]), {}).setdefault(self._near.group(row), [])
         kept.append((rank, row))
         kept.sort()
@@ -226,8 +235,7 @@ class Choice:
     def _best_kept(self, row: int) -> int | None:
         """Find the best kept image that is similar to an image, and does as is demanded."""
         if self._demands.same_file:
-            twin = self._equal.get(self._candidates.rows[row].content_hash)
-            return twin if twin is not None and self._near.are_near(row, [self._near.group(twin)]).all() else None
+            return self._twin(row)
         kept = self._kept.get(int(self._cluster[row]), {})
         groups = [group for group, near in zip(kept, self._near.are_near(row, list(kept)), strict=True) if near]
         near = [one for group in groups for one in kept[group]]
@@ -245,6 +253,11 @@ class Choice:
             key=lambda other: bool(self._candidates.lacks(row, other, self._demands.give_up)),
             default=None,
         )
+
+    def _twin(self, row: int) -> int | None:
+        """Find a kept image with the same bytes."""
+        twin = self._equal.get(self._candidates.rows[row].content_hash)
+        return twin if twin is not None and self._near.are_near(row, [self._near.group(twin)]).all() else None
 
     def _why_needed_for(self, row: int, other: int) -> str | None:
         """Reason why an image stays although the other one shows the same picture, or None."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import DEFAULT_THRESHOLDS, EDITED_COPY, CompareSettings
+from ..images.contents import NEVER_GIVEN_UP, lacking
 from ..images.decode import ImageRecord
 from ..images.decoder_pool import reader
 from ..images.decoder_process import ListedFile, Request
@@ -115,9 +116,10 @@ class Verifier:
             if record.content_hash != self._hashes[number]:
                 raise StaysError(f"{name} has changed since it was compared")
             thumbnails.append(thumbnail)
-            parts.append(set(record.extras.split(", ")) - {""})
+            parts.append(frozenset(record.extras.split(", ")) - {""})
         # stores of earlier versions do not know the parts of a file
-        lacks = set() if self._give_up is None or mine == other else parts[0] - parts[1] - self._give_up
+        lacks = frozenset[str]() if mine == other else lacking(*parts)
+        lacks = lacks & NEVER_GIVEN_UP if self._give_up is None else lacks - (self._give_up - NEVER_GIVEN_UP)
         if lacks:
             raise StaysError(f"it has what {one.kept} lacks: {', '.join(sorted(lacks))}")
         # both contents are as they were when the pictures were looked at, so that an edited copy is one still

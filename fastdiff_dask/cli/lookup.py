@@ -84,7 +84,8 @@ def lookup(
     """Tell of each FILE whether the archive STORE has it already, and which images are most like it.
 
     STORE is the address of a store, or a folder that find has searched. The archive has a file if both were looked at
-    and are the same file, the same pixels or the same picture; what is only similar is listed, and does not count.
+    and are the same file, the same pixels or the same picture, and it lacks nothing that the file has. What is only
+    similar is listed, and does not count; nor does the file itself, if it is one of the archive.
 
     Exit code 0: the archive has every FILE. 3: it lacks one. 1: a FILE could not be read.
     """

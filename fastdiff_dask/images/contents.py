@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from ..text import one_line
+from .films import FILM_FRAME
 from .formats.tiff_pages import Page, is_raw
 
-__all__ = ["RAW", "extras_of", "frames_of"]
+__all__ = ["NEVER_GIVEN_UP", "RAW", "extras_of", "frames_of", "lacking"]
 
 # The words, in this order.
 RAW, _TRANSPARENCY, _DEEP, _PROFILE = "raw data", "transparency", "more than 8 bits", "colour profile"
@@ -24,6 +25,32 @@ _LAYERS_TAG = 37724
 # Red, green and blue of sRGB in a profile (ICC.1, D50), in 65536ths, and how far they are rounded.
 _SRGB = (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7141)
 _ROUNDED = 0.003
+
+
+# Parts that are not compared: both pictures may have another one.
+_NOT_COMPARED = frozenset((_MOTION, _SOUND, _DEPTH, _LAYERS))
+_OWN_FILE, _DEVELOPED = "a file of its own", "a developed picture"
+# What nobody can give up, not even by a mark.
+NEVER_GIVEN_UP = frozenset((RAW, _OWN_FILE, _DEVELOPED))
+
+
+def lacking(mine: frozenset[str], theirs: frozenset[str]) -> frozenset[str]:
+    """Name what a picture has and another file of it lacks, or may have otherwise; both by words of `extras_of`.
+
+    Nothing replaces raw data, and neither raw data nor a frame of a film replaces a picture.
+
+    Examples
+    --------
+    >>> sorted(lacking(frozenset(("transparency", "sound")), frozenset(("transparency", "sound"))))
+    ['sound']
+    >>> sorted(lacking(frozenset(), frozenset(("raw data",))))
+    ['a developed picture']
+    """
+    if FILM_FRAME in theirs:
+        return frozenset((_OWN_FILE,))
+    if RAW in theirs - mine:  # of which only a preview was compared
+        return frozenset((_DEVELOPED,))
+    return mine - (theirs - _NOT_COMPARED) | mine & {RAW}
 
 
 def frames_of(image: Image.Image, pages: list[Page]) -> int:

@@ -1,5 +1,6 @@
 """A store as an archive that is asked for pictures: read, find what is near, look at both files."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,14 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from ..config import DEFAULT_THRESHOLDS, SAME_FILE, VERDICT_NAMES, VERIFY_SIZE, CompareSettings, ReadSettings
+from ..config import (
+    DEFAULT_THRESHOLDS,
+    SAME_FILE,
+    SAME_PICTURE,
+    SAME_PIXELS,
+    VERDICT_NAMES,
+    VERIFY_SIZE,
+    CompareSettings,
+    ReadSettings,
+)
 from ..errors import FastDiffError, UsageError
+from ..images.contents import lacking
+from ..images.decode import open_file
 from ..images.decoder_pool import reader
 from ..kernels.transforms import Transform, available_transforms
 from ..storage.schema import CLEANED
 from ..storage.store import Store
 from ..tasks.copies.looking import LOOK_COLUMNS, Looking
-from ..urls import full_path
+from ..urls import file_system, full_path, is_url
 from .found import Found, Match
 from .near_images import Near, NearImages
 from .pictures import Picture, array_content, read_pictures
@@ -27,9 +39,11 @@ __all__ = ["DEFAULT_IMAGES", "Archive", "ArchiveSettings"]
 DEFAULT_IMAGES = 10
 # Pictures that are read and compared together.
 _TOGETHER = 16
-_COLUMNS = [*LOOK_COLUMNS, "side", "current", "error"]
+_COLUMNS = [*LOOK_COLUMNS, "side", "current", "error", "extras"]
 # Number of the picture among the images of a second look.
 _PICTURE = -1
+# Verdicts of copies that may lack something.
+_LACKING = tuple(VERDICT_NAMES[code] for code in (SAME_PIXELS, SAME_PICTURE))
 _ORDER = {name: place for place, name in enumerate(VERDICT_NAMES[SAME_FILE:])}
 
 
@@ -150,7 +164,7 @@ class Archive:
         for thumbnail, near in zip(thumbnails, self._near.nearest(thumbnails, k, limit), strict=True):
             wanted = k
             while True:
-                rows = self._store.image_rows(near.numbers, _COLUMNS)
+                rows = self._store.image_rows(near.numbers, _COLUMNS).fillna({"extras": ""})
                 there = np.flatnonzero(rows.current.to_numpy(bool) & rows.error.isna().to_numpy())[:k]
                 if len(there) == k or len(near.numbers) < wanted:
                     break
@@ -168,18 +182,21 @@ class Archive:
             row, transform = rows[number], Transform.lowest(mask)
             match = Match(
                 self._path(row),
-                self._verdict(looking, picture, number, mask, row),
+                verdict := self._verdict(looking, picture, number, mask, row),
                 error / (height * width),
                 transform.degrees,
                 transform.mirrored,
                 number,
+                _is_one_file(picture.row, row),
+                _lacks(picture.row, row) if verdict in _LACKING else (),
             )
             matches.append(match)
         return tuple(sorted(matches, key=lambda match: (_ORDER.get(match.verdict, 3), match.mse, match.image)))
 
     def _verdict(self, looking: Looking, picture: Picture, number: int, mask: int, row: Any) -> str:
         if row.content_hash and row.content_hash == picture.row.content_hash:
-            return VERDICT_NAMES[SAME_FILE]
+            # what was once read may be gone, or be another picture now
+            return VERDICT_NAMES[SAME_FILE if _is_as_read(row) else 0]
         try:
             look = looking.pair(_PICTURE, number, mask, self._settings.size)
         except FastDiffError:  # no decoder could be started
@@ -188,3 +205,40 @@ class Archive:
 
     def _path(self, row: Any) -> str:
         return full_path(self._given.get((row.side, row.root), row.root), row.path, row.path_bytes)
+
+
+def _name(row: Any) -> str:
+    return full_path(row.root, row.path, row.path_bytes)
+
+
+def _is_one_file(picture: Any, row: Any) -> bool:
+    """Find whether a picture and an image are the same file, by whatever names."""
+    one, other = _name(picture), _name(row)
+    try:
+        return one == other or os.path.samefile(one, other)  # noqa: PTH121 - names may be undecodable
+    except (OSError, ValueError):  # gone, or a URL
+        return False
+
+
+def _is_as_read(row: Any) -> bool:
+    """Find whether the file of an image still has the content that was read; its size and time alone do not tell."""
+    name = _name(row)
+    try:
+        if is_url(name):
+            fs, path = file_system(name)
+            file = fs.open(path, "rb")
+        elif os.path.isfile(name) and os.path.getsize(name) == row.size:  # noqa: PTH113, PTH202
+            file = open_file(os.fsencode(name))
+        else:
+            return False
+        with file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == row.content_hash
+    except Exception:  # backends raise errors of any kind
+        return False
+
+
+def _lacks(picture: Any, row: Any) -> tuple[str, ...]:
+    """Name what a picture has and another file of it lacks."""
+    mine, theirs = (frozenset(str(one.extras or "").split(", ")) - {""} for one in (picture, row))
+    more = picture.width * picture.height > row.width * row.height
+    return tuple(sorted(lacking(mine, theirs) | (frozenset(("more pixels",)) if more else frozenset())))

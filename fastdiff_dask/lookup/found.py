@@ -18,7 +18,7 @@ __all__ = ["Found", "Lookup", "Match"]
 
 # Verdicts of images that are copies of a picture.
 _COPIES = tuple(VERDICT_NAMES[code] for code in (SAME_FILE, SAME_PIXELS, SAME_PICTURE))
-_COLUMNS = ("file", "rank", "path", "verdict", "mse", "rotation", "mirrored", "image", "error")
+_COLUMNS = ("file", "rank", "path", "verdict", "mse", "rotation", "mirrored", "image", "itself", "lacks", "error")
 # Pictures that a notebook shows.
 _SHOWN = 24
 
@@ -40,6 +40,11 @@ class Match:
         Degrees counter-clockwise by which the picture is turned to be like the image; True if it is mirrored before.
     image
         Number of the image in the store, as in `images`.
+    itself
+        True if the picture that was looked up is this very file, by this or another name.
+    lacks
+        What the picture has and the image lacks, or may have otherwise, such as "more pixels", "raw data",
+        "transparency"; only of copies.
     """
 
     path: str
@@ -48,6 +53,8 @@ class Match:
     rotation: int
     mirrored: bool
     image: int
+    itself: bool = False
+    lacks: tuple[str, ...] = ()
 
     @property
     def is_copy(self) -> bool:
@@ -80,8 +87,16 @@ class Found:
 
     @property
     def is_there(self) -> bool:
-        """True if the archive has the picture: a file of it that was proved to be the same picture."""
-        return any(match.is_copy for match in self.matches)
+        """True if the archive has the picture: another file that was proved to be the same picture, and lacks nothing.
+
+        Never true of a file of the archive: of two copies in it, each would be there because of the other.
+        """
+        return not self.is_itself and any(match.is_copy and not match.lacks for match in self.matches)
+
+    @property
+    def is_itself(self) -> bool:
+        """True if the picture is a file of the archive itself."""
+        return any(match.itself for match in self.matches)
 
     @property
     def answer(self) -> str:
@@ -90,6 +105,10 @@ class Found:
             return "not looked up"
         if self.is_there:
             return "in the archive"
+        if self.is_itself:
+            return "a file of the archive itself"
+        if any(match.is_copy for match in self.matches):
+            return "not in the archive with all that it has"
         return "not in the archive, similar images are" if self.matches else "not in the archive"
 
     def to_json(self) -> dict[str, Any]:
@@ -132,19 +151,21 @@ class Lookup:
     def frame(self) -> "pd.DataFrame":
         """The answers as a table.
 
-        A row an image: file, rank (from 1), path, verdict, mse, rotation, mirrored, image, error. A picture without an
-        image has one row with rank 0.
+        A row an image: file, rank (from 1), path, verdict, mse, rotation, mirrored, image, itself, lacks, error. A
+        picture without an image has one row with rank 0.
         """
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
         for one in self:
-            rows += [{"file": one.file, "rank": rank, **asdict(m)} for rank, m in enumerate(one.matches, 1)]
+            for rank, match in enumerate(one.matches, 1):
+                row = {"file": one.file, "rank": rank, **asdict(match)}
+                rows.append(row | {"lacks": ", ".join(match.lacks)})
             if not one.matches:
                 rows.append({"file": one.file, "rank": 0, "error": one.error or None})
         frame = pd.DataFrame(rows, columns=list(_COLUMNS))
         return frame.astype({"rank": "int64", "mse": "float64", "rotation": "Int64", "image": "Int64"}).astype(
-            {"mirrored": "boolean"}
+            {"mirrored": "boolean", "itself": "boolean"}
         )
 
     def _repr_html_(self) -> str:

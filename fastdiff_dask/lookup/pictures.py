@@ -144,6 +144,9 @@ def _picture(name: str, file: ListedFile, record: ImageRecord, content: bytes, s
         path_bytes=os.fsencode(own),
         size=file.size,
         mtime_ns=file.mtime_ns,
-        **{name: getattr(record, name) for name in ("width", "height", "format", "content_hash", "camera", "captured")},
+        **{
+            name: getattr(record, name)
+            for name in ("width", "height", "format", "content_hash", "camera", "captured", "extras")
+        },
     )
     return Picture(name, np.frombuffer(content, np.uint8).reshape(shape), "", row)

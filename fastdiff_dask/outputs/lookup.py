@@ -33,7 +33,10 @@ def _line(found: Found, match: Match) -> str:
     notes = [] if match.verdict == "same file" else [f"difference (MSE) {match.mse:.4g}"]
     if match.lies:
         notes.append(match.lies if match.lies.startswith("mirrored") else f"turned {match.lies}")
-    if os.path.realpath(found.file) == os.path.realpath(match.path):
-        notes.append("the file itself")
+    if match.itself:
+        one_name = os.path.realpath(found.file) == os.path.realpath(match.path)
+        notes.append("the file itself" if one_name else "the file itself, by another name")
+    elif match.lacks:
+        notes.append(f"lacks {', '.join(match.lacks)}")
     about = f"  ({', '.join(notes)})" if notes else ""
     return f"{match.verdict:{_VERDICT}}  {printable(match.path)}{about}"

@@ -51,10 +51,10 @@ def test_a_file_that_cannot_be_read_is_exit_code_1_and_the_others_are_looked_up(
     code, out, err = run("lookup", folder / "store", folder / "text.jpg", folder / "missing.jpg", first)
     assert code == 1
     assert err == "fastdiff-dask: some files could not be read, see above\n"
-    assert [line.split(": ")[1] for line in out.splitlines()[:3]] == [
+    assert [line.split(": ")[1] for line in out.replace("itself:", "itself").splitlines()[:3]] == [
         "not looked up",
         "not looked up",
-        "in the archive",
+        "a file of the archive itself",
     ]
     assert out.splitlines()[-1] == f"  same file      {first}  (the file itself)"
 
@@ -69,6 +69,7 @@ def test_json_is_a_line_a_file(run, asked, tmp_path):
     assert [row["in_archive"] for row in rows] == [True, False, None]
     assert rows[0]["images"][0] | {"mse": 0} == {
         **{"path": str(first), "verdict": "same picture", "mse": 0, "rotation": 180, "mirrored": False, "image": 0},
+        **{"itself": False, "lacks": []},
     }
     code, printed, _ = run("lookup", folder / "store", *files, "--json", tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == out
@@ -89,7 +90,7 @@ def test_a_folder_that_was_searched_stands_for_its_store(run, tmp_path, simulate
     assert run("find", "photos")[0] == 0
     name = sorted(Path("photos").iterdir())[0]
     code, out, _ = run("lookup", "photos", name)
-    assert code == 0
+    assert code == 3
     assert "the file itself" in out
 
 

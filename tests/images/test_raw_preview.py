@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from support.pictures import mse
 from support.raw_files import dng, gentle
+from support.removals import removed, write_decisions
 
 import fastdiff_dask as fd
 from fastdiff_dask.images.decode import read_image
@@ -105,3 +106,49 @@ def test_neither_the_raw_file_nor_its_picture_is_removed(tmp_path):
         plan = db.plan()
         assert len(plan.chosen) == 0
         assert "raw" in str(plan.skipped) or "developed" in str(plan.skipped)
+
+
+def test_marks_take_no_raw_file_and_nothing_for_one(tmp_path, client):
+    preview = gentle(320, 240, 1)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    preview.save(photos / "a.jpg", quality=95)
+    preview.save(photos / "b.png")
+    raw = dng(gentle(320, 240), preview)
+    for name in ("a.dng", "b.dng"):
+        (photos / name).write_bytes(raw)
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+
+        def marked(*names):
+            plan = db.plan(decisions=write_decisions(db, tmp_path / "d.json", dict.fromkeys(names, "remove")))
+            return removed(plan), [one.reason for one in plan.skipped]
+
+        none = "no image that is kept is similar to it; raw files and frames of films do not count"
+        assert marked("a.jpg", "b.png") == ({}, [none, none])
+        assert marked("a.jpg") == ({"a.jpg": "b.png"}, [])
+        assert marked("a.dng", "b.dng") == ({}, ["it is a raw file, which nothing replaces"] * 2)
+        assert marked("b.dng") == ({"b.dng": "a.dng"}, [])
+
+
+def test_a_plan_that_takes_a_raw_file_for_its_picture_is_refused(tmp_path, client):
+    """Stores of earlier versions do not know what a file has."""
+    preview = gentle(320, 240, 1)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    preview.save(photos / "a.jpg", quality=95)
+    (photos / "a.dng").write_bytes(dng(gentle(320, 240), preview))
+    with fd.FastDifPy(photos, store=tmp_path / "store", client=client, verbose=False) as db:
+        db.index_the_dirs()
+        db.first_loop_iteration()
+        db.second_loop_iteration()
+        frame = db.store.read_partition(0)
+        with fd.storage.store.Store.lock(db.store.url):
+            db.store.write_partition(0, frame.assign(extras=None))
+        for name in ("a.jpg", "a.dng"):
+            plan = db.plan(decisions=write_decisions(db, tmp_path / "d.json", {name: "remove"}))
+            (outcome,) = db.apply(plan, "delete", yes_really=True)
+            assert "lacks: " in outcome.reason
+            assert len(list(photos.iterdir())) == 2

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from support.command_line import invoke
 from support.films import scene, write_film
+from support.removals import removed, write_decisions
 
 import fastdiff_dask as fd
 from fastdiff_dask.errors import UsageError
@@ -64,6 +65,20 @@ def test_nothing_of_them_is_removed_nor_replaces_a_picture(photos, tmp_path):
         assert "a file of its own" in reasons
         assert db.apply(plan, "move", tmp_path / "out", yes_really=True) == []
     assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_no_marked_picture_is_removed_for_a_frame(photos, tmp_path, client):
+    SCENES[1].save(photos / "still.bmp")
+    with fd.FastDifPy(photos, store=tmp_path / "store", frames_every=2, client=client, verbose=False) as db:
+        found(db)
+        both = write_decisions(db, tmp_path / "d.json", {"still.png": "remove", "still.bmp": "remove"})
+        plan = db.plan(decisions=both)
+        assert removed(plan) == {}
+        assert {one.reason for one in plan.skipped} == {
+            "no image that is kept is similar to it; raw files and frames of films do not count"
+        }
+        one = write_decisions(db, tmp_path / "d.json", {"still.png": "remove", "film.mp4#t=2": "keep"})
+        assert removed(db.plan(decisions=one)) == {"still.png": "still.bmp"}
 
 
 def test_known_films_are_not_opened_again(photos, tmp_path, monkeypatch):
