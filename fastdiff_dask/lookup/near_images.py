@@ -162,7 +162,12 @@ class _Search:
         self.best = Near.none()
 
     def look_at(self, first: int, bounds: NDArray[np.float32]) -> None:
-        """Look at consecutive images, by the number of the first one and the bounds of all, NaN where there is none."""
+        """Look at consecutive images, by the number of the first one and the bounds of all, NaN where there is none.
+
+        Those of a part have higher numbers than those of the parts before.
+        """
+        if len(self.best.numbers) == self._k and not self.best.errors[-1]:
+            return  # equally near ones have lower numbers
         reach, _ = self._images.reach(self._limit)
         places = np.flatnonzero(bounds <= reach)
         if len(places) > _MANY:

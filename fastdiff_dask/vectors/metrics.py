@@ -254,9 +254,9 @@ def _by_products(metric: str, a: Any, b: Any, squares: tuple[Any, Any] | None, x
         return xp.clip(1 - cosines, 0.0, 2.0)
     products = _sums(x.rows * y.rows, xp)
     finite = xp.isfinite(products)
-    for one in (x, y):
-        if one.exponents is not None:
-            products = xp.ldexp(products, one.exponents[:, 0])
+    exponents = [one.exponents[:, 0] for one in (x, y) if one.exponents is not None]
+    if exponents:  # once, by their sum: by one after the other, what is between may over- or underflow
+        products = xp.ldexp(products, sum(exponents))
     return xp.where(finite, xp.clip(0.0 - products, -_LARGEST, _LARGEST), xp.asarray(xp.inf, dtype=xp.float64))
 
 

@@ -189,7 +189,7 @@ class _Search:
             numbers, side = numbers[side.tame], side.some(side.tame)
         if not len(numbers):
             return
-        boxes = _Boxes(side)
+        boxes = _Boxes(side, numbers)
         at_once = max(_COLUMNS, max(map(len, side.cuts)) * max(1, _COLUMNS // SUB_BLOCK))
         self._products = Products(_QUERIES, at_once, np)
         for group in self._groups:
@@ -213,6 +213,8 @@ class _Search:
                 order[1:] = np.sort(order[1:])  # boxes tell nothing; rows that follow each other need no copy
             some = order[done : done + at_once]
             some = some[least[some] <= reach.max()]
+            if not reach.any() and self.metric != "inner":  # nothing is nearer, and of equal ones lower numbers count
+                some = some[boxes.lowest[some] < self.best.numbers[group.queries, -1].max()]
             if len(some):
                 self._add_columns(pool, reach, numbers, side, [side.cuts[number] for number in np.sort(some).tolist()])
             elif least[order[done:]].min() > reach.max():
@@ -247,7 +249,7 @@ class _Search:
         if self._products.find(self.float_limits(group, reach, boxes)):
             i, j = self._products.places()
             pool.add(i, places[j], self._products.matrix[j, i])
-            if pool.size > _POOL:
+            if pool.size > _POOL or 2 * len(i) > products:  # most are left: they may be equal, and then no more are near
                 self.decide(numbers, side, *pool.taken())
 
     # -- limits: the largest product of a vector that may count, whatever rounding did; see `search._Bounds` ----------
@@ -352,11 +354,12 @@ class _Pool:
 
 
 class _Boxes:
-    """Boxes and norms of the sub-blocks of a side, and the leading values of its signatures."""
+    """Boxes, norms and lowest numbers of the sub-blocks of a side, and the leading values of its signatures."""
 
-    def __init__(self, side: VectorSide) -> None:
+    def __init__(self, side: VectorSide, numbers: Any) -> None:
         leading = leading_values(side.signatures, BOX_VALUES).astype(np.float64)
         starts = [cut.start for cut in side.cuts]
+        self.lowest = np.minimum.reduceat(numbers, starts)
         self.low, self.high = (ufunc.reduceat(leading, starts, axis=0) for ufunc in (np.minimum, np.maximum))
         norms = np.sqrt(np.vecdot(leading, leading))
         self.largest = np.maximum.reduceat(norms, starts)

@@ -103,6 +103,19 @@ def test_any_places_give_the_same(rng):
             np.testing.assert_array_equal(array, np.concatenate(pieces))
 
 
+def test_many_equal_images_cost_few_comparisons(rng):
+    """Of equally near ones the lowest numbers count, so that the others need not be looked at."""
+    every = np.full((1500, 8, 8, 3), 200, np.uint8)
+    side, read = in_order(every, rng.permutation(1500), False, nearest.SUB_BLOCK), []
+    counting = side._replace(thumbnails=lambda some: read.append(len(some)) or every[some])
+    places = range(nearest.SUB_BLOCK)
+    found = nearest_thumbnails(side, places, counting, 5, (8, 8, 3), available_transforms(8, 8), Device())
+    for row, own in zip(found.numbers.tolist(), side.numbers[: len(places)].tolist(), strict=True):
+        assert row == [number for number in range(6) if number != own][:5]
+    assert not found.errors.any()
+    assert sum(read) < 1500 * len(places) // 10
+
+
 def test_the_bound_of_leading_values_holds_for_extreme_pictures(rng):
     """Of the largest norms, and of differences that rounding may hide."""
     some = np.concatenate([np.full((1, 64, 64, 3), 255, np.uint8), made(rng, 30, (64, 64), ["extreme", "noise"])])

@@ -81,6 +81,17 @@ def test_the_nearest_images_are_those_of_brute_force(seed, kinds, size, k, limit
     assert plain(found) == brute(pictures, thumbnails, transforms, k, limit)
 
 
+def test_many_equal_images_cost_few_thumbnails(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(leading_files, "_PLACES", 16)
+    thumbnails = np.full((200, 8, 8, 3), 90, np.uint8)
+    store, read = array_store(tmp_path / "store", thumbnails), []
+    rows = store.arrays.thumbnail_rows
+    store.arrays.thumbnail_rows = lambda images: read.append(len(images)) or rows(images)
+    (near,) = NearImages(store, (0,), False).nearest(thumbnails[:1], 5)
+    assert near.numbers.tolist() == [0, 1, 2, 3, 4]
+    assert sum(read) == 16
+
+
 def test_images_that_were_not_read_are_never_near(tmp_path, rng):
     """A picture in the middle of all greys has the signature that stands where there is no image."""
     thumbnails = pictures_like(rng, 40, (8, 8), ["noise"])

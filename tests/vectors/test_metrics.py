@@ -164,6 +164,13 @@ def test_neither_large_nor_small_numbers_overflow_or_vanish():
     assert distances("cosine", huge, tiny)[0] == pytest.approx(1 - math.sqrt(0.5), abs=1e-15)
     assert distances("inner", huge, huge).tolist() == [-np.finfo(float).max]
     assert distances("inner", huge, -huge).tolist() == [np.finfo(float).max]
+    # neither does what is between: of float64 vectors, powers of two are taken off both
+    large, small = np.full((1, 4), 1.7e308), np.full((1, 4), 1e-300)
+    assert distances("inner", large, small)[0] == distances("inner", small, large)[0] == pytest.approx(-6.8e8)
+    a, b = np.full((1, 3), 1.234567e-310), np.full((1, 3), 7.654321e300)
+    exact = -3 * float(Fraction(a[0, 0].item()) * Fraction(b[0, 0].item()))
+    for one, other in ((a, b), (b, a)):
+        assert distances("inner", one, other)[0] == pytest.approx(exact, rel=4e-16)
     # the difference lies in numbers that vanish beside the largest
     assert distances("euclidean", np.array([[1e308, 1e-20]]), np.array([[1e308, 0.0]])).tolist() == [1e-20]
 

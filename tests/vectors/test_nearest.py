@@ -92,6 +92,18 @@ def test_clusters_cost_few_exact_distances(monkeypatch):
     assert sum(counted) < 150 * len(rows)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_many_equal_vectors_cost_few_exact_distances(metric, monkeypatch):
+    rows, numbers = np.ones((9000, 20), np.float32), np.arange(9000)
+    counted = []
+    search = nearest.listed_distances
+    monkeypatch.setattr(nearest, "listed_distances", lambda *some: counted.append(len(some[3])) or search(*some))
+    found, values = nearest_rows(metric, rows[:100], [(numbers, rows)], 3, find_directions(metric, rows), numbers[:100])
+    assert found[[0, 1, 99]].tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 2]]
+    assert not values.any()
+    assert sum(counted) < 100 * 9000 // 10
+
+
 def test_of_equal_distances_the_lowest_numbers_count():
     rows = np.ones((700, 9), np.float32)
     numbers = np.random.default_rng(3).permutation(700)

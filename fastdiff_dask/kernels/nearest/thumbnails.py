@@ -134,21 +134,23 @@ class _Signatures(NamedTuple):
 
 
 class _Boxes(NamedTuple):
-    """Boxes of sub-blocks: smallest and largest values by axis, (values, sub-blocks) float64."""
+    """Boxes of sub-blocks: smallest and largest values by axis, (values, sub-blocks) float64; and lowest numbers."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    numbers: NDArray[np.int64]
 
     @classmethod
-    def of(cls, leading: NDArray[np.float32], cuts: list[range]) -> "_Boxes":
+    def of(cls, images: ImagesInOrder, cuts: list[range]) -> "_Boxes":
         starts = [cut.start for cut in cuts]
-        low, high = (f.reduceat(leading[:, :-1], starts, axis=0) for f in (np.minimum, np.maximum))
-        return cls(low.T.astype(np.float64, order="C"), high.T.astype(np.float64, order="C"))
+        low, high = (f.reduceat(images.leading[:, :-1], starts, axis=0) for f in (np.minimum, np.maximum))
+        numbers = np.minimum.reduceat(images.numbers, starts)
+        return cls(low.T.astype(np.float64, order="C"), high.T.astype(np.float64, order="C"), numbers)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.low.nbytes + self.high.nbytes
+        """Bytes of all."""
+        return self.low.nbytes + self.high.nbytes + self.numbers.nbytes
 
 
 class _Pairs(NamedTuple):
@@ -194,34 +196,38 @@ class _Search:
     def found(self) -> Nearest:
         """Search all of the others."""
         cuts = split(range(len(self._others.numbers)), SUB_BLOCK)
-        squares = self._box_squares(cuts)
+        squares, lowest = self._box_squares(cuts)
         order = np.argsort(squares.min(axis=0), kind="stable") if cuts else np.zeros(0, np.int64)
+        every = np.arange(len(self._numbers))[:, None]
         start, together = 0, _FIRST
         while start < len(order):
             near = order[start : start + together]
             start, together = start + together, min(2 * together, _TOGETHER)
-            limits = self._box_limits()
-            near = near[(squares[:, near] <= limits[:, None]).any(axis=0)]
+            wanted = (squares[:, near] <= self._box_limits()[:, None]) & self._may_count(every, lowest[near])
+            near = near[wanted.any(axis=0)]
             if len(near):
-                rows = np.flatnonzero((squares[:, near] <= limits[:, None]).any(axis=1))
-                self._look_at(rows, [cuts[place] for place in near.tolist()])
+                self._look_at(np.flatnonzero(wanted.any(axis=1)), [cuts[place] for place in near.tolist()])
         missing = self._best.numbers < 0
         self._best.errors[missing] = 0
         self._best.masks[missing] = 0
         return self._best
 
-    def _box_squares(self, cuts: list[range]) -> NDArray[np.float64]:
-        """Squared distances of the images from the boxes of all sub-blocks: (images, sub-blocks)."""
+    def _may_count(self, i: Any, numbers: Any) -> Any:
+        """Tell if images may be among the nearest by their numbers: not if lower ones have no difference at all."""
+        return (self._best.errors[i, -1] > 0) | (numbers < self._best.numbers[i, -1])
+
+    def _box_squares(self, cuts: list[range]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Squared distances of the images from the boxes of all sub-blocks, (images, sub-blocks), and lowest numbers."""
         squares = np.zeros((len(self._numbers), len(cuts)))
         if not cuts:
-            return squares
-        boxes = self._held.cached((self._name, "boxes"), lambda: _Boxes.of(self._others.leading, cuts))
+            return squares, np.zeros(0, np.int64)
+        boxes = self._held.cached((self._name, "boxes"), lambda: _Boxes.of(self._others, cuts))
         for axis in range(self._leading.shape[1] - 1):
             points = self._leading[:, axis, None].astype(np.float64)
             gaps = np.maximum(boxes.low[axis] - points, points - boxes.high[axis])
             np.maximum(gaps, 0, out=gaps)
             squares += gaps * gaps
-        return squares
+        return squares, boxes.numbers
 
     def _box_limits(self) -> NDArray[np.float64]:
         return self._radius * self._radius * (1 + 1e-12)
@@ -243,7 +249,9 @@ class _Search:
             for start in range(0, len(some.i), _EXACT):
                 self._compare(some.i[start : start + _EXACT], some.j[start : start + _EXACT])
             left = ~inside
-            left[left] = pairs.squares[left] <= self._reach(pairs.is_listed)[pairs.i[left]]
+            i, j = pairs.i[left], pairs.j[left]
+            near = pairs.squares[left] <= self._reach(pairs.is_listed)[i]
+            left[left] = near & self._may_count(i, self._others.numbers[j])
             pairs, ranks, first, band = pairs.at(left), ranks[left], first + band, 2 * band
 
     def _reach(self, is_listed: bool) -> Any:
