@@ -63,13 +63,16 @@ def encode(
 
     if (model is not None) + (source is not None) + remove != 1:
         raise UsageError("vectors are made by --model, or come --from a file; give one of them, or --remove")
+    given = {option: value for option, value in options.items() if value not in (None, False)}
     if remove:
+        needless = [option for option in (*_OF_MODEL, *_OF_FILE, "dtype") if option in given]
+        if needless:
+            raise UsageError(f"{needless[0]}= is for vectors that are made; leave it out to remove some")
         with FastDifPy.from_store(store, verbose=False) as db:
             db.remove_vectors(name)
         if not quiet:
             click.echo(f"Vectors {name}: removed, with the comparisons by them.")
         return
-    given = {option: value for option, value in options.items() if value not in (None, False)}
     others = [option for option in (_OF_FILE if source is None else _OF_MODEL) if option in given]
     if others:
         raise UsageError(f"{others[0]}= is for {'a file' if source is None else 'a model'}; leave it out")

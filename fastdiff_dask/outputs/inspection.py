@@ -12,8 +12,7 @@ from ..text import counted, printable
 from ..urls import common_folder
 from .console import Column, fitted_table, open_console, shown_below
 from .json_file import write_texts
-from .tables import decodable
-from .text_rows import csv_rows, json_rows
+from .text_rows import json_rows, table_texts
 
 __all__ = ["print_inspection", "write_inspection", "write_inspection_rows"]
 
@@ -106,10 +105,4 @@ def write_inspection_rows(inspection: Inspection, path: str) -> None:
     UsageError
         If the file cannot be written.
     """
-    write_texts(_csv_texts(inspection), path)
-
-
-def _csv_texts(inspection: Inspection) -> Iterator[str]:
-    yield ",".join(INSPECTION_SCHEMA.names) + "\n"
-    for part in inspection.numbered_blocks():
-        yield from csv_rows(decodable(part))
+    write_texts(table_texts(INSPECTION_SCHEMA.names, inspection.numbered_blocks(), "csv"), path)

@@ -17,8 +17,7 @@ from ..results.clusters import Cluster
 from ..results.result import Result
 from ..storage.derived.verdicts import VERDICT_NAMES
 from ..text import printable
-from .tables import decodable
-from .text_rows import csv_rows, json_rows
+from .text_rows import json_rows, table_texts
 
 __all__ = ["describe_left_out", "write_json", "write_pairs", "write_rows", "write_texts"]
 
@@ -72,20 +71,9 @@ def write_rows(result: Result, path: str, form: str) -> None:
     UsageError
         If the file cannot be written.
     """
-    write_texts(_rows_as_text(result, form), path)
-
-
-def _rows_as_text(result: Result, form: str) -> Iterator[str]:
     parts = result.sorted_pairs() if result.pairs_complete else result.iter_pairs()
-    if form == "csv":
-        yield f"a,b,{result.value.column},rotation,mirrored,verdict\n"
-    for part in parts:
-        if form == "csv":
-            yield from csv_rows(decodable(part))
-            continue
-        for texts in json_rows(part):
-            # a line break within a name is escaped
-            yield texts.removesuffix(",\n").replace("},\n", "}\n") + "\n"
+    columns = ["a", "b", result.value.column, "rotation", "mirrored", "verdict"]
+    write_texts(table_texts(columns, parts, form), path)
 
 
 def _pairs_beside(path: str) -> Path:

@@ -8,8 +8,7 @@ import pandas as pd
 
 from ..text import counted
 from .json_file import write_texts
-from .tables import decodable
-from .text_rows import csv_rows, json_rows
+from .text_rows import table_texts
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -37,19 +36,8 @@ def write_neighbours(frame: "dd.DataFrame", path: str, form: str) -> None:
     UsageError
         If the file cannot be written.
     """
-    write_texts(_texts(frame, form), path)
-
-
-def _texts(frame: "dd.DataFrame", form: str) -> Iterator[str]:
     columns = [name for name in frame.columns if not name.startswith("image_")]
-    if form == "csv":
-        yield ",".join(columns) + "\n"
-    for part in _sorted(frame):
-        if form == "csv":
-            yield from csv_rows(decodable(part[columns]))
-            continue
-        for texts in json_rows(part[columns]):
-            yield texts.removesuffix(",\n").replace("},\n", "}\n") + "\n"
+    write_texts(table_texts(columns, _sorted(frame), form), path)
 
 
 def _sorted(frame: "dd.DataFrame") -> Iterator[pd.DataFrame]:

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["csv_rows", "json_rows"]
+from .tables import decodable
+
+__all__ = ["csv_rows", "json_rows", "table_texts"]
 
 # Rows whose texts are made at once, some hundred bytes each.
 _ROWS = 1 << 14
@@ -53,6 +55,37 @@ def csv_rows(part: pd.DataFrame) -> Iterator[str]:
         rows = part.iloc[start : start + _ROWS]
         columns = [_csv_column(rows[name]) for name in rows.columns]
         yield "\n".join([*map(",".join, zip(*columns, strict=True)), ""])
+
+
+def table_texts(columns: Sequence[str], parts: Iterable[pd.DataFrame], form: str) -> Iterator[str]:
+    """Give a table as the text of a file, some rows at a time.
+
+    Parameters
+    ----------
+    columns
+        Names of its columns.
+    parts
+        The table, some rows at a time.
+    form
+        "csv", with a line of names, where bytes of a path that are not UTF-8 are U+FFFD; or "jsonl", an object a line.
+
+    Examples
+    --------
+    >>> parts = [pd.DataFrame({"a": ["x", "y"]}), pd.DataFrame({"a": ["z"]})]
+    >>> print(*table_texts(["a"], parts, "jsonl"), sep="", end="")
+    {"a": "x"}
+    {"a": "y"}
+    {"a": "z"}
+    """
+    if form == "csv":
+        yield ",".join(columns) + "\n"
+    for part in parts:
+        if form == "csv":
+            yield from csv_rows(decodable(part[list(columns)]))
+            continue
+        for texts in json_rows(part[list(columns)]):
+            # a line break within a text is escaped
+            yield texts.removesuffix(",\n").replace("},\n", "}\n") + "\n"
 
 
 def _values(column: pd.Series) -> list[Any]:

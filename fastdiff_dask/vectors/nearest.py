@@ -249,7 +249,7 @@ class _Search:
         if self._products.find(self.float_limits(group, reach, boxes)):
             i, j = self._products.places()
             pool.add(i, places[j], self._products.matrix[j, i])
-            if pool.size > _POOL or 2 * len(i) > products:  # most are left: they may be equal, and then no more are near
+            if pool.size > _POOL or 2 * len(i) > products:  # most are left: they may be equal, and these will do
                 self.decide(numbers, side, *pool.taken())
 
     # -- limits: the largest product of a vector that may count, whatever rounding did; see `search._Bounds` ----------

@@ -131,6 +131,7 @@ def test_vectors_are_removed_and_their_name_is_free(searched, run):
         (("--name", "v"), "vectors are made by --model, or come --from a file; give one of them, or --remove"),
         (("--name", "v", "--model", "m.onnx", "--from", "v.npy"), "give one of them"),
         (("--name", "v", "--model", "m.onnx", "--remove"), "give one of them"),
+        (("--name", "v", "--remove", "--size", "64x64"), "--size is for vectors that are made"),
         (("--name", "v", "--model", "none.onnx"), "none.onnx cannot be read: No such file or directory"),
         (("--name", "v", "--from", "v.npy", "--preset", "clip"), "--preset is for a model; leave it out"),
         (("--name", "v", "--model", "m.onnx", "--key", "path"), "--key is for a file; leave it out"),

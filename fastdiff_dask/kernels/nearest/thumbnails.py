@@ -217,7 +217,7 @@ class _Search:
         return (self._best.errors[i, -1] > 0) | (numbers < self._best.numbers[i, -1])
 
     def _box_squares(self, cuts: list[range]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Squared distances of the images from the boxes of all sub-blocks, (images, sub-blocks), and lowest numbers."""
+        """Squared distances of the images from the boxes of all sub-blocks, (images, sub-blocks); lowest numbers."""
         squares = np.zeros((len(self._numbers), len(cuts)))
         if not cuts:
             return squares, np.zeros(0, np.int64)
