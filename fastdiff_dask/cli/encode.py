@@ -8,7 +8,7 @@ import click
 from ..config import VECTOR_TYPES
 from ..errors import UsageError
 from ..text import counted
-from .find import CLUSTER, client_options
+from .find import CLUSTER, open_project
 from .store_argument import store_argument
 from .texts.grouped import GroupedCommand
 
@@ -59,12 +59,12 @@ def encode(
     With --model, new images are listed and read first. After a stop at any moment, the same command goes on, and later
     it encodes new images only. With --from, vectors find their images by path: absolute, or below a searched folder.
     """
-    from ..compat.fast_diff_py import FastDifPy
-
     if (model is not None) + (source is not None) + remove != 1:
         raise UsageError("vectors are made by --model, or come --from a file; give one of them, or --remove")
-    given = {option: value for option, value in options.items() if value not in (None, False)}
+    given = {option: value for option, value in options.items() if value is not None and value is not False}
     if remove:
+        from ..compat.fast_diff_py import FastDifPy
+
         needless = [option for option in (*_OF_MODEL, *_OF_FILE, "dtype") if option in given]
         if needless:
             raise UsageError(f"{needless[0]}= is for vectors that are made; leave it out to remove some")
@@ -76,19 +76,7 @@ def encode(
     others = [option for option in (_OF_FILE if source is None else _OF_MODEL) if option in given]
     if others:
         raise UsageError(f"{others[0]}= is for {'a file' if source is None else 'a model'}; leave it out")
-    client = client_options(**options)
-    with (
-        FastDifPy.from_store(
-            store,
-            client=client.client,
-            workers=client.workers,
-            threads=client.threads,
-            dashboard_address=client.dashboard_address,
-            performance_report=client.performance_report,
-            verbose=False if quiet else None,
-        ) as db,
-        db.writing(),
-    ):
+    with open_project(store, quiet, **options) as db, db.writing():
         told = _by_model(db, name, str(model), given) if source is None else _from_file(db, name, source, given)
         command = _find_command(db, name)
     if not quiet:

@@ -19,11 +19,12 @@ from .texts.next_steps import next_steps
 if TYPE_CHECKING:
     from distributed import Client
 
+    from ..compat.fast_diff_py import FastDifPy
     from ..project.options import ClientOptions
     from ..project.project import Project
     from ..results.result import Result
 
-__all__ = ["CLUSTER", "client_options", "compare", "estimate", "find"]
+__all__ = ["CLUSTER", "compare", "estimate", "find", "open_project"]
 
 # Options by their names in `options`, the most used ones first.
 _COMPARISON = (
@@ -78,7 +79,7 @@ def find(directories: tuple[str, ...], config: str | None, quiet: bool, **option
         check_plots(settings.sl_plot_output_dir)
     from ..project.project import Project
 
-    client = client_options(**options)
+    client = _client_options(**options)
     with Project(settings, client) as project:
         _tell_of_cluster(project, client, quiet)
         _run(project, written, quiet)
@@ -100,7 +101,7 @@ def compare(store_a: str, store_b: str, quiet: bool, **options: Any) -> None:
     settings = asked_settings()
     written = _data_to_write(options)
     stores = {"a": store_of(store_a), "b": store_of(store_b)}
-    client = client_options(**options)
+    client = _client_options(**options)
     with Project(settings, client, stores) as project:
         _tell_of_cluster(project, client, quiet)
         _run(project, written, quiet)
@@ -120,11 +121,11 @@ def estimate(directories: tuple[str, ...], sample: int, **options: Any) -> None:
 
     check_sample(sample)
     settings = asked_settings(p_root_dir_a=directories, verbose=False)
-    with Project(settings, client_options(**options)) as project:
+    with Project(settings, _client_options(**options)) as project:
         click.echo(describe_estimate(project.estimate(sample)))
 
 
-def client_options(
+def _client_options(
     *,
     scheduler: str | None,
     scheduler_file: str | None,
@@ -155,6 +156,22 @@ def client_options(
         threads=threads,
         dashboard_address=dashboard_address,
         performance_report=performance_report,
+    )
+
+
+def open_project(store: str, quiet: bool, **options: Any) -> "FastDifPy":
+    """Open the project of a store, by the options of a command for the client."""
+    from ..compat.fast_diff_py import FastDifPy
+
+    client = _client_options(**options)
+    return FastDifPy.from_store(
+        store,
+        client=client.client,
+        workers=client.workers,
+        threads=client.threads,
+        dashboard_address=client.dashboard_address,
+        performance_report=client.performance_report,
+        verbose=False if quiet else None,
     )
 
 

@@ -12,7 +12,7 @@ import click
 from ..config import METRICS
 from ..errors import FastDiffError, UsageError
 from ..text import counted, printable
-from .find import CLUSTER, client_options
+from .find import CLUSTER, open_project
 from .store_argument import single_store_argument, store_argument
 from .streams import nobody_reads
 from .texts.grouped import GroupedCommand
@@ -159,21 +159,11 @@ def neighbours(
     neighbours of an image of A are in B. After a stop at any moment, the same command goes on. With nothing new,
     nothing is computed.
     """
-    from ..compat.fast_diff_py import FastDifPy
     from ..outputs.neighbours import describe_neighbours, write_neighbours
 
     if csv_path is not None and csv_path == json_path:
         raise UsageError("--csv and --json name the same place; standard output can have one of them")
-    client = client_options(**options)
-    with FastDifPy.from_store(
-        store,
-        client=client.client,
-        workers=client.workers,
-        threads=client.threads,
-        dashboard_address=client.dashboard_address,
-        performance_report=client.performance_report,
-        verbose=False if quiet else None,
-    ) as db:
+    with open_project(store, quiet, **options) as db:
         frame = db.neighbours(k, on, metric=metric)
         for path, form in ((csv_path, "csv"), (json_path, "jsonl")):
             if path is not None:

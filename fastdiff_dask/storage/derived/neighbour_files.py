@@ -14,6 +14,7 @@ of images, so that all of this is the same to the byte whoever computes it.
 
 import hashlib
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -168,12 +169,14 @@ class NeighbourFiles:
         with self._files.reading(name):
             head = io.BytesIO(self._files.read(name, 256))
             shape, offset = _shape_of(head, "<f4", 2)
-            row_bytes = 4 * shape[1]
-            # rows of a file begin at its offset, which is a whole number of rows with these two
-            content = self._files.read_rows(name, 4, _range_rows(offset // 4, first, len(places), shape[1]))
             if first + len(places) > shape[0]:
                 raise ValueError(f"it has {shape[0]} rows")
-            return content.reshape(-1).view("<f4").reshape(len(places), row_bytes // 4)
+            row_bytes = 4 * shape[1]
+            # the largest pieces of which the head of the file and a row are whole numbers
+            piece = math.gcd(offset, row_bytes)
+            start, stop = (offset + row * row_bytes for row in (first, first + len(places)))
+            content = self._files.read_rows(name, piece, np.arange(start // piece, stop // piece))
+            return content.reshape(-1).view("<f4").reshape(len(places), shape[1])
 
     # -- blocks ------------------------------------------------------------------------------------------------------
 
@@ -236,7 +239,3 @@ def _shape_of(file: io.BytesIO, dtype: str, axes: int) -> tuple[tuple[int, ...],
     if by_columns or found != np.dtype(dtype) or len(shape) != axes:
         raise ValueError(f"it is an array {shape} of {found}")
     return shape, file.tell()
-
-
-def _range_rows(offset: int, first: int, rows: int, values: int) -> NDArray[np.int64]:
-    return np.arange(offset + first * values, offset + (first + rows) * values)
