@@ -92,7 +92,7 @@ def find_page(subject: str) -> Page:
     name = subject.lower().removesuffix(".md").replace("_", "-")
     if name in pages:
         return pages[name]
-    near = [known for known in pages if name and name in known] or difflib.get_close_matches(name, pages, 3, 0.5)
+    near = [known for known in pages if name and name in known] or difflib.get_close_matches(name, pages, 3, 0.6)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(f"the guide has no page {printable(subject)!r}; {hint}there are {', '.join(pages)}")
 

@@ -530,7 +530,7 @@ class Job:
 
         store, sources = self.store, open_sources(self._origin.stores)
         vectors = copied_vectors(store, sources, name)
-        if missing := vectors.missing_blocks():
+        if vectors.copied() is not None and (missing := vectors.missing_blocks()):
             self._origin.check_visible(self.client, store)
             with self._bar("copy vectors", len(missing), "blocks") as advance:
                 for _ in copy_blocks_of_vectors(store, self.client, vectors, sources, most):

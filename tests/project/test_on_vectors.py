@@ -131,10 +131,32 @@ def test_two_stores_are_compared_by_their_vectors(tmp_path, client, vectors):
     more = found_pairs(compared().find_pairs(on="v", threshold=0.9))
     assert found.items() <= more.items()
     assert len(more) > len(found)
+    _check_changed_sources(compared, again, vectors)
     again.encode(lambda images: images.mean(axis=(1, 2)), "w")
     sides["b"].encode(lambda images: images.mean(axis=(1, 2)) + 1, "w")
     with pytest.raises(UsageError, match=r"vectors 'w' are made with .* and .*; make one of them again as the other"):
         compared().find_pairs(on="w")
+
+
+def _check_changed_sources(compared, a, vectors):
+    """Vectors of a store that come late, or others under their name, are copied again; those made here stay."""
+    both, turned = compared(), vectors[::-1]
+    both.encode(lambda images: images.mean(axis=(1, 2)), "own")
+    own = found_pairs(both.find_pairs(on="own", threshold=-1))
+    assert len(own) == 12 * (IMAGES - 10)
+    names = [f"4-{number:03}.png" for number in range(10)]
+    for keys in (names[:4], names):  # of another array, and then of more images of blocks that are finished
+        if keys == names[:4]:
+            a.remove_vectors("v")
+        a.add_vectors("v", turned[: len(keys)], keys=keys)
+        found = found_pairs(compared().find_pairs(on="v", threshold=0.9))
+        mixed = np.concatenate([turned[: len(keys)], vectors[10:]])
+        first = len(keys)
+        wanted = {
+            (i, j - first + 10): value for (i, j), value in expected(mixed, "cosine", 0.9).items() if i < first <= j
+        }
+        assert found == wanted
+    assert found_pairs(compared().find_pairs(on="own", threshold=-1)) == own
 
 
 def test_images_that_come_later_are_compared_with_all(db, tmp_path, client, vectors):

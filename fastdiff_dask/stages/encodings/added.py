@@ -139,6 +139,7 @@ def add_table(
     for block, values, rows in _by_block(store, table, places, numbers, dtype, kind):
         adding.add(block, values, rows)
         advance(1)
+    adding.end()
     readable = frame.image[frame.error.isna()].to_numpy(np.int64)
     missing = int((~vectors.there(readable)).sum())
     unknown = table.rows - len(places)
@@ -185,7 +186,7 @@ class _Adding:
     def __init__(self, store: Store, vectors: Vectors, kind: RowKind) -> None:
         self._store, self._vectors, self._kind = store, vectors, kind
         self._finished, self._counts = vectors.finished_blocks(), store.rows()
-        self._has_comparisons = True
+        self._has_changed = False
         self.added = self.known = self.unusable = 0
 
     def add(self, block: int, values: NDArray[Any], rows: NDArray[np.int64]) -> None:
@@ -206,7 +207,7 @@ class _Adding:
         if finished and not new.any():
             return
         if finished:
-            self._remove_comparisons()
+            self._begin_change()
         whole[rows], there[rows] = values, True
         self._vectors.write(block, whole, there)
 
@@ -218,11 +219,17 @@ class _Adding:
                 f"already, which stays; use another name"
             )
 
-    def _remove_comparisons(self) -> None:
-        """Remove the comparisons that did without a vector that comes now."""
-        if self._has_comparisons:
+    def _begin_change(self) -> None:
+        """Remove the comparisons that did without a vector that comes now; other stores may have copies."""
+        if not self._has_changed:
             remove_comparisons(self._store, self._vectors.name)
-        self._has_comparisons = False
+        self._has_changed = True
+        self._vectors.renew_mark()
+
+    def end(self) -> None:
+        """Record that all is written; copies that were made meanwhile are no copies of this."""
+        if self._has_changed:
+            self._vectors.renew_mark()
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from ...errors import UsageError
 from ...runtime.activity import stage
 from ...runtime.waves import run_in_waves
 from ...runtime.workers import capacity
-from ...storage.derived.vectors import Vectors
+from ...storage.derived.neighbour_files import remove_neighbours
+from ...storage.derived.vectors import Vectors, remove_vectors
 from ...storage.pending import check_encoded
 from ...storage.store import Store
 from ...tasks.copy_vectors import copy_vectors
@@ -18,6 +19,9 @@ __all__ = ["copied_vectors", "copy_blocks_of_vectors"]
 
 def copied_vectors(store: Store, sources: dict[str, Store], name: str) -> Vectors:
     """Begin vectors of this store that are copied from two others.
+
+    Copies of which one of the two has changed since are removed, with what was compared by them. Vectors that were made
+    for this store stay as they are.
 
     Parameters
     ----------
@@ -37,6 +41,9 @@ def copied_vectors(store: Store, sources: dict[str, Store], name: str) -> Vector
     UsageError
         If one of the two lacks them, or they were made in different ways.
     """
+    vectors = Vectors(store, name)
+    if vectors.finished_blocks() and vectors.copied() is None:
+        return vectors
     found = {side: Vectors(source, name) for side, source in sources.items()}
     for source in sources.values():
         try:
@@ -50,9 +57,12 @@ def copied_vectors(store: Store, sources: dict[str, Store], name: str) -> Vector
                 f"vectors {name!r} are {what} {one} in {sources['a'].url} and {other} in {sources['b'].url}; make one "
                 f"of them again as the other, under another name"
             )
-    vectors, kind = Vectors(store, name), a.kind()
+    kind, marks = a.kind(), {side: one.mark() for side, one in found.items()}
     assert kind is not None
-    vectors.begin(a.made() or {})
+    if vectors.made() is not None and vectors.copied() != marks:
+        remove_neighbours(store, name)
+        remove_vectors(store, name)
+    vectors.begin(a.made() or {}, marks)
     vectors.record(kind)
     return vectors
 

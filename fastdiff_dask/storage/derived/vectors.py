@@ -2,7 +2,8 @@
 
 ::
 
-    vectors/<name>/            attributes: how they were made, see `Vectors.made`
+    vectors/<name>/            attributes: how they were made, see `Vectors.made`; a mark of their state; for copies of
+                               those of two other stores, the marks of these by side
       values                   (image, value), one chunk per block
       there                    (image) bool, one chunk per block, written last: images that have a vector
 
@@ -10,6 +11,7 @@ A block is finished when its chunk of ``there`` is stored. An image whose pictur
 vector is not finite, has none, and is in no pair.
 """
 
+import uuid
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,30 @@ class Vectors:
                 check_printable(f"setting {name}", str(value) if plain else value)
         return dict(made)
 
+    def _attribute(self, name: str) -> Any:
+        return None if self.made() is None else self._arrays.attributes(self._group).get(name)
+
+    def mark(self) -> str:
+        """Give the mark of their state: another one once vectors of finished blocks were added or replaced."""
+        return str(self._attribute("mark") or "")
+
+    def copied(self) -> dict[str, str] | None:
+        """Give the marks of the vectors of which these are copies, by side; None if they are no copies."""
+        marks = self._attribute("copied")
+        return {str(side): str(mark) for side, mark in marks.items()} if isinstance(marks, dict) else None
+
+    def renew_mark(self) -> None:
+        """Record another state, before a finished block changes and after that."""
+        self._record({"mark": uuid.uuid4().hex})
+
+    def _record(self, attributes: dict[str, Any]) -> None:
+        import zarr
+
+        self.store.files.check_run()
+        place = self._arrays.zarr(self._group)
+        group = zarr.open_group(place, mode="a", zarr_format=3, use_consolidated=False)
+        group.update_attributes(attributes)
+
     def kind(self) -> RowKind | None:
         """Kind of the vectors, ``(d,)`` and their type; None before the first one is there."""
         kind = self._arrays.row_kind(f"{self._group}/values")
@@ -84,16 +110,21 @@ class Vectors:
         """Numbers of the other blocks, ascending."""
         return sorted(set(range(self.store.blocks)) - self.finished_blocks())
 
-    def begin(self, made: dict[str, Any]) -> None:
+    def begin(self, made: dict[str, Any], copied: dict[str, str] | None = None) -> None:
         """Record how they are made.
+
+        Parameters
+        ----------
+        made
+            The record.
+        copied
+            What `copied` gives of them.
 
         Raises
         ------
         StoreMismatchError
             If there are vectors of this name that were made in another way.
         """
-        import zarr
-
         found = self.made()
         if found == made:
             return
@@ -105,10 +136,8 @@ class Vectors:
             raise StoreMismatchError(
                 f"the vectors {self.name!r} of {self.store.url} were made with {old}, not {new}; use another name"
             )
-        self.store.files.check_run()
-        place = self._arrays.zarr(self._group)
-        attributes: Any = {"made": made}
-        zarr.open_group(place, mode="a", zarr_format=3, use_consolidated=False, attributes=attributes)
+        of_copies = {} if copied is None else {"copied": copied}
+        self._record({"made": made, "mark": uuid.uuid4().hex} | of_copies)
 
     def record(self, kind: RowKind) -> None:
         """Make room for the vectors of all blocks; what is stored of the first block counts from now on."""
