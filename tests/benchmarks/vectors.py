@@ -2,7 +2,7 @@
 
     python tests/benchmarks/vectors.py --images 100000 --values 512 --threads 2
 
-All pairs with a cosine of at least each threshold, and the k nearest of some queries. Two kinds of vectors are made up:
+All pairs with a cosine of at least each threshold, and the k nearest of all vectors. Two kinds of vectors are made up:
 
 - clusters: images of a subject, 20 a subject, at cosines of 0.6 to 0.99; the variance falls along the directions;
 - noise: normal numbers, the worst case: no direction tells more than another.
@@ -25,10 +25,20 @@ from threadpoolctl import threadpool_limits
 from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts
 from fastdiff_dask.kernels.grid import SUB_BLOCK, kd_order, split
 from fastdiff_dask.kernels.signatures import leading_values
+from fastdiff_dask.storage.derived.neighbour_files import NEIGHBOUR_PLACES
 from fastdiff_dask.vectors.directions import find_directions, sample_places
 from fastdiff_dask.vectors.metrics import limit_of
-from fastdiff_dask.vectors.nearest import nearest_rows
-from fastdiff_dask.vectors.search import VectorSide, VectorTile, similar_vectors
+from fastdiff_dask.vectors.nearest_pairs import (
+    Scale,
+    Strip,
+    candidates_of_strips,
+    first_limits,
+    kept_candidates,
+    largest_norm,
+    nearest_of_candidates,
+    sample_size,
+)
+from fastdiff_dask.vectors.search import VectorSide, VectorTile, float_rows, similar_vectors
 
 _A_SUBJECT, _SIDE = 20, 64 * SUB_BLOCK
 
@@ -62,9 +72,6 @@ class Ours:
         self.order, self.vectors, self.signatures = order, vectors[order], signatures[order]
         self.threads, self.seconds = threads, time.perf_counter() - start
 
-    def sides(self):
-        return [(cut, self.side(cut)) for cut in split(range(len(self.vectors)), _SIDE)]
-
     def side(self, cut):
         rows = self.vectors[cut.start : cut.stop]
         return VectorSide(self.signatures[cut.start : cut.stop], split(range(len(cut)), SUB_BLOCK), lambda: rows)
@@ -85,17 +92,40 @@ class Ours:
             found = sum(pool.map(search, list(combinations_with_replacement(cuts, 2))))
         return time.perf_counter() - start, found
 
-    def nearest(self, places, k):
-        """Seconds, and numbers of the k nearest of some vectors, by their places in the order."""
+    def nearest(self, k):
+        """Seconds, and numbers of the k nearest of all vectors, in the order, as the tasks find them."""
         start = time.perf_counter()
-        sides = [(np.arange(cut.start, cut.stop), side) for cut, side in self.sides()]
+        cuts = split(range(len(self.vectors)), NEIGHBOUR_PLACES)
+        scale = Scale(self.projection, largest_norm(np.ones(1), "cosine"))
+        sample = np.unique(np.linspace(0, len(self.vectors) - 1, sample_size(len(self.vectors), k)).astype(np.int64))
+        some = float_rows(self.projection, self.vectors[sample])
 
-        def search(some):
-            return nearest_rows("cosine", self.vectors[some], sides, k, self.projection, some)[0]
+        def strip(cut):
+            floats = float_rows(self.projection, self.vectors[cut.start : cut.stop])
+            return Strip(cut.start, self.signatures[cut.start : cut.stop], floats)
+
+        def compare(number):
+            others = [lambda one=one: one for one in strips[number + 1 :]]
+            found = candidates_of_strips(scale, strips[number], others, limits.copy(), k)
+            owners = [*range(number + 1, len(strips)), number]
+            return {(number, owner): make() for owner, make in zip(owners, found, strict=True)}
+
+        def decide(number):
+            parts = np.concatenate([found[one, number] for one in range(number + 1)])
+            candidates, cut = kept_candidates(parts, k, scale.margin), cuts[number]
+            among = [(candidates["other"] >= one.start) & (candidates["other"] < one.stop) for one in cuts]
+            rows = [
+                (candidates[inside], self.vectors[cut.start : cut.stop], one.start, self.vectors[one.start : one.stop])
+                for inside, one in zip(among, cuts, strict=True)
+            ]
+            return nearest_of_candidates("cosine", k, np.arange(len(self.vectors)), cut, rows)[0]
 
         with ThreadPoolExecutor(self.threads) as pool:
-            found = list(pool.map(search, np.array_split(places, self.threads)))
-        return time.perf_counter() - start, np.concatenate(found)
+            strips = list(pool.map(strip, cuts))
+            limits = np.concatenate(list(pool.map(lambda one: first_limits(scale, one, some, sample, k), strips)))
+            found = {key: value for part in pool.map(compare, range(len(cuts))) for key, value in part.items()}
+            result = np.concatenate(list(pool.map(decide, range(len(cuts)))))
+        return time.perf_counter() - start, result
 
 
 def timed(function, *arguments):
@@ -148,15 +178,15 @@ def main():
         before, (_, peers) = timed(index.search, queries, options.k + 1)
         inverse = np.empty(options.images, np.int64)
         inverse[ours.order] = np.arange(options.images)
-        seconds, found = ours.nearest(inverse[places], options.k)
+        seconds, found = ours.nearest(options.k)
         after, _ = timed(index.search, queries, options.k + 1)
         with threadpool_limits(options.threads, user_api="blas"):
             learn, _ = timed(trees.kneighbors, queries[:500], options.k + 1, False)
-        agree = np.mean(np.sort(ours.order[found], axis=1) == np.sort(peers[:, 1:], axis=1))
+        agree = np.mean(np.sort(ours.order[found[inverse[places]]], axis=1) == np.sort(peers[:, 1:], axis=1))
         row(
             f"{options.k} nearest",
             len(found),
-            seconds * share,
+            seconds + ours.seconds,
             share * min(before, after),
             learn * options.images / 500,
         )

@@ -15,7 +15,9 @@ from fastdiff_dask.kernels.squared_errors import transformed_squared_errors
 from fastdiff_dask.kernels.transforms import Transform, available_transforms
 from fastdiff_dask.runtime.memory import check_neighbours_memory
 from fastdiff_dask.storage.derived import neighbour_files
+from fastdiff_dask.tasks.nearest import order_images
 from fastdiff_dask.testing import simulate_images
+from fastdiff_dask.vectors import nearest_pairs
 from fastdiff_dask.vectors.metrics import distances
 
 DRIVER = Path(__file__).parents[1] / "support" / "neighbours_kill_driver.py"
@@ -215,10 +217,11 @@ def by_vectors(metric, vectors, numbers, k):
     return rows
 
 
+@pytest.mark.parametrize("places", [32, 256])
 @pytest.mark.parametrize("metric", ["cosine", "inner", "euclidean", "hamming"])
-def test_neighbours_by_vectors_are_exact(store_of, thumbnails, client, rng, metric, monkeypatch):
+def test_neighbours_by_vectors_are_exact(store_of, thumbnails, client, rng, metric, places, monkeypatch):
     monkeypatch.setattr(neighbour_files, "BLOCK_IMAGES", 16)
-    monkeypatch.setattr(neighbour_files, "NEIGHBOUR_PLACES", 256)
+    monkeypatch.setattr(neighbour_files, "NEIGHBOUR_PLACES", places)
     vectors = rng.standard_normal((65, 20)).astype(np.float32)
     vectors[10:20] = vectors[:10] + rng.standard_normal((10, 20)).astype(np.float32) / 50
     vectors[20:25] = vectors[:5]
@@ -231,6 +234,82 @@ def test_neighbours_by_vectors_are_exact(store_of, thumbnails, client, rng, metr
     found = list(frame[["image_a", "image_b", "rank", "value"]].itertuples(index=False, name=None))
     assert found == by_vectors(metric, vectors, [number for number in range(65) if number != 7], 4)
     assert "mse" not in frame
+
+
+@pytest.fixture
+def with_vectors(store_of, thumbnails, client, rng, monkeypatch):
+    """A store with vectors in five strips."""
+    monkeypatch.setattr(neighbour_files, "BLOCK_IMAGES", 16)
+    monkeypatch.setattr(neighbour_files, "NEIGHBOUR_PLACES", 16)
+    store = store_of(thumbnails)
+    opened(store, client=client).add_vectors("made", rng.standard_normal((65, 20)).astype(np.float32))
+    return store
+
+
+def blocks_of(store):
+    return {name.name: content for name, content in files_of(store).items() if name.name.startswith("block-")}
+
+
+def forget_neighbours(store):
+    for path in Path(store.url, "neighbours").rglob("*.npy"):
+        path.unlink()
+
+
+def names_written(monkeypatch):
+    written, known = [], neighbour_files.NeighbourFiles._write
+
+    def write(self, name, values):
+        written.append(name)
+        known(self, name, values)
+
+    monkeypatch.setattr(neighbour_files.NeighbourFiles, "_write", write)
+    return written
+
+
+def test_each_pair_of_vectors_is_compared_once_where_that_can_be(with_vectors, client, monkeypatch):
+    written = names_written(monkeypatch)
+    opened(with_vectors, client=client).neighbours(3, "made")
+    assert {f"strip-{m}-{n}.npy" for n in range(5) for m in range(n + 1)} <= set(written)
+    found = blocks_of(with_vectors)
+    assert len(found) == 5
+    assert all(name.name.startswith(("block", "order")) for name in files_of(with_vectors))
+    # a vector much longer than others: one block after the other
+    forget_neighbours(with_vectors)
+    monkeypatch.setattr(order_images, "largest_norm", lambda norms, metric: np.inf)
+    written.clear()
+    opened(with_vectors, client=client).neighbours(3, "made")
+    assert not any(name.startswith("strip") for name in written)
+    assert blocks_of(with_vectors) == found
+
+
+def test_very_many_equal_vectors_are_compared_block_by_block(with_vectors, client, monkeypatch):
+    opened(with_vectors, client=client).neighbours(3, "made")
+    found = blocks_of(with_vectors)
+    forget_neighbours(with_vectors)
+    monkeypatch.setattr(nearest_pairs, "_POOL", 1)
+    monkeypatch.setattr(nearest_pairs, "_CROWD", 0)
+    written = names_written(monkeypatch)
+    opened(with_vectors, client=client).neighbours(3, "made")
+    assert "crowded.npy" in written
+    assert blocks_of(with_vectors) == found
+    assert not any(name.name.startswith("crowded") for name in files_of(with_vectors))
+
+
+@pytest.mark.parametrize("most", [8, 16, 24])
+def test_neighbours_by_vectors_go_on_after_a_kill(with_vectors, client, monkeypatch, most):
+    opened(with_vectors, client=client).neighbours(3, "made")
+    found = blocks_of(with_vectors)
+    forget_neighbours(with_vectors)
+    command = [sys.executable, str(DRIVER), with_vectors.url, "3", str(most), "made"]
+    assert subprocess.run(command, timeout=100).returncode == -9
+    there = {name.name for name in files_of(with_vectors)}
+    written = names_written(monkeypatch)
+    opened(with_vectors, client=client).neighbours(3, "made")
+    assert blocks_of(with_vectors) == found
+    again = {name for name in written if name in there}
+    # of what was there, only the candidates of the strip that was at work
+    assert {name.split("-")[1] for name in again if name.startswith("strip")} <= {str(n) for n in range(5)}
+    assert not any(name.startswith(("limits", "block")) for name in again)
 
 
 def test_workers_with_too_little_memory_are_refused():

@@ -1,4 +1,7 @@
-"""Find neighbours in a process of its own, and be killed after some blocks: STORE K BLOCKS."""
+"""Find neighbours in a process of its own, and be killed after some blocks: STORE K BLOCKS.
+
+With a name of vectors as well, by these, and killed after so many files of any kind.
+"""
 
 import os
 import signal
@@ -8,21 +11,22 @@ import fastdiff_dask as fd
 from fastdiff_dask.storage.derived import neighbour_files
 
 
-def main(store: str, k: int, most: int) -> None:
+def main(store: str, k: int, most: int, vectors: str | None = None) -> None:
     """Run, and kill this process once so many blocks were committed."""
-    neighbour_files.BLOCK_IMAGES = 16
-    known, done = neighbour_files.NeighbourFiles.write_block, []
+    neighbour_files.BLOCK_IMAGES, neighbour_files.NEIGHBOUR_PLACES = 16, 16 if vectors else 1 << 14
+    name = "_write" if vectors else "write_block"
+    known, done = getattr(neighbour_files.NeighbourFiles, name), []
 
-    def write_block(self, number, found):
+    def write(self, number, found):
         known(self, number, found)
         done.append(number)
         if len(done) == most:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    neighbour_files.NeighbourFiles.write_block = write_block
+    setattr(neighbour_files.NeighbourFiles, name, write)
     with fd.FastDifPy.from_store(store, threads=1, verbose=False) as db:
-        db.neighbours(k)
+        db.neighbours(k, vectors)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -4,8 +4,15 @@
 
     neighbours/1/<name>/leading-<side>.npy         (image, value) float32: leading values, in the order of the images
                         signatures-<side>-<n>.npy  (image, value) float32: their signatures, so many places a file
+                        norm.npy                   (1) float64: bound of the norms of vectors, see `nearest_pairs`
+                        limits-<n>.npy             (image) float32: products up to which others may be neighbours
+                        strip-<m>-<n>.npy          candidates of the places of file n among those of file m < n
+                        strip-<n>-<n>.npy          candidates of the places of file n among these and all after them
+                        crowded.npy                candidates were too many: blocks are found one by one
                         order-<side>.npy           (image) int64: numbers of the images in the order; b is written last
                         block-<n>.npy              (image, k, 3) int64: number, value and transforms of each neighbour
+
+`norm`, `limits` and `strip` are there for vectors of one side alone: places of a file of signatures are a strip.
 
 The images of side a have neighbours; these are among side b, or also on side a if there is one side. The name tells the
 images, so that an order is never that of others. A block is finished when its file is there; blocks have a fixed number
@@ -16,7 +23,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +48,8 @@ __all__ = [
 _FOLDER = f"{NEIGHBOURS}/1"
 # Images of a block, and places in a file of signatures.
 BLOCK_IMAGES, NEIGHBOUR_PLACES = 1024, 1 << 14
+# Beginnings of the names of files that are not needed any more when all blocks are finished.
+_NEEDED_BY_TASKS = ("leading", "signatures", "norm", "limits", "strip", "crowded")
 
 
 @dataclass(frozen=True)
@@ -178,6 +187,77 @@ class NeighbourFiles:
             content = self._files.read_rows(name, piece, np.arange(start // piece, stop // piece))
             return content.reshape(-1).view("<f4").reshape(len(places), shape[1])
 
+    # -- strips ------------------------------------------------------------------------------------------------------
+
+    def write_norm(self, norm: float) -> None:
+        """Record a bound of the norms of all vectors; infinite where there is none that helps."""
+        self._write("norm.npy", np.array([norm]))
+
+    def read_norm(self) -> float:
+        """Bound of the norms; infinite if none was recorded, or candidates were too many."""
+        names = self._files.names(self._folder)
+        known = "norm.npy" in names and "crowded.npy" not in names
+        return float(self._read("norm.npy", "<f8", 1)[0]) if known else math.inf
+
+    def give_up_strips(self) -> None:
+        """Record that candidates are too many."""
+        self._write("crowded.npy", np.zeros(1))
+
+    def strips(self) -> list[range]:
+        """Places of the images of each strip."""
+        return list(self.signature_parts(len(self.read_order("a"))))
+
+    def finished_limits(self) -> set[int]:
+        """Numbers of the strips whose limits are there."""
+        return self._numbers(r"limits-(\d{1,9})\.npy")
+
+    def write_limits(self, strip: int, limits: NDArray[np.float32]) -> None:
+        """Commit the limits of a strip."""
+        self._write(f"limits-{strip}.npy", limits)
+
+    def read_limits(self) -> NDArray[np.float32]:
+        """Limits of all images, in their order."""
+        parts = [self._read(f"limits-{strip}.npy", "<f4", 1) for strip in range(len(self.strips()))]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+    def finished_strips(self) -> set[int]:
+        """Numbers of the strips whose candidates are there, of themselves and of all strips after them."""
+        return self._numbers(r"strip-(\d{1,9})-\1\.npy")
+
+    def decided_strips(self) -> set[int]:
+        """Numbers of the strips all of whose blocks are finished."""
+        left = {self.blocks()[block].start for block in set(range(len(self.blocks()))) - self.finished()}
+        return {number for number, places in enumerate(self.strips()) if not any(start in places for start in left)}
+
+    def write_candidates(self, strip: int, owner: int, candidates: NDArray[Any]) -> None:
+        """Record the candidates of the images of a strip, `owner`, among those of `strip`.
+
+        Those of the strip itself, among it and all strips after it, are recorded last.
+        """
+        self._write(f"strip-{strip}-{owner}.npy", candidates.view("<i4").reshape(-1, 3))
+
+    def read_candidates(self, strip: int, owner: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Candidates as `write_candidates` got them."""
+        name = f"strip-{strip}-{owner}.npy"
+        found = self._read(name, "<i4", 2)
+        with self._files.reading(f"{self._folder}/{name}"):
+            strips, places = self.strips(), found[:, :2]
+            of = strips[owner]
+            among = range(of.start, strips[-1].stop) if owner == strip else strips[strip]
+            if found.shape[1] != 3 or (
+                len(found)
+                and not (
+                    of.start <= places[:, 0].min() <= places[:, 0].max() < of.stop
+                    and among.start <= places[:, 1].min() <= places[:, 1].max() < among.stop
+                )
+            ):
+                raise ValueError("it has images that are not there")
+        return found.reshape(-1).view(dtype)
+
+    def _numbers(self, pattern: str) -> set[int]:
+        names = self._files.names(self._folder)
+        return {int(match[1]) for name in names if (match := re.fullmatch(pattern, name))}
+
     # -- blocks ------------------------------------------------------------------------------------------------------
 
     def blocks(self) -> list[range]:
@@ -187,8 +267,7 @@ class NeighbourFiles:
 
     def finished(self) -> set[int]:
         """Numbers of the finished blocks."""
-        names = self._files.names(self._folder)
-        return {int(match[1]) for name in names if (match := re.fullmatch(r"block-(\d{1,9})\.npy", name))}
+        return self._numbers(r"block-(\d{1,9})\.npy")
 
     def is_finished(self) -> bool:
         """Tell whether the neighbours of all images are there."""
@@ -206,10 +285,10 @@ class NeighbourFiles:
                 raise ValueError(f"its shape is {found.shape}")
         return found
 
-    def forget(self, side_parts: Sequence[str] = ("leading", "signatures")) -> None:
+    def forget(self) -> None:
         """Remove what finished blocks do not need, and the neighbours that the same question had before."""
         for name in self._files.names(self._folder):
-            if name.startswith(tuple(side_parts)):
+            if name.startswith(_NEEDED_BY_TASKS):
                 self._files.remove(f"{self._folder}/{name}")
         for name in self._files.names(_FOLDER):
             if re.fullmatch(re.escape(self._kind) + r"-[0-9a-f]{16}", name) and name != f"{self._kind}-{self.digest}":

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.device import Device
 from ...kernels.nearest.thumbnails import ImagesInOrder, nearest_thumbnails
 from ...kernels.transforms import available_transforms
 from ...runtime.activity import recorded
@@ -14,12 +13,10 @@ from ...runtime.blas import SINGLE_THREADED_BLAS
 from ...runtime.faults import retried
 from ...storage.derived.neighbour_files import NeighbourFiles, NeighbourSettings
 from ...storage.store import Store
+from .held import held_by_process
 from .vector_block import nearest_vectors
 
 __all__ = ["nearest_block"]
-
-# Share of the memory of a task that holds signatures and low frequencies, and bytes of it at most.
-_HELD_SHARE, _HELD_BYTES = 0.5, 1 << 30
 
 
 @retried
@@ -59,7 +56,7 @@ def nearest_block(
 def _nearest(
     files: NeighbourFiles, settings: NeighbourSettings, places: range, bytes_per_task: int, run: str
 ) -> NDArray[np.int64]:
-    held = _held(int(min(_HELD_BYTES, bytes_per_task * _HELD_SHARE)) or _HELD_BYTES)
+    held = held_by_process(bytes_per_task)
     if settings.vectors:
         return nearest_vectors(files, places, held, run)
     store = files.store
@@ -71,12 +68,6 @@ def _nearest(
     with SINGLE_THREADED_BLAS:
         found = nearest_thumbnails(queries, places, others, settings.k, shape, transforms, held, name)
     return np.stack([found.numbers, found.errors, found.masks.astype(np.int64)], axis=2)
-
-
-@lru_cache(maxsize=1)
-def _held(nbytes: int) -> Device:
-    """Hold arrays of this process, for all its threads."""
-    return Device(cache_bytes=nbytes)
 
 
 @lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from ...runtime.activity import recorded
 from ...runtime.faults import retried
 from ...storage.derived.neighbour_files import NeighbourFiles, NeighbourSettings, images_with_neighbours
 from ...storage.store import Store
+from ...vectors.nearest_pairs import largest_norm
 from ..vector_signatures import make_projection, usable_images, vector_signatures
 
 __all__ = ["order_images"]
@@ -93,8 +94,22 @@ def _order_vectors(files: NeighbourFiles, images: dict[str, NDArray[np.int64]]) 
         leading = [leading_values(rows, BOX_VALUES) for rows in signatures]
         values = np.concatenate(leading) if leading else np.zeros((0, 1), np.float32)
         order = kept[side][kd_order(np.minimum(values, np.float32(2**60)), SUB_BLOCK)]  # some may be infinite
-        files.write_signatures(side, _parts_of(files, vector_signatures(store, comparison, projection, order), order))
+        norms = [np.zeros(0)]
+        parts = _parts_of(files, vector_signatures(store, comparison, projection, order), order)
+        files.write_signatures(side, _with_norms(parts, norms))
+        if not store.two_sides:
+            files.write_norm(largest_norm(np.concatenate(norms), settings.metric))
         files.write_order(side, order)
+
+
+def _with_norms(
+    parts: Iterator[NDArray[np.float32]], norms: list[NDArray[np.float64]]
+) -> Iterator[NDArray[np.float32]]:
+    """Give some rows as they are, and list their norms."""
+    for rows in parts:
+        with np.errstate(all="ignore"):
+            norms.append(np.sqrt(np.vecdot(rows.astype(np.float64), rows.astype(np.float64))))
+        yield rows
 
 
 def _parts_of(files: NeighbourFiles, rows: Iterator[Any], order: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from ...vectors.nearest import nearest_rows
 from ...vectors.search import VectorSide
 from ..vector_signatures import read_projection
 
-__all__ = ["nearest_vectors"]
+__all__ = ["nearest_vectors", "neighbours_of", "read_vectors"]
 
 
 class _Held(NamedTuple):
@@ -51,8 +51,18 @@ def nearest_vectors(files: NeighbourFiles, places: range, held: Device, run: str
     projection = None if settings.metric == "hamming" else read_projection(store, settings.vectors, settings.metric)
     with SINGLE_THREADED_BLAS:
         found, values = nearest_rows(
-            settings.metric, _read(files, numbers), _sides(files, places, held, run), settings.k, projection, numbers
+            settings.metric,
+            read_vectors(files, numbers),
+            _sides(files, places, held, run),
+            settings.k,
+            projection,
+            numbers,
         )
+    return neighbours_of(found, values)
+
+
+def neighbours_of(found: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Give neighbours, numbers and distances (n, k) each, as they are stored: (n, k, 3) int64."""
     there = found >= 0
     # −0.0 and 0.0 are one value, and have one pattern of bits after this
     bits = np.where(there, values + 0.0, 0.0).view(np.int64)
@@ -71,7 +81,7 @@ def _sides(files: NeighbourFiles, places: range, held: Device, run: str) -> Iter
 
 
 def _side(files: NeighbourFiles, numbers: NDArray[np.int64], part: range) -> _Held:
-    rows = _read(files, numbers)
+    rows = read_vectors(files, numbers)
     if files.settings.metric == "hamming":
         return _Held(numbers, rows, rows.nbytes)
     signatures = files.read_signatures(files.other_side, part)
@@ -79,7 +89,8 @@ def _side(files: NeighbourFiles, numbers: NDArray[np.int64], part: range) -> _He
     return _Held(numbers, side, signatures.nbytes * 2 + rows.nbytes + 4 * rows.size)
 
 
-def _read(files: NeighbourFiles, numbers: NDArray[np.int64]) -> NDArray[Any]:
+def read_vectors(files: NeighbourFiles, numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Read the vectors of some images, as they are stored."""
     rows, there = vector_rows(files.store, files.settings.vectors, numbers)
     if not there.all():
         raise FastDiffError(f"vectors {files.settings.vectors!r} were removed meanwhile; run it again")
