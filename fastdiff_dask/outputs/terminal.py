@@ -1,6 +1,7 @@
 """Text for a terminal: results, estimates, removal plans and their outcomes."""
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -435,17 +436,15 @@ def describe_apart(apart: "list[Apart]") -> Iterator[str]:
 
 
 def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
-    """Print the files that stay and the number of the others.
+    """Print the files that stay, or whose command failed, and the number of the others.
 
     Raises
     ------
     FastDiffError
-        If any file stays.
+        If there is any.
     """
     stays = [one for one in outcomes if one.reason is not None]
-    for line in first_lines(
-        stays, _SHOWN_FILES, lambda one: f"{printable(one.path)} stays: {printable(str(one.reason))}"
-    ):
+    for line in first_lines(stays, _SHOWN_FILES, lambda one: _why_not(one, action)):
         print(line)
     sidecars = [one for one in outcomes if one.sidecar_of is not None]
     went = sum(one.reason is None for one in sidecars)
@@ -456,7 +455,14 @@ def print_outcomes(outcomes: "list[Outcome]", action: str) -> None:
     if done and action not in _FOR_GOOD:
         print("fastdiff-dask undo brings them back.")
     if stays:
-        raise FastDiffError(f"{len(stays):,} of {counted(len(outcomes), 'file')} stay as they are")
+        what, how = ("command", "failed, or were not run") if action == "exec" else ("file", "stay as they are")
+        raise FastDiffError(f"{len(stays):,} of {counted(len(outcomes), what)} {how}")
+
+
+def _why_not(one: "Outcome", action: str) -> str:
+    # a command that failed may have taken the file before
+    what = "is gone" if action == "exec" and not os.path.lexists(one.path) else "stays"
+    return f"{printable(one.path)} {what}: {printable(str(one.reason))}"
 
 
 def print_merged(journal: "Journal") -> None:

@@ -15,7 +15,7 @@ from ...errors import FastDiffError, UsageError
 from ...text import printable
 from ...urls import clamped
 from ..journal import Record
-from ..removals import Outcome, Removal, StaysError, Verify
+from ..removals import Outcome, Removal, Seen, StaysError, Verify
 from .file_moves import act_on_each, check_removal, check_unchanged, describe_removal
 
 __all__ = ["command_of", "parse_command", "run_for_files"]
@@ -74,7 +74,8 @@ def run_for_files(
 ) -> Iterator[Outcome]:
     """Run a command for each file, one at a time; other parameters as for `file_moves.move_files`.
 
-    A file stays, in the outcome, if its command ends with another exit code than 0.
+    An outcome has a reason if the command ends with another exit code than 0, or has changed the file to keep: its file
+    may be there or not.
 
     Raises
     ------
@@ -94,22 +95,26 @@ def _run(removal: Removal, command: Sequence[str], record: Record) -> None:
             ended = subprocess.run(parts, stdin=subprocess.DEVNULL, stderr=errors, check=False).returncode
             said = _last_line(errors)
     finally:
-        if not _is_as_seen(removal):
+        if not _is_as_seen(removal.file):
             record.settle()  # whatever its exit code was, the file is another one or gone
     if not os.path.lexists(kept):
         raise FastDiffError(f"the command for {path} took away {kept}, the file to keep; no further command was run")
+    changed = "" if _is_as_seen(removal.kept) else f" changed {kept}, the file to keep"
     if ended:
         how = f"ended with exit code {ended}" if ended > 0 else f"was stopped by signal {-ended}"
-        raise StaysError(f"the command {how}{f': {said}' if said else ''}")
+        also = f", and{changed}" if changed else ""
+        raise StaysError(f"the command {how}{also}{f': {said}' if said else ''}")
     if os.path.lexists(path):
         record.add("left", path)
     record.settle()
+    if changed:
+        raise StaysError(f"the command{changed}; look at both")
 
 
-def _is_as_seen(removal: Removal) -> bool:
+def _is_as_seen(seen: Seen) -> bool:
     with contextlib.suppress(OSError):
-        status = Path(removal.file.path).lstat()
-        return (status.st_size, clamped(status.st_mtime_ns)) == removal.file[1:]
+        status = Path(seen.path).lstat()
+        return (status.st_size, clamped(status.st_mtime_ns)) == seen[1:]
     return False
 
 
