@@ -8,7 +8,15 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-__all__ = ["SIGNATURE_VALUES", "Projection", "find_directions", "plain_projection", "sample_places", "unit_rows"]
+__all__ = [
+    "SIGNATURE_VALUES",
+    "Projection",
+    "find_directions",
+    "not_far_longer",
+    "plain_projection",
+    "sample_places",
+    "unit_rows",
+]
 
 # 127 values along directions, and the norm of the rest.
 SIGNATURE_VALUES = 128
@@ -16,6 +24,8 @@ SIGNATURE_VALUES = 128
 _SAMPLE = 8192
 # Bytes of the float64 rows that are projected at once.
 _BATCH_BYTES = 1 << 22
+# Vectors so many times as long as this share of all are apart from the others.
+_LONGER, _USUAL_SHARE = 16, 0.999
 # Largest norm of a signature, in units of the scale: its square is far below the largest float32.
 _LARGEST_NORM = 2.0**50
 
@@ -29,7 +39,7 @@ class Projection:
     metric
         "cosine": rows are divided by their norms first. "euclidean": the mean is subtracted. "inner": rows as they are.
     mean
-        (d,) float64; 0 but for "euclidean".
+        (d,) float64; 0 but for "euclidean": that of a sample without the few that lie far off.
     exponent
         Rows are divided by two to this power; 0 for "cosine".
     directions
@@ -132,6 +142,25 @@ def unit_rows(rows: Any, /) -> Any:
     return values / xp.sqrt(xp.vecdot(values, values))[:, None]
 
 
+def not_far_longer(squares: Any, xp: Any) -> Any:
+    """Tell which vectors are not far longer than nearly all others.
+
+    Parameters
+    ----------
+    squares
+        (n,) squares of their norms, finite.
+    xp
+        Namespace of the array.
+
+    Returns
+    -------
+    (n,) bool.
+    """
+    if not squares.shape[0]:
+        return squares >= 0
+    return squares <= _LONGER**2 * xp.sort(squares)[int(_USUAL_SHARE * (squares.shape[0] - 1))]
+
+
 def sample_places(count: int) -> NDArray[np.int64]:
     """Places of some of so many vectors, evenly spread: those of which `find_directions` makes directions."""
     return np.unique(np.linspace(0, max(count - 1, 0), min(count, _SAMPLE)).astype(np.int64))
@@ -167,10 +196,11 @@ def find_directions(metric: str, sample: NDArray[Any], /, values: int = SIGNATUR
         else:
             rows = sample.astype(np.float64)
             if metric == "euclidean" and len(rows):
-                mean = np.nan_to_num(np.mean(rows / len(rows), axis=0) * len(rows), posinf=0, neginf=0)
+                mean = _usual_mean(rows)
             exponent = _middle_exponent(rows - mean)
             rows = np.ldexp(rows - mean, -exponent)
             rows = rows[(np.abs(rows) < _LARGEST_NORM).all(axis=1)]
+            rows = rows[not_far_longer(np.vecdot(rows, rows), np)]
     return Projection(metric, mean, exponent, _principal(rows, min(values - 1, width), metric != "euclidean"))
 
 
@@ -179,6 +209,16 @@ def plain_projection(metric: str, rows: NDArray[Any], /) -> Projection:
     width = rows.shape[1]
     exponent = 0 if metric == "cosine" else _middle_exponent(rows.astype(np.float64))
     return Projection(metric, np.zeros(width), exponent, np.zeros((0, width)))
+
+
+def _usual_mean(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the rows that are not far from the median: a broken one would shift that of all."""
+    middle = np.nan_to_num(np.median(rows, axis=0), posinf=0, neginf=0)
+    apart = np.ldexp(rows - middle, -_middle_exponent(rows - middle))
+    squares = np.vecdot(apart, apart)
+    finite = np.isfinite(squares)
+    usual = rows[finite & not_far_longer(np.where(finite, squares, 0), np)]
+    return np.nan_to_num(np.sum(usual / max(len(usual), 1), axis=0), posinf=0, neginf=0)
 
 
 def _middle_exponent(rows: NDArray[np.float64]) -> int:

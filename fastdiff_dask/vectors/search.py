@@ -22,7 +22,7 @@ from ..kernels.bounds import (
 from ..kernels.grid import pairs_within, split
 from ..kernels.pair_filters import Allowed
 from ..kernels.signatures import leading_values
-from .directions import Projection
+from .directions import Projection, not_far_longer
 from .metrics import listed_distances, row_squares
 
 __all__ = ["Products", "VectorSide", "VectorTile", "float_rows", "product_error", "similar_vectors"]
@@ -82,9 +82,14 @@ class VectorSide:
 
     @cached_property
     def tame(self) -> Any:
-        """Rows whose signatures are finite, (n,) bool."""
+        """Rows whose signatures are finite, and not far longer than nearly all others, (n,) bool.
+
+        Rounding is bounded by the longest vector: a single one would leave the bounds of all others worth nothing.
+        """
         xp = array_namespace(self.signatures)
-        return xp.all(xp.isfinite(self.signatures), axis=1)
+        finite = xp.all(xp.isfinite(self.signatures), axis=1)
+        squares = xp.vecdot(self.signatures, self.signatures)
+        return finite & not_far_longer(xp.where(finite, squares, xp.zeros_like(squares)), xp)
 
     def some(self, kept: Any) -> "VectorSide":
         """Some of the rows, (n,) bool; sub-blocks shrink or vanish."""
@@ -275,7 +280,7 @@ def similar_vectors(tile: VectorTile, counts: SearchCounts) -> Iterator[tuple[An
     3. Whole signatures of the pairs that are left; or, where many are left, float32 products of the vectors.
     4. `metrics.distances` of what is left: they alone decide.
 
-    Vectors whose signatures are not finite are compared with all others by step 4.
+    Vectors whose signatures are not finite, and those far longer than the others, are compared with all by step 4.
 
     Memory: the signatures three times, the vectors, once more in float32 where signatures leave many pairs, and 20 MB.
 
@@ -310,7 +315,7 @@ def similar_vectors(tile: VectorTile, counts: SearchCounts) -> Iterator[tuple[An
 
 
 def _wild_pairs(tile: VectorTile, counts: SearchCounts, xp: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """Similar pairs of which one signature at least is not finite."""
+    """Similar pairs of which one vector at least is not tame."""
     decide = _Decision(tile, counts, xp)
     every = xp.arange(tile.columns.signatures.shape[0], dtype=xp.int64)
     for row, is_tame in enumerate(tile.rows.tame.tolist()):
@@ -344,7 +349,7 @@ class _Decision:
 
 
 class _Search:
-    """The search in a tile all of whose signatures are finite."""
+    """The search in a tile all of whose vectors are tame."""
 
     def __init__(self, tile: VectorTile, counts: SearchCounts, xp: Any) -> None:
         self._tile, self._counts, self._xp = tile, counts, xp

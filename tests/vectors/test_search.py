@@ -106,6 +106,23 @@ def test_near_vectors_cost_few_exact_distances():
     assert counts.dense < counts.pairs // 100
 
 
+@pytest.mark.parametrize("metric", ["inner", "euclidean"])
+@pytest.mark.parametrize("length", [1e4, 1e9, 1e30])
+def test_a_broken_vector_leaves_the_bounds_of_the_others(metric, length):
+    rng = np.random.default_rng(8)
+    vectors = rng.standard_normal((1500, 70)).astype(np.float32)
+    vectors[:20] = vectors[20:40] + np.float32(0.001)
+    vectors[700] *= np.float32(length)
+    projection = find_directions(metric, vectors)
+    limit = 0.5 if metric == "euclidean" else -150.0
+    side = VectorSide(projection.apply(vectors), cuts_of(rng, 1500, 100), lambda: vectors)
+    counts = SearchCounts()
+    found = found_in(VectorTile(limit, projection, side, side), counts)
+    assert found == brute_force(metric, vectors, vectors, limit, True)
+    assert len(found) >= 20 or metric == "inner"
+    assert counts.exact < 3 * 1500
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_any_choice_of_directions_gives_the_same_pairs(metric):
     rng = np.random.default_rng(5)
