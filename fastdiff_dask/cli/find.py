@@ -293,7 +293,10 @@ def _afterwards(project: "Project", result: "Result", written: dict[str, str], l
     from ..outputs.terminal import describe_most
 
     if (many := describe_most(result)) is not None:
-        yield f"{many}; use a lower --threshold or --similarity strict; fastdiff-dask thresholds shows what lies where"
+        measure = result.value.settings.measure
+        nearer = "a higher --threshold" if measure in ("cosine", "inner") else "a lower --threshold"
+        words = " or --similarity strict" if result.value.is_mse else ""
+        yield f"{many}; use {nearer}{words}; fastdiff-dask thresholds shows what lies where"
     if "json" in written and not result.pairs_complete:
         yield f"JSON: {describe_left_out(result, written['json'])}"
     if left_out:

@@ -64,7 +64,8 @@ def _option(*names: str, **more: Any) -> Callable[[], click.Option]:
 def _declared(name: str, kind: Any, default: Any, option: Option) -> Callable[[], click.Option]:
     """Make the option of the command line for a setting, or for an option of the client."""
     several = isinstance(default, tuple)
-    known: dict[str, Any] = {"default": default, "show_default": not several and default is not None}
+    shows = not several and default is not None and not option.shown_default
+    known: dict[str, Any] = {"default": default, "show_default": shows}
     if kind is bool:
         known = {"is_flag": True, "default": False}
     elif option.choices:
@@ -88,7 +89,7 @@ def parse_size(text: str) -> tuple[int, int]:
         width, _, height = (text if "x" in text.lower() else f"{text}x{text}").lower().partition("x")
         return int(width), int(height)
     except ValueError:
-        raise UsageError(f"thumbnail size {text!r} is not of the form 64x64") from None
+        raise UsageError(f"size {text!r} is not of the form 64x64") from None
 
 
 def _file_to_write(path: str) -> tuple[str, bool]:

@@ -81,8 +81,14 @@ def thresholds(store: str, comparison: str | None, threshold: float | None) -> N
     from ..storage.store import Store
 
     opened = Store(store)
-    print_bands(choose_stored(opened, comparison, threshold).collect())
-    click.echo("A threshold is chosen by find --threshold, or --similarity identical, strict, normal or loose.")
+    result = choose_stored(opened, comparison, threshold).collect()
+    print_bands(result)
+    how = {
+        "cosine": "find --threshold T: T is a cosine, 1 less the distance of the table",
+        "inner": "find --threshold T: T is an inner product, minus the distance of the table",
+        "mse": "find --threshold, or --similarity identical, strict, normal or loose",
+    }
+    click.echo(f"A threshold is chosen by {how.get(result.value.settings.measure, 'find --threshold')}.")
 
 
 def _check_named(target: str) -> None:

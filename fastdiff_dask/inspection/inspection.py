@@ -318,6 +318,8 @@ class Inspection:
         if unknown:
             what = "all figures of the picture" if counts["unmeasured"] else "the blur"
             lines.append(f"{what} of {counted(unknown, 'image')} not known: the file changed, is gone, or was not read")
+        if self._value is not None and (counts["near_equal"] or counts["leak"]):
+            lines.append(f"near equal{' and leak' * bool(counts['leak'])}: {self._value.described}")
         if self.not_compared:
             lines.append(f"near equal is not known: {self.not_compared}")
         return lines

@@ -98,8 +98,8 @@ def print_result(
         console.print(_found(result))
     else:
         console.print(f"{counted(compared, 'image')} found: nothing to compare")
-    if len(result.verdicts.verdicts):
-        console.print(f"The pairs by verdict: {describe_verdicts(result.verdict_counts)}")
+    if verdicts := describe_verdicts(result.verdict_counts):
+        console.print(f"The pairs by verdict: {verdicts}")
     if len(seen := result.edited[result.edited.via == ""]):
         _print_edited(console, seen, remedy)
     if result.groups.two_sides:
@@ -262,7 +262,7 @@ def describe_most(result: Result) -> str | None:
         return None
     return (
         f"{alike:,} of {compared:,} images count as similar to another one, though most of these pairs are not proved "
-        f"to be copies: the threshold is likely too high ({result.value.described})"
+        f"to be copies: the threshold is likely too loose ({result.value.described})"
     )
 
 

@@ -36,6 +36,7 @@ from ..storage.pending import (
     check_encoded,
     check_read,
     choose_comparison,
+    images_without_vectors,
     is_finished,
     pairs_left,
     unhashed_blocks,
@@ -519,9 +520,17 @@ class Job:
             if self._origin.stores:
                 self._copy_vectors(asked.sl_vectors, asked.sl_cpu_proc)
             check_encoded(store, asked.sl_vectors)
+            self._tell_missing(asked.sl_vectors)
             kind = Vectors(store, asked.sl_vectors).kind()
             check_vectors(asked.sl_metric, "" if kind is None else kind.dtype)
         return choose_comparison(store, asked.comparison)
+
+    def _tell_missing(self, name: str) -> None:
+        """Tell how many images have no vector, and are in no pair."""
+        missing = 0 if self.verbose is False else images_without_vectors(self.store, name)
+        if missing:
+            has = "1 image has" if missing == 1 else f"{missing:,} images have"
+            show_line(f"{has} no vector {name!r}, so that nothing is compared with {'it' if missing == 1 else 'them'}.")
 
     def _copy_vectors(self, name: str, most: int | None) -> None:
         """Copy vectors from the two stores that are compared, as far as that is not done yet."""

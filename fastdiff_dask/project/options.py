@@ -176,9 +176,11 @@ def _limit_of_vectors(metric: str, threshold: object) -> float:
     return limit_of(metric, float(threshold))  # type: ignore[arg-type]
 
 
-# as "200; 0.1 for ssim, 6 for hamming"
+# as "200; 0.1 for ssim, 6 for hamming, 0.95 for cosine"
 _SHOWN_THRESHOLDS = f"{DEFAULT_THRESHOLDS['mse']:g}; " + ", ".join(
-    f"{value:g} for {name}" for name, value in DEFAULT_THRESHOLDS.items() if name in ("correlation", "ssim", "hamming")
+    f"{value:g} for {name}"
+    for name, value in (DEFAULT_THRESHOLDS | METRIC_THRESHOLDS).items()
+    if name in ("correlation", "ssim", "hamming", "cosine")
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import CompareSettings, ThumbnailSettings
+from ..errors import UsageError
 from ..kernels.pair_filters import PairFilters
 from ..storage.comparisons import Comparison
 from ..storage.pairs import read_pairs
@@ -108,12 +109,19 @@ class PairValue:
 def with_threshold(settings: CompareSettings, threshold: float) -> CompareSettings:
     """Give the same settings for another threshold, as people give it; see `PairValue.threshold`.
 
+    Raises
+    ------
+    UsageError
+        If no cosine is that.
+
     Examples
     --------
     >>> settings = CompareSettings(measure="cosine", vectors="clip", rotations=False, similarity_threshold=0.1)
     >>> with_threshold(settings, 0.75).similarity_threshold
     0.25
     """
+    if settings.vectors and settings.measure == "cosine" and not -1 <= threshold <= 1:
+        raise UsageError(f"threshold={threshold!r} cannot be used for a cosine; use a number from -1 to 1")
     limit = limit_of(settings.measure, threshold) if settings.vectors else threshold
     return replace(settings, similarity_threshold=limit)
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from ..config import CompareSettings
 from ..errors import UsageError
 from ..kernels.grid import pairs_within
@@ -21,6 +23,7 @@ __all__ = [
     "check_read",
     "choose_comparison",
     "hashing_of",
+    "images_without_vectors",
     "is_finished",
     "pairs_left",
     "unhashed_blocks",
@@ -78,6 +81,16 @@ def check_encoded(store: Store, name: str) -> None:
             f"{counted(left, 'image')} new since then {'has' if left == 1 else 'have'} no vectors {name!r} yet; call "
             f"encode() or add_vectors() again first"
         )
+
+
+def images_without_vectors(store: Store, name: str) -> int:
+    """Count the images that are there and could be read, and have no vector of a name, though their blocks are done."""
+    vectors, size, missing = Vectors(store, name), store.thumbnail_settings.block_size, 0
+    for block in range(store.blocks):
+        frame = store.read_partition(block, ["error", "current"])
+        rows = np.flatnonzero((frame.error.isna() & frame.current).to_numpy())
+        missing += int((~vectors.there(rows + block * size)).sum())
+    return missing
 
 
 def unhashed_blocks(store: Store, hashing: HashSettings) -> list[int]:

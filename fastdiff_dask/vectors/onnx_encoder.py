@@ -268,7 +268,8 @@ def _size_of(
     if asked is None:
         wanted = tuple(own if own is not None else side for own, side in zip(fixed, wanted, strict=True))
     if any(own not in (None, side) for own, side in zip(fixed, wanted, strict=True)):
-        raise UsageError(f"the model {printable(path)} takes pictures of {fixed[0]}×{fixed[1]}, not size={wanted}")
+        sizes = f"{fixed[0]}×{fixed[1]}, not {wanted[0]}×{wanted[1]}"
+        raise UsageError(f"the model {printable(path)} takes pictures of {sizes}")
     return wanted[0], wanted[1]
 
 

@@ -134,7 +134,7 @@ def test_a_model_that_changed_is_refused_by_a_process_that_opens_it(model, image
     ("options", "text"),
     [
         ({"preset": "vgg"}, "preset='vgg' is not known; use 'clip', 'dino', 'imagenet'"),
-        ({"size": (9, 8)}, r"takes pictures of 8×8, not size=\(9, 8\)"),
+        ({"size": (9, 8)}, "takes pictures of 8×8, not 9×8"),
         ({"layout": "chw"}, "layout='chw' is not known; use 'channels-first', 'channels-last'"),
         ({"layout": "channels-last"}, "takes pictures of shape .*, not of three channels so"),
         ({"output": "other"}, "has no output 'other'; it has vectors"),

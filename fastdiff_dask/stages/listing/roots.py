@@ -41,7 +41,8 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
     roots: list[Root] = []
     for side, given_paths in directories.items():
         for given in given_paths:
-            absolute = (side == "b" and _checked_file(given)) or _checked_folder(given)
+            file = _checked_file(given) if side == "b" else None
+            absolute = file or _checked_folder(given, "folder or file" if side == "b" else "folder")
             if os.fsdecode(os.fsencode(absolute)).encode("utf-8", "replace") != os.fsencode(absolute):
                 raise UsageError(f"the name of folder {printable(absolute)!r} is not UTF-8; rename it")
             if (side, absolute) not in [(root.side, root.absolute) for root in roots]:
@@ -50,7 +51,7 @@ def resolve_roots(directories: dict[str, list[str]]) -> list[Root]:
         if a.side < b.side and (is_within(a.absolute, b.absolute) or is_within(b.absolute, a.absolute)):
             raise UsageError(
                 f"folder {a.given!r} and folder {b.given!r} of the other side are the same or one is inside the "
-                f"other, so that files would be compared with themselves; name separate folders"
+                f"other, so that files would be compared with themselves; name separate folders, or a file by like="
             )
     return sorted(roots, key=lambda root: (root.side, root.absolute))
 
@@ -73,8 +74,8 @@ def _checked_file(given: str) -> str | None:
         return None  # told as of a folder
 
 
-def _checked_folder(given: str) -> str:
-    """Give the absolute path of a folder; refuse one that cannot be listed."""
+def _checked_folder(given: str, what: str) -> str:
+    """Give the absolute path of a folder; refuse one that cannot be listed, as `what` it might have been."""
     if not given:
         raise UsageError("the name of a folder is empty; use . for the current one")
     if is_url(given):
@@ -84,7 +85,7 @@ def _checked_folder(given: str) -> str:
         with os.scandir(absolute):
             return str(absolute)
     except FileNotFoundError:
-        raise UsageError(f"no folder {printable(given)!r}; check the path, or mount its disk") from None
+        raise UsageError(f"no {what} {printable(given)!r}; check the path, or mount its disk") from None
     except NotADirectoryError:
         raise UsageError(f"{printable(given)!r} is not a folder; name the folder that it is in") from None
     except (OSError, ValueError, RuntimeError) as error:  # ValueError: a null byte; RuntimeError: no such user's home
@@ -98,7 +99,7 @@ def _checked_url(given: str) -> str:
     url = given.rstrip("/") if given.rstrip("/")[-1] != ":" else given
     fs, path = file_system(url)
     if isinstance(fs, _local_file_system()):
-        return _checked_folder(path)
+        return _checked_folder(path, "folder")
     try:
         # one request; a listing may take thousands
         if fs.info(path)["type"] != "directory" and not fs.isdir(path):

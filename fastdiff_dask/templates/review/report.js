@@ -5,5 +5,5 @@ import { start } from "./main.js";
 
 const page = start(fileSource());
 byId("first").append(byId("report"));
-if (byId("edited")) byId("scroller").append(byId("edited"));
+for (const name of ["edited", "issues"]) if (byId(name)) byId("scroller").append(byId(name));
 page.grid.later();
