@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..errors import UsageError
 from ..images.display import GroupToShow, gallery_html
 from ..results.clusters import KEEP, REMOVE, SHOWN
 from ..results.edited_pairs import without_pairs_of
@@ -45,7 +46,8 @@ class RemovalPlan:
     apart
         Pairs of image numbers that were decided to be no duplicates; `apply` records them in the store.
     only_similar
-        Images that would go as well if similar ones may: a second look found another picture, or could not look.
+        Images that would go as well if similar ones may: a second look found another picture, or could not look. None
+        by vectors, as such images may not.
     only_edited
         Number of edited copies that would go as well if these may.
     give_up
@@ -152,7 +154,7 @@ def plan_removals(
     look
         Looks at pairs that were not looked at yet; by default these count as the same picture.
     include_similar
-        Images go for those that are similar as well.
+        Images go for those that are similar as well; refused where they are so by vectors alone.
     include_edited
         Edited copies go as well, see `edited_choice.choose_edited`; never with `only_identical`.
     give_up
@@ -165,8 +167,13 @@ def plan_removals(
     Raises
     ------
     UsageError
-        If a folder of the rules is not there.
+        If a folder of the rules is not there, or similar images are to go where these are similar by vectors alone.
     """
+    by_vectors = bool(result.value.settings.vectors)
+    if include_similar and by_vectors:
+        raise UsageError(
+            "similar vectors are no proof of a copy, and no image goes for that; leave out similar ones, or mark images"
+        )
     decisions = Decisions() if decisions is None else decisions
     candidates = Candidates(store, result, rules, History([]) if history is None else history)
     if decisions.not_duplicates:
@@ -183,7 +190,7 @@ def plan_removals(
         choice = choose_looked_at(result, rules, candidates, look, frozenset(give_up))
         going = {one.image for one in choice.chosen}
         every = choose_by_rules(result, rules, candidates, demands)
-        loose = [one for one in every.chosen if one.image not in going]
+        loose = [] if by_vectors else [one for one in every.chosen if one.image not in going]
     edited = EditedChoice([], [])
     if not only_identical:
         edited = choose_edited(store, result, candidates, choice, frozenset(give_up), decisions.marks)

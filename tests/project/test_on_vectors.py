@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import invoke
 from support.pictures import write_noise
 
 import fastdiff_dask as fd
@@ -312,7 +313,7 @@ def test_similar_vectors_are_no_copies_until_the_files_were_looked_at(tmp_path, 
     assert set(pairs.value) == {0.0}
     plan = db.plan()
     assert [Path(one.path).name for one in plan.chosen] == ["copy.jpg"]
-    assert len(plan.only_similar) == 2
+    assert plan.only_similar == []
     outcomes = db.apply(plan, "move", tmp_path / "moved")
     assert [Path(one.path).name for one in outcomes if one.reason is None] == ["copy.jpg"]
     assert sorted(path.name for path in photos.iterdir()) == ["0.png", "1.png", "2.png"]
@@ -338,3 +339,16 @@ def test_with_vectors_go_the_neighbours_and_comparisons_by_them(db, tmp_path, ve
         db.result()
     db.add_vectors("v", -vectors[::-1])
     assert not db.neighbours(2, on="v").compute().equals(before)
+
+
+def test_similar_vectors_alone_take_nothing(db, tmp_path):
+    db.find_pairs(on="v", threshold=0.9)
+    assert len(db.pairs)
+    with pytest.raises(UsageError, match="similar vectors are no proof of a copy"):
+        db.plan(include_similar=True)
+    plan = db.plan()
+    assert (plan.chosen, plan.only_similar) == ([], [])
+    code, said = invoke("apply", tmp_path / "s", "--include", "similar", "--move", tmp_path / "out", "--yes-really")
+    assert code
+    assert "similar vectors are no proof of a copy" in said
+    assert len(list((tmp_path / "photos").iterdir())) == IMAGES
