@@ -9,6 +9,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 __all__ = [
+    "LONGER",
     "SIGNATURE_VALUES",
     "Projection",
     "find_directions",
@@ -25,7 +26,7 @@ _SAMPLE = 8192
 # Bytes of the float64 rows that are projected at once.
 _BATCH_BYTES = 1 << 22
 # Vectors so many times as long as this share of all are apart from the others.
-_LONGER, _USUAL_SHARE = 16, 0.999
+LONGER, _USUAL_SHARE = 16, 0.999
 # Largest norm of a signature, in units of the scale: its square is far below the largest float32.
 _LARGEST_NORM = 2.0**50
 
@@ -158,7 +159,7 @@ def not_far_longer(squares: Any, xp: Any) -> Any:
     """
     if not squares.shape[0]:
         return squares >= 0
-    return squares <= _LONGER**2 * xp.sort(squares)[int(_USUAL_SHARE * (squares.shape[0] - 1))]
+    return squares <= LONGER**2 * xp.sort(squares)[int(_USUAL_SHARE * (squares.shape[0] - 1))]
 
 
 def sample_places(count: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..kernels.bounds import BOX_VALUES
 from ..kernels.signatures import leading_values
-from .directions import Projection
+from .directions import LONGER, Projection
 from .metrics import listed_distances, row_squares
 from .search import product_error
 
@@ -46,8 +46,6 @@ _POOL = 1 << 22
 _SAMPLE_TIME, _CANDIDATE_TIME = 18.0, 150.0
 # Candidates that are left for each neighbour, on average, when vectors are taken to be equal.
 _CROWD = 4
-# With longer vectors than so many times the middle one, rounding tells too little of the others.
-_LONGEST = 16.0
 _UNIT = 2.0**-24
 
 
@@ -160,7 +158,7 @@ def largest_norm(signature_norms: NDArray[np.float64], metric: str) -> float:
     if metric == "cosine" or not len(signature_norms):
         return 1 + 1e-6
     longest = float(signature_norms.max(initial=0))
-    usual = math.isfinite(longest) and longest <= _LONGEST * float(np.median(signature_norms))
+    usual = math.isfinite(longest) and longest <= LONGER * float(np.median(signature_norms))
     return longest * (1 + 1e-4) + 1e-30 if usual else math.inf
 
 
