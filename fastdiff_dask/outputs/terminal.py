@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..config import BY_CERTAINTY, EDITED_COPY, describe_verdicts
 from ..errors import FastDiffError
+from ..images.films import split_frame
 from ..kernels.transforms import Transform
 from ..results.clusters import Cluster
 from ..results.result import Result
@@ -146,10 +147,10 @@ def _found(result: Result) -> str:
     """Describe the similar pairs, and the images that could be removed."""
     kind = "pair" if result.value.settings.of_files else "similar pair"
     found = f"{counted(result.pair_count, kind)} in {counted(len(result.clusters), 'group')}"
-    others = len(result.low_quality)
+    others = [path for path in result.low_quality if split_frame(path)[1] is None]  # no frame of a film ever goes
     if others:
-        size = file_size(sum(map(_sizes(result).__getitem__, result.low_quality)))
-        found += f"; {counted(others, 'image')} could be removed, {size}"
+        size = file_size(sum(map(_sizes(result).__getitem__, others)))
+        found += f"; {counted(len(others), 'image')} could be removed, {size}"
     if len(result.errors):
         found += f"; {counted(len(result.errors), 'file')} could not be compared"
     return found

@@ -73,7 +73,9 @@ def check_encoded(store: Store, name: str) -> None:
     vectors = Vectors(store, name)
     if vectors.kind() is None:
         known = ", ".join(vector_names(store)) or "none"
-        raise UsageError(f"no vectors {name!r} in the store, which has: {known}; call encode() or add_vectors() first")
+        raise UsageError(
+            f"no vectors {name!r} in the store, which has: {known}; call encode() or add_vectors() for {store.url}"
+        )
     rows = store.rows()
     left = sum(rows[block] for block in vectors.missing_blocks())
     if left:

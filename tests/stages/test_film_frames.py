@@ -131,6 +131,7 @@ def test_the_option_of_the_command_line(photos, tmp_path):
     store = str(tmp_path / "store")
     code, shown = invoke("find", photos, "--store", store, "--frames-every", "2", "--no-verify")
     assert (code, "film.mp4#t=2" in shown) == (0, True)
+    assert "could be removed" not in shown  # frames never are
     assert "film.mp4" not in invoke("find", photos, "--store", store, "--no-verify")[1]
     code, shown = invoke("find", photos, "--store", store, "--frames-every", "0.01")
     assert code
