@@ -170,7 +170,7 @@ def sample_size(count: int, k: int) -> int:
     Examples
     --------
     >>> sample_size(100_000, 10)
-    2887
+    2886
     """
     return min(count, max(256, 4 * k, math.isqrt(int(count * k * _CANDIDATE_TIME / _SAMPLE_TIME))))
 

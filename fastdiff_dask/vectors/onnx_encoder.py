@@ -1,6 +1,5 @@
 """Encoders from ONNX model files, by onnxruntime: one session a process, nothing of it pickled but path and digest."""
 
-import ast
 import hashlib
 import math
 import os
@@ -292,10 +291,12 @@ def _channels(
 
 def _numbers(text: str) -> tuple[float, ...] | None:
     """Read numbers from the metadata of a model, as ``[0.5, 0.5, 0.5]`` or ``224``; None or nothing of other texts."""
+    inside = text.strip()
+    if inside[:1] + inside[-1:] in ("[]", "()"):
+        inside = inside[1:-1].strip().removesuffix(",")
     try:
-        value = ast.literal_eval(text)
-        found = tuple(float(one) for one in (value if isinstance(value, tuple | list) else (value,)))
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        found = tuple(float(one) for one in inside.split(",")) if inside else ()
+    except ValueError:
         return None
     return found if all(math.isfinite(one) for one in found) else None
 

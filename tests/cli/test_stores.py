@@ -87,9 +87,12 @@ def test_decisions_go_by_the_result_that_was_marked(run, found, tmp_path):
     assert run("find", "photos", "--threshold", "0")[0] == 0
     Path("d.json").write_text(json.dumps(content))  # of an earlier version
     assert "1 image could be removed" not in run("apply", "photos", "--decisions", "d.json")[1]
-    Path("d.json").write_text(json.dumps(content | {"threshold": -1}))
+    Path("d.json").write_text(json.dumps(content | {"threshold": True}))
     code, _, err = run("apply", "photos", "--decisions", "d.json")
-    assert (code, "-1 is no threshold" in err) == (2, True)
+    assert (code, "True is no threshold" in err) == (2, True)
+    Path("d.json").write_text(json.dumps(content | {"threshold": -1}))  # as inner products of vectors may have
+    code, _, err = run("apply", "photos", "--decisions", "d.json")
+    assert (code, "--threshold -1.0 cannot be used" in err) == (2, True), err
 
 
 def test_the_last_one_is_that_which_was_looked_at_last(run, found, tmp_path):

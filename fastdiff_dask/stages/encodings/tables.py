@@ -198,7 +198,7 @@ def open_table(
     if ending not in (".npy", ".npz"):
         raise UsageError(f"{path} is no .npy, .npz or .parquet file; no other kind of file is read")
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = np.load(path, mmap_mode="r")  # without an option, NumPy unpickles nothing
         if ending == ".npy":
             return _checked(found, keys, path)
         with found:
