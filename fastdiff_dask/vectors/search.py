@@ -38,6 +38,8 @@ _COLUMNS = 2048
 _FEW = 64  # pairs that are always looked at one by one
 # Pairs that are looked at one by one together.
 _SURVIVORS = 4096
+# Pairs that were looked at one by one, for each vector, from which the squares of all vectors are worth their time.
+_SQUARED = 0.5
 # Sub-blocks, rows of each and columns, by which the number of leading values is chosen.
 _SAMPLE, _SAMPLE_ROWS, _SAMPLE_COLUMNS = 8, 32, 512
 # Sub-blocks by which it is known if boxes leave out single columns, and the share of these that is not worth it.
@@ -341,7 +343,9 @@ class _Decision:
             return
         self._counts.exact += i.shape[0]
         a, b, metric = tile.rows, tile.columns, tile.projection.metric
-        squares = (a.squares, b.squares) if metric == "cosine" else None
+        squares = None
+        if metric == "cosine" and self._counts.exact > _SQUARED * (a.signatures.shape[0] + b.signatures.shape[0]):
+            squares = a.squares, b.squares  # of all rows; the same numbers as of the few
         values = listed_distances(metric, a.vectors, b.vectors, i, j, squares)
         similar = values <= tile.limit
         if xp.any(similar):

@@ -23,7 +23,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from fastdiff_dask.kernels.bounds import BOX_VALUES, SearchCounts
-from fastdiff_dask.kernels.grid import SUB_BLOCK, kd_order, split
+from fastdiff_dask.kernels.grid import LARGEST_SIDE, SUB_BLOCK, choose_tile_side, kd_order, split
 from fastdiff_dask.kernels.signatures import leading_values
 from fastdiff_dask.storage.derived.neighbour_files import NEIGHBOUR_PLACES
 from fastdiff_dask.vectors.directions import find_directions, sample_places
@@ -40,7 +40,7 @@ from fastdiff_dask.vectors.nearest_pairs import (
 )
 from fastdiff_dask.vectors.search import VectorSide, VectorTile, float_rows, similar_vectors
 
-_A_SUBJECT, _SIDE = 20, 64 * SUB_BLOCK
+_A_SUBJECT = 20
 
 
 def make(kind, count, width, rng):
@@ -71,6 +71,9 @@ class Ours:
         order = kd_order(leading_values(signatures, BOX_VALUES), SUB_BLOCK)
         self.order, self.vectors, self.signatures = order, vectors[order], signatures[order]
         self.threads, self.seconds = threads, time.perf_counter() - start
+        # as the plan of a store makes tiles
+        blocks = -(-len(vectors) // SUB_BLOCK)
+        self.tile_side = SUB_BLOCK * choose_tile_side(blocks, threads, blocks, LARGEST_SIDE)
 
     def side(self, cut):
         rows = self.vectors[cut.start : cut.stop]
@@ -78,7 +81,7 @@ class Ours:
 
     def pairs(self, cosine):
         """Seconds and number of the pairs."""
-        cuts = split(range(len(self.vectors)), _SIDE)
+        cuts = split(range(len(self.vectors)), self.tile_side)
 
         def search(two):
             rows = self.side(two[0])
