@@ -19,7 +19,6 @@ from ..kernels.grid import Generation
 from ..storage.schema import FILE_NAME, UNREAD
 from ..storage.store import Store
 from ..urls import full_path, is_url
-from .listing.film_frames import list_frames
 from .listing.roots import Root
 from .listing.walk_local import RESOLUTION, Link, ListedImage, Walk
 from .listing.walk_remote import RemoteWalk, can_read
@@ -174,6 +173,8 @@ def index_images(
     found = _walk(roots, settings, own, advance)
     rows = found.rows
     if settings.frames_every:
+        from .listing.film_frames import list_frames  # and the pool of decoders
+
         known = store.read_images([*FILE_NAME, "size", "mtime_ns"])
         known = known[known.path.str.contains("#t=", regex=False)]
         rows = list_frames(rows, known.itertuples(), settings.frames_every, advance, time_limit)

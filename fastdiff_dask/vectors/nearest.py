@@ -10,7 +10,7 @@ from ..kernels.grid import SUB_BLOCK, kd_order, split
 from ..kernels.signatures import leading_values
 from .directions import Projection, plain_projection
 from .metrics import check_vectors, listed_distances, row_squares, usable
-from .search import Products, VectorSide, float_rows, product_error
+from .search import Products, VectorSide, float_rows, product_error, rounded_up
 
 __all__ = ["nearest_rows"]
 
@@ -271,17 +271,17 @@ class _Search:
         return (8 * error + 16 * _UNIT) * np.maximum(group.norms, boxes.norm) ** 2 + _TINY
 
     def float_limits(self, group: _Group, reach: Any, boxes: "_Boxes") -> Any:
-        return _rounded_up(self._measured(group, reach, boxes, 0.0) + self._float_slack(group, boxes))
+        return rounded_up(self._measured(group, reach, boxes, 0.0) + self._float_slack(group, boxes))
 
     def _leading_limits(self, group: _Group, reach: Any, boxes: "_Boxes") -> Any:
         count = group.count
         if self.metric == "euclidean":
             largest = np.maximum(group.norms, boxes.norm)
             slack = (4 * count + 16) * _UNIT * 2 * largest**2
-            return _rounded_up(self._measured(group, reach, boxes, 2 * self.error) + slack)
+            return rounded_up(self._measured(group, reach, boxes, 2 * self.error) + slack)
         largest = 1.0 if self.metric == "cosine" else group.norms * boxes.norm
         slack = (2 * self.error + self.error**2 + (1.02 * count + 4) * _UNIT * (1 + self.error) ** 2) * largest
-        return _rounded_up(self._measured(group, reach, boxes, 0.0) + slack + _TINY)
+        return rounded_up(self._measured(group, reach, boxes, 0.0) + slack + _TINY)
 
     def value_above(self, group: _Group, products: Any, boxes: "_Boxes") -> Any:
         """Turn float32 products, as float64, into distances that are not smaller."""
@@ -390,9 +390,3 @@ class _Boxes:
         result = products.multiply(-2 * heads, others[columns])
         result += np.vecdot(heads, heads)[None, :]
         result += np.vecdot(others[columns], others[columns])[:, None]
-
-
-def _rounded_up(values: Any) -> Any:
-    """Give float32 numbers above some numbers."""
-    with np.errstate(over="ignore"):
-        return np.nextafter(values.astype(np.float32), np.float32(np.inf))

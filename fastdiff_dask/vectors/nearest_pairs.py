@@ -17,7 +17,7 @@ from ..kernels.bounds import BOX_VALUES
 from ..kernels.signatures import leading_values
 from .directions import LONGER, Projection
 from .metrics import listed_distances, row_squares
-from .search import product_error
+from .search import product_error, rounded_up
 
 __all__ = [
     "CANDIDATE",
@@ -113,7 +113,7 @@ class Scale:
             found = (np.sqrt(np.maximum(exact, 0)) + 2 * self._error * norm) ** 2 * (1 + 1e-12) + rounding
         else:
             found = exact + (2 * self._error + self._error**2) * norm**2 + rounding * (1 + self._error) ** 2
-        return _rounded_up(found)
+        return rounded_up(found)
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def first_limits(
         own = np.flatnonzero((places >= rows.start + start) & (places < rows.start + start + len(some)))
         products[places[own] - rows.start - start, own] = np.inf
         limits[start : start + len(some)] = np.partition(products, k - 1, axis=1)[:, k - 1]
-    return _rounded_up(limits.astype(np.float64) + scale.margin)
+    return rounded_up(limits.astype(np.float64) + scale.margin)
 
 
 def kept_candidates(found: NDArray[Any], k: int, margin: float) -> NDArray[Any]:
@@ -230,7 +230,7 @@ def kept_candidates(found: NDArray[Any], k: int, margin: float) -> NDArray[Any]:
     limits = np.full(len(starts), np.inf)
     full = last < ends
     limits[full] = found["product"][last[full]].astype(np.float64) + margin
-    return found[found["product"] <= np.repeat(_rounded_up(limits), ends - starts)]
+    return found[found["product"] <= np.repeat(rounded_up(limits), ends - starts)]
 
 
 def _starts(sorted_values: NDArray[Any]) -> NDArray[np.int64]:
@@ -265,7 +265,7 @@ class _Pool:
         last = starts + self._k - 1
         full = last < np.append(starts[1:], len(kept))
         owners, limits = kept["owner"][starts[full]] - self._start, kept["product"][last[full]].astype(np.float64)
-        self.limits[owners] = np.minimum(self.limits[owners], _rounded_up(limits + self._margin))
+        self.limits[owners] = np.minimum(self.limits[owners], rounded_up(limits + self._margin))
         return kept
 
 
@@ -432,9 +432,3 @@ def nearest_of_candidates(
     result[0][i[kept], ranks[kept]] = j[kept]
     result[1][i[kept], ranks[kept]] = distances[kept]
     return result
-
-
-def _rounded_up(values: Any) -> Any:
-    """Give float32 numbers above some numbers."""
-    with np.errstate(over="ignore"):
-        return np.nextafter(np.asarray(values).astype(np.float32), np.float32(np.inf))

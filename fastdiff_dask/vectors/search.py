@@ -25,7 +25,7 @@ from ..kernels.signatures import leading_values
 from .directions import Projection, not_far_longer
 from .metrics import listed_distances, row_squares
 
-__all__ = ["Products", "VectorSide", "VectorTile", "float_rows", "product_error", "similar_vectors"]
+__all__ = ["Products", "VectorSide", "VectorTile", "float_rows", "product_error", "rounded_up", "similar_vectors"]
 
 # Numbers of leading values for the first product of a tile; the whole signatures, or the vectors, may be quicker.
 _FIRST_VALUES = (8, 16, 24, 32, 40, 48, 52, 56, 64, 80, 96)
@@ -238,7 +238,7 @@ class _Bounds:
             with np.errstate(over="ignore"):
                 return product_limit(self.radius, count, self.first.largest[count] + self.second.largest[count])
         slack = self._rounding + (1.02 * count + 4) * _UNIT * (1 + self._error) ** 2 * self.norm**2
-        return _rounded_up(slack - self.least + _TINY)
+        return float(rounded_up(slack - self.least + _TINY))
 
     def float_operands(self, rows: Any, columns: Any) -> tuple[Any, Any]:
         """The same of float32 vectors, for `float_limit`."""
@@ -260,7 +260,7 @@ class _Bounds:
             found = radius * radius + (4 * error + 4 * _UNIT) * 2 * self.norm**2 + _TINY
         else:
             found = error * self.norm**2 - self.least + _TINY
-        return _rounded_up(found)
+        return float(rounded_up(found))
 
     def near(self, i: Any, j: Any) -> Any:
         """Tell which of some pairs the whole signatures leave, (k,) bool."""
@@ -546,10 +546,10 @@ def _above(limit: float) -> float:
     return math.nextafter(limit, math.inf)
 
 
-def _rounded_up(value: float) -> float:
-    """Give a float32 above a number."""
+def rounded_up(values: Any) -> Any:
+    """Give float32 numbers above some numbers."""
     with np.errstate(over="ignore"):
-        return float(np.nextafter(np.float32(value), np.float32(np.inf)))
+        return np.nextafter(np.asarray(values).astype(np.float32), np.float32(np.inf))
 
 
 def _rows(values: Any, places: Any, xp: Any) -> Any:
